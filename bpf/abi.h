@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the programs and the Go side agree on: keys, values, enums, limits.
+ * No code. The Go types are generated from here. Change anything in it and
+ * ABI_LAYOUT_VERSION goes up: pinned maps of another version are not adopted.
+ *
+ * Time is CLOCK_BOOTTIME in ns. Bytes are wire bytes of IP packets.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#define ABI_LAYOUT_VERSION 1
+
+/* rate_ns_per_byte is fixed point with this many fraction bits: the product with
+ * a super-packet of 2^19 bytes fits 64 bits from 1 kbit/s up, and 10 Gbit/s is
+ * held to about 1e-6. */
+#define ABI_RATE_SHIFT 20
+/* A packet is admitted by at most this much of its length, so that a super-packet
+ * passes the bucket of a slow client; all of it is charged. */
+#define ABI_ADMIT_BYTES 1514
+#define ABI_NO_LIMIT (~0ULL)
+
+/* Direction, as the client sees it; also an array index. */
+enum direction {
+	UPLOAD = 0,
+	DOWNLOAD = 1,
+	DIRECTIONS = 2,
+};
+
+enum verdict {
+	VERDICT_NONE = 0,
+	VERDICT_ALLOW = 1,
+	VERDICT_BLOCK = 2,
+};
+
+/* Why a frame was passed or dropped; the labels of status and metrics.
+ * Append only: a code is never reused. */
+enum reason {
+	PASS_FORWARDED = 0,   /* a connected client's, debited */
+	PASS_LOCAL = 1,       /* a connected client's, to or from the router: free */
+	PASS_ALLOWANCE = 2,   /* what any device may do before paying */
+	PASS_BRIDGED = 3,     /* on a bridge port: not to or from the router */
+	DROP_NO_RULE = 4,
+	DROP_BLOCKED = 5,
+	DROP_RATE = 6,
+	DROP_LIMIT = 7,
+	DROP_DEADLINE = 8,
+	DROP_MALFORMED = 9,
+	DROP_ALLOWANCE_RATE = 10, /* DNS before paying, over its speed */
+	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
+	REASONS = 12,
+};
+
+enum event_kind {
+	EVENT_EXHAUSTED = 1,
+	EVENT_DEADLINE = 2,
+};
+
+/* 8 bytes, so that the hash takes one word. */
+struct mac_key {
+	__u8 addr[6];
+	__u8 pad[2];
+};
+
+/* IPv6, or IPv4 mapped into ::ffff:0:0/96. */
+struct addr_key {
+	__u8 addr[16];
+};
+
+/* bpf_lpm_trie_key with an address as above: IPv4 prefixes are 96 longer. */
+struct prefix_key {
+	__u32 prefix_len;
+	__u8 addr[16];
+};
+
+/* One service that any device may reach. addr all zero: the router's own addresses. */
+struct portal_key {
+	__u8 addr[16];
+	__u16 port_be;
+	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+	__u8 pad;
+};
+
+struct speed {
+	__u64 bit_per_s;        /* 0: no limit; for reading back */
+	__u64 rate_ns_per_byte; /* fixed point, ABI_RATE_SHIFT */
+	__u64 burst_ns;         /* depth of the bucket */
+};
+
+struct rule {
+	__u64 account;
+	__u64 limit_bytes; /* what usage.passed may add up to; ABI_NO_LIMIT */
+	__u64 deadline_ns; /* nothing passes from here on; ABI_NO_LIMIT */
+	struct speed speed[DIRECTIONS];
+	__u8 verdict;
+	__u8 pad[7];
+};
+
+struct passed {
+	__u64 bytes;
+	__u64 packets;
+};
+
+struct usage {
+	struct bpf_spin_lock lock;
+	__u32 pad;
+	struct passed passed[DIRECTIONS];
+	__u64 tat_ns[DIRECTIONS]; /* theoretical arrival time of the bucket (GCRA, ITU-T I.371) */
+	__u64 rate_drops;
+	__u64 limit_drops;
+	__u64 deadline_drops;
+	__u64 last_seen_ns;
+	__u64 ended_limit;    /* the limit_bytes that was exhausted: closed until it changes */
+	__u64 ended_deadline; /* the deadline_ns that was told to user space */
+};
+
+struct allowance {
+	__u64 tat_ns;
+};
+
+struct stat {
+	__u64 packets; /* frames, as the hook sees them */
+	__u64 bytes;   /* wire bytes */
+};
+
+struct event {
+	__u64 account;
+	__u64 at_ns;
+	struct mac_key mac;
+	__u32 kind;
+	__u32 pad;
+};
+
+struct meta {
+	__u32 layout_version;
+	__u32 pad;
+	__u64 epoch; /* random, of this set of counters */
+};

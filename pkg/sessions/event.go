@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import "time"
+
+// EventType names a transition.
+type EventType string
+
+// The events. Each is stored in the transaction of its transition and published
+// after that committed.
+const (
+	DeviceCreated      EventType = "device.created"
+	DeviceUpdated      EventType = "device.updated"
+	SessionCreated     EventType = "session.created"
+	SessionUpdated     EventType = "session.updated"
+	SessionStarted     EventType = "session.started"
+	SessionPaused      EventType = "session.paused"
+	SessionLow         EventType = "session.low"
+	SessionConsumed    EventType = "session.consumed"
+	SessionExpired     EventType = "session.expired"
+	ClientConnected    EventType = "client.connected"
+	ClientDisconnected EventType = "client.disconnected"
+	ClientConflict     EventType = "client.conflict"
+)
+
+// Event is one transition. Seq starts at 1 and has no gaps.
+type Event struct {
+	Seq     int64     `json:"seq"`
+	Time    time.Time `json:"time"`
+	Type    EventType `json:"type"`
+	Device  DeviceID  `json:"device_id,omitempty"`
+	MAC     string    `json:"mac,omitempty"`
+	Session SessionID `json:"session_id,omitempty"`
+	Reason  string    `json:"reason,omitempty"`  // why a client was disconnected: request, consumed, expired, idle, deleted, ...
+	Message string    `json:"message,omitempty"` // notify text, or detail for people
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Clock tells the time. Rules never read the machine's clocks themselves.
+type Clock interface {
+	Now() time.Time           // wall clock: for expiry and records only
+	Boot() dataplane.Boottime // CLOCK_BOOTTIME: for used time
+	BootID() string           // changes when the machine boots
+}
+
+// Enforcer is the kernel as the rules see it; [dataplane.Dataplane] is the real one.
+// Safe for concurrent use. All calls are idempotent.
+type Enforcer interface {
+	// Grant makes or replaces the rule of a MAC, its account's counter first.
+	// When it returns nil the next packet is judged by the rule.
+	// It fails with dataplane.ErrFull when max_clients rules exist.
+	Grant(dataplane.MAC, dataplane.Rule) error
+	// Revoke removes the rule of a MAC; the account's counter stays readable.
+	Revoke(dataplane.MAC) error
+	// Read returns the counters of one account, or dataplane.ErrNoAccount.
+	Read(dataplane.Account) (dataplane.Reading, error)
+	// Forget removes the counter of an account that no rule names any more.
+	Forget(dataplane.Account) error
+	// Rules returns what is enforced now, for reconciling.
+	Rules() (map[dataplane.MAC]dataplane.Rule, error)
+}
+
+// Store keeps what was bought. A transaction sees its own writes, is serializable
+// and, when Update returns nil, durable. A function that returns an error leaves
+// nothing behind. Safe for concurrent use; Update blocks while another runs.
+type Store interface {
+	View(ctx context.Context, fn func(Tx) error) error
+	Update(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is one transaction. Lookups of what does not exist fail with Code NotFound.
+type Tx interface {
+	Device(DeviceID) (Device, error)
+	DeviceByMAC(dataplane.MAC) (Device, error)
+	Devices() ([]Device, error) // by id
+	PutDevice(*Device) error    // inserts when ID is 0 and sets it; Conflict on a taken MAC
+	Session(SessionID) (Session, error)
+	Sessions(SessionFilter) ([]Session, error) // by id
+	PutSession(*Session) error                 // inserts when ID is 0 and sets it
+	DeleteSession(SessionID) error
+	AppendEvent(*Event) error // sets Seq, one more than the last
+	Events(after int64, limit int) ([]Event, error)
+	Provider(name string) (ProviderRecord, error)
+	Providers() ([]ProviderRecord, error) // in order of registration
+	PutProvider(ProviderRecord) error     // replaces one of the same name, keeping its place
+	DeleteProvider(name string) error
+}
+
+// SessionFilter selects sessions; its zero value selects all.
+type SessionFilter struct {
+	Device DeviceID // 0: of every device
+	States []State  // empty: in every state
+}
+
+// ProviderRecord is a registered provider, kept so that an agent that restarts
+// can call it again.
+type ProviderRecord struct {
+	Name   string
+	Socket string // path of the Unix socket on which the provider's process answers
+}
