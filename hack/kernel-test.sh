@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Boots a Debian kernel package in QEMU and runs the kernel tests on it.
+#
+#   hack/kernel-test.sh [PACKAGE [SUITE]]
+#
+# PACKAGE is a linux-image package (default: the current cloud kernel of this
+# Debian), SUITE another Debian suite of the configured mirror to take it from,
+# e.g. bookworm-backports. Needs root only to install what is missing.
+# Software emulation: nothing here needs KVM, and no figure from it means speed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+package=${1:-linux-image-cloud-amd64}
+suite=${2:-}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/hotspot-agent/kernels
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+for need in qemu-system-x86_64:qemu-system-x86 cpio:cpio busybox:busybox-static xz:xz-utils; do
+	command -v "${need%%:*}" >/dev/null ||
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need##*:}" >/dev/null
+done
+
+# apt reads the machine's own sources, with only the suite changed.
+apt_opts=()
+if [ -n "$suite" ]; then
+	mkdir -p "$work/apt/lists/partial"
+	sed -n '/^$/q;p' /etc/apt/sources.list.d/debian.sources | sed "s/^Suites:.*/Suites: $suite/" >"$work/apt/debian.sources"
+	apt_opts=(-o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$work/apt" -o "Dir::State::Lists=$work/apt/lists")
+	apt-get "${apt_opts[@]}" update -qq
+fi
+
+# A meta package names the real one in its Depends.
+while ! apt-cache "${apt_opts[@]}" show --no-all-versions "$package" | grep -q '^Package: linux-image-[0-9]'; do
+	package=$(apt-cache "${apt_opts[@]}" show --no-all-versions "$package" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p')
+	[ -n "$package" ] || { echo "kernel-test: no kernel package found" >&2; exit 1; }
+done
+
+mkdir -p "$cache"
+if [ ! -d "$cache/$package" ]; then
+	echo "kernel-test: fetching $package"
+	(cd "$work" && apt-get "${apt_opts[@]}" download -qq "$package")
+	dpkg-deb -x "$work/$package"_*.deb "$cache/$package.part"
+	mv "$cache/$package.part" "$cache/$package"
+fi
+vmlinuz=$(ls "$cache/$package"/boot/vmlinuz-*)
+release=${vmlinuz##*/vmlinuz-}
+modules=$(find "$cache/$package" -type d -path "*/lib/modules/$release")
+
+root=$work/root
+mkdir -p "$root"/{bin,proc,sys,dev,tmp,run,etc} "$root/lib/modules/$release"
+cp "$(command -v busybox)" "$root/bin/busybox"
+cp "$modules"/modules.* "$root/lib/modules/$release/"
+for dir in net drivers/net/veth.ko* drivers/net/dummy.ko* drivers/net/ifb.ko* drivers/net/tun.ko* lib crypto arch/x86/crypto; do
+	for found in "$modules"/kernel/$dir; do
+		[ -e "$found" ] || continue
+		target=$root/lib/modules/$release/kernel/${found#"$modules"/kernel/}
+		mkdir -p "$(dirname "$target")" && cp -r "$found" "$target"
+	done
+done
+find "$root/lib/modules" -name '*.ko.xz' -exec xz -d {} +
+find "$root/lib/modules" -name 'modules.dep' -exec sed -i 's/\.ko\.xz/.ko/g' {} +
+
+echo "kernel-test: building the tests"
+CGO_ENABLED=0 go test -c -o "$root/bin/dataplane.test" ./pkg/dataplane
+
+cat >"$root/init" <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp; mount -t tmpfs run /run; mkdir -p /run/netns
+mount -t bpf bpf /sys/fs/bpf
+for m in veth bridge stp llc 8021q dummy ifb sch_ingress cls_bpf cls_matchall act_gact; do modprobe $m 2>/dev/null; done
+ip link set lo up
+echo "kernel-test: booted $(uname -r)"
+cd /tmp
+if HOTSPOT_REQUIRE_KERNEL=1 dataplane.test -test.v -test.timeout 20m >/tmp/out 2>&1; then result=passed; else result=failed; fi
+grep -E '^ *--- (FAIL|SKIP)|^(FAIL|panic|ok|PASS)' /tmp/out
+[ $result = passed ] || grep -v '^=== ' /tmp/out | tail -n 150
+grep -cE '^--- PASS' /tmp/out | sed 's/$/ tests passed/'
+echo "kernel-test: $(uname -r): $result"
+poweroff -f
+INIT
+chmod +x "$root/init"
+(cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initramfs.gz"
+
+timeout 1500 qemu-system-x86_64 -M q35 -cpu max -smp 2 -m 2048 -nographic -no-reboot \
+	-kernel "$vmlinuz" -initrd "$work/initramfs.gz" \
+	-append "console=ttyS0 quiet panic=-1 sysctl.kernel.unprivileged_bpf_disabled=2" </dev/null | tee "$work/console"
+grep -q "kernel-test: $release: passed" "$work/console"
