@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Boottime reads CLOCK_BOOTTIME, the clock that the agent's deadlines are on.
+func Boottime() time.Duration { return readClock(unix.CLOCK_BOOTTIME) }
+
+// boottimeOf turns a packet's wall-clock time stamp into CLOCK_BOOTTIME. The
+// difference of the clocks is read anew for each packet, as the wall clock may be
+// set while a test runs.
+func boottimeOf(stamp unix.Timespec) time.Duration {
+	before := readClock(unix.CLOCK_BOOTTIME)
+	wall := readClock(unix.CLOCK_REALTIME)
+	after := readClock(unix.CLOCK_BOOTTIME)
+	return time.Duration(stamp.Nano()) - wall + before + (after-before)/2
+}
+
+func readClock(id int32) time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(id, &ts) // cannot fail for a clock that exists
+	return time.Duration(ts.Nano())
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const bulkChunk = 64 << 10
+
+// The first byte of a connection to a bulk server says what the client wants.
+const (
+	wantDownload = 'D'
+	wantUpload   = 'U'
+)
+
+// ServeBulk serves bulk downloads and uploads over TCP on a port of the host,
+// IPv4 and IPv6, until the returned function is called.
+func (h *Host) ServeBulk(port uint16) (stop func(), err error) {
+	listener, err := h.Listen(fmt.Sprintf("[::]:%d", port))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return // closed
+			}
+			serving.Go(func() { serveBulk(ctx, conn) })
+		}
+	})
+	return func() { cancel(); _ = listener.Close(); serving.Wait() }, nil
+}
+
+func serveBulk(ctx context.Context, conn net.Conn) {
+	defer closeWith(ctx, conn)()
+	want := make([]byte, 1)
+	if _, err := io.ReadFull(conn, want); err != nil {
+		return
+	}
+	if want[0] == wantUpload {
+		_, _ = io.Copy(io.Discard, conn)
+		return
+	}
+	chunk := make([]byte, bulkChunk)
+	for {
+		if _, err := conn.Write(chunk); err != nil {
+			return
+		}
+	}
+}
+
+// closeWith closes a connection when ctx ends or the returned function is called.
+func closeWith(ctx context.Context, conn net.Conn) func() {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return func() { stop(); _ = conn.Close() }
+}
+
+// Transfer is a bulk transfer over several TCP connections that goes on until it
+// is stopped.
+type Transfer struct {
+	stop    context.CancelFunc
+	flows   sync.WaitGroup
+	bytes   atomic.Uint64
+	started time.Time
+}
+
+// Download starts n connections to a bulk server that receive without end.
+func (h *Host) Download(to netip.AddrPort, n int) (*Transfer, error) {
+	return h.transfer(to, n, wantDownload, func(t *Transfer, conn net.Conn) {
+		_, _ = io.Copy(countingWriter{&t.bytes}, conn)
+	})
+}
+
+// Upload starts n connections to a bulk server that send without end.
+func (h *Host) Upload(to netip.AddrPort, n int) (*Transfer, error) {
+	return h.transfer(to, n, wantUpload, func(t *Transfer, conn net.Conn) {
+		_, _ = io.Copy(io.MultiWriter(conn, countingWriter{&t.bytes}), endless{})
+	})
+}
+
+func (h *Host) transfer(to netip.AddrPort, n int, want byte, move func(*Transfer, net.Conn)) (*Transfer, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &Transfer{stop: cancel, started: time.Now()}
+	for range n {
+		conn, err := h.Dial(ctx, "tcp", to.String())
+		if err == nil {
+			_, err = conn.Write([]byte{want})
+		}
+		if err != nil {
+			t.Stop()
+			return nil, fmt.Errorf("%s to %s: %w", h.Name, to, err)
+		}
+		t.flows.Go(func() {
+			defer closeWith(ctx, conn)()
+			move(t, conn)
+		})
+	}
+	return t, nil
+}
+
+// Bytes is the payload received (Download) or handed to the kernel (Upload) up to now.
+func (t *Transfer) Bytes() uint64 { return t.bytes.Load() }
+
+// Elapsed is the time since the transfer was started.
+func (t *Transfer) Elapsed() time.Duration { return time.Since(t.started) }
+
+// Stop ends the connections.
+func (t *Transfer) Stop() {
+	t.stop()
+	t.flows.Wait()
+}
+
+// WaitIdle waits until no byte was transferred for a while, and says whether that
+// happened before ctx ended.
+func (t *Transfer) WaitIdle(ctx context.Context, idle time.Duration) bool {
+	const look = 20 * time.Millisecond
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	last, since := t.Bytes(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		if now := t.Bytes(); now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) >= idle {
+			return true
+		}
+	}
+}
+
+type countingWriter struct{ bytes *atomic.Uint64 }
+
+func (w countingWriter) Write(p []byte) (int, error) {
+	w.bytes.Add(uint64(len(p)))
+	return len(p), nil
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }

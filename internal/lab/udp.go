@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	udpOverIPv4     = 28 // IP and UDP headers
+	udpOverIPv6     = 48
+	blastTick       = 500 * time.Microsecond
+	sinkBuffer      = 8 << 20
+	sequencePayload = 8
+)
+
+// Arrivals is what a Sink received up to one moment.
+type Arrivals struct {
+	Packets uint64
+	Bytes   uint64        // of IP packets
+	Missing uint64        // sequence numbers below the highest that did not arrive
+	First   time.Duration // on CLOCK_BOOTTIME, the kernel's time stamp
+	Last    time.Duration // on CLOCK_BOOTTIME, the kernel's time stamp
+	LongGap time.Duration // the longest time between two packets
+}
+
+// BitsPerSecond is the speed between two moments of one Sink, from packet to packet.
+func (a Arrivals) BitsPerSecond(later Arrivals) float64 {
+	return float64(later.Bytes-a.Bytes) * 8 / (later.Last - a.Last).Seconds()
+}
+
+// Sink counts the UDP packets that a Blast sends to it.
+type Sink struct {
+	conn    *net.UDPConn
+	headers uint64
+	done    chan struct{}
+
+	mu      sync.Mutex
+	got     Arrivals
+	highest uint64 // sequence number
+}
+
+// Sink starts a sink on a UDP port of all addresses of one family of the host.
+func (h *Host) Sink(network string, port uint16) (*Sink, error) {
+	address, headers := "0.0.0.0", uint64(udpOverIPv4)
+	if network == "udp6" {
+		address, headers = "::", udpOverIPv6
+	}
+	conn, err := h.ListenPacket(netip.AddrPortFrom(netip.MustParseAddr(address), port).String())
+	if err != nil {
+		return nil, err
+	}
+	if err := prepareSink(conn); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("prepare the sink: %w", err)
+	}
+	s := &Sink{conn: conn, headers: headers, done: make(chan struct{})}
+	go s.run()
+	return s, nil
+}
+
+func prepareSink(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var stamps, buffer error
+	err = raw.Control(func(fd uintptr) {
+		stamps = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+		buffer = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sinkBuffer)
+	})
+	return errors.Join(err, stamps, buffer)
+}
+
+func (s *Sink) run() {
+	defer close(s.done)
+	payload, control := make([]byte, 65536), make([]byte, 256)
+	for {
+		n, nc, _, _, err := s.conn.ReadMsgUDPAddrPort(payload, control)
+		if err != nil {
+			return // closed
+		}
+		s.count(payload[:n], stampOf(control[:nc]))
+	}
+}
+
+func stampOf(control []byte) time.Duration {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return Boottime()
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS && len(m.Data) >= 16 {
+			return boottimeOf(unix.Timespec{
+				Sec:  int64(binary.NativeEndian.Uint64(m.Data)),
+				Nsec: int64(binary.NativeEndian.Uint64(m.Data[8:])),
+			})
+		}
+	}
+	return Boottime()
+}
+
+func (s *Sink) count(payload []byte, at time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.got.Packets == 0 {
+		s.got.First = at
+	} else {
+		s.got.LongGap = max(s.got.LongGap, at-s.got.Last)
+	}
+	s.got.Packets++
+	s.got.Bytes += uint64(len(payload)) + s.headers
+	s.got.Last = at
+	if len(payload) >= sequencePayload {
+		s.highest = max(s.highest, binary.BigEndian.Uint64(payload))
+	}
+}
+
+// Read returns what arrived up to now.
+func (s *Sink) Read() Arrivals {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := s.got
+	if got.Packets > 0 {
+		got.Missing = s.highest + 1 - got.Packets
+	}
+	return got
+}
+
+// Close stops the sink.
+func (s *Sink) Close() error {
+	err := s.conn.Close()
+	<-s.done
+	return err
+}
+
+// Blast sends UDP packets of ipBytes (headers included) at bits/s of IP packets
+// from the host to a sink, until ctx ends. It returns how many were sent; the
+// first carries sequence number 0.
+func (h *Host) Blast(ctx context.Context, to netip.AddrPort, bitsPerSecond float64, ipBytes int) (sent uint64, err error) {
+	headers := udpOverIPv4
+	if to.Addr().Is6() {
+		headers = udpOverIPv6
+	}
+	if ipBytes < headers+sequencePayload {
+		return 0, fmt.Errorf("a packet of %d bytes has no room for a sequence number", ipBytes)
+	}
+	conn, err := h.Dial(ctx, "udp", to.String())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close() }()
+	payload := make([]byte, ipBytes-headers)
+	perSecond := bitsPerSecond / 8 / float64(ipBytes)
+	tick := time.NewTicker(blastTick)
+	defer tick.Stop()
+	start := time.Now()
+	for {
+		for due := uint64(time.Since(start).Seconds()*perSecond) + 1; sent < due; sent++ {
+			binary.BigEndian.PutUint64(payload, sent)
+			// The kernel tells of ICMP errors on the next write; the packet did not go.
+			if _, err := conn.Write(payload); err != nil {
+				if _, err = conn.Write(payload); err != nil {
+					return sent, err
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return sent, nil
+		case <-tick.C:
+		}
+	}
+}
+
+// ServeEcho answers every UDP packet on a port of the host with itself, until the
+// returned function is called.
+func (h *Host) ServeEcho(port uint16) (stop func(), err error) {
+	conn, err := h.ListenPacket(fmt.Sprintf("[::]:%d", port))
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buffer := make([]byte, 65536)
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(buffer)
+			if err != nil {
+				return // closed
+			}
+			_, _ = conn.WriteToUDPAddrPort(buffer[:n], from)
+		}
+	}()
+	return func() { _ = conn.Close(); <-done }, nil
+}
+
+// Ping sends UDP packets of 64 bytes to an echo server, one after another, and
+// returns how many of n were answered within the wait.
+func (h *Host) Ping(to netip.AddrPort, n int, wait time.Duration) (answered int, err error) {
+	conn, err := h.Dial(context.Background(), "udp", to.String())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close() }()
+	buffer := make([]byte, 64)
+	for i := range n {
+		binary.BigEndian.PutUint64(buffer, uint64(i))
+		if _, err := conn.Write(buffer); err != nil {
+			continue // refused or unreachable: not answered
+		}
+		if awaitEcho(conn, uint64(i), time.Now().Add(wait)) {
+			answered++
+		}
+	}
+	return answered, nil
+}
+
+func awaitEcho(conn net.Conn, sequence uint64, until time.Time) bool {
+	buffer := make([]byte, 64)
+	_ = conn.SetReadDeadline(until)
+	for {
+		n, err := conn.Read(buffer)
+		if err != nil {
+			return false
+		}
+		if n == len(buffer) && binary.BigEndian.Uint64(buffer) == sequence {
+			return true
+		}
+	}
+}
