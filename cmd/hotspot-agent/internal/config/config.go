@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config reads the agent's configuration file: strictly, with every
+// problem told by its line, its key and its value.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// DefaultPath is where the daemon looks when it is not told.
+const DefaultPath = "/etc/hotspot-agent/config.yaml"
+
+// DefaultSocket is where the daemon listens and its clients look.
+const DefaultSocket = "/run/hotspot-agent/agent.sock"
+
+// Config is the whole configuration, checked: what is in it can be acted upon.
+type Config struct {
+	Interfaces  []string // client-facing
+	StateDir    string   // hotspot.db lives here
+	Socket      string
+	SocketGroup string // may use the socket, beside root; empty: nobody
+	BPFFS       string
+	MaxClients  uint32
+
+	GlobalDownBPS, GlobalUpBPS uint64 // bit/s, 0 for no limit
+
+	Checkpoint        time.Duration
+	LowBalancePercent int // 0: no session.low event
+	OnStop            StopMode
+	AfterReboot       RebootMode
+	IdleTimeout       time.Duration // 0: never
+
+	Trusted, Blocked []dataplane.MAC
+	Limiter          Limiter
+	WalledGarden     []netip.Prefix
+	Portals          []dataplane.Portal // services that any device may reach before paying
+
+	LogLevel      slog.Level
+	LogFormat     LogFormat
+	MetricsListen string // host:port of the Prometheus listener; empty: off
+}
+
+// StopMode says what a clean stop does to connected devices.
+type StopMode string
+
+// The stop modes.
+const (
+	StopKeep       StopMode = "keep"       // the kernel goes on enforcing what was bought
+	StopDisconnect StopMode = "disconnect" // every running session is paused
+)
+
+// RebootMode says what happens to sessions that ran when the machine went down.
+type RebootMode string
+
+// The reboot modes.
+const (
+	RebootPause  RebootMode = "pause"
+	RebootResume RebootMode = "resume"
+)
+
+// Limiter names how speeds are held.
+type Limiter string
+
+// The limiters.
+const (
+	LimiterFair   Limiter = "fair"   // fair among a customer's flows
+	LimiterBucket Limiter = "bucket" // one bucket for each direction
+)
+
+// LogFormat is how log lines are written.
+type LogFormat string
+
+// The log formats.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Default is what an empty file means.
+func Default() Config {
+	return Config{
+		Interfaces:        []string{"br-lan"},
+		StateDir:          "/var/lib/hotspot-agent",
+		Socket:            DefaultSocket,
+		BPFFS:             "/sys/fs/bpf/hotspot-agent",
+		MaxClients:        4096,
+		Checkpoint:        15 * time.Second,
+		LowBalancePercent: 10,
+		OnStop:            StopKeep,
+		AfterReboot:       RebootPause,
+		Limiter:           LimiterFair,
+		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},
+		LogLevel:          slog.LevelInfo,
+		LogFormat:         LogText,
+	}
+}
+
+// Database is the path of the store.
+func (c Config) Database() string { return c.StateDir + "/hotspot.db" }

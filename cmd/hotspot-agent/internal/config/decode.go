@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Problem is one thing wrong with the file.
+type Problem struct {
+	File string
+	Line int    // from 1; 0 when the whole file is meant
+	Key  string // as in "log.level" or "trusted[2]"; empty for a syntax error
+	Why  string // names the value
+}
+
+func (p *Problem) Error() string {
+	where := p.File
+	if p.Line > 0 {
+		where = fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	if p.Key == "" {
+		return where + ": " + p.Why
+	}
+	return where + ": " + p.Key + ": " + p.Why
+}
+
+// Problems is every thing wrong with the file, in the order of its lines. Its
+// message is one line: the first problem, and how many more there are.
+type Problems []*Problem
+
+func (ps Problems) Error() string {
+	if len(ps) == 1 {
+		return ps[0].Error()
+	}
+	return fmt.Sprintf("%s (and %d more)", ps[0].Error(), len(ps)-1)
+}
+
+// Load reads and checks a file. The error is [Problems] unless the file cannot be read.
+func Load(path string) (Config, error) {
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return Config{}, fmt.Errorf("no configuration file at %s: copy the annotated example there, or name another with --config", path)
+	case err != nil:
+		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse checks the text of a file that is called name in errors. What the text
+// does not say is as in [Default].
+func Parse(name string, data []byte) (Config, error) {
+	d := &decoder{file: name, cfg: Default(), lines: map[string]int{}}
+	if root := d.document(data); root != nil {
+		d.mapping("", root, topLevel)
+	}
+	if len(d.problems) == 0 {
+		d.crossCheck()
+	}
+	if len(d.problems) > 0 {
+		return Config{}, d.problems
+	}
+	return d.cfg, nil
+}
+
+// decoder walks the syntax tree: unlike reflection it knows the line of a value
+// and its text as it was written (a MAC of twelve digits is no octal number).
+type decoder struct {
+	file     string
+	cfg      Config
+	lines    map[string]int // of the keys seen so far
+	problems Problems
+}
+
+// field reads the value of one key.
+type field func(d *decoder, key string, node ast.Node)
+
+// fail adds a problem at the line of node or, when that is nil, of the key.
+func (d *decoder) fail(key string, node ast.Node, format string, args ...any) {
+	line := d.lines[key]
+	if node != nil {
+		line = lineOf(node)
+	}
+	d.problems = append(d.problems, &Problem{File: d.file, Line: line, Key: key, Why: fmt.Sprintf(format, args...)})
+}
+
+func lineOf(node ast.Node) int {
+	if tok := node.GetToken(); tok != nil {
+		return tok.Position.Line
+	}
+	return 0
+}
+
+// document parses the text; nil when it is empty or wrong.
+func (d *decoder) document(data []byte) ast.Node {
+	file, err := parser.ParseBytes(data, 0)
+	var syntax yaml.Error
+	switch {
+	case errors.As(err, &syntax):
+		p := &Problem{File: d.file, Why: oneLine(syntax.GetMessage())}
+		if tok := syntax.GetToken(); tok != nil {
+			p.Line = tok.Position.Line
+		}
+		d.problems = append(d.problems, p)
+		return nil
+	case err != nil:
+		d.fail("", nil, "%s", oneLine(err.Error()))
+		return nil
+	}
+	var root ast.Node
+	for _, doc := range file.Docs {
+		switch {
+		case doc.Body == nil:
+		case root != nil:
+			d.fail("", doc.Body, "a second document: the configuration is one")
+			return nil
+		default:
+			root = doc.Body
+		}
+	}
+	switch root.(type) {
+	case *ast.CommentGroupNode, *ast.NullNode:
+		return nil
+	}
+	return root
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// mapping reads "key: value" pairs; a key that is not among the fields is refused.
+func (d *decoder) mapping(prefix string, node ast.Node, fields map[string]field) {
+	pairs, ok := node.(ast.MapNode)
+	if !ok {
+		d.fail(strings.TrimSuffix(prefix, "."), node, "%s is not a mapping: want \"key: value\" lines", show(node))
+		return
+	}
+	for it := pairs.MapRange(); it.Next(); {
+		name := it.Key().GetToken().Value
+		read, known := fields[name]
+		if !known {
+			d.fail(prefix+name, it.Key(), "unknown key%s", suggest(name, fields))
+			continue
+		}
+		d.lines[prefix+name] = lineOf(it.Key())
+		read(d, prefix+name, it.Value())
+	}
+}
+
+// suggest names the known key that differs from name in case or separators only,
+// or that one of them starts.
+func suggest(name string, fields map[string]field) string {
+	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s)) }
+	for known := range fields {
+		a, b := plain(name), plain(known)
+		if a == b || a == b+"s" || b == a+"s" {
+			return fmt.Sprintf(" (did you mean %s?)", known)
+		}
+	}
+	return ""
+}
+
+// scalar returns a plain value as it was written.
+func (d *decoder) scalar(key string, node ast.Node) (string, bool) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NanNode, *ast.InfinityNode:
+		return n.GetToken().Value, true
+	case *ast.NullNode:
+		d.fail(key, node, "has no value")
+	default:
+		d.fail(key, node, "%s is not a plain value", show(node))
+	}
+	return "", false
+}
+
+// list reads each item of a sequence; a key with nothing after it is an empty list.
+func (d *decoder) list(key string, node ast.Node, item field) {
+	if _, null := node.(*ast.NullNode); null {
+		return
+	}
+	seq, ok := node.(*ast.SequenceNode)
+	if !ok {
+		d.fail(key, node, "%s is not a list: write [%s]", show(node), show(node))
+		return
+	}
+	for i, value := range seq.Values {
+		itemKey := fmt.Sprintf("%s[%d]", key, i)
+		d.lines[itemKey] = lineOf(value)
+		item(d, itemKey, value)
+	}
+}
+
+// show is a node as it was written, on one line and not too long.
+func show(node ast.Node) string {
+	text := []rune(oneLine(node.String()))
+	if len(text) > 60 {
+		return string(text[:60]) + "…"
+	}
+	return string(text)
+}
