@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := /bin/sh
+# Go is often installed here without being in the PATH of root.
+export PATH := $(PATH):/usr/local/go/bin
+export CGO_ENABLED := 1
+
+GOLANGCI_LINT := v2.15.0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+TOOLS := $(CURDIR)/bin/tools
+# Packages whose tests measure time on real traffic: alone on the machine, and
+# without the race detector in the measuring process.
+LAB := ./internal/lab ./internal/acceptance
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what build, demo and test need beyond make and Go (root, Debian)
+	@hack/deps.sh run
+
+.PHONY: deps-dev
+deps-dev: ## install what lint and generate need
+	@hack/deps.sh run dev
+	@GOBIN=$(TOOLS) hack/tool.sh golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint $(GOLANGCI_LINT)
+
+.PHONY: generate
+generate: ## rebuild the committed kernel programs from bpf/ (needs deps-dev)
+	go generate ./pkg/dataplane/...
+
+.PHONY: build
+build: ## build bin/hotspot-agent
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
+
+.PHONY: demo
+demo: root deps build ## play a day at the kiosk in a lab of network namespaces (root)
+	@go build -o bin/demo ./internal/demo
+	@bin/demo -agent bin/hotspot-agent
+
+.PHONY: test
+test: root deps ## run all tests on the real kernel, none skipped (root)
+	@HOTSPOT_REQUIRE_KERNEL=1 go run ./internal/tally \
+		-- -race $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$) \
+		-- -count=1 -p=1 -timeout=10m $(LAB)
+
+.PHONY: unit
+unit: ## run the tests that need neither root nor the kernel
+	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane)
+
+.PHONY: bench
+bench: root deps ## run the benchmarks: cost per packet, per reading, per purchase (root)
+	HOTSPOT_REQUIRE_KERNEL=1 go test -run='^$$' -bench=. -benchmem ./pkg/... ./cmd/...
+
+.PHONY: lint
+lint: ## run the linters and check the formatting (needs deps-dev)
+	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/golangci-lint fmt --diff ./...
+
+.PHONY: fmt
+fmt: ## format the Go code (needs deps-dev)
+	$(TOOLS)/golangci-lint fmt ./...
+
+.PHONY: check
+check: ## everything that CI does
+	.ci/run
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin coverage
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo 'this makes network namespaces and loads eBPF: run it as root, e.g. sudo env "PATH=$$PATH" make ...' >&2; exit 1; }

@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs Debian packages that are missing; says nothing and calls no apt where
+# all is there.
+#
+#   hack/deps.sh run        what build, demo and test need beyond make and Go
+#   hack/deps.sh run dev    and what lint and generate need
+set -eu
+
+# An older Go fetches the toolchain that go.mod names, from this version on.
+go_floor=1.21
+
+fail() {
+	echo "deps: $1" >&2
+	exit 1
+}
+
+# need PACKAGE TEST: the package is missing when the test fails.
+missing=
+need() {
+	package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+has() { command -v "$1"; }
+
+need_for_run() {
+	need gcc has gcc                                      # SQLite is C, called by cgo
+	need libc6-dev test -e /usr/include/stdlib.h          # with its headers
+	need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt # Go fetches modules over TLS
+	need nftables has nft                                 # the lab's independent counts
+	need util-linux has nsenter                           # processes in the lab's hosts
+}
+
+need_for_dev() {
+	need git has git
+	need clang-14 has clang-14          # the pinned compiler of the kernel programs
+	need llvm-14 has llvm-strip-14
+	need libbpf-dev test -e /usr/include/bpf/bpf_helpers.h
+	need linux-libc-dev test -e /usr/include/linux/bpf.h
+}
+
+check_go() {
+	has go >/dev/null || fail "Go is missing: install Go $(sed -n 's/^go //p' go.mod) from https://go.dev/dl into /usr/local/go"
+	version=$(GOTOOLCHAIN=local go version | sed 's/.* go\([0-9.]*\).*/\1/')
+	[ "$(printf '%s\n' "$go_floor" "$version" | sort -V | head -n 1)" = "$go_floor" ] ||
+		fail "Go $version is too old: install Go $(sed -n 's/^go //p' go.mod) from https://go.dev/dl into /usr/local/go"
+}
+
+install_missing() {
+	[ -n "$missing" ] || return 0
+	has apt-get >/dev/null || fail "install with this system's package manager what Debian calls:$missing"
+	[ "$(id -u)" = 0 ] || fail "run as root: apt-get install --no-install-recommends$missing"
+	echo "deps: installing$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	# shellcheck disable=SC2086 # a list of words
+	apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 && return 0
+	# The lists of a fresh machine are empty or old.
+	apt-get update -qq || fail "apt-get update failed: check the network and /etc/apt"
+	# shellcheck disable=SC2086
+	apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+		fail "apt-get could not install:$missing"
+}
+
+cd "$(dirname "$0")/.."
+for part in "$@"; do
+	case $part in
+	run) check_go && need_for_run ;;
+	dev) need_for_dev ;;
+	*) fail "unknown part $part: want run or dev" ;;
+	esac
+done
+install_missing
