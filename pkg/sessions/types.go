@@ -73,6 +73,12 @@ type Session struct {
 	Started time.Time // zero: never started
 	Created time.Time
 
+	// Token names the session inside its provider's process; empty for a local one.
+	Token string
+	// Unsaved says that the provider has not yet been told of the latest usage.
+	// It outlives the agent, so that a save is sent again after a restart.
+	Unsaved bool
+
 	Meter Baseline
 }
 
@@ -82,6 +88,7 @@ type Session struct {
 type Baseline struct {
 	Epoch uint64             // of the counters that Spent belongs to
 	Spent uint64             // of the account, already debited
+	Drops uint64             // LimitDrops of the account when Spent was read
 	Boot  string             // boot that At belongs to
 	At    dataplane.Boottime // time is debited up to here; 0 while not running
 	Low   bool               // session.low was published for this allowance
