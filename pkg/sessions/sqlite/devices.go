@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"database/sql"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+const selectDevices = "SELECT id, mac, ips, hostname, created_at FROM devices"
+
+func (t *tx) Device(id sessions.DeviceID) (sessions.Device, error) {
+	return one(t, noDevice(id), scanDevice, selectDevices+" WHERE id = ?", id)
+}
+
+func (t *tx) DeviceByMAC(mac dataplane.MAC) (sessions.Device, error) {
+	missing := sessions.Errorf(sessions.NotFound, "no device has the MAC %s", mac)
+	return one(t, missing, scanDevice, selectDevices+" WHERE mac = ?", mac.String())
+}
+
+func (t *tx) Devices() ([]sessions.Device, error) {
+	return many(t, scanDevice, selectDevices+" ORDER BY id")
+}
+
+func (t *tx) PutDevice(d *sessions.Device) error {
+	ips, err := encodeIPs(d.IPs)
+	if err != nil {
+		return err
+	}
+	var c checker
+	row := []any{d.MAC.String(), ips, d.Hostname, c.wall("created_at", d.Created)}
+	if c.err != nil {
+		return c.err
+	}
+	if d.ID != 0 {
+		return takenMAC(d, t.change(noDevice(d.ID),
+			"UPDATE devices SET (mac, ips, hostname, created_at) = (?, ?, ?, ?) WHERE id = ?", append(row, d.ID)...))
+	}
+	id, err := t.insert("INSERT INTO devices (mac, ips, hostname, created_at) VALUES (?, ?, ?, ?)", row...)
+	if err != nil {
+		return takenMAC(d, err)
+	}
+	d.ID = sessions.DeviceID(id)
+	return nil
+}
+
+func scanDevice(row scanner) (d sessions.Device, err error) {
+	var mac, ips string
+	var created sql.NullInt64
+	if err := row.Scan(&d.ID, &mac, &ips, &d.Hostname, &created); err != nil {
+		return d, err
+	}
+	d.Created = unwall(created)
+	if d.MAC, err = decodeMAC(mac); err != nil {
+		return d, err
+	}
+	d.IPs, err = decodeIPs(ips)
+	return d, err
+}
+
+func noDevice(id sessions.DeviceID) error {
+	return sessions.Errorf(sessions.NotFound, "device %d does not exist", id)
+}
+
+// takenMAC names the MAC when another device has it.
+func takenMAC(d *sessions.Device, err error) error {
+	if violates(err, sqlite3.ErrConstraintUnique) {
+		return sessions.Errorf(sessions.Conflict, "mac: %s belongs to another device", d.MAC)
+	}
+	return err
+}

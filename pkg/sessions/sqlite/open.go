@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+)
+
+// Readers bounds how many View calls read at the same time; more of them wait.
+const readers = 4
+
+// Store is a [sessions.Store] in one SQLite file. Safe for concurrent use, also by
+// several processes; who opened it closes it.
+type Store struct {
+	path  string
+	log   *slog.Logger
+	write *sql.DB // one connection, whose transactions begin IMMEDIATE
+	read  *sql.DB // connections that refuse to write
+}
+
+// Open opens the database at path, makes it when it does not exist (directory
+// 0700, file 0600; modes of what exists are left alone), and brings its schema up
+// to date. It fails with one clear line on a file that is no database of this
+// agent, is damaged, or was made by a newer agent. A nil log discards.
+func Open(path string, log *slog.Logger) (*Store, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %v", path, err)
+	}
+	if err := createFile(path); err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	s := &Store{path: path, log: log}
+	if err := s.open(); err != nil {
+		s.Close()
+		return nil, explain(path, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() (err error) {
+	// The writer first: it makes the file a WAL database before readers come.
+	if s.write, err = sql.Open("sqlite3", writeDSN(s.path)); err != nil {
+		return err
+	}
+	s.write.SetMaxOpenConns(1)
+	if err := migrate(context.Background(), s.write, embedded(), s.log); err != nil {
+		return err
+	}
+	if s.read, err = sql.Open("sqlite3", readDSN(s.path)); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(readers)
+	s.read.SetMaxIdleConns(readers)
+	return nil
+}
+
+// Close waits for transactions that run, moves the WAL into the file and closes
+// it. Later calls of the Store fail with [sessions.Unavailable].
+func (s *Store) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Pragmas go into the data source name, so that each connection of a pool has
+// them; one sent through the pool would reach one connection.
+var common = url.Values{
+	"mode":             {"rw"}, // createFile made it, with the right mode
+	"_busy_timeout":    {"5000"},
+	"_synchronous":     {"FULL"},
+	"_foreign_keys":    {"on"},
+	"_stmt_cache_size": {"32"},
+}
+
+func writeDSN(path string) string {
+	return dsn(path, url.Values{"_journal_mode": {"WAL"}, "_txlock": {"immediate"}})
+}
+
+func readDSN(path string) string {
+	return dsn(path, url.Values{"_query_only": {"on"}, "_txlock": {"deferred"}})
+}
+
+func dsn(path string, more url.Values) string {
+	for key, value := range common {
+		more[key] = value
+	}
+	// Escaped, because a '?' or '#' of the path would end it.
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + more.Encode()
+}
+
+// createFile makes the directory and an empty file that only the owner may read.
+// SQLite gives the WAL and its index the mode of the file.
+func createFile(path string) error {
+	dir := filepath.Dir(path)
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// makeDir makes dir and syncs its parent: without that the first purchase could
+// vanish in a power cut, together with the directory that holds it.
+func makeDir(dir string) error {
+	_, err := os.Stat(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"database/sql"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// sessionFigures are the columns in no index, in the order of [figures] and
+// [scanSession].
+const sessionFigures = `provider, type, time_ns, time_used_ns, data_bytes, data_used_bytes,
+	down_bps, up_bps, use_global_speed, exp_days, started_at, created_at, token, unsaved,
+	meter_epoch, meter_spent, meter_drops, meter_boot, meter_at_ns, meter_low`
+
+var (
+	figureMarks    = marks(strings.Count(sessionFigures, ",") + 1)
+	selectSessions = "SELECT id, device_id, state, " + sessionFigures + " FROM sessions"
+	insertSession  = "INSERT INTO sessions (device_id, state, " + sessionFigures + ") VALUES (?, ?, " + figureMarks + ")"
+	updateFigures  = "UPDATE sessions SET (" + sessionFigures + ") = (" + figureMarks + ") WHERE id = ?"
+)
+
+// updateKeys is apart from updateFigures and mostly finds nothing to do: SQLite
+// rewrites the index entries of every column that a SET names, and settling, by
+// far the most frequent write, should not wear the flash with that.
+const updateKeys = "UPDATE sessions SET device_id = ?1, state = ?2 WHERE id = ?3 AND (device_id <> ?1 OR state <> ?2)"
+
+func (t *tx) Session(id sessions.SessionID) (sessions.Session, error) {
+	return one(t, noSession(id), scanSession, selectSessions+" WHERE id = ?", id)
+}
+
+func (t *tx) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error) {
+	var where []string
+	var args []any
+	if filter.Device != 0 {
+		where, args = append(where, "device_id = ?"), append(args, filter.Device)
+	}
+	if len(filter.States) > 0 {
+		where = append(where, "state IN ("+marks(len(filter.States))+")")
+		for _, state := range filter.States {
+			args = append(args, string(state))
+		}
+	}
+	query := selectSessions
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	return many(t, scanSession, query+" ORDER BY id", args...)
+}
+
+func (t *tx) PutSession(s *sessions.Session) error {
+	row, err := figures(s)
+	if err != nil {
+		return err
+	}
+	if s.ID == 0 {
+		id, err := t.insert(insertSession, append([]any{s.Device, string(s.State)}, row...)...)
+		if err != nil {
+			return unknownDevice(s, err)
+		}
+		s.ID = sessions.SessionID(id)
+		return nil
+	}
+	if err := t.change(noSession(s.ID), updateFigures, append(row, s.ID)...); err != nil {
+		return err
+	}
+	_, err = t.exec(updateKeys, s.Device, string(s.State), s.ID)
+	return unknownDevice(s, err)
+}
+
+func (t *tx) DeleteSession(id sessions.SessionID) error {
+	return t.change(noSession(id), "DELETE FROM sessions WHERE id = ?", id)
+}
+
+// figures are the values of sessionFigures. It refuses what the columns cannot hold.
+func figures(s *sessions.Session) ([]any, error) {
+	if s.Type > sessions.TimeOrData {
+		return nil, sessions.Invalidf("type", "%d is not a type of session", s.Type)
+	}
+	states := []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired}
+	if !slices.Contains(states, s.State) {
+		return nil, sessions.Invalidf("state", "%q is not a state of a session", s.State)
+	}
+	var c checker
+	row := []any{
+		s.Provider, int64(s.Type),
+		c.duration("time", s.Time), c.duration("time_used", s.TimeUsed),
+		c.amount("data_bytes", s.Bytes), c.amount("data_used_bytes", s.Used),
+		c.amount("down_bps", s.DownBPS), c.amount("up_bps", s.UpBPS),
+		s.UseGlobalSpeed, c.days("exp_days", s.ExpDays),
+		c.wall("started_at", s.Started), c.wall("created_at", s.Created),
+		s.Token, s.Unsaved,
+		// Whatever the kernel's 64 bits are, they come back the same.
+		int64(s.Meter.Epoch), int64(s.Meter.Spent), int64(s.Meter.Drops),
+		s.Meter.Boot, int64(s.Meter.At), s.Meter.Low,
+	}
+	return row, c.err
+}
+
+func scanSession(row scanner) (s sessions.Session, err error) {
+	var days, started, created sql.NullInt64
+	var epoch, spent, drops int64
+	err = row.Scan(&s.ID, &s.Device, &s.State,
+		&s.Provider, &s.Type, &s.Time, &s.TimeUsed, &s.Bytes, &s.Used,
+		&s.DownBPS, &s.UpBPS, &s.UseGlobalSpeed, &days, &started, &created,
+		&s.Token, &s.Unsaved,
+		&epoch, &spent, &drops, &s.Meter.Boot, &s.Meter.At, &s.Meter.Low)
+	if days.Valid {
+		n := uint(min(uint64(days.Int64), math.MaxUint))
+		s.ExpDays = &n
+	}
+	s.Started, s.Created = unwall(started), unwall(created)
+	s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = uint64(epoch), uint64(spent), uint64(drops)
+	return s, err
+}
+
+func noSession(id sessions.SessionID) error {
+	return sessions.Errorf(sessions.NotFound, "session %d does not exist", id)
+}
+
+func unknownDevice(s *sessions.Session, err error) error {
+	if violates(err, sqlite3.ErrConstraintForeignKey) {
+		return noDevice(s.Device)
+	}
+	return err
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// checker converts values for their columns and keeps the first that does not fit.
+type checker struct{ err error }
+
+func (c *checker) refuse(field, format string, args ...any) {
+	if c.err == nil {
+		c.err = sessions.Invalidf(field, format, args...)
+	}
+}
+
+// wall is a time as nanoseconds of the Unix epoch, NULL for the zero time.
+func (c *checker) wall(field string, t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	ns := t.UnixNano()
+	if !time.Unix(0, ns).Equal(t) {
+		c.refuse(field, "%s is outside the years 1678 to 2261", t.Format(time.RFC3339))
+	}
+	return ns
+}
+
+// amount is what SQLite's signed integers can hold.
+func (c *checker) amount(field string, v uint64) int64 {
+	if v > math.MaxInt64 {
+		c.refuse(field, "%d is too large (at most %d)", v, int64(math.MaxInt64))
+	}
+	return int64(v)
+}
+
+func (c *checker) duration(field string, d time.Duration) int64 {
+	if d < 0 {
+		c.refuse(field, "%s is negative", d)
+	}
+	return int64(d)
+}
+
+// days is a number of days, NULL for nil.
+func (c *checker) days(field string, n *uint) any {
+	if n == nil {
+		return nil
+	}
+	return c.amount(field, uint64(*n))
+}
+
+func unwall(ns sql.NullInt64) time.Time {
+	if !ns.Valid {
+		return time.Time{}
+	}
+	return time.Unix(0, ns.Int64).UTC()
+}
+
+func encodeIPs(ips []netip.Addr) (string, error) {
+	if len(ips) == 0 {
+		return "[]", nil
+	}
+	text, err := json.Marshal(ips)
+	return string(text), err
+}
+
+func decodeIPs(text string) (ips []netip.Addr, err error) {
+	if text == "[]" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(text), &ips); err != nil {
+		return nil, fmt.Errorf("stored addresses %q: %w", text, err)
+	}
+	return ips, nil
+}
+
+func decodeMAC(text string) (dataplane.MAC, error) {
+	mac, err := dataplane.ParseMAC(text)
+	if err != nil {
+		return mac, fmt.Errorf("stored MAC: %w", err)
+	}
+	return mac, nil
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package storetest
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+func testEvents(t *testing.T, s sessions.Store) {
+	all := []sessions.Event{
+		{Time: noon, Type: sessions.DeviceCreated, Device: 1, MAC: mac(1).String()},
+		{Time: noon, Type: sessions.SessionStarted, Device: 1, MAC: mac(1).String(), Session: 7},
+		{Time: noon, Type: sessions.ClientDisconnected, Device: 1, Session: 7, Reason: "request", Message: "Bye, “Ana”"},
+	}
+	update(t, s, func(tx sessions.Tx) error {
+		for i := range all {
+			must(t, tx.AppendEvent(&all[i]))
+			if want := int64(i + 1); all[i].Seq != want {
+				t.Fatalf("event %d got the number %d", want, all[i].Seq)
+			}
+		}
+		return nil
+	})
+	cases := []struct {
+		after int64
+		limit int
+		want  []sessions.Event
+	}{
+		{0, 0, all}, {0, 100, all}, {0, 2, all[:2]}, {1, 1, all[1:2]}, {2, 0, all[2:]},
+		{3, 0, nil}, {99, 10, nil}, {-1, -1, all},
+	}
+	for _, c := range cases {
+		view(t, s, func(tx sessions.Tx) error {
+			got, err := tx.Events(c.after, c.limit)
+			same(t, fmt.Sprintf("Events(%d, %d)", c.after, c.limit), got, c.want)
+			return err
+		})
+	}
+}
+
+// testSeqGapless appends from many goroutines, with failures in between.
+func testSeqGapless(t *testing.T, s sessions.Store) {
+	const writers, each = 8, 20
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			for i := range each {
+				err := s.Update(t.Context(), func(tx sessions.Tx) error {
+					for range 1 + i%3 {
+						if err := tx.AppendEvent(&sessions.Event{Time: noon, Type: sessions.SessionUpdated}); err != nil {
+							return err
+						}
+					}
+					if (w+i)%4 == 0 {
+						return errAbort
+					}
+					return nil
+				})
+				if err != nil && err != errAbort {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	view(t, s, func(tx sessions.Tx) error {
+		events, err := tx.Events(0, 0)
+		for i, e := range events {
+			if e.Seq != int64(i+1) {
+				t.Fatalf("event %d has the number %d", i+1, e.Seq)
+			}
+		}
+		if len(events) == 0 {
+			t.Error("no events were stored")
+		}
+		return err
+	})
+}

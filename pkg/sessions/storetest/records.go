@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package storetest
+
+import (
+	"math"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+func testDevices(t *testing.T, s sessions.Store) {
+	d := sessions.Device{
+		MAC:      mac(1),
+		IPs:      []netip.Addr{netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("10.0.0.7")},
+		Hostname: `o'brien "phone" ☕`, Created: noon,
+	}
+	update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(&d) })
+	if d.ID < 1 {
+		t.Fatalf("PutDevice set the id %d", d.ID)
+	}
+	second := addDevice(t, s, 2)
+
+	d.MAC, d.IPs, d.Hostname = mac(3), nil, ""
+	update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(&d) })
+
+	view(t, s, func(tx sessions.Tx) error {
+		byID, err := tx.Device(d.ID)
+		must(t, err)
+		same(t, "Device", byID, d)
+		byMAC, err := tx.DeviceByMAC(mac(3))
+		must(t, err)
+		same(t, "DeviceByMAC", byMAC, d)
+		_, err = tx.DeviceByMAC(mac(1))
+		wantCode(t, "the MAC it had", err, sessions.NotFound)
+		all, err := tx.Devices()
+		must(t, err)
+		same(t, "Devices", all, []sessions.Device{d, second})
+		return nil
+	})
+}
+
+func testMACConflict(t *testing.T, s sessions.Store) {
+	first, second := addDevice(t, s, 1), addDevice(t, s, 2)
+
+	third := sessions.Device{MAC: first.MAC}
+	err := s.Update(t.Context(), func(tx sessions.Tx) error { return tx.PutDevice(&third) })
+	wantCode(t, "a new device with a taken MAC", err, sessions.Conflict)
+	if third.ID != 0 {
+		t.Errorf("the refused device got the id %d", third.ID)
+	}
+	moved := second
+	moved.MAC = first.MAC
+	err = s.Update(t.Context(), func(tx sessions.Tx) error { return tx.PutDevice(&moved) })
+	wantCode(t, "a device moved to a taken MAC", err, sessions.Conflict)
+
+	view(t, s, func(tx sessions.Tx) error {
+		all, err := tx.Devices()
+		must(t, err)
+		same(t, "Devices", all, []sessions.Device{first, second})
+		return nil
+	})
+}
+
+func testSessions(t *testing.T, s sessions.Store) {
+	d := addDevice(t, s, 1)
+	first := addSession(t, s, purchase(d.ID))
+	second := addSession(t, s, purchase(d.ID))
+	if first.ID < 1 || second.ID <= first.ID {
+		t.Fatalf("ids %d, %d: want them to start at 1 and grow", first.ID, second.ID)
+	}
+	first.State, first.Started, first.Used = sessions.Running, noon.Add(time.Minute), 1500
+	update(t, s, func(tx sessions.Tx) error { return tx.PutSession(&first) })
+	view(t, s, func(tx sessions.Tx) error {
+		got, err := tx.Session(first.ID)
+		must(t, err)
+		same(t, "Session", got, first)
+		all, err := tx.Sessions(sessions.SessionFilter{})
+		must(t, err)
+		same(t, "Sessions", all, []sessions.Session{first, second})
+		return nil
+	})
+	update(t, s, func(tx sessions.Tx) error { return tx.DeleteSession(first.ID) })
+	view(t, s, func(tx sessions.Tx) error {
+		_, err := tx.Session(first.ID)
+		wantCode(t, "the deleted session", err, sessions.NotFound)
+		_, err = tx.Session(second.ID)
+		return err
+	})
+}
+
+func testSessionFilter(t *testing.T, s sessions.Store) {
+	devices := []sessions.Device{addDevice(t, s, 1), addDevice(t, s, 2)}
+	states := []sessions.State{sessions.Consumed, sessions.Available, sessions.Running, sessions.Paused, sessions.Expired}
+	var all []sessions.Session
+	for _, state := range states {
+		for _, d := range devices {
+			p := purchase(d.ID)
+			p.State = state
+			all = append(all, addSession(t, s, p))
+		}
+	}
+	filters := map[string]sessions.SessionFilter{
+		"all":              {},
+		"of a device":      {Device: devices[1].ID},
+		"in a state":       {States: []sessions.State{sessions.Running}},
+		"in two states":    {States: []sessions.State{sessions.Paused, sessions.Available}},
+		"a state twice":    {States: []sessions.State{sessions.Paused, sessions.Paused}},
+		"device and state": {Device: devices[0].ID, States: []sessions.State{sessions.Paused, sessions.Running}},
+		"unknown device":   {Device: 99},
+	}
+	for name, filter := range filters {
+		var want []sessions.Session
+		for _, session := range all {
+			if matches(filter, session) {
+				want = append(want, session)
+			}
+		}
+		view(t, s, func(tx sessions.Tx) error {
+			got, err := tx.Sessions(filter)
+			same(t, name, got, want)
+			return err
+		})
+	}
+}
+
+func matches(f sessions.SessionFilter, s sessions.Session) bool {
+	if f.Device != 0 && f.Device != s.Device {
+		return false
+	}
+	for _, state := range f.States {
+		if state == s.State {
+			return true
+		}
+	}
+	return len(f.States) == 0
+}
+
+// testSessionValues stores the ends of each field's range.
+func testSessionValues(t *testing.T, s sessions.Store) {
+	d := addDevice(t, s, 1)
+	zero, month := uint(0), uint(30)
+	full := sessions.Session{
+		Device: d.ID, Provider: "shop", Type: sessions.Data, State: sessions.Expired,
+		Time: math.MaxInt64, TimeUsed: math.MaxInt64, Bytes: math.MaxInt64, Used: math.MaxInt64,
+		DownBPS: math.MaxInt64, UpBPS: math.MaxInt64, UseGlobalSpeed: true,
+		ExpDays: &month, Started: noon.Add(-time.Nanosecond), Created: time.Unix(0, 0),
+		Token: "voucher/7", Unsaved: true,
+		Meter: sessions.Baseline{
+			Epoch: math.MaxUint64, Spent: math.MaxUint64, Drops: math.MaxUint64, Boot: "3e8a", At: dataplane.Boottime(math.MaxInt64), Low: true,
+		},
+	}
+	wantAllSet(t, reflect.ValueOf(full))
+	sameDay := purchase(d.ID)
+	sameDay.ExpDays = &zero
+	for name, want := range map[string]sessions.Session{
+		"largest":        full,
+		"smallest":       {Device: d.ID, State: sessions.Available},
+		"expires at day": sameDay,
+	} {
+		want = addSession(t, s, want)
+		view(t, s, func(tx sessions.Tx) error {
+			got, err := tx.Session(want.ID)
+			same(t, name, got, want)
+			return err
+		})
+		update(t, s, func(tx sessions.Tx) error { return tx.PutSession(&want) })
+		view(t, s, func(tx sessions.Tx) error {
+			got, err := tx.Session(want.ID)
+			same(t, name+", stored again", got, want)
+			return err
+		})
+	}
+}
+
+// wantAllSet fails for a field that was added to the type and not to the test: a
+// Store may have forgotten it too. Fields named ID are the store's to set.
+func wantAllSet(t testing.TB, v reflect.Value) {
+	t.Helper()
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		switch {
+		case field.Type == reflect.TypeFor[sessions.Baseline]():
+			wantAllSet(t, v.Field(i))
+		case field.Name != "ID" && v.Field(i).IsZero():
+			t.Errorf("testSessionValues stores no %s.%s", v.Type(), field.Name)
+		}
+	}
+}
+
+func testSessionRefusals(t *testing.T, s sessions.Store) {
+	d := addDevice(t, s, 1)
+	stored := addSession(t, s, purchase(d.ID))
+	cases := []struct {
+		name string
+		code sessions.Code
+		edit func(*sessions.Session)
+	}{
+		{"bytes over 63 bits", sessions.Invalid, func(s *sessions.Session) { s.Bytes = math.MaxInt64 + 1 }},
+		{"used over 63 bits", sessions.Invalid, func(s *sessions.Session) { s.Used = math.MaxUint64 }},
+		{"down over 63 bits", sessions.Invalid, func(s *sessions.Session) { s.DownBPS = math.MaxUint64 }},
+		{"up over 63 bits", sessions.Invalid, func(s *sessions.Session) { s.UpBPS = math.MaxUint64 }},
+		{"negative time", sessions.Invalid, func(s *sessions.Session) { s.Time = -1 }},
+		{"negative used time", sessions.Invalid, func(s *sessions.Session) { s.TimeUsed = -1 }},
+		{"unknown type", sessions.Invalid, func(s *sessions.Session) { s.Type = 3 }},
+		{"unknown state", sessions.Invalid, func(s *sessions.Session) { s.State = "lost" }},
+		{"no state", sessions.Invalid, func(s *sessions.Session) { s.State = "" }},
+		{"started too far away", sessions.Invalid, func(s *sessions.Session) { s.Started = time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC) }},
+		{"unknown device", sessions.NotFound, func(s *sessions.Session) { s.Device = 99 }},
+	}
+	for _, c := range cases {
+		fresh, changed := purchase(d.ID), stored
+		for _, session := range []*sessions.Session{&fresh, &changed} {
+			c.edit(session)
+			err := s.Update(t.Context(), func(tx sessions.Tx) error { return tx.PutSession(session) })
+			wantCode(t, c.name, err, c.code)
+		}
+	}
+	view(t, s, func(tx sessions.Tx) error {
+		all, err := tx.Sessions(sessions.SessionFilter{})
+		same(t, "Sessions after the refusals", all, []sessions.Session{stored})
+		return err
+	})
+}
+
+// testIDs: a session names a kernel counter, so the number of a deleted one must
+// not come again.
+func testIDs(t *testing.T, s sessions.Store) {
+	d := addDevice(t, s, 1)
+	last := sessions.SessionID(0)
+	for range 3 {
+		session := addSession(t, s, purchase(d.ID))
+		if session.ID <= last {
+			t.Fatalf("session id %d after %d was deleted", session.ID, last)
+		}
+		last = session.ID
+		update(t, s, func(tx sessions.Tx) error { return tx.DeleteSession(session.ID) })
+	}
+}
+
+func testProviders(t *testing.T, s sessions.Store) {
+	shop := sessions.ProviderRecord{Name: "shop", Socket: "/run/shop.sock"}
+	cafe := sessions.ProviderRecord{Name: "cafe", Socket: "/run/cafe.sock"}
+	for _, p := range []sessions.ProviderRecord{shop, cafe} {
+		update(t, s, func(tx sessions.Tx) error { return tx.PutProvider(p) })
+	}
+	shop.Socket = "/run/shop2.sock"
+	update(t, s, func(tx sessions.Tx) error { return tx.PutProvider(shop) })
+	list := func(want ...sessions.ProviderRecord) {
+		t.Helper()
+		view(t, s, func(tx sessions.Tx) error {
+			got, err := tx.Providers()
+			same(t, "Providers", got, want)
+			return err
+		})
+	}
+	list(shop, cafe)
+	view(t, s, func(tx sessions.Tx) error {
+		got, err := tx.Provider("shop")
+		same(t, "Provider", got, shop)
+		return err
+	})
+	update(t, s, func(tx sessions.Tx) error { return tx.DeleteProvider("shop") })
+	list(cafe)
+	update(t, s, func(tx sessions.Tx) error { return tx.PutProvider(shop) })
+	list(cafe, shop) // registered anew: last
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package storetest says, as tests, what every [sessions.Store] must do.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// Run tests the Store that open makes: an empty one for each call, closed by
+// t.Cleanup.
+func Run(t *testing.T, open func(*testing.T) sessions.Store) {
+	groups := []struct {
+		name string
+		test func(*testing.T, sessions.Store)
+	}{
+		{"a new store is empty", testEmpty},
+		{"devices", testDevices},
+		{"a MAC belongs to one device", testMACConflict},
+		{"sessions", testSessions},
+		{"session filter", testSessionFilter},
+		{"session values", testSessionValues},
+		{"session refusals", testSessionRefusals},
+		{"ids are not reused", testIDs},
+		{"events", testEvents},
+		{"providers", testProviders},
+		{"own writes are seen", testOwnWrites},
+		{"a failed Update leaves nothing", testRollback},
+		{"a panic leaves nothing", testPanic},
+		{"View does not write", testViewReadOnly},
+		{"View is one snapshot", testSnapshot},
+		{"a context that ended", testContext},
+		{"Updates are serial", testSerial},
+		{"event numbers have no gaps", testSeqGapless},
+	}
+	for _, g := range groups {
+		t.Run(g.name, func(t *testing.T) { g.test(t, open(t)) })
+	}
+}
+
+// must fails the test on an error of Update or View.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func update(t testing.TB, s sessions.Store, fn func(sessions.Tx) error) {
+	t.Helper()
+	must(t, s.Update(t.Context(), fn))
+}
+
+func view(t testing.TB, s sessions.Store, fn func(sessions.Tx) error) {
+	t.Helper()
+	must(t, s.View(t.Context(), fn))
+}
+
+func wantCode(t testing.TB, what string, err error, want sessions.Code) {
+	t.Helper()
+	var e *sessions.Error
+	if !errors.As(err, &e) || e.Code != want {
+		t.Errorf("%s: got error %v, want one of code %q", what, err, want)
+	}
+}
+
+// same compares values; an empty list is as good as none, and times are moments.
+func same(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// noon is a time with nanoseconds, in a zone, as a caller may have it.
+var noon = time.Date(2026, 3, 29, 12, 0, 0, 123456789, time.FixedZone("PST", 8*3600))
+
+func mac(n byte) dataplane.MAC { return dataplane.MAC{0x02, 0, 0x5e, 0x10, 0, n} }
+
+// addDevice stores a device with the n-th MAC.
+func addDevice(t testing.TB, s sessions.Store, n byte) sessions.Device {
+	t.Helper()
+	d := sessions.Device{MAC: mac(n), Hostname: "phone", Created: noon}
+	update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(&d) })
+	return d
+}
+
+// purchase is a session as it is when it was just bought.
+func purchase(device sessions.DeviceID) sessions.Session {
+	return sessions.Session{
+		Device: device, Provider: sessions.LocalProvider, Type: sessions.TimeOrData, State: sessions.Available,
+		Time: time.Hour, Bytes: 100_000_000, DownBPS: 5_000_000, UpBPS: 3_000_000, Created: noon,
+	}
+}
+
+func addSession(t testing.TB, s sessions.Store, session sessions.Session) sessions.Session {
+	t.Helper()
+	update(t, s, func(tx sessions.Tx) error { return tx.PutSession(&session) })
+	return session
+}
+
+func testEmpty(t *testing.T, s sessions.Store) {
+	view(t, s, func(tx sessions.Tx) error {
+		devices, err := tx.Devices()
+		must(t, err)
+		all, err := tx.Sessions(sessions.SessionFilter{})
+		must(t, err)
+		events, err := tx.Events(0, 0)
+		must(t, err)
+		providers, err := tx.Providers()
+		must(t, err)
+		if n := len(devices) + len(all) + len(events) + len(providers); n != 0 {
+			t.Errorf("a new store holds %d things", n)
+		}
+		_, err = tx.Device(1)
+		wantCode(t, "Device(1)", err, sessions.NotFound)
+		_, err = tx.DeviceByMAC(mac(1))
+		wantCode(t, "DeviceByMAC", err, sessions.NotFound)
+		_, err = tx.Session(1)
+		wantCode(t, "Session(1)", err, sessions.NotFound)
+		_, err = tx.Provider("shop")
+		wantCode(t, "Provider", err, sessions.NotFound)
+		return nil
+	})
+	missing := map[string]func(sessions.Tx) error{
+		"PutDevice":      func(tx sessions.Tx) error { return tx.PutDevice(&sessions.Device{ID: 7, MAC: mac(7)}) },
+		"PutSession":     func(tx sessions.Tx) error { p := purchase(1); p.ID = 7; return tx.PutSession(&p) },
+		"DeleteSession":  func(tx sessions.Tx) error { return tx.DeleteSession(7) },
+		"DeleteProvider": func(tx sessions.Tx) error { return tx.DeleteProvider("shop") },
+	}
+	for what, fn := range missing {
+		wantCode(t, what, s.Update(t.Context(), fn), sessions.NotFound)
+	}
+}
+
+var errAbort = errors.New("abort")
+
+// abort runs fn in a transaction that fails.
+func abort(t testing.TB, s sessions.Store, fn func(sessions.Tx)) {
+	t.Helper()
+	err := s.Update(context.Background(), func(tx sessions.Tx) error {
+		fn(tx)
+		return errAbort
+	})
+	if !errors.Is(err, errAbort) {
+		t.Fatalf("Update returned %v, want the error of its function", err)
+	}
+}
