@@ -13,13 +13,21 @@
 #define ABI_LAYOUT_VERSION 1
 
 /* rate_ns_per_byte is fixed point with this many fraction bits: the product with
- * a super-packet of 2^19 bytes fits 64 bits from 1 kbit/s up, and 10 Gbit/s is
- * held to about 1e-6. */
+ * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
+ * 10 Gbit/s is held to about 1e-6. */
 #define ABI_RATE_SHIFT 20
+/* The bucket charges at most this much of one super-packet (BIG TCP ends below). */
+#define ABI_COST_BYTES (1U << 19)
 /* A packet is admitted by at most this much of its length, so that a super-packet
  * passes the bucket of a slow client; all of it is charged. */
 #define ABI_ADMIT_BYTES 1514
 #define ABI_NO_LIMIT (~0ULL)
+
+/* DNS before paying, both directions together, for each MAC: 16 kbit/s is about
+ * ten lookups a second, and too slow for a tunnel; 16 KiB at once is a page with
+ * many names. */
+#define ABI_DNS_NS_PER_BYTE 500000ULL
+#define ABI_DNS_BURST_NS (16384 * ABI_DNS_NS_PER_BYTE)
 
 /* Direction, as the client sees it; also an array index. */
 enum direction {
@@ -90,7 +98,7 @@ struct speed {
 
 struct rule {
 	__u64 account;
-	__u64 limit_bytes; /* what usage.passed may add up to; ABI_NO_LIMIT */
+	__u64 limit_bytes; /* what the bytes of usage.passed may add up to; ABI_NO_LIMIT */
 	__u64 deadline_ns; /* nothing passes from here on; ABI_NO_LIMIT */
 	struct speed speed[DIRECTIONS];
 	__u8 verdict;
@@ -99,24 +107,36 @@ struct rule {
 
 struct passed {
 	__u64 bytes;
-	__u64 packets;
+	__u64 packets; /* of the wire: a super-packet counts its segments */
+};
+
+/* GCRA, ITU-T I.371. */
+struct bucket {
+	__u64 tat_ns;           /* theoretical arrival time of the next packet */
+	__u64 rate_ns_per_byte; /* the rate that tat_ns was reckoned with */
+};
+
+/* Bits of usage.told. */
+enum told {
+	TOLD_LIMIT = 1 << 0,
+	TOLD_DEADLINE = 1 << 1,
 };
 
 struct usage {
 	struct bpf_spin_lock lock;
-	__u32 pad;
+	__u32 told; /* which of the ended_ values user space has been told of */
 	struct passed passed[DIRECTIONS];
-	__u64 tat_ns[DIRECTIONS]; /* theoretical arrival time of the bucket (GCRA, ITU-T I.371) */
-	__u64 rate_drops;
+	struct bucket bucket[DIRECTIONS];
+	__u64 rate_drops;   /* frames, as are the next two */
 	__u64 limit_drops;
 	__u64 deadline_drops;
 	__u64 last_seen_ns;
 	__u64 ended_limit;    /* the limit_bytes that was exhausted: closed until it changes */
-	__u64 ended_deadline; /* the deadline_ns that was told to user space */
+	__u64 ended_deadline; /* the deadline_ns at or after which a frame came */
 };
 
 struct allowance {
-	__u64 tat_ns;
+	__u64 tat_ns; /* GCRA at ABI_DNS_NS_PER_BYTE */
 };
 
 struct stat {
@@ -128,7 +148,7 @@ struct event {
 	__u64 account;
 	__u64 at_ns;
 	struct mac_key mac;
-	__u32 kind;
+	__u32 kind; /* enum event_kind */
 	__u32 pad;
 };
 
@@ -137,3 +157,10 @@ struct meta {
 	__u32 pad;
 	__u64 epoch; /* random, of this set of counters */
 };
+
+_Static_assert(sizeof(struct mac_key) == 8, "one word to hash");
+_Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
+_Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
+_Static_assert(sizeof(struct rule) == 80, "layout");
+_Static_assert(sizeof(struct usage) == 120, "layout");
+_Static_assert(sizeof(struct event) == 32, "layout");

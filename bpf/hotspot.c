@@ -1,25 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The programs of a client-facing interface. They know MACs, rules and accounts,
+ * and nothing of sessions. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
-#include "maps.h"
+#include "parse.h"
+#include "stats.h"
+#include "verdict.h"
 
-/* bpf2go finds types by their use in a global of the object. */
-const enum reason *unused_reason __attribute__((unused));
-const struct event *unused_event __attribute__((unused));
+/* bpf2go finds types by their use in a global of the object. These share the
+ * read-only section of the load-time constants, and hidden they are no variables. */
+__hidden const enum reason *const type_reason = NULL;
+__hidden const struct event *const type_event = NULL;
+
+static __always_inline int handle(struct __sk_buff *skb, enum direction dir)
+{
+	struct frame f = {};
+	enum reason reason = verdict(skb, dir, &f);
+
+	stats_count(dir, reason, &f);
+	/* "Unspecified" lets the other programs of the hook decide too. */
+	return verdict_passes(reason) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
 
 SEC("tc/ingress")
 int from_client(struct __sk_buff *skb)
 {
-	return TC_ACT_SHOT;
+	return handle(skb, UPLOAD);
 }
 
 SEC("tc/egress")
 int to_client(struct __sk_buff *skb)
 {
-	return TC_ACT_SHOT;
+	return handle(skb, DOWNLOAD);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -8,7 +8,11 @@
 #include "abi.h"
 
 /* client MAC -> what to enforce. Go writes, the programs read.
- * Full: Go refuses the next client with a clear error. Go sets max_entries. */
+ * Full: Go refuses the next client with a clear error. Go sets max_entries.
+ * Since 6.1 the kernel reuses the memory of a replaced or removed element at once,
+ * so that a packet in flight on another CPU could read the next element in its
+ * place: Go lets an RCU grace period pass (membarrier(2), MEMBARRIER_CMD_GLOBAL)
+ * after it replaced or removed a rule and before it writes the next one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -18,7 +22,10 @@ struct {
 } rules SEC(".maps");
 
 /* account -> what passed. Go makes and removes keys, the programs write values,
- * Go reads them. Sized above rules, as a paused account lives on until settled. */
+ * Go reads them (BPF_F_LOCK, for a consistent value). Sized above rules, as a
+ * paused account lives on until settled. Full: Go refuses the next account. Go
+ * removes a key only after a grace period past the last rule that named it (see
+ * rules): a late packet counts to its own account or to none. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -26,6 +33,16 @@ struct {
 	__type(key, __u64);
 	__type(value, struct usage);
 } usages SEC(".maps");
+
+/* The router's own MACs (set), looked up in port mode only. Go writes as netlink
+ * tells, the programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 64);
+	__type(key, struct mac_key);
+	__type(value, __u8);
+} router_macs SEC(".maps");
 
 /* The router's own addresses (set). Go writes as netlink tells, the programs read. */
 struct {

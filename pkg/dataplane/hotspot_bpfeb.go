@@ -104,13 +104,17 @@ type hotspotUsage struct {
 		_   structs.HostLayout
 		Val uint32
 	}
-	Pad    uint32
+	Told   uint32
 	Passed [2]struct {
 		_       structs.HostLayout
 		Bytes   uint64
 		Packets uint64
 	}
-	TatNs         [2]uint64
+	Bucket [2]struct {
+		_             structs.HostLayout
+		TatNs         uint64
+		RateNsPerByte uint64
+	}
 	RateDrops     uint64
 	LimitDrops    uint64
 	DeadlineDrops uint64
@@ -128,14 +132,14 @@ const (
 	hotspotMapIdentity     = "identity"
 	hotspotMapPortals      = "portals"
 	hotspotMapRouterAddrs  = "router_addrs"
+	hotspotMapRouterMacs   = "router_macs"
 	hotspotMapRules        = "rules"
 	hotspotMapStats        = "stats"
 	hotspotMapUsages       = "usages"
 	hotspotMapWalledGarden = "walled_garden"
 	hotspotProgFromClient  = "from_client"
 	hotspotProgToClient    = "to_client"
-	hotspotVarUnusedEvent  = "unused_event"
-	hotspotVarUnusedReason = "unused_reason"
+	hotspotVarPortMode     = "port_mode"
 )
 
 // loadHotspot returns the embedded CollectionSpec for hotspot.
@@ -193,6 +197,7 @@ type hotspotMapSpecs struct {
 	Identity     *ebpf.MapSpec `ebpf:"identity"`
 	Portals      *ebpf.MapSpec `ebpf:"portals"`
 	RouterAddrs  *ebpf.MapSpec `ebpf:"router_addrs"`
+	RouterMacs   *ebpf.MapSpec `ebpf:"router_macs"`
 	Rules        *ebpf.MapSpec `ebpf:"rules"`
 	Stats        *ebpf.MapSpec `ebpf:"stats"`
 	Usages       *ebpf.MapSpec `ebpf:"usages"`
@@ -203,8 +208,7 @@ type hotspotMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type hotspotVariableSpecs struct {
-	UnusedEvent  *ebpf.VariableSpec `ebpf:"unused_event"`
-	UnusedReason *ebpf.VariableSpec `ebpf:"unused_reason"`
+	PortMode *ebpf.VariableSpec `ebpf:"port_mode"`
 }
 
 // hotspotObjects contains all objects after they have been loaded into the kernel.
@@ -232,6 +236,7 @@ type hotspotMaps struct {
 	Identity     *ebpf.Map `ebpf:"identity"`
 	Portals      *ebpf.Map `ebpf:"portals"`
 	RouterAddrs  *ebpf.Map `ebpf:"router_addrs"`
+	RouterMacs   *ebpf.Map `ebpf:"router_macs"`
 	Rules        *ebpf.Map `ebpf:"rules"`
 	Stats        *ebpf.Map `ebpf:"stats"`
 	Usages       *ebpf.Map `ebpf:"usages"`
@@ -245,6 +250,7 @@ func (m *hotspotMaps) Close() error {
 		m.Identity,
 		m.Portals,
 		m.RouterAddrs,
+		m.RouterMacs,
 		m.Rules,
 		m.Stats,
 		m.Usages,
@@ -256,8 +262,7 @@ func (m *hotspotMaps) Close() error {
 //
 // It can be passed to loadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hotspotVariables struct {
-	UnusedEvent  *ebpf.Variable `ebpf:"unused_event"`
-	UnusedReason *ebpf.Variable `ebpf:"unused_reason"`
+	PortMode *ebpf.Variable `ebpf:"port_mode"`
 }
 
 // hotspotPrograms contains all programs after they have been loaded into the kernel.

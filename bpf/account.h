@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The account of a connected client. Limit, bucket and counters change together
+ * under the account's lock, so that they are exact on any number of CPUs: what is
+ * counted has passed, what has passed is counted, and the bucket pays for nothing
+ * that the limit stopped. Inside the lock no helper may be called.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "bucket.h"
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline bool account_fits(const struct usage *u, __u32 bytes, __u64 limit_bytes)
+{
+	return u->passed[UPLOAD].bytes + u->passed[DOWNLOAD].bytes + bytes <= limit_bytes;
+}
+
+/* Closes the account, once and for all of this limit. */
+static __always_inline void account_close(struct usage *u, __u64 limit_bytes)
+{
+	u->ended_limit = limit_bytes;
+	u->told &= ~TOLD_LIMIT;
+}
+
+/* The limit is met when not even a segment of the frame fits. A super-packet that
+ * is too long while a segment would do is dropped alone: its sender comes back
+ * with less. */
+static __always_inline void account_over(struct usage *u, const struct rule *r, const struct frame *f)
+{
+	if (account_fits(u, f->segment, r->limit_bytes))
+		u->limit_drops++;
+	else
+		account_close(u, r->limit_bytes);
+}
+
+static __always_inline bool account_closed(const struct usage *u, const struct rule *r)
+{
+	return u->ended_limit == r->limit_bytes;
+}
+
+/* Decides about a frame of an account, and counts it if it passes. *ended tells
+ * that nothing more passes under this rule: account_ended is due. */
+static __always_inline enum reason account_frame(struct usage *u, const struct rule *r, enum direction dir,
+						 const struct frame *f, bool local, __u64 now, bool *ended)
+{
+	const struct speed speed = r->speed[dir];
+	const struct bucket_cost cost = bucket_cost(f, speed.rate_ns_per_byte);
+	enum reason reason;
+
+	bpf_spin_lock(&u->lock);
+	if (now >= r->deadline_ns) {
+		reason = DROP_DEADLINE;
+	} else if (account_closed(u, r)) {
+		reason = DROP_LIMIT;
+	} else if (local) {
+		reason = PASS_LOCAL;
+	} else if (!account_fits(u, f->wire, r->limit_bytes)) {
+		reason = DROP_LIMIT;
+		account_over(u, r, f);
+	} else if (!bucket_admit(&u->bucket[dir], &speed, cost, now)) {
+		reason = DROP_RATE;
+		u->rate_drops++;
+	} else {
+		reason = PASS_FORWARDED;
+		u->passed[dir].bytes += f->wire;
+		u->passed[dir].packets += f->segments;
+	}
+	if (reason == PASS_FORWARDED || reason == PASS_LOCAL)
+		u->last_seen_ns = now;
+	*ended = reason == DROP_DEADLINE || (reason == DROP_LIMIT && account_closed(u, r));
+	bpf_spin_unlock(&u->lock);
+	return reason;
+}
+
+/* Whether this end is still to be told; marks it as told. Under the lock. */
+static __always_inline bool account_claim(struct usage *u, const struct rule *r, enum reason why)
+{
+	__u32 bit = why == DROP_DEADLINE ? TOLD_DEADLINE : TOLD_LIMIT;
+
+	if (why == DROP_DEADLINE && u->ended_deadline != r->deadline_ns) {
+		u->ended_deadline = r->deadline_ns;
+		u->told &= ~TOLD_DEADLINE;
+	}
+	if (u->told & bit)
+		return false;
+	/* Another CPU may have met a newer limit meanwhile; that end is its to tell. */
+	if (why == DROP_LIMIT && !account_closed(u, r))
+		return false;
+	u->told |= bit;
+	return true;
+}
+
+/* The event found no room: the next frame tells. */
+static __always_inline void account_unclaim(struct usage *u, enum reason why)
+{
+	bpf_spin_lock(&u->lock);
+	u->told &= why == DROP_DEADLINE ? ~TOLD_DEADLINE : ~TOLD_LIMIT;
+	bpf_spin_unlock(&u->lock);
+}
+
+static __always_inline long account_tell(const struct rule *r, enum reason why, const struct frame *f, __u64 now)
+{
+	struct event e = {
+		.account = r->account,
+		.at_ns = now,
+		.mac = f->client,
+		.kind = why == DROP_DEADLINE ? EVENT_DEADLINE : EVENT_EXHAUSTED,
+	};
+
+	return bpf_ringbuf_output(&events, &e, sizeof(e), 0);
+}
+
+/* Counts a frame of an ended account, that was dropped or passed as an allowance,
+ * and tells user space of the end once. */
+static __always_inline void account_ended(struct usage *u, const struct rule *r, enum reason why, bool passed,
+					  const struct frame *f, __u64 now)
+{
+	bool claimed;
+
+	bpf_spin_lock(&u->lock);
+	if (passed)
+		u->last_seen_ns = now;
+	else if (why == DROP_DEADLINE)
+		u->deadline_drops++;
+	else
+		u->limit_drops++;
+	claimed = account_claim(u, r, why);
+	bpf_spin_unlock(&u->lock);
+	if (claimed && account_tell(r, why, f, now))
+		account_unclaim(u, why);
+}

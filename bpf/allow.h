@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What any device may do before it pays, and a client whose account has ended:
+ * get an address, find the router, resolve names, reach the portal to buy. Each
+ * allowance is as narrow as its protocol; none leads past the router, except to
+ * a portal elsewhere and the walled garden, which the operator names. Never
+ * tagged, and but for the walled garden never a fragment nor with options.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "bucket.h"
+#include "maps.h"
+#include "parse.h"
+
+#define ALLOW_ARP_BYTES 28 /* for Ethernet and IPv4 */
+#define ALLOW_DNS_TRIES 4
+
+enum {
+	PORT_DNS = 53,
+	PORT_DHCP_SERVER = 67,
+	PORT_DHCP_CLIENT = 68,
+	PORT_DHCP6_CLIENT = 546,
+	PORT_DHCP6_SERVER = 547,
+};
+
+/* RFC 4861 */
+enum {
+	ND_ROUTER_SOLICIT = 133,
+	ND_ROUTER_ADVERT = 134,
+	ND_NEIGHBOR_SOLICIT = 135,
+	ND_NEIGHBOR_ADVERT = 136,
+	ND_REDIRECT = 137,
+	ND_HOP_LIMIT = 255, /* which no forwarded packet has */
+};
+
+struct allow_ports {
+	__be16 client;
+	__be16 peer;
+};
+
+static __always_inline bool allow_arp(struct __sk_buff *skb, const struct frame *f)
+{
+	struct {
+		__be16 hardware, protocol;
+		__u8 hardware_bytes, protocol_bytes;
+		__be16 operation;
+	} arp;
+
+	if (f->wire < ALLOW_ARP_BYTES || bpf_skb_load_bytes(skb, f->l3_off, &arp, sizeof(arp)))
+		return false;
+	return arp.hardware == bpf_htons(1) && arp.protocol == bpf_htons(ETH_P_IP) && arp.hardware_bytes == ETH_ALEN &&
+	       arp.protocol_bytes == 4 && (arp.operation == bpf_htons(1) || arp.operation == bpf_htons(2));
+}
+
+static __always_inline bool allow_is_ipv6(const struct frame *f)
+{
+	return f->ethertype == bpf_htons(ETH_P_IPV6);
+}
+
+/* To the router, or to a group of this link. */
+static __always_inline bool allow_on_link(const struct frame *f)
+{
+	return f->router || (f->peer.addr[0] == 0xff && f->peer.addr[1] == 0x02);
+}
+
+/* A client may not advertise a router, nor send neighbour messages past ours:
+ * Linux would forward one with a distant address. */
+static __always_inline bool allow_nd(struct __sk_buff *skb, enum direction dir, const struct frame *f)
+{
+	__u8 type;
+
+	if (!allow_is_ipv6(f) || f->protocol != IPPROTO_ICMPV6 || f->hop_limit != ND_HOP_LIMIT)
+		return false;
+	if (bpf_skb_load_bytes(skb, f->l4_off, &type, sizeof(type)))
+		return false;
+	if (type == ND_NEIGHBOR_SOLICIT || type == ND_NEIGHBOR_ADVERT)
+		return dir == DOWNLOAD || allow_on_link(f);
+	if (dir == DOWNLOAD)
+		return type == ND_ROUTER_ADVERT || type == ND_REDIRECT;
+	return type == ND_ROUTER_SOLICIT && allow_on_link(f);
+}
+
+/* To the router or to all servers of the link; back from the router only. */
+static __always_inline bool allow_dhcp(enum direction dir, const struct frame *f, struct allow_ports ports)
+{
+	bool to_all;
+
+	if (f->protocol != IPPROTO_UDP)
+		return false;
+	if (allow_is_ipv6(f)) {
+		if (ports.client != bpf_htons(PORT_DHCP6_CLIENT) || ports.peer != bpf_htons(PORT_DHCP6_SERVER))
+			return false;
+		to_all = parse_peer_is(f, 0xff020000, 0, 0, 0x00010002);
+	} else {
+		if (ports.client != bpf_htons(PORT_DHCP_CLIENT) || ports.peer != bpf_htons(PORT_DHCP_SERVER))
+			return false;
+		to_all = parse_peer_is(f, 0, 0, 0xffff, 0xffffffff);
+	}
+	return f->router || (dir == UPLOAD && to_all);
+}
+
+static __always_inline bool allow_portal(const struct frame *f, __be16 port)
+{
+	struct portal_key key = {.port_be = port, .protocol = f->protocol};
+
+	if (f->router && bpf_map_lookup_elem(&portals, &key))
+		return true;
+	__builtin_memcpy(key.addr, f->peer.addr, sizeof(key.addr));
+	return bpf_map_lookup_elem(&portals, &key);
+}
+
+static __always_inline bool allow_garden(const struct frame *f)
+{
+	struct prefix_key key = {.prefix_len = 8 * sizeof(key.addr)};
+
+	__builtin_memcpy(key.addr, f->peer.addr, sizeof(key.addr));
+	return bpf_map_lookup_elem(&walled_garden, &key);
+}
+
+static __always_inline bool allow_dns_admit(struct allowance *a, __u64 charge_ns, __u64 admit_ns, __u64 now)
+{
+	for (int i = 0; i < ALLOW_DNS_TRIES; i++) {
+		__u64 tat = *(volatile __u64 *)&a->tat_ns;
+		__u64 backlog = tat > now ? tat - now : 0;
+
+		if (backlog + admit_ns > ABI_DNS_BURST_NS)
+			return false;
+		if (__sync_val_compare_and_swap(&a->tat_ns, tat, now + backlog + charge_ns) == tat)
+			return true;
+	}
+	return false; /* others of this MAC were faster each time: over its speed */
+}
+
+/* Under memory pressure a bucket may be lost or, for a moment, be another MAC's:
+ * that costs or gives a few lookups, no more. */
+static __always_inline bool allow_dns_speed(const struct frame *f, __u64 now)
+{
+	__u64 charge_ns = f->wire * ABI_DNS_NS_PER_BYTE;
+	__u64 admit_ns = f->wire < ABI_ADMIT_BYTES ? charge_ns : ABI_ADMIT_BYTES * ABI_DNS_NS_PER_BYTE;
+	struct allowance *a = bpf_map_lookup_elem(&allowances, &f->client);
+
+	if (!a) {
+		struct allowance fresh = {};
+
+		bpf_map_update_elem(&allowances, &f->client, &fresh, BPF_NOEXIST);
+		a = bpf_map_lookup_elem(&allowances, &f->client);
+	}
+	return a && allow_dns_admit(a, charge_ns, admit_ns, now);
+}
+
+/* UDP and TCP by port. */
+static __always_inline enum reason allow_service(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+						 __u64 now, enum reason otherwise)
+{
+	struct allow_ports ports;
+	__be16 in_packet[2];
+
+	if (f->protocol != IPPROTO_UDP && f->protocol != IPPROTO_TCP)
+		return otherwise;
+	if (bpf_skb_load_bytes(skb, f->l4_off, in_packet, sizeof(in_packet)))
+		return otherwise;
+	ports.client = in_packet[dir == UPLOAD ? 0 : 1];
+	ports.peer = in_packet[dir == UPLOAD ? 1 : 0];
+	if (f->router && ports.peer == bpf_htons(PORT_DNS))
+		return allow_dns_speed(f, now) ? PASS_ALLOWANCE : DROP_ALLOWANCE_RATE;
+	if (allow_dhcp(dir, f, ports) || allow_portal(f, ports.peer))
+		return PASS_ALLOWANCE;
+	return otherwise;
+}
+
+/* PASS_ALLOWANCE, or why not: otherwise, when it is nothing that may be. */
+static __always_inline enum reason allow_frame(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+					       __u64 now, enum reason otherwise)
+{
+	if (f->tagged)
+		return otherwise;
+	if (f->ethertype == bpf_htons(ETH_P_ARP))
+		return allow_arp(skb, f) ? PASS_ALLOWANCE : otherwise;
+	if (f->ethertype == bpf_htons(ETH_P_PAE))
+		return PASS_ALLOWANCE;
+	if (!f->ip)
+		return otherwise;
+	if (allow_garden(f))
+		return PASS_ALLOWANCE;
+	if (f->fragment || f->options)
+		return otherwise;
+	if (allow_nd(skb, dir, f))
+		return PASS_ALLOWANCE;
+	return allow_service(skb, dir, f, now, otherwise);
+}
+
+/* Frames to all clients at once: only what is of the link, or of the router itself. */
+static __always_inline enum reason allow_group(struct __sk_buff *skb, const struct frame *f)
+{
+	bool pass = f->router || f->ethertype == bpf_htons(ETH_P_PAE);
+
+	if (f->ethertype == bpf_htons(ETH_P_ARP))
+		pass = allow_arp(skb, f);
+	if (f->ip && !f->fragment && !f->options && allow_nd(skb, DOWNLOAD, f))
+		pass = true;
+	return pass && !f->tagged ? PASS_ALLOWANCE : DROP_NO_RULE;
+}

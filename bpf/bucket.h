@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Rate limits by virtual scheduling (GCRA): one moment in time per bucket, the
+ * theoretical arrival of the next packet; how far it lies ahead of now is the
+ * backlog. Speeds come as time per byte, so that no packet costs a division.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "parse.h"
+
+/* What a frame takes of a bucket. */
+struct bucket_cost {
+	__u64 charge_ns; /* all its wire bytes */
+	__u64 admit_ns;  /* what must fit: a slow client's super-packets pass too */
+};
+
+static __always_inline __u64 bucket_ns(__u32 bytes, __u64 rate_ns_per_byte)
+{
+	if (bytes > ABI_COST_BYTES)
+		bytes = ABI_COST_BYTES;
+	return bytes * rate_ns_per_byte >> ABI_RATE_SHIFT;
+}
+
+static __always_inline struct bucket_cost bucket_cost(const struct frame *f, __u64 rate_ns_per_byte)
+{
+	__u32 admit = f->wire < ABI_ADMIT_BYTES ? f->wire : ABI_ADMIT_BYTES;
+
+	return (struct bucket_cost){
+		.charge_ns = bucket_ns(f->wire, rate_ns_per_byte),
+		.admit_ns = bucket_ns(admit, rate_ns_per_byte),
+	};
+}
+
+/* Admits the frame and charges it, or neither. The caller holds the account's lock. */
+static __always_inline bool bucket_admit(struct bucket *b, const struct speed *s, struct bucket_cost cost, __u64 now)
+{
+	__u64 backlog = b->tat_ns > now ? b->tat_ns - now : 0;
+
+	if (!s->rate_ns_per_byte)
+		return true;
+	/* A debt made at another speed must not hold up the new one. */
+	if (b->rate_ns_per_byte != s->rate_ns_per_byte) {
+		b->rate_ns_per_byte = s->rate_ns_per_byte;
+		if (backlog > s->burst_ns)
+			backlog = s->burst_ns;
+		b->tat_ns = now + backlog;
+	}
+	if (backlog + cost.admit_ns > s->burst_ns)
+		return false;
+	b->tat_ns = now + backlog + cost.charge_ns;
+	return true;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The verdict about a frame: pass or drop, and why. */
+#pragma once
+
+#include <stdbool.h>
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "account.h"
+#include "allow.h"
+#include "maps.h"
+#include "parse.h"
+#include "wire.h"
+
+/* Set for the programs on the ports of a bridge: only frames to or from the
+ * router's own MAC leave the link, others are bridged and none of our business. */
+volatile const __u8 port_mode = 0;
+
+static __always_inline bool verdict_passes(enum reason reason)
+{
+	return reason == PASS_FORWARDED || reason == PASS_LOCAL || reason == PASS_ALLOWANCE || reason == PASS_BRIDGED;
+}
+
+static __always_inline bool verdict_bridged(const struct frame *f)
+{
+	return port_mode && !f->group && !bpf_map_lookup_elem(&router_macs, &f->peer_mac);
+}
+
+/* What the router does not forward: it costs nothing. With options that may route
+ * it onward, a packet to the router is not local. */
+static __always_inline bool verdict_local(const struct frame *f)
+{
+	return f->group || f->ethertype == bpf_htons(ETH_P_ARP) || f->ethertype == bpf_htons(ETH_P_PAE) ||
+	       (f->router && !f->options);
+}
+
+/* A frame between one client and one peer. r is NULL for who has not paid; and
+ * whose account has ended, is served like them. */
+static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+						  const struct rule *r)
+{
+	const __u64 now = bpf_ktime_get_boot_ns();
+	struct usage *u = NULL;
+	enum reason why = DROP_NO_RULE, reason;
+	bool unpaid = true;
+
+	if (r) {
+		why = DROP_NO_ACCOUNT;
+		u = bpf_map_lookup_elem(&usages, &r->account);
+	}
+	if (u)
+		why = account_frame(u, r, dir, f, verdict_local(f), now, &unpaid);
+	if (!unpaid)
+		return why;
+	reason = allow_frame(skb, dir, f, now, why);
+	if (u)
+		account_ended(u, r, why, verdict_passes(reason), f, now);
+	return reason;
+}
+
+static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction dir, struct frame *f)
+{
+	struct rule *r;
+
+	if (parse_ethernet(skb, dir, f))
+		return DROP_MALFORMED;
+	if (verdict_bridged(f))
+		return PASS_BRIDGED;
+	r = bpf_map_lookup_elem(&rules, &f->client);
+	if (r && r->verdict == VERDICT_BLOCK)
+		return DROP_BLOCKED;
+	if (r && r->verdict != VERDICT_ALLOW)
+		r = NULL;
+	if (parse_network(skb, dir, f))
+		return DROP_MALFORMED;
+	f->router = f->ip && bpf_map_lookup_elem(&router_addrs, &f->peer);
+	if (dir == DOWNLOAD && f->group)
+		return allow_group(skb, f);
+	wire_segments(skb, f);
+	return verdict_client(skb, dir, f, r);
+}

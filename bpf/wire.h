@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a super-packet (GSO, GRO) is on the wire: segments of gso_size bytes of
+ * payload, each with a copy of the headers. gso_segs is not used: it is 0 on
+ * packets from tun and virtio.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_helpers.h>
+
+#include "parse.h"
+
+/* Headers before the payload: extension headers, the tunnels that GRO merges
+ * through, TCP or UDP. */
+#define WIRE_HEADERS 7
+#define WIRE_PAYLOAD 256 /* no protocol number: what follows is payload */
+
+#define GRE_CHECKSUM 0x80
+#define GRE_KEY 0x20
+#define GRE_SEQUENCE 0x10
+
+static __always_inline __u32 wire_byte(struct __sk_buff *skb, __u32 off)
+{
+	__u8 byte = 0;
+
+	bpf_skb_load_bytes(skb, off, &byte, sizeof(byte));
+	return byte;
+}
+
+static __always_inline __u32 wire_gre(const __u8 *header, __u32 *protocol)
+{
+	__u32 ethertype = header[2] << 8 | header[3];
+	__u32 length = 4;
+
+	if (header[0] & GRE_CHECKSUM)
+		length += 4;
+	if (header[0] & GRE_KEY)
+		length += 4;
+	if (header[0] & GRE_SEQUENCE)
+		length += 4;
+	*protocol = WIRE_PAYLOAD;
+	if (ethertype == ETH_P_IP)
+		*protocol = IPPROTO_IPIP;
+	if (ethertype == ETH_P_IPV6)
+		*protocol = IPPROTO_IPV6;
+	return length;
+}
+
+/* The length of the protocol's header at off; *protocol becomes what follows it. */
+static __always_inline __u32 wire_header(struct __sk_buff *skb, __u32 off, __u32 *protocol)
+{
+	__u32 this = *protocol;
+	__u8 header[8]; /* none is shorter, up to the last that matters */
+
+	*protocol = WIRE_PAYLOAD;
+	if (bpf_skb_load_bytes(skb, off, header, sizeof(header)))
+		return 0;
+	switch (this) {
+	case IPPROTO_TCP:
+		return (wire_byte(skb, off + 12) >> 4) * 4;
+	case IPPROTO_UDP:
+		return sizeof(header);
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+		*protocol = header[0];
+		return (header[1] + 1) * 8;
+	case IPPROTO_IPIP:
+		*protocol = wire_byte(skb, off + 9);
+		return (header[0] & 0xf) * 4;
+	case IPPROTO_IPV6:
+		*protocol = header[6];
+		return sizeof(struct ipv6hdr);
+	case IPPROTO_GRE:
+		return wire_gre(header, protocol);
+	}
+	return 0;
+}
+
+/* All headers of a segment, from the IP header on. */
+static __always_inline __u32 wire_headers(struct __sk_buff *skb, const struct frame *f)
+{
+	__u32 off = f->l4_off;
+	__u32 protocol = f->protocol;
+
+	for (int i = 0; i < WIRE_HEADERS && protocol != WIRE_PAYLOAD; i++)
+		off += wire_header(skb, off, &protocol);
+	return off - f->l3_off;
+}
+
+/* Sets wire, segment and segments of a super-packet. */
+static __always_inline void wire_segments(struct __sk_buff *skb, struct frame *f)
+{
+	__u32 size = skb->gso_size;
+	__u32 headers, payload;
+
+	if (!size || !f->ip)
+		return;
+	headers = wire_headers(skb, f);
+	if (f->wire <= headers + size)
+		return; /* one segment */
+	payload = f->wire - headers;
+	f->segment = headers + size;
+	f->segments = (payload + size - 1) / size;
+	f->wire += (f->segments - 1) * headers;
+}
