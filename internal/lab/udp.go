@@ -30,8 +30,14 @@ type Arrivals struct {
 	Missing uint64        // sequence numbers below the highest that did not arrive
 	First   time.Duration // on CLOCK_BOOTTIME, the kernel's time stamp
 	Last    time.Duration // on CLOCK_BOOTTIME, the kernel's time stamp
-	LongGap time.Duration // the longest time between two packets
+	// Flowing is the time during which packets came: without the gaps of Silence
+	// and longer, of which there were Gaps.
+	Flowing time.Duration
+	Gaps    int
 }
+
+// Silence is the time without a packet from which on a flow counts as interrupted.
+const Silence = 200 * time.Millisecond
 
 // BitsPerSecond is the speed between two moments of one Sink, from packet to packet.
 func (a Arrivals) BitsPerSecond(later Arrivals) float64 {
@@ -112,10 +118,13 @@ func stampOf(control []byte) time.Duration {
 func (s *Sink) count(payload []byte, at time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.got.Packets == 0 {
+	switch gap := at - s.got.Last; {
+	case s.got.Packets == 0:
 		s.got.First = at
-	} else {
-		s.got.LongGap = max(s.got.LongGap, at-s.got.Last)
+	case gap >= Silence:
+		s.got.Gaps++
+	default:
+		s.got.Flowing += gap
 	}
 	s.got.Packets++
 	s.got.Bytes += uint64(len(payload)) + s.headers

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acceptance
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+)
+
+const (
+	bought    = 3 * time.Second
+	exactness = 5 * time.Millisecond
+	// Small packets in quick succession show to 0.5 ms when the way was open.
+	beaconBits  = 4e6
+	beaconBytes = 250
+)
+
+// beacon sends a stream each way for customer 0 and returns the sinks.
+func (s *shop) beacon() (down, up *lab.Sink) {
+	s.Helper()
+	customer := s.kiosk.Customers[0]
+	up, down = s.sink(s.kiosk.Server, "udp4"), s.sink(customer, "udp4")
+	stopUp := s.blast(customer, netip.AddrPortFrom(server4, sinkPort), beaconBits, beaconBytes)
+	stopDown := s.blast(s.kiosk.Server, netip.AddrPortFrom(customer.Addr4, sinkPort), beaconBits, beaconBytes)
+	s.Cleanup(func() { stopUp(); stopDown() })
+	return down, up
+}
+
+// A time session ends at its moment, packets judging, and the agent need not live
+// to see it.
+func TestTimeSessionEndsAtTheMoment(t *testing.T) {
+	for name, killed := range map[string]bool{"agent alive": false, "agent killed": true} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, lab.KioskConfig{Customers: 1})
+			down, up := s.beacon()
+			session := s.sell(0, "--type", "time", "--time", bought.String())
+			if killed {
+				must(t, s.agent.Kill())
+			}
+			for direction, sink := range map[string]*lab.Sink{"down": down, "up": up} {
+				got := s.silent(sink)
+				span := got.Last - got.First
+				t.Logf("%s: open for %s, %d packets", direction, span, got.Packets)
+				if off := span - bought; off.Abs() > exactness {
+					t.Errorf("%s: open for %s, want %s within %s", direction, span, bought, exactness)
+				}
+			}
+			if killed {
+				must(t, s.agent.Start())
+			}
+			if ended := s.ended(session.ID); ended.RemainingSecs != 0 || ended.TimeUsedSecs != int64(bought.Seconds()) {
+				t.Errorf("the session ended as %+v, want all %s used", ended, bought)
+			}
+		})
+	}
+}
+
+// The balance is debited while connected and at no other time.
+func TestPauseAndResumeLoseNoSecond(t *testing.T) {
+	s := open(t, lab.KioskConfig{Customers: 1})
+	down, up := s.beacon()
+	session := s.sell(0, "--type", "time", "--time", bought.String())
+	for range 2 {
+		open := up.Read().Flowing
+		s.until("0.7 s online", func() bool { return up.Read().Flowing-open > 700*time.Millisecond })
+		_, err := s.agent.Disconnect(s.mac(0))
+		must(t, err)
+		paused := up.Read()
+		s.silent(up)
+		if more := up.Read().Packets - paused.Packets; more > 1 { // one may be on its way into the sink
+			t.Errorf("%d packets passed after the pause", more)
+		}
+		_, err = s.agent.Connect(s.mac(0))
+		must(t, err)
+	}
+	s.ended(session.ID)
+	for direction, sink := range map[string]*lab.Sink{"down": down, "up": up} {
+		got := s.silent(sink)
+		t.Logf("%s: open for %s in %d parts", direction, got.Flowing, got.Gaps+1)
+		if got.Gaps != 2 {
+			t.Errorf("%s: %d pauses, want 2", direction, got.Gaps)
+		}
+		// Each of the three parts may miss a packet's distance at either end.
+		if off := got.Flowing - bought; off.Abs() > 3*exactness {
+			t.Errorf("%s: open for %s in all, want %s within %s", direction, got.Flowing, bought, 3*exactness)
+		}
+	}
+}
