@@ -13,6 +13,7 @@ import (
 const (
 	bought    = 3 * time.Second
 	exactness = 5 * time.Millisecond
+	opening   = 50 * time.Millisecond // a Connect, which waits for the disk
 	// Small packets in quick succession show to 0.5 ms when the way was open.
 	beaconBits  = 4e6
 	beaconBytes = 250
@@ -37,15 +38,20 @@ func TestTimeSessionEndsAtTheMoment(t *testing.T) {
 			s := open(t, lab.KioskConfig{Customers: 1})
 			down, up := s.beacon()
 			session := s.sell(0, "--type", "time", "--time", bought.String())
+			running, err := s.agent.Session(session.ID)
+			must(t, err)
+			end := lab.BoottimeOf(*running.StartedAt) + bought
 			if killed {
 				must(t, s.agent.Kill())
 			}
 			for direction, sink := range map[string]*lab.Sink{"down": down, "up": up} {
 				got := s.silent(sink)
-				span := got.Last - got.First
-				t.Logf("%s: open for %s, %d packets", direction, span, got.Packets)
-				if off := span - bought; off.Abs() > exactness {
-					t.Errorf("%s: open for %s, want %s within %s", direction, span, bought, exactness)
+				t.Logf("%s: %d packets in %s, the last %s after the end", direction, got.Packets, got.Last-got.First, got.Last-end)
+				if off := got.Last - end; off.Abs() > exactness {
+					t.Errorf("%s: the last packet came %s after the end, want within %s", direction, off, exactness)
+				}
+				if late := got.First - (end - bought); late > opening {
+					t.Errorf("%s: the first packet came %s after the start, want within %s", direction, late, opening)
 				}
 			}
 			if killed {
@@ -83,9 +89,8 @@ func TestPauseAndResumeLoseNoSecond(t *testing.T) {
 		if got.Gaps != 2 {
 			t.Errorf("%s: %d pauses, want 2", direction, got.Gaps)
 		}
-		// Each of the three parts may miss a packet's distance at either end.
-		if off := got.Flowing - bought; off.Abs() > 3*exactness {
-			t.Errorf("%s: open for %s in all, want %s within %s", direction, got.Flowing, bought, 3*exactness)
+		if got.Flowing > bought+exactness || got.Flowing < bought-3*opening {
+			t.Errorf("%s: open for %s in all, want %s", direction, got.Flowing, bought)
 		}
 	}
 }

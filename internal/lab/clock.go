@@ -11,14 +11,13 @@ import (
 // Boottime reads CLOCK_BOOTTIME, the clock that the agent's deadlines are on.
 func Boottime() time.Duration { return readClock(unix.CLOCK_BOOTTIME) }
 
-// boottimeOf turns a packet's wall-clock time stamp into CLOCK_BOOTTIME. The
-// difference of the clocks is read anew for each packet, as the wall clock may be
-// set while a test runs.
-func boottimeOf(stamp unix.Timespec) time.Duration {
+// BoottimeOf turns a moment of the wall clock into CLOCK_BOOTTIME, as the two
+// stand to each other now.
+func BoottimeOf(moment time.Time) time.Duration {
 	before := readClock(unix.CLOCK_BOOTTIME)
 	wall := readClock(unix.CLOCK_REALTIME)
 	after := readClock(unix.CLOCK_BOOTTIME)
-	return time.Duration(stamp.Nano()) - wall + before + (after-before)/2
+	return time.Duration(moment.UnixNano()) - wall + before + (after-before)/2
 }
 
 func readClock(id int32) time.Duration {

@@ -106,10 +106,8 @@ func stampOf(control []byte) time.Duration {
 	}
 	for _, m := range messages {
 		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS && len(m.Data) >= 16 {
-			return boottimeOf(unix.Timespec{
-				Sec:  int64(binary.NativeEndian.Uint64(m.Data)),
-				Nsec: int64(binary.NativeEndian.Uint64(m.Data[8:])),
-			})
+			seconds, nanoseconds := binary.NativeEndian.Uint64(m.Data), binary.NativeEndian.Uint64(m.Data[8:])
+			return BoottimeOf(time.Unix(int64(seconds), int64(nanoseconds)))
 		}
 	}
 	return Boottime()

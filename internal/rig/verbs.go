@@ -14,15 +14,15 @@ import (
 type Session struct {
 	ID             int64
 	State          string
-	TimeSecs       int64   `json:"time_secs"`
-	TimeUsedSecs   int64   `json:"time_used_secs"`
-	RemainingSecs  int64   `json:"remaining_secs"`
-	DataBytes      uint64  `json:"data_bytes"`
-	DataUsedBytes  uint64  `json:"data_used_bytes"`
-	RemainingBytes uint64  `json:"remaining_bytes"`
-	DownBPS        uint64  `json:"down_bps"`
-	UpBPS          uint64  `json:"up_bps"`
-	StartedAt      *string `json:"started_at"`
+	TimeSecs       int64      `json:"time_secs"`
+	TimeUsedSecs   int64      `json:"time_used_secs"`
+	RemainingSecs  int64      `json:"remaining_secs"`
+	DataBytes      uint64     `json:"data_bytes"`
+	DataUsedBytes  uint64     `json:"data_used_bytes"`
+	RemainingBytes uint64     `json:"remaining_bytes"`
+	DownBPS        uint64     `json:"down_bps"`
+	UpBPS          uint64     `json:"up_bps"`
+	StartedAt      *time.Time `json:"started_at"`
 }
 
 // Status is the status of a device in the API's JSON.
