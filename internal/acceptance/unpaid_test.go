@@ -140,6 +140,7 @@ func probes(t *testing.T, from, router *lab.Host) []probe {
 
 // frameBuilder returns a function that stacks layers on the Ethernet header.
 func frameBuilder(t *testing.T, ethernet layers.Ethernet) func(string, ...gopacket.SerializableLayer) probe {
+	t.Helper()
 	return func(name string, parts ...gopacket.SerializableLayer) probe {
 		t.Helper()
 		header := ethernet
