@@ -19,11 +19,11 @@ func explain(path string, err error) error {
 	}
 	switch failed.Code {
 	case sqlite3.ErrNotADB:
-		return fmt.Errorf("database %s: it is not an SQLite database (%v): move it away, or restore a backup", path, err)
+		return fmt.Errorf("database %s: it is not an SQLite database (%w): move it away, or restore a backup", path, err)
 	case sqlite3.ErrCorrupt:
-		return fmt.Errorf("database %s: it is damaged (%v): move it away and restore a backup", path, err)
+		return fmt.Errorf("database %s: it is damaged (%w): move it away and restore a backup", path, err)
 	case sqlite3.ErrCantOpen, sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrAuth:
-		return fmt.Errorf("database %s: it cannot be opened for writing (%v): check that it is a file on a writable disk, and its owner and mode", path, err)
+		return fmt.Errorf("database %s: it cannot be opened for writing (%w): check that it is a file on a writable disk, and its owner and mode", path, err)
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
 		return fmt.Errorf("database %s: another process holds it locked: is an agent or a backup running?", path)
 	}

@@ -121,7 +121,7 @@ func apply(ctx context.Context, db *sql.DB, m migration) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // nothing to do after a commit
+	defer func() { _ = tx.Rollback() }() // nothing to do after a commit
 	if version, err := pragma(ctx, tx, "user_version"); err != nil || version >= m.version {
 		return err
 	}

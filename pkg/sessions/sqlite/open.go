@@ -38,14 +38,14 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("database %s: %v", path, err)
+		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	s := &Store{path: path, log: log}
 	if err := s.open(); err != nil {
-		s.Close()
+		_ = s.Close() // nothing was stored
 		return nil, explain(path, err)
 	}
 	return s, nil
@@ -144,6 +144,6 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	return d.Sync()
 }

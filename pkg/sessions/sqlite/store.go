@@ -33,15 +33,16 @@ func (s *Store) transact(ctx context.Context, db *sql.DB, fn func(sessions.Tx) e
 	if err != nil {
 		return s.unavailable(ctx, err)
 	}
-	defer conn.Close() // back into the pool
-	// ctx is checked between statements and not handed down: they are short, and
-	// to interrupt one costs a goroutine each.
-	sqlTx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
+	defer func() { _ = conn.Close() }() // back into the pool
+	// The driver gets no context that ends: to be able to interrupt a statement it
+	// would start a goroutine for each. They are short; ctx is checked in between.
+	whole := context.WithoutCancel(ctx)
+	sqlTx, err := conn.BeginTx(whole, nil)
 	if err != nil {
 		return s.coded(err)
 	}
-	defer sqlTx.Rollback() // nothing to do after a commit
-	if err := fn(&tx{ctx: ctx, tx: sqlTx, store: s}); err != nil {
+	defer func() { _ = sqlTx.Rollback() }() // nothing to do after a commit
+	if err := fn(&tx{ctx: ctx, whole: whole, tx: sqlTx, store: s}); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -65,7 +66,8 @@ func (s *Store) unavailable(ctx context.Context, err error) error {
 // tx is one transaction. For one goroutine, and until fn returns; calls that come
 // later fail.
 type tx struct {
-	ctx   context.Context
+	ctx   context.Context // the caller's
+	whole context.Context // the statements': does not end
 	tx    *sql.Tx
 	store *Store
 }
@@ -74,7 +76,7 @@ func (t *tx) exec(query string, args ...any) (sql.Result, error) {
 	if err := t.ctx.Err(); err != nil {
 		return nil, err
 	}
-	result, err := t.tx.Exec(query, args...)
+	result, err := t.tx.ExecContext(t.whole, query, args...)
 	if err != nil {
 		return nil, t.store.coded(err)
 	}
@@ -124,11 +126,11 @@ func many[T any](t *tx, scan func(scanner) (T, error), query string, args ...any
 	if err := t.ctx.Err(); err != nil {
 		return nil, err
 	}
-	rows, err := t.tx.Query(query, args...)
+	rows, err := t.tx.QueryContext(t.whole, query, args...)
 	if err != nil {
 		return nil, t.store.coded(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var all []T
 	for rows.Next() {
 		v, err := scan(rows)

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -49,18 +50,8 @@ func testSeqGapless(t *testing.T, s sessions.Store) {
 	for w := range writers {
 		group.Go(func() {
 			for i := range each {
-				err := s.Update(t.Context(), func(tx sessions.Tx) error {
-					for range 1 + i%3 {
-						if err := tx.AppendEvent(&sessions.Event{Time: noon, Type: sessions.SessionUpdated}); err != nil {
-							return err
-						}
-					}
-					if (w+i)%4 == 0 {
-						return errAbort
-					}
-					return nil
-				})
-				if err != nil && err != errAbort {
+				err := s.Update(t.Context(), func(tx sessions.Tx) error { return appendSome(tx, 1+i%3, (w+i)%4 == 0) })
+				if err != nil && !errors.Is(err, errAbort) {
 					t.Error(err)
 				}
 			}
@@ -79,4 +70,16 @@ func testSeqGapless(t *testing.T, s sessions.Store) {
 		}
 		return err
 	})
+}
+
+func appendSome(tx sessions.Tx, n int, fail bool) error {
+	for range n {
+		if err := tx.AppendEvent(&sessions.Event{Time: noon, Type: sessions.SessionUpdated}); err != nil {
+			return err
+		}
+	}
+	if fail {
+		return errAbort
+	}
+	return nil
 }

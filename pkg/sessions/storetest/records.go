@@ -179,15 +179,15 @@ func testSessionValues(t *testing.T, s sessions.Store) {
 
 // wantAllSet fails for a field that was added to the type and not to the test: a
 // Store may have forgotten it too. Fields named ID are the store's to set.
-func wantAllSet(t testing.TB, v reflect.Value) {
-	t.Helper()
+func wantAllSet(tb testing.TB, v reflect.Value) {
+	tb.Helper()
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		switch {
 		case field.Type == reflect.TypeFor[sessions.Baseline]():
-			wantAllSet(t, v.Field(i))
+			wantAllSet(tb, v.Field(i))
 		case field.Name != "ID" && v.Field(i).IsZero():
-			t.Errorf("testSessionValues stores no %s.%s", v.Type(), field.Name)
+			tb.Errorf("testSessionValues stores no %s.%s", v.Type(), field.Name)
 		}
 	}
 }

@@ -49,36 +49,36 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 }
 
 // must fails the test on an error of Update or View.
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func update(t testing.TB, s sessions.Store, fn func(sessions.Tx) error) {
-	t.Helper()
-	must(t, s.Update(t.Context(), fn))
+func update(tb testing.TB, s sessions.Store, fn func(sessions.Tx) error) {
+	tb.Helper()
+	must(tb, s.Update(tb.Context(), fn))
 }
 
-func view(t testing.TB, s sessions.Store, fn func(sessions.Tx) error) {
-	t.Helper()
-	must(t, s.View(t.Context(), fn))
+func view(tb testing.TB, s sessions.Store, fn func(sessions.Tx) error) {
+	tb.Helper()
+	must(tb, s.View(tb.Context(), fn))
 }
 
-func wantCode(t testing.TB, what string, err error, want sessions.Code) {
-	t.Helper()
+func wantCode(tb testing.TB, what string, err error, want sessions.Code) {
+	tb.Helper()
 	var e *sessions.Error
 	if !errors.As(err, &e) || e.Code != want {
-		t.Errorf("%s: got error %v, want one of code %q", what, err, want)
+		tb.Errorf("%s: got error %v, want one of code %q", what, err, want)
 	}
 }
 
 // same compares values; an empty list is as good as none, and times are moments.
-func same(t testing.TB, what string, got, want any) {
-	t.Helper()
+func same(tb testing.TB, what string, got, want any) {
+	tb.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", what, diff)
+		tb.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
 
@@ -88,10 +88,10 @@ var noon = time.Date(2026, 3, 29, 12, 0, 0, 123456789, time.FixedZone("PST", 8*3
 func mac(n byte) dataplane.MAC { return dataplane.MAC{0x02, 0, 0x5e, 0x10, 0, n} }
 
 // addDevice stores a device with the n-th MAC.
-func addDevice(t testing.TB, s sessions.Store, n byte) sessions.Device {
-	t.Helper()
+func addDevice(tb testing.TB, s sessions.Store, n byte) sessions.Device {
+	tb.Helper()
 	d := sessions.Device{MAC: mac(n), Hostname: "phone", Created: noon}
-	update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(&d) })
+	update(tb, s, func(tx sessions.Tx) error { return tx.PutDevice(&d) })
 	return d
 }
 
@@ -103,9 +103,9 @@ func purchase(device sessions.DeviceID) sessions.Session {
 	}
 }
 
-func addSession(t testing.TB, s sessions.Store, session sessions.Session) sessions.Session {
-	t.Helper()
-	update(t, s, func(tx sessions.Tx) error { return tx.PutSession(&session) })
+func addSession(tb testing.TB, s sessions.Store, session sessions.Session) sessions.Session {
+	tb.Helper()
+	update(tb, s, func(tx sessions.Tx) error { return tx.PutSession(&session) })
 	return session
 }
 
@@ -146,13 +146,13 @@ func testEmpty(t *testing.T, s sessions.Store) {
 var errAbort = errors.New("abort")
 
 // abort runs fn in a transaction that fails.
-func abort(t testing.TB, s sessions.Store, fn func(sessions.Tx)) {
-	t.Helper()
+func abort(tb testing.TB, s sessions.Store, fn func(sessions.Tx)) {
+	tb.Helper()
 	err := s.Update(context.Background(), func(tx sessions.Tx) error {
 		fn(tx)
 		return errAbort
 	})
 	if !errors.Is(err, errAbort) {
-		t.Fatalf("Update returned %v, want the error of its function", err)
+		tb.Fatalf("Update returned %v, want the error of its function", err)
 	}
 }

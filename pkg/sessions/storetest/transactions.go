@@ -45,20 +45,20 @@ func testRollback(t *testing.T, s sessions.Store) {
 }
 
 // wantOnly checks that nothing but a device and its session is stored.
-func wantOnly(t testing.TB, s sessions.Store, d sessions.Device, p sessions.Session) {
-	t.Helper()
-	view(t, s, func(tx sessions.Tx) error {
+func wantOnly(tb testing.TB, s sessions.Store, d sessions.Device, p sessions.Session) {
+	tb.Helper()
+	view(tb, s, func(tx sessions.Tx) error {
 		devices, err := tx.Devices()
-		must(t, err)
-		same(t, "Devices", devices, []sessions.Device{d})
+		must(tb, err)
+		same(tb, "Devices", devices, []sessions.Device{d})
 		all, err := tx.Sessions(sessions.SessionFilter{})
-		must(t, err)
-		same(t, "Sessions", all, []sessions.Session{p})
+		must(tb, err)
+		same(tb, "Sessions", all, []sessions.Session{p})
 		events, err := tx.Events(0, 0)
-		must(t, err)
-		same(t, "Events", events, []sessions.Event(nil))
+		must(tb, err)
+		same(tb, "Events", events, []sessions.Event(nil))
 		providers, err := tx.Providers()
-		same(t, "Providers", providers, []sessions.ProviderRecord(nil))
+		same(tb, "Providers", providers, []sessions.ProviderRecord(nil))
 		return err
 	})
 }
