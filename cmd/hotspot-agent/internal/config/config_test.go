@@ -119,7 +119,7 @@ func TestRefusals(t *testing.T) {
 		{"state_dir: var/lib", `c:1: state_dir: "var/lib" is not an absolute path`},
 		{"socket:", `c:1: socket: has no value`},
 		{"socket: /" + strings.Repeat("x", 110), `is too long for a socket`},
-		{"max_clients: 0", `c:1: max_clients: "0" is out of range: want a whole number from 1 to 1048576`},
+		{"max_clients: 0", `c:1: max_clients: "0" is out of range: want a whole number from 1 to 1000000`},
 		{"max_clients: -1", `c:1: max_clients: "-1" is out of range`},
 		{"max_clients: 1.5", `c:1: max_clients: "1.5" is out of range`},
 		{"max_clients: 99999999999999999999", `c:1: max_clients: "99999999999999999999" is out of range`},
@@ -156,7 +156,7 @@ func TestRefusals(t *testing.T) {
 		{"socket: /a\n---\nsocket: /b", `c:3: a second document`},
 		{"interfaces: [", `c:1: sequence end token ']' not found`},
 		{"\tsocket: /a", `c:1: tab character`},
-		{"max_clients: 0\ncheckpoint: 1\nlimiter: x", `c:1: max_clients: "0" is out of range: want a whole number from 1 to 1048576 (and 2 more)`},
+		{"max_clients: 0\ncheckpoint: 1\nlimiter: x", `c:1: max_clients: "0" is out of range: want a whole number from 1 to 1000000 (and 2 more)`},
 	} {
 		_, err := Parse("c", []byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {

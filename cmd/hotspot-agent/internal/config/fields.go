@@ -147,7 +147,7 @@ func parseSocket(s string) (string, error) {
 }
 
 // maxMaxClients bounds the kernel memory that the maps are made of.
-const maxMaxClients = 1 << 20
+const maxMaxClients = 1_000_000
 
 func parseMaxClients(s string) (uint32, error) {
 	n, err := parseInt(s, 1, maxMaxClients)

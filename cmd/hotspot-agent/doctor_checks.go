@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// checkTimeout bounds each check that waits for something.
+const checkTimeout = 10 * time.Second
+
+// checkDatabase reads the whole file as SQLite's own check does. It opens it for
+// reading only, so that it neither makes nor migrates one, and no agent is disturbed.
+func checkDatabase(ctx context.Context, path string) finding {
+	f := finding{Check: "database", Result: resultOK}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.Detail = path + " is not there yet; the first start makes it"
+		return f
+	case err != nil:
+		f.Result, f.Detail, f.Advice = resultFail, err.Error(), "run doctor as root"
+		return f
+	}
+	answer, err := quickCheck(ctx, path)
+	switch {
+	case err != nil:
+		f.Result, f.Detail = resultFail, fmt.Sprintf("%s: %v", path, err)
+	case answer != "ok":
+		f.Result, f.Detail = resultFail, fmt.Sprintf("%s is damaged: %s", path, answer)
+	default:
+		f.Detail = fmt.Sprintf("%s is sound, %s", path, units.FormatBytes(uint64(info.Size())))
+		return f
+	}
+	f.Advice = "stop the agent, move the file away and restore a backup"
+	return f
+}
+
+func quickCheck(ctx context.Context, path string) (answer string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro&_busy_timeout=5000")
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer)
+	return answer, err
+}
+
+// lowDisk is less than what a busy kiosk's database and its WAL grow to.
+const lowDisk = 16 << 20
+
+// checkDisk looks at the folder, or the nearest one above it that exists.
+func checkDisk(dir string) finding {
+	f := finding{Check: "disk", Result: resultOK}
+	var s unix.Statfs_t
+	at := dir
+	err := unix.Statfs(at, &s)
+	for errors.Is(err, unix.ENOENT) && at != "/" {
+		at = filepath.Dir(at)
+		err = unix.Statfs(at, &s)
+	}
+	if err != nil {
+		f.Result, f.Detail = resultWarn, fmt.Sprintf("%s: %v", at, err)
+		return f
+	}
+	free := s.Bavail * uint64(s.Bsize)
+	f.Detail = fmt.Sprintf("%s has %s free", at, units.FormatBytes(free))
+	switch {
+	case s.Flags&unix.ST_RDONLY != 0:
+		f.Result, f.Detail = resultFail, at+" is read-only"
+		f.Advice = "put state_dir on a disk that can be written"
+	case free < lowDisk:
+		f.Result, f.Advice = resultWarn, "make room: without it no purchase can be stored"
+	case s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC:
+		f.Result, f.Detail = resultWarn, at+" is in memory"
+		f.Advice = "put state_dir on a disk: a power cut loses every purchase"
+	}
+	return f
+}
+
+// clockFloor is older than this program: a clock that shows less was never set.
+var clockFloor = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func diagnoseClock() finding {
+	f := finding{Check: "clock", Result: resultOK, Detail: time.Now().UTC().Format(time.RFC3339)}
+	if time.Now().Before(clockFloor) {
+		f.Result = resultWarn
+		f.Detail += " is in the past: expiry waits until the clock is set, used time does not need it"
+		f.Advice = "let NTP set the clock (chrony, systemd-timesyncd), or fit a clock battery"
+	}
+	return f
+}
+
+// diagnoseAgent asks the agent how it is; one that does not run is no failure.
+func diagnoseAgent(ctx context.Context, socket string) []finding {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	status, err := api.NewClient(socket).Status(ctx)
+	if err != nil {
+		return []finding{noAgent(socket, err)}
+	}
+	f := finding{
+		Check: "agent", Result: resultOK,
+		Detail: fmt.Sprintf("version %s answers on %s, %d connected", status.Version, socket, status.Counts.Connected),
+	}
+	if !status.Health.OK {
+		f.Result, f.Detail = resultFail, "says: "+strings.Join(status.Health.Problems, "; ")
+		f.Advice = "mend that; the agent's log says more"
+	}
+	return []finding{f}
+}
+
+func noAgent(socket string, err error) finding {
+	f := finding{Check: "agent", Result: resultFail, Detail: err.Error(), Advice: "look at the agent's log; restart it"}
+	_, missing := os.Lstat(socket)
+	switch {
+	case sessions.CodeOf(err) == sessions.Forbidden:
+		f.Result, f.Advice = resultWarn, "run doctor as root"
+	case errors.Is(missing, fs.ErrNotExist):
+		f.Result, f.Detail = resultWarn, "does not run: there is no socket "+socket
+		f.Advice = "start it: systemctl start hotspot-agent, or hotspot-agent run"
+	case sessions.CodeOf(err) == sessions.Unavailable:
+		f.Result, f.Advice = resultWarn, "start it: systemctl start hotspot-agent, or hotspot-agent run"
+	}
+	return f
+}

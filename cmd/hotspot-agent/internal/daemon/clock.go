@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// clock is the machine's clocks, as [sessions.Clock].
+type clock struct{ bootID string }
+
+func newClock() (clock, error) {
+	id, err := dataplane.BootID()
+	return clock{id}, err
+}
+
+func (clock) Now() time.Time           { return time.Now() }
+func (clock) Boot() dataplane.Boottime { return dataplane.BootNow() }
+func (c clock) BootID() string         { return c.bootID }

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package daemon puts the parts of the agent together and runs them: kernel,
+// store, rules, meter and socket. It is the only place that knows them all.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/meter"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
+)
+
+// Daemon is the agent. Open makes it, Run runs it once.
+type Daemon struct {
+	cfg     config.Config
+	version string
+	log     *slog.Logger
+	started time.Time
+
+	state    *stateLock
+	listener net.Listener
+	metrics  net.Listener // nil when they are off
+	store    *sqlite.Store
+	plane    *dataplane.Dataplane
+	manager  *sessions.Manager
+	meter    *meter.Meter
+	server   *api.Server
+	logged   int64 // events up to here are in the log
+}
+
+// Open makes everything ready, in the order in which it is cheap to fail: what
+// another agent could be using first, the kernel last. When it fails, what was
+// enforced before is enforced still. The error is one line that says what to do.
+func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *Daemon, err error) {
+	d := &Daemon{cfg: cfg, version: version, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if err := d.claim(); err != nil {
+		return nil, err
+	}
+	if d.store, err = sqlite.Open(cfg.Database(), log); err != nil {
+		return nil, err
+	}
+	d.log.Info("database is open", "path", cfg.Database())
+	if err := d.enforce(); err != nil {
+		return nil, err
+	}
+	if err := d.build(); err != nil {
+		return nil, err
+	}
+	if err := d.join(ctx); err != nil {
+		return nil, fmt.Errorf("joining the database and the kernel: %w", err)
+	}
+	return d, nil
+}
+
+// claim takes what only one agent can have.
+func (d *Daemon) claim() (err error) {
+	if d.state, err = lockState(d.cfg.StateDir); err != nil {
+		return err
+	}
+	if d.listener, err = api.Listen(d.cfg.Socket, d.cfg.SocketGroup); err != nil {
+		return err
+	}
+	if d.cfg.MetricsListen == "" {
+		return nil
+	}
+	if d.metrics, err = net.Listen("tcp", d.cfg.MetricsListen); err != nil {
+		return fmt.Errorf("metrics.listen: %w", err)
+	}
+	return nil
+}
+
+func (d *Daemon) enforce() (err error) {
+	if d.plane, err = dataplane.Open(PlaneOptions(d.cfg, d.log)); err != nil {
+		return err
+	}
+	status := d.plane.Status()
+	for _, i := range status.Interfaces {
+		if i.Attached {
+			d.log.Info("programs are attached", "interface", i.Name, "mode", string(i.Mode), "bridge_port", i.Port)
+		}
+	}
+	if d.cfg.Limiter == config.LimiterFair {
+		d.log.Warn("limiter: fair comes with a later version; speeds are held by one bucket for each direction", "limiter", string(limiterInUse))
+	}
+	return nil
+}
+
+// limiterInUse is what the programs of this version have.
+const limiterInUse = config.LimiterBucket
+
+// PlaneOptions is the kernel's part of a configuration.
+func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
+	return dataplane.Options{
+		BPFFS:        cfg.BPFFS,
+		Interfaces:   cfg.Interfaces,
+		MaxClients:   cfg.MaxClients,
+		Portals:      cfg.Portals,
+		WalledGarden: cfg.WalledGarden,
+		Log:          log,
+	}
+}
+
+func (d *Daemon) build() error {
+	clock, err := newClock()
+	if err != nil {
+		return err
+	}
+	d.manager = sessions.New(d.store, d.plane, clock, sessions.Config{
+		GlobalDownBPS:     d.cfg.GlobalDownBPS,
+		GlobalUpBPS:       d.cfg.GlobalUpBPS,
+		LowBalancePercent: d.cfg.LowBalancePercent,
+		IdleTimeout:       d.cfg.IdleTimeout,
+		ResumeAfterReboot: d.cfg.AfterReboot == config.RebootResume,
+		Trusted:           d.cfg.Trusted,
+		Blocked:           d.cfg.Blocked,
+		RouterMACs:        d.plane.RouterMACs,
+		Dial:              api.DialProvider,
+		Log:               d.log,
+	})
+	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
+	d.server = api.NewServer(d.service(), api.ServerOptions{Group: d.cfg.SocketGroup, Log: d.log})
+	return nil
+}
+
+// join makes database and kernel agree, and says what there is.
+func (d *Daemon) join(ctx context.Context) error {
+	before, err := d.manager.Summary(ctx)
+	if err != nil {
+		return err
+	}
+	d.logged = before.LastSeq
+	if err := d.manager.Reconcile(ctx); err != nil {
+		return err
+	}
+	after, err := d.manager.Summary(ctx)
+	if err != nil {
+		return err
+	}
+	d.log.Info("database and kernel agree", "devices", after.Devices, "connected", after.Connected)
+	return nil
+}
+
+// close frees what Open took, in reverse. The kernel goes on enforcing.
+func (d *Daemon) close() error {
+	var errs []error
+	if d.plane != nil {
+		errs = append(errs, d.plane.Close())
+	}
+	if d.store != nil {
+		errs = append(errs, d.store.Close())
+	}
+	for _, ln := range []net.Listener{d.metrics, d.listener} {
+		if ln != nil {
+			if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if d.state != nil {
+		errs = append(errs, d.state.release())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+const lockFile = "lock"
+
+// stateLock keeps a second agent, on another socket, from the same database.
+type stateLock struct{ file *os.File }
+
+// lockState takes the lock of a state folder, made when it is missing. The kernel
+// drops the lock when the process ends, however it ends.
+func lockState(dir string) (*stateLock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		file.Close()
+		return nil, fmt.Errorf("state_dir %s is in use by a running agent", dir)
+	case err != nil:
+		file.Close()
+		return nil, fmt.Errorf("locking %s: %w", file.Name(), err)
+	}
+	return &stateLock{file}, nil
+}
+
+// release leaves the file: removing it would race with who waits for it.
+func (l *stateLock) release() error { return l.file.Close() }
+
+// HoldsState reports whether a running agent holds the state folder.
+func HoldsState(dir string) bool {
+	file, err := os.Open(filepath.Join(dir, lockFile))
+	if err != nil {
+		return false // no folder, no agent
+	}
+	defer file.Close()
+	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// plane is what the API needs of the kernel; [dataplane.Dataplane] has it.
+type plane interface {
+	Neighbor(netip.Addr) (dataplane.MAC, error)
+	Status() dataplane.Status
+}
+
+// Service is the rules as the API calls them, and what needs more than rules.
+// Safe for concurrent use.
+type Service struct {
+	*sessions.Manager
+	plane   plane
+	version string
+	started time.Time
+}
+
+// NewService joins the rules with the kernel's view.
+func NewService(manager *sessions.Manager, plane plane, version string, started time.Time) *Service {
+	return &Service{Manager: manager, plane: plane, version: version, started: started}
+}
+
+func (d *Daemon) service() *Service { return NewService(d.manager, d.plane, d.version, d.started) }
+
+// Resolve returns the device behind an address, and registers it when it is new.
+func (s *Service) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
+	mac, err := s.plane.Neighbor(ip)
+	switch {
+	case errors.Is(err, dataplane.ErrNoNeighbor):
+		return sessions.Device{}, sessions.Errorf(sessions.NotFound, "no device with the address %s is on a client-facing interface", ip)
+	case err != nil:
+		return sessions.Device{}, err
+	}
+	return s.Observe(ctx, mac, ip, "")
+}
+
+// FindDevice finds a device by its id, MAC or IP. Of an IP the neighbour table
+// knows the holder of today, the database only the last one that was seen.
+func (s *Service) FindDevice(ctx context.Context, ref string) (sessions.Device, error) {
+	if ip, err := netip.ParseAddr(ref); err == nil {
+		if mac, err := s.plane.Neighbor(ip.Unmap()); err == nil {
+			ref = mac.String()
+		}
+	}
+	return s.Manager.FindDevice(ctx, ref)
+}
+
+// AgentStatus describes the agent now.
+func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
+	summary, err := s.Summary(ctx)
+	if err != nil {
+		return api.AgentStatus{}, err
+	}
+	plane := s.plane.Status()
+	status := api.AgentStatus{
+		Version: s.version, Kernel: plane.Kernel, AttachMode: attachMode(plane.Interfaces), StartedAt: s.started,
+		Limiter: string(limiterInUse),
+		Counts: api.Counts{
+			Devices: summary.Devices, Connected: summary.Connected, Sessions: map[string]int{},
+			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: summary.Providers, LastEvent: summary.LastSeq,
+		},
+		Health: health(plane, summary),
+	}
+	for state, n := range summary.Sessions {
+		status.Counts.Sessions[string(state)] = n
+	}
+	for _, i := range plane.Interfaces {
+		status.Interfaces = append(status.Interfaces, interfaceStatus(i))
+	}
+	status.Passes, status.Drops = tallies(plane.Traffic)
+	return status, nil
+}
+
+func health(plane dataplane.Status, summary sessions.Summary) api.Health {
+	h := api.Health{Problems: plane.Problems, ClockSane: summary.ClockSane}
+	if summary.LastError != "" {
+		h.Problems = append(h.Problems, "settling: "+summary.LastError)
+	}
+	if !summary.ClockSane {
+		h.Problems = append(h.Problems, "the wall clock is not set: expiry waits until it is")
+	}
+	if !summary.LastSettle.IsZero() {
+		at := summary.LastSettle.UTC()
+		h.LastSettleAt = &at
+	}
+	h.OK = len(h.Problems) == 0
+	return h
+}
+
+func interfaceStatus(i dataplane.Interface) api.InterfaceStatus {
+	status := api.InterfaceStatus{Name: i.Name, Index: i.Index, Attached: i.Attached, Mode: string(i.Mode), Port: i.Port}
+	if i.Since != 0 {
+		since := time.Now().Add(i.Since.Sub(dataplane.BootNow())).UTC()
+		status.Since = &since
+	}
+	return status
+}
+
+// attachMode is the mode of all attached interfaces, "mixed", or "none".
+func attachMode(interfaces []dataplane.Interface) string {
+	mode := ""
+	for _, i := range interfaces {
+		if i.Attached {
+			if mode != "" && mode != string(i.Mode) {
+				return "mixed"
+			}
+			mode = string(i.Mode)
+		}
+	}
+	return cmp.Or(mode, "none")
+}
+
+var directionNames = map[string]string{"upload": "up", "download": "down"}
+
+// tallies splits "pass_local" and "drop_rate" into two lists of their reasons.
+func tallies(traffic []dataplane.Traffic) (passes, drops []api.PacketCount) {
+	for _, t := range traffic {
+		count := api.PacketCount{Direction: cmp.Or(directionNames[t.Direction], t.Direction), Frames: t.Frames, Bytes: t.Bytes}
+		if reason, ok := strings.CutPrefix(t.Reason, "drop_"); ok {
+			count.Reason = reason
+			drops = append(drops, count)
+			continue
+		}
+		count.Reason = strings.TrimPrefix(t.Reason, "pass_")
+		passes = append(passes, count)
+	}
+	return passes, drops
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+func (a *app) statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "status",
+		Usage:     "show the agent, or one device: connected, session, remaining, live rates",
+		ArgsUsage: "[DEVICE]",
+		Description: `   hotspot-agent status
+   hotspot-agent status 02:00:5e:10:00:01 --json`,
+		Action: a.status,
+	}
+}
+
+func (a *app) status(c *cli.Context) error {
+	if c.NArg() == 0 {
+		agent, err := a.client(c).Status(c.Context)
+		if err != nil {
+			return err
+		}
+		return show(a, c, agent, printAgentStatus)
+	}
+	device, err := a.client(c).DeviceStatus(c.Context, c.Args().First())
+	if err != nil {
+		return err
+	}
+	return show(a, c, device, printDeviceStatus)
+}
+
+// client talks to the agent of --socket.
+func (a *app) client(c *cli.Context) *api.Client { return api.NewClient(c.String("socket")) }
+
+func printAgentStatus(w io.Writer, s api.AgentStatus) {
+	health := "ok"
+	if !s.Health.OK {
+		health = strings.Join(s.Health.Problems, "; ")
+	}
+	fields(w,
+		"version", s.Version,
+		"kernel", s.Kernel,
+		"attached by", s.AttachMode,
+		"limiter", s.Limiter,
+		"running since", stamp(s.StartedAt),
+		"health", health,
+		"devices", fmt.Sprintf("%d, %d connected", s.Counts.Devices, s.Counts.Connected),
+		"clients", fmt.Sprintf("%d of at most %d", s.Counts.Clients, s.Counts.MaxClients),
+		"sessions", stateCounts(s.Counts.Sessions),
+		"providers", fmt.Sprint(s.Counts.Providers),
+		"last settled", stampOf(s.Health.LastSettleAt),
+	)
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, i := range s.Interfaces {
+		rows = append(rows, []string{i.Name, attachment(i), stampOf(i.Since)})
+	}
+	table(w, []string{"INTERFACE", "ATTACHED", "SINCE"}, rows)
+	fmt.Fprintln(w)
+	printTallies(w, s)
+}
+
+func stateCounts(counts map[string]int) string {
+	var parts []string
+	for _, state := range []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired} {
+		if n := counts[string(state)]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func attachment(i api.InterfaceStatus) string {
+	switch {
+	case i.Index == 0:
+		return "no: the interface does not exist"
+	case !i.Attached:
+		return "NO"
+	case i.Port:
+		return i.Mode + ", as a bridge port"
+	}
+	return i.Mode
+}
+
+// printTallies lists what the kernel passed and dropped, leaving out what never happened.
+func printTallies(w io.Writer, s api.AgentStatus) {
+	var rows [][]string
+	for _, tally := range append(append([]api.PacketCount{}, s.Passes...), s.Drops...) {
+		if tally.Frames > 0 {
+			rows = append(rows, []string{tally.Reason, tally.Direction, fmt.Sprint(tally.Frames), units.FormatBytes(tally.Bytes)})
+		}
+	}
+	table(w, []string{"FRAMES", "DIRECTION", "COUNT", "BYTES"}, rows)
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/mattn/go-isatty"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+func (a *app) topCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "top",
+		Usage: "live table of connected devices; q quits",
+		Description: `Where the output is no terminal, and with --json, it prints the table once.
+
+   hotspot-agent top`,
+		Action: a.top,
+	}
+}
+
+func (a *app) top(c *cli.Context) error {
+	client := a.client(c)
+	connected, err := fetchConnected(c.Context, client)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") || !isTerminal(a.stdout) {
+		return show(a, c, connected, printConnected)
+	}
+	model := newTopModel(c.Context, client, connected)
+	_, err = tea.NewProgram(model, tea.WithAltScreen(), tea.WithOutput(a.stdout), tea.WithContext(c.Context)).Run()
+	if c.Context.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
+}
+
+// atOnce bounds the requests that are under way at the same time.
+const atOnce = 8
+
+// fetchConnected returns every connected device, the busiest first.
+func fetchConnected(ctx context.Context, client *api.Client) ([]api.DeviceStatus, error) {
+	running, err := client.Sessions(ctx, api.SessionQuery{States: []sessions.State{sessions.Running}})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]api.DeviceStatus, len(running))
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(atOnce)
+	for i, session := range running {
+		work.Go(func() (err error) {
+			all[i], err = client.DeviceStatus(ctx, id(session.DeviceID))
+			return err
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(s api.DeviceStatus) bool { return !s.Connected }) // ended meanwhile
+	slices.SortStableFunc(all, func(x, y api.DeviceStatus) int {
+		return int(min(max(int64(rate(y))-int64(rate(x)), -1), 1))
+	})
+	return all, nil
+}
+
+func rate(s api.DeviceStatus) uint64 { return s.Traffic.DownBPS + s.Traffic.UpBPS }
+
+func printConnected(w io.Writer, all []api.DeviceStatus) {
+	table(w, topHeader, topRows(all, time.Now()))
+}
+
+var topHeader = []string{"DEVICE", "MAC", "IP", "HOSTNAME", "TYPE", "REMAINING", "DOWN", "UP", "DROPPED", "SEEN"}
+
+func topRows(all []api.DeviceStatus, now time.Time) [][]string {
+	rows := make([][]string, 0, len(all))
+	for _, s := range all {
+		kind, left := "-", "-"
+		if s.Session != nil {
+			kind, left = s.Session.Type, remaining(*s.Session)
+		}
+		rows = append(rows, []string{
+			id(s.Device.ID), s.Device.MAC, orDash(s.Device.IP), orDash(s.Device.Hostname), kind, left,
+			units.FormatSpeed(s.Traffic.DownBPS), units.FormatSpeed(s.Traffic.UpBPS),
+			fmt.Sprint(s.Traffic.DroppedPackets), ago(s.Traffic.LastSeen, now),
+		})
+	}
+	return rows
+}
+
+func ago(t *time.Time, now time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return units.FormatTime(max(0, now.Sub(*t))) + " ago"
+}
