@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 SHELL := /bin/sh
-# Go is often installed here without being in the PATH of root.
-export PATH := $(PATH):/usr/local/go/bin
+# Where Go and nft often are without being in the PATH.
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 export CGO_ENABLED := 1
 
 GOLANGCI_LINT := v2.15.0

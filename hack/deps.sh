@@ -7,6 +7,7 @@
 #   hack/deps.sh run        what build, demo and test need beyond make and Go
 #   hack/deps.sh run dev    and what lint and generate need
 set -eu
+export PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 
 # An older Go fetches the toolchain that go.mod names, from this version on.
 go_floor=1.21
@@ -54,14 +55,24 @@ install_missing() {
 	has apt-get >/dev/null || fail "install with this system's package manager what Debian calls:$missing"
 	[ "$(id -u)" = 0 ] || fail "run as root: apt-get install --no-install-recommends$missing"
 	echo "deps: installing$missing"
-	export DEBIAN_FRONTEND=noninteractive
+	# The package lists of a fresh machine are empty or old.
+	quiet install_packages 2>/dev/null || {
+		quiet apt-get update -qq || fail "apt-get update failed: check the network and /etc/apt"
+		quiet install_packages || fail "apt-get could not install:$missing"
+	}
+}
+
+install_packages() {
 	# shellcheck disable=SC2086 # a list of words
-	apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 && return 0
-	# The lists of a fresh machine are empty or old.
-	apt-get update -qq || fail "apt-get update failed: check the network and /etc/apt"
-	# shellcheck disable=SC2086
-	apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
-		fail "apt-get could not install:$missing"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+}
+
+# quiet runs a command whose output matters only when it fails.
+quiet() {
+	output=$("$@" 2>&1) || {
+		echo "$output" >&2
+		return 1
+	}
 }
 
 cd "$(dirname "$0")/.."
