@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxSocketPath is what fits sockaddr_un with its final NUL, unix(7).
+const maxSocketPath = 107
+
+// Listen opens the agent's socket at path: mode 0660 root:group, or 0600 without a
+// group. Nobody can reach it with any other mode: it is made in a private directory
+// and moved to path when it is ready. A missing parent directory is made, 0755.
+//
+// A socket that a dead agent left is replaced; one that answers is an error that
+// says so. Close removes the socket, unless another has taken its place.
+func Listen(path, group string) (net.Listener, error) {
+	gid, err := lookupGroup(group)
+	if err != nil {
+		return nil, err
+	}
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("socket %s: the path has %d bytes, and a Unix socket's may have %d", path, len(path), maxSocketPath)
+	}
+	parent := filepath.Dir(path)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return nil, fmt.Errorf("socket %s: %v", path, err)
+	}
+	unlock, err := lockDir(parent)
+	if err != nil {
+		return nil, fmt.Errorf("socket %s: %v", path, err)
+	}
+	// Two agents that start at once: probing and taking the name is one step.
+	defer unlock()
+	if err := probe(path); err != nil {
+		return nil, err
+	}
+	return bind(path, gid)
+}
+
+func lockDir(dir string) (unlock func(), err error) {
+	handle, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(handle.Fd()), unix.LOCK_EX); err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("locking %s: %v", dir, err)
+	}
+	return func() { handle.Close() }, nil
+}
+
+// probe returns nil when path is free, or a socket that nobody listens on.
+func probe(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("socket %s: %v", path, err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("socket %s: there is something there that is no socket (%s); remove it or choose another path", path, info.Mode())
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		conn.Close()
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return nil // stale; the new one takes its name
+	}
+	return fmt.Errorf("socket %s is in use by a running agent", path)
+}
+
+func bind(path string, gid int) (net.Listener, error) {
+	private, err := os.MkdirTemp(filepath.Dir(path), ".hotspot-")
+	if err != nil {
+		return nil, fmt.Errorf("socket %s: %v", path, err)
+	}
+	defer os.RemoveAll(private)
+	handle, err := os.Open(private)
+	if err != nil {
+		return nil, fmt.Errorf("socket %s: %v", path, err)
+	}
+	defer handle.Close()
+	// Through the handle, so that the private path's length does not count.
+	inner, err := net.Listen("unix", fmt.Sprintf("/proc/self/fd/%d/s", handle.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("socket %s: %v", path, err)
+	}
+	ln := &listener{UnixListener: inner.(*net.UnixListener), path: path}
+	ln.SetUnlinkOnClose(false)
+	if err := ln.publish(filepath.Join(private, "s"), gid); err != nil {
+		ln.UnixListener.Close()
+		return nil, fmt.Errorf("socket %s: %v", path, err)
+	}
+	return ln, nil
+}
+
+// listener is the agent's socket under its public name.
+type listener struct {
+	*net.UnixListener
+	path   string
+	self   fs.FileInfo
+	closed sync.Once
+}
+
+// publish sets owner and mode while only we can reach the socket, then moves it.
+func (l *listener) publish(private string, gid int) error {
+	mode := fs.FileMode(0o600)
+	if gid != noGroup {
+		mode = 0o660
+		if err := os.Chown(private, -1, gid); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(private, mode); err != nil {
+		return err
+	}
+	var err error
+	if l.self, err = os.Lstat(private); err != nil {
+		return err
+	}
+	return os.Rename(private, l.path)
+}
+
+func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
+func (l *listener) Close() error {
+	l.closed.Do(func() {
+		if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.self) {
+			os.Remove(l.path)
+		}
+	})
+	return l.UnixListener.Close()
+}

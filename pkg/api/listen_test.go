@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestListenMode(t *testing.T) {
+	for _, test := range []struct {
+		group string
+		mode  fs.FileMode
+	}{{"", 0o600}, {"0", 0o660}} {
+		path := filepath.Join(t.TempDir(), "made", "agent.sock")
+		ln, err := Listen(path, test.group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != fs.ModeSocket|test.mode {
+			t.Errorf("group %q: mode is %v, want a socket with %v", test.group, info.Mode(), test.mode)
+		}
+		if rest, _ := os.ReadDir(filepath.Dir(path)); len(rest) != 1 {
+			t.Errorf("group %q: %v is left beside the socket", test.group, rest)
+		}
+		ln.Close()
+		if _, err := os.Lstat(path); err == nil {
+			t.Errorf("group %q: Close left the socket behind", test.group)
+		}
+	}
+}
+
+// Nobody may see the socket with another mode than its final one, however the
+// process's umask is.
+func TestListenNeverOpenTooWide(t *testing.T) {
+	defer unix.Umask(unix.Umask(0))
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	stop, watched := make(chan struct{}), make(chan fs.FileMode, 1)
+	go func() {
+		var widest fs.FileMode
+		for {
+			if info, err := os.Lstat(path); err == nil {
+				widest |= info.Mode().Perm()
+			}
+			select {
+			case <-stop:
+				watched <- widest
+				return
+			default:
+			}
+		}
+	}()
+	for range 50 {
+		ln, err := Listen(path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln.Close()
+	}
+	close(stop)
+	if widest := <-watched; widest&^0o600 != 0 {
+		t.Errorf("the socket was seen with mode %v", widest)
+	}
+}
+
+func TestListenStaleSocketIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	dead.Close()
+	ln, err := Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatalf("the new socket does not answer: %v", err)
+	}
+	conn.Close()
+}
+
+func TestListenLiveSocketIsLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	first, err := Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	_, err = Listen(path, "")
+	if want := "socket " + path + " is in use by a running agent"; err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %q", err, want)
+	}
+	if conn, err := net.Dial("unix", path); err != nil {
+		t.Errorf("the first agent lost its socket: %v", err)
+	} else {
+		conn.Close()
+	}
+}
+
+func TestListenOnlyOneOfManyWins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	var all sync.WaitGroup
+	winners := make(chan net.Listener, 8)
+	for range 8 {
+		all.Go(func() {
+			if ln, err := Listen(path, ""); err == nil {
+				winners <- ln
+			}
+		})
+	}
+	all.Wait()
+	if len(winners) != 1 {
+		t.Errorf("%d agents got the socket, want 1", len(winners))
+	}
+	for len(winners) > 0 {
+		(<-winners).Close()
+	}
+}
+
+func TestListenCloseLeavesASuccessorsSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	old, err := Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(path)
+	successor, err := Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer successor.Close()
+	old.Close()
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the successor's socket is gone: %v", err)
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ path, group, want string }{
+		{file, "", "no socket"},
+		{filepath.Join(file, "agent.sock"), "", "not a directory"},
+		{filepath.Join(dir, "s"), "no-such-group-here", `socket_group: there is no group "no-such-group-here"`},
+		{filepath.Join(dir, strings.Repeat("x", 120)), "", "a Unix socket's may have 107"},
+	} {
+		_, err := Listen(test.path, test.group)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("Listen(%q, %q) = %v, want an error with %q", test.path, test.group, err, test.want)
+		}
+	}
+	if content, err := os.ReadFile(file); err != nil || len(content) != 0 {
+		t.Errorf("a file in the way was touched: %v", err)
+	}
+}
+
+// A path just short enough for a socket needs no shorter private one.
+func TestListenLongestPath(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, strings.Repeat("x", maxSocketPath-len(dir)-1))
+	ln, err := Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if got := ln.Addr().String(); got != path {
+		t.Errorf("Addr is %q, want %q", got, path)
+	}
+}
+
+func TestPeerMayWrite(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		peer peer
+		gid  int
+		want bool
+	}{
+		{"root", peer{UID: 0}, noGroup, true},
+		{"the agent's own user", peer{UID: 7, GID: 7}, noGroup, true},
+		{"another user", peer{UID: 1000, GID: 1000}, noGroup, false},
+		{"another user, with a group configured", peer{UID: 1000, GID: 1000}, 50, false},
+		{"by primary group", peer{UID: 1000, GID: 50}, 50, true},
+		{"by supplementary group", peer{UID: 1000, GID: 1000, Groups: []uint32{1, 50}}, 50, true},
+	} {
+		if got := test.peer.mayWrite(7, test.gid); got != test.want {
+			t.Errorf("%s: may write is %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+func TestPeerOfConnection(t *testing.T) {
+	ln, err := Listen(filepath.Join(t.TempDir(), "agent.sock"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("unix", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := limitConnections(ln, 1).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p, err := peerOf(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, err := os.Getgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int(p.PID) != os.Getpid() || int(p.UID) != os.Geteuid() || int(p.GID) != os.Getegid() || len(p.Groups) != len(groups) {
+		t.Errorf("peer is %+v, want pid %d, uid %d, gid %d and %d groups", p, os.Getpid(), os.Geteuid(), os.Getegid(), len(groups))
+	}
+}

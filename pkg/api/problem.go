@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// Problem is the body of every error answer: RFC 9457, application/problem+json.
+type Problem struct {
+	Type   string        `json:"type"` // always about:blank: Code says what happened
+	Title  string        `json:"title"`
+	Status int           `json:"status"`
+	Detail string        `json:"detail"`
+	Code   sessions.Code `json:"code"`
+	Field  string        `json:"field,omitempty"` // the offending field, for Invalid
+}
+
+const (
+	typeJSON    = "application/json"
+	typeProblem = "application/problem+json"
+)
+
+// codes is the one table between codes and HTTP statuses. Towards HTTP the row of
+// the code is used; back, where an answer carries no problem document, the first
+// row of the status.
+var codes = []struct {
+	code   sessions.Code
+	status int
+	title  string
+}{
+	{sessions.Invalid, http.StatusBadRequest, "Invalid input"},
+	{sessions.NotFound, http.StatusNotFound, "Not found"},
+	{sessions.NoSession, http.StatusNotFound, "Nothing to consume"},
+	{sessions.NotConnected, http.StatusNotFound, "Not connected"},
+	{sessions.Conflict, http.StatusConflict, "Conflict"},
+	{sessions.Forbidden, http.StatusForbidden, "Forbidden"},
+	{sessions.Full, http.StatusInsufficientStorage, "Full"},
+	{sessions.Unavailable, http.StatusServiceUnavailable, "Unavailable"},
+	{sessions.Internal, http.StatusInternalServerError, "Internal error"},
+}
+
+func problemOf(code sessions.Code) Problem {
+	for _, row := range codes {
+		if row.code == code {
+			return Problem{Type: "about:blank", Title: row.title, Status: row.status, Code: code}
+		}
+	}
+	return problemOf(sessions.Internal)
+}
+
+func codeOfStatus(status int) sessions.Code {
+	for _, row := range codes {
+		if row.status == status {
+			return row.code
+		}
+	}
+	if status >= 400 && status < 500 {
+		return sessions.Invalid
+	}
+	return sessions.Internal
+}
+
+// problemFrom turns an error into what the caller may see of it. The text of an
+// internal error stays in the log.
+func problemFrom(err error) Problem {
+	var own *sessions.Error
+	switch {
+	case errors.As(err, &own) && own.Code != sessions.Internal:
+		p := problemOf(own.Code)
+		p.Detail, p.Field = own.Message, own.Field
+		return p
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		p := problemOf(sessions.Unavailable)
+		p.Detail = "the request was given up before it was done"
+		return p
+	}
+	p := problemOf(sessions.Internal)
+	p.Detail = "internal error; the agent's log says more"
+	return p
+}
+
+func writeProblem(w http.ResponseWriter, p Problem) {
+	w.Header().Set("Content-Type", typeProblem)
+	writeBody(w, p.Status, p)
+}
+
+func writeBody(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	// The status is out: an error here means that the client went away.
+	_ = encoder.Encode(body)
+}
+
+// asError is the way back: the *sessions.Error that a problem document stands for.
+func (p Problem) asError() *sessions.Error {
+	code := p.Code
+	if code == "" {
+		code = codeOfStatus(p.Status)
+	}
+	message := p.Detail
+	if message == "" {
+		message = p.Title
+	}
+	return &sessions.Error{Code: code, Field: p.Field, Message: message}
+}

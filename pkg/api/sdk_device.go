@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// ClientDevice is a customer's device.
+type ClientDevice interface {
+	Id() int64
+	Hostname() string
+	IpAddr() string  // the address seen last
+	MacAddr() string // lower-case, with colons
+	// Update changes the device; "" leaves a field as it is. A MAC that belongs to
+	// another device is a Conflict. A running session moves along.
+	Update(ctx context.Context, mac, ip, hostname string) error
+	// Emit gives data to this process's subscribers of an event of this device.
+	Emit(event string, data []byte)
+	// Subscribe returns what Emit is given, and what the agent tells of this device:
+	// "session:connected" and "session:disconnected" with {"message": …}, and every
+	// event of the agent under its own name ("session.low"), as JSON. A subscriber
+	// that does not keep up misses the oldest. The channel is closed by Unsubscribe
+	// and by [API.Close].
+	Subscribe(event string) <-chan []byte
+	Unsubscribe(event string, ch <-chan []byte)
+}
+
+// Http is about requests that a portal receives.
+type Http struct{ api *API }
+
+// GetClientDevice returns the device that sent a request, by its remote address; the
+// agent looks it up in the neighbour table, and registers it when it is new.
+//
+// Only when the remote end is the router itself (a loopback address, or a Unix
+// socket) the request came through a proxy, and the last address in X-Forwarded-For
+// that is not loopback counts: that proxy must append the client's, as they all do.
+// From any other remote end the header is the customer's own word, and ignored.
+func (h *Http) GetClientDevice(r *http.Request) (ClientDevice, error) {
+	if r == nil {
+		return nil, sessions.Invalidf("request", "nil is not a request")
+	}
+	ip, err := clientAddr(r)
+	if err != nil {
+		return nil, err
+	}
+	device, err := h.api.client.Resolve(r.Context(), ip.String())
+	if err != nil {
+		return nil, err
+	}
+	return h.api.device(device), nil
+}
+
+func clientAddr(r *http.Request) (netip.Addr, error) {
+	remote, known := parseHost(r.RemoteAddr)
+	if known && !remote.IsLoopback() {
+		return remote, nil
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		if addr, ok := parseHost(strings.TrimSpace(hops[i])); !ok {
+			break // no proxy wrote this
+		} else if !addr.IsLoopback() {
+			return addr, nil
+		}
+	}
+	return netip.Addr{}, sessions.Invalidf("remote address", "%q is the router itself, and no proxy says for whom it asks", r.RemoteAddr)
+}
+
+// parseHost reads an address with or without a port.
+func parseHost(text string) (netip.Addr, bool) {
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
+	}
+	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	return addr.Unmap().WithZone(""), err == nil
+}
+
+// device wraps a device of the wire.
+func (a *API) device(d Device) ClientDevice { return &clientDevice{api: a, now: d} }
+
+type clientDevice struct {
+	api *API
+	mu  sync.Mutex
+	now Device
+}
+
+func (d *clientDevice) snapshot() Device {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now
+}
+
+func (d *clientDevice) Id() int64        { return d.snapshot().ID }
+func (d *clientDevice) Hostname() string { return d.snapshot().Hostname }
+func (d *clientDevice) IpAddr() string   { return d.snapshot().IP }
+func (d *clientDevice) MacAddr() string  { return d.snapshot().MAC }
+
+func (d *clientDevice) Update(ctx context.Context, mac, ip, hostname string) error {
+	patch := DevicePatch{MAC: unlessEmpty(mac), IP: unlessEmpty(ip), Hostname: unlessEmpty(hostname)}
+	updated, err := d.api.client.UpdateDevice(ctx, ref(d), patch)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.now = updated
+	d.mu.Unlock()
+	return nil
+}
+
+func unlessEmpty(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func (d *clientDevice) Emit(event string, data []byte) { d.api.hub.emit(d.Id(), event, data) }
+
+func (d *clientDevice) Subscribe(event string) <-chan []byte {
+	ch := d.api.hub.subscribe(d.Id(), event)
+	d.api.ensureLink()
+	return ch
+}
+
+func (d *clientDevice) Unsubscribe(event string, ch <-chan []byte) {
+	d.api.hub.unsubscribe(d.Id(), event, ch)
+}
+
+// ref names a device to the client.
+func ref(d ClientDevice) string { return strconv.FormatInt(d.Id(), 10) }
+
+func refOf(clnt ClientDevice) (string, error) {
+	if clnt == nil {
+		return "", sessions.Invalidf("clnt", "nil is not a device")
+	}
+	return ref(clnt), nil
+}

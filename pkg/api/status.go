@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import "time"
+
+// AgentStatus is GET /v1/status: the agent at one moment. The program that knows
+// all parts fills it; this package only carries it.
+type AgentStatus struct {
+	Version    string            `json:"version"`
+	Kernel     string            `json:"kernel"`      // release of the running kernel
+	AttachMode string            `json:"attach_mode"` // tcx, clsact, mixed, or none while nothing is attached
+	StartedAt  time.Time         `json:"started_at"`
+	Interfaces []InterfaceStatus `json:"interfaces"`
+	Counts     Counts            `json:"counts"`
+	Health     Health            `json:"health"`
+	Drops      []PacketCount     `json:"drops"`  // frames that were not forwarded, by reason
+	Passes     []PacketCount     `json:"passes"` // frames that passed, by reason
+}
+
+// InterfaceStatus is one client-facing interface.
+type InterfaceStatus struct {
+	Name     string     `json:"name"`
+	Index    int        `json:"index"` // 0 while the interface does not exist
+	Attached bool       `json:"attached"`
+	Mode     string     `json:"mode"`           // tcx, clsact, or "" while not attached
+	Port     bool       `json:"port"`           // a bridge port: only frames to or from the router are metered
+	Since    *time.Time `json:"attached_since"` // null while not attached
+}
+
+// Counts are the agent's figures.
+type Counts struct {
+	Devices    int            `json:"devices"`
+	Connected  int            `json:"connected"`
+	Sessions   map[string]int `json:"sessions"` // by state
+	Clients    int            `json:"clients"`  // rules in the kernel
+	MaxClients int            `json:"max_clients"`
+	Providers  int            `json:"providers"`
+	LastEvent  int64          `json:"last_event_seq"` // follow GET /v1/events?after= from here for what comes
+}
+
+// Health says whether everything works, and what does not.
+type Health struct {
+	OK           bool       `json:"ok"`
+	Problems     []string   `json:"problems"`       // one line each, for people
+	ClockSane    bool       `json:"clock_sane"`     // false: the wall clock is not set, expiry waits
+	LastSettleAt *time.Time `json:"last_settle_at"` // null before the first
+}
+
+// PacketCount is one of the kernel's tallies.
+type PacketCount struct {
+	Direction string `json:"direction"` // up or down
+	Reason    string `json:"reason"`
+	Frames    uint64 `json:"frames"`
+	Bytes     uint64 `json:"bytes"`
+}
+
+// normal makes what would be null in JSON empty, and times UTC.
+func (s AgentStatus) normal() AgentStatus {
+	s.StartedAt = s.StartedAt.UTC()
+	s.Interfaces = each(s.Interfaces, func(i InterfaceStatus) InterfaceStatus { return i })
+	s.Drops = each(s.Drops, func(c PacketCount) PacketCount { return c })
+	s.Passes = each(s.Passes, func(c PacketCount) PacketCount { return c })
+	s.Health.Problems = each(s.Health.Problems, func(p string) string { return p })
+	if s.Counts.Sessions == nil {
+		s.Counts.Sessions = map[string]int{}
+	}
+	return s
+}
