@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Interface is the state of one client-facing interface.
+type Interface struct {
+	Name     string
+	Index    int      // 0 while it does not exist
+	Attached bool     // both programs are on it
+	Mode     Mode     // how
+	Port     bool     // a bridge port: only frames from or to the router itself are metered
+	Since    Boottime // when this process found or made it attached; 0 while it is not
+	Problem  string   // why it is not attached; "" when it is
+}
+
+var errAbsent = errors.New("no such interface; it is attached to as soon as it appears")
+
+// attachAll sees that the programs are on every named interface, says what it
+// did and what does not work any more, and returns the first failure that is not
+// just an interface that is missing.
+func (d *Dataplane) attachAll() error {
+	d.seen.Lock()
+	defer d.seen.Unlock()
+	if d.seen.attachments == nil {
+		d.seen.attachments = make([]Interface, len(d.opts.Interfaces))
+	}
+	var first error
+	for i, name := range d.opts.Interfaces {
+		before := d.seen.attachments[i]
+		now, did, err := d.attachOne(d.seen.view, name)
+		if now.Attached {
+			now.Since = before.Since
+			if did == attached || before.Since == 0 {
+				now.Since = BootNow()
+			}
+		}
+		d.logAttach(before, now, did)
+		d.seen.attachments[i] = now
+		if err != nil && !errors.Is(err, errAbsent) && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (d *Dataplane) attachOne(v *view, name string) (Interface, change, error) {
+	now := Interface{Name: name, Mode: d.hooks.mode()}
+	l := v.byName[name]
+	if l == nil {
+		now.Problem = errAbsent.Error()
+		return now, unchanged, errAbsent
+	}
+	now.Index = l.Attrs().Index
+	bridge := v.bridge(l)
+	now.Port = bridge != nil
+	err := d.attachable(l, bridge)
+	did := unchanged
+	if err == nil {
+		did, err = d.attachBoth(now)
+	}
+	if err != nil {
+		now.Problem = err.Error()
+	}
+	now.Attached = err == nil
+	return now, did, err
+}
+
+func (d *Dataplane) attachBoth(i Interface) (change, error) {
+	v := wholeInterface
+	if i.Port {
+		v = bridgePort
+	}
+	did := unchanged
+	for dir, prog := range d.progs[v] {
+		c, err := d.hooks.ensure(device{i.Name, i.Index}, dir, prog)
+		if err != nil {
+			return did, err
+		}
+		did = max(did, c)
+	}
+	return did, nil
+}
+
+// attachable refuses what cannot be metered, or would be metered twice.
+func (d *Dataplane) attachable(l, bridge netlink.Link) error {
+	name := l.Attrs().Name
+	if l.Attrs().EncapType != "ether" {
+		return fmt.Errorf("%s is no Ethernet interface (it is %q): clients are told apart by their MAC", name, l.Attrs().EncapType)
+	}
+	if bridge != nil && slices.Contains(d.opts.Interfaces, bridge.Attrs().Name) {
+		if err := d.hooks.release(name); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s is a port of %s, which is named too: its traffic would be counted twice; name one of them",
+			name, bridge.Attrs().Name)
+	}
+	return nil
+}
+
+func (d *Dataplane) logAttach(before, now Interface, did change) {
+	log := d.opts.Log.With("interface", now.Name)
+	switch {
+	case now.Problem != "" && now.Problem != before.Problem:
+		log.Warn("not attached", "reason", now.Problem)
+	case !now.Attached:
+	case did == attached && before.Attached && before.Index == now.Index:
+		log.Warn("someone removed our programs: attached again", "index", now.Index, "mode", now.Mode)
+	case did == attached:
+		log.Info("attached", "index", now.Index, "mode", now.Mode, "port", now.Port)
+	case did == replaced:
+		log.Info("programs replaced in place", "index", now.Index, "mode", now.Mode, "port", now.Port)
+	case !before.Attached:
+		log.Info("adopted", "index", now.Index, "mode", now.Mode, "port", now.Port)
+	}
+}
+
+// releaseUnnamed takes the programs off interfaces that a former configuration named.
+func (d *Dataplane) releaseUnnamed() error {
+	held, err := d.hooks.held()
+	if err != nil {
+		return err
+	}
+	for _, name := range held {
+		if slices.Contains(d.opts.Interfaces, name) {
+			continue
+		}
+		if err := d.hooks.release(name); err != nil {
+			return err
+		}
+		d.opts.Log.Info("detached: no longer named in the configuration", "interface", name)
+	}
+	return nil
+}

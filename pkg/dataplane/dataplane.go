@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+	"github.com/vishvananda/netlink"
+)
+
+// Dataplane is the enforcement in the kernel, opened. Its methods are safe for
+// concurrent use, save Close, after which none may be called.
+type Dataplane struct {
+	opts  Options
+	pins  pins
+	space *space
+	nl    *netlink.Handle
+	state *state
+	progs *programs
+	hooks hooker
+
+	// The kernel gives the memory of a rule that was replaced or removed to the
+	// next rule, even while a packet on another CPU still reads it. So who writes
+	// rules holds this alone, and who removes one holds it, with others that
+	// remove, until a grace period has passed.
+	writing sync.RWMutex
+	grace   *grace
+
+	seen struct { // what the watcher found and did last
+		sync.Mutex
+		view        *view
+		attachments []Interface
+		problem     string // with the router's own addresses
+	}
+
+	events  chan Event
+	ring    *ringbuf.Reader
+	watcher *watcher
+	workers sync.WaitGroup
+	closing chan struct{}
+}
+
+// Open adopts what is pinned below opts.BPFFS, or builds it, attaches the
+// programs to the client-facing interfaces and starts to watch them. An interface
+// that does not exist yet is waited for, with a warning; one that exists and
+// cannot be attached to is an error.
+//
+// Errors: ErrPermission, ErrUnsupported, or one that names the offending option.
+// After an error what was enforced before is enforced still.
+func Open(opts Options) (*Dataplane, error) {
+	opts, err := opts.normalized()
+	if err != nil {
+		return nil, err
+	}
+	d := &Dataplane{
+		opts:    opts,
+		pins:    pins{opts.BPFFS},
+		events:  make(chan Event, eventBacklog),
+		closing: make(chan struct{}),
+	}
+	if err := d.build(); err != nil {
+		d.release()
+		return nil, err
+	}
+	// ---- Enforcement begins here: all above can fail without a trace on traffic. ----
+	if err := d.enforce(); err != nil {
+		d.release()
+		return nil, err
+	}
+	d.start()
+	return d, nil
+}
+
+// build makes or adopts everything that the programs need.
+func (d *Dataplane) build() error {
+	// Kernels before 5.11 charge maps to the locked memory of the process. Where
+	// the limit may not be lifted, making the maps fails and explains itself.
+	_ = rlimit.RemoveMemlock()
+	if err := d.openNetwork(); err != nil {
+		return err
+	}
+	if err := d.pins.prepare(); err != nil {
+		return err
+	}
+	if err := d.openPrograms(); err != nil {
+		return err
+	}
+	if err := d.writeOpenServices(); err != nil {
+		return err
+	}
+	return d.look()
+}
+
+func (d *Dataplane) openNetwork() (err error) {
+	if d.space, err = openSpace(d.opts.NetNS); err != nil {
+		return err
+	}
+	if d.nl, err = d.space.handle(); err != nil {
+		return explain("netlink", err)
+	}
+	// Before the first look, so that no change can fall between the two.
+	if d.watcher, err = newWatcher(d.space, d.opts.Log); err != nil {
+		return explain("netlink", err)
+	}
+	return nil
+}
+
+func (d *Dataplane) openPrograms() error {
+	spec, err := loadHotspot()
+	if err != nil {
+		return err
+	}
+	spec.Maps[hotspotMapRules].MaxEntries = d.opts.MaxClients
+	spec.Maps[hotspotMapUsages].MaxEntries = maxAccounts(d.opts.MaxClients)
+	if d.state, err = openState(spec, d.pins, d.opts.Log); err != nil {
+		return err
+	}
+	if have := d.maxClients(); have != d.opts.MaxClients {
+		d.opts.Log.Warn("max_clients takes effect after a detach or a reboot, the pinned table is kept",
+			"max_clients", d.opts.MaxClients, "in_effect", have)
+	}
+	if d.progs, err = openPrograms(spec, d.pins, d.state); err != nil {
+		return err
+	}
+	if d.ring, err = ringbuf.NewReader(d.state.Events); err != nil {
+		return explain("opening the ring buffer", err)
+	}
+	if d.grace, err = newGrace(); err != nil {
+		return err
+	}
+	d.hooks, err = newHooker(d.opts, d.pins, d.space)
+	return err
+}
+
+// maxAccounts leaves room for accounts that are ended or paused and not settled yet.
+func maxAccounts(maxClients uint32) uint32 { return 2*maxClients + 1024 }
+
+func (d *Dataplane) maxClients() uint32 { return d.state.Rules.MaxEntries() }
+
+// writeOpenServices makes the sets of what is open before paying those of the options.
+func (d *Dataplane) writeOpenServices() error {
+	portals := make(map[hotspotPortalKey]bool)
+	for _, p := range d.opts.Portals {
+		key, err := portalToWire(p)
+		if err != nil {
+			return err
+		}
+		portals[key] = true
+	}
+	if err := syncSet(d.state.Portals, portals); err != nil {
+		return fmt.Errorf("portals: %w", err)
+	}
+	garden := make(map[hotspotPrefixKey]bool)
+	for _, p := range d.opts.WalledGarden {
+		garden[prefixToWire(p)] = true
+	}
+	if err := syncSet(d.state.WalledGarden, garden); err != nil {
+		return fmt.Errorf("walled_garden: %w", err)
+	}
+	return nil
+}
+
+// enforce attaches, then lets go of what a former configuration or version left.
+func (d *Dataplane) enforce() error {
+	if err := d.attachAll(); err != nil {
+		return err
+	}
+	if err := d.releaseUnnamed(); err != nil {
+		return err
+	}
+	if err := d.state.commit(d.pins); err != nil {
+		return err
+	}
+	return prunePrograms(d.pins)
+}
+
+// start runs the goroutines that Close ends.
+func (d *Dataplane) start() {
+	d.workers.Go(func() { d.watcher.receive() })
+	d.workers.Go(d.watch)
+	d.workers.Go(d.readEvents)
+}
+
+// Close stops watching and frees what this process holds. What is in the kernel
+// stays: enforcement goes on, and the next Open adopts it.
+func (d *Dataplane) Close() error {
+	close(d.closing)
+	d.watcher.close()
+	_ = d.ring.Close()
+	d.workers.Wait()
+	d.release()
+	return nil
+}
+
+// release frees the handles; pins keep what they pin.
+func (d *Dataplane) release() {
+	if d.watcher != nil {
+		d.watcher.close()
+	}
+	if d.ring != nil {
+		_ = d.ring.Close()
+	}
+	if d.hooks != nil {
+		d.hooks.close()
+	}
+	if d.progs != nil {
+		d.progs.close()
+	}
+	if d.grace != nil {
+		d.grace.close()
+	}
+	if d.state != nil {
+		_ = d.state.Close()
+	}
+	if d.nl != nil {
+		d.nl.Close()
+	}
+	if d.space != nil {
+		d.space.close()
+	}
+}
+
+// Epoch identifies this set of counters: random, made with the maps, the same
+// for as long as they live.
+func (d *Dataplane) Epoch() uint64 { return d.state.epoch }
+
+// syncSet makes the keys of a set map those of want. New ones come first, so that
+// nothing that stays open is shut for a moment.
+func syncSet[K comparable](m *ebpf.Map, want map[K]bool) error {
+	have := make(map[K]bool)
+	var key K
+	var mark uint8
+	for it := m.Iterate(); it.Next(&key, &mark); {
+		have[key] = true
+	}
+	for key := range want {
+		if have[key] {
+			continue
+		}
+		if err := m.Put(key, uint8(1)); err != nil {
+			return fmt.Errorf("%d entries, room for %d: %v", len(want), m.MaxEntries(), err)
+		}
+	}
+	for key := range have {
+		if want[key] {
+			continue
+		}
+		if err := deleteKey(m, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}

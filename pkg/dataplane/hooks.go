@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+)
+
+// Mode is how programs are attached.
+type Mode string
+
+// The modes.
+const (
+	TCX    Mode = "tcx"    // links, kernel >= 6.6
+	Clsact Mode = "clsact" // a filter on the clsact qdisc
+)
+
+// hooker puts programs on the hooks of interfaces, in one of the modes. It is
+// level-triggered: ensure is called again and again and only does what is missing.
+// Not safe for concurrent use.
+type hooker interface {
+	mode() Mode
+	// ensure makes prog the program on a hook of the interface and says what it did.
+	ensure(dev device, dir int, prog *ebpf.Program) (change, error)
+	// release takes our programs off an interface that is not to be metered (any more).
+	release(ifname string) error
+	// held lists the interfaces that carry our programs or pins.
+	held() ([]string, error)
+	close()
+}
+
+// device is an interface as found now.
+type device struct {
+	name  string
+	index int
+}
+
+// change is what ensure did.
+type change int
+
+const (
+	unchanged change = iota
+	attached         // there was no program of ours
+	replaced         // there was another one of ours, replaced without a gap
+)
+
+var hookNames = [directions]string{upload: "ingress", download: "egress"}
+
+// newHooker chooses tcx where the kernel has it.
+func newHooker(opts Options, p pins, s *space) (hooker, error) {
+	tcx := !opts.forceClsact
+	if tcx {
+		var err error
+		if tcx, err = haveTCX(); err != nil {
+			return nil, err
+		}
+	}
+	if tcx {
+		return newTCXHooks(p, s), nil
+	}
+	return newClsactHooks(p, s)
+}
+
+// haveTCX tries to attach to an interface that cannot exist: a kernel with tcx
+// misses the interface, one without misses the feature.
+func haveTCX() (bool, error) {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name:         "probe",
+		Type:         ebpf.SchedCLS,
+		License:      "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
+	})
+	if err != nil {
+		return false, explain("loading a program", err)
+	}
+	defer func() { _ = prog.Close() }()
+	const noIndex = 1<<31 - 1
+	l, err := link.AttachTCX(link.TCXOptions{Interface: noIndex, Program: prog, Attach: ebpf.AttachTCXIngress})
+	if err == nil {
+		_ = l.Close()
+		return false, fmt.Errorf("probing for tcx: attached to interface %d, which cannot exist", noIndex)
+	}
+	return !errors.Is(err, ebpf.ErrNotSupported), nil
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// state is the pinned maps: what is enforced and what was counted.
+type state struct {
+	hotspotMaps
+	byName  map[string]*ebpf.Map // the same maps
+	epoch   uint64
+	adopted bool // they were there: counters and rules of before live on
+}
+
+// openState adopts the pinned maps, or makes new ones when there are none or
+// when this version cannot share them. New maps are pinned in pins.newMaps and
+// take their place by commit. spec's sizes are set to those of the maps.
+func openState(spec *ebpf.CollectionSpec, p pins, log *slog.Logger) (*state, error) {
+	found, err := adoptMaps(spec, p.maps())
+	if err == nil && found != nil {
+		return newState(found, true)
+	}
+	if err != nil {
+		log.Warn("pinned maps are of another version: starting with new ones, clients are let in again from the store",
+			"bpffs", p.root, "reason", err)
+	}
+	made, err := createMaps(spec, p.newMaps())
+	if err != nil {
+		return nil, err
+	}
+	return newState(made, false)
+}
+
+func newState(byName map[string]*ebpf.Map, adopted bool) (*state, error) {
+	s := &state{adopted: adopted, byName: maps.Clone(byName)}
+	if err := (&ebpf.Collection{Maps: byName}).Assign(&s.hotspotMaps); err != nil {
+		closeMaps(s.byName)
+		return nil, fmt.Errorf("maps: %v", err)
+	}
+	var meta hotspotMeta
+	if err := s.Identity.Lookup(uint32(0), &meta); err != nil {
+		_ = s.Close()
+		return nil, explain("reading the identity of the maps", err)
+	}
+	s.epoch = meta.Epoch
+	return s, nil
+}
+
+// commit makes new maps the ones that the next start adopts. It comes after the
+// programs are attached: a crash before it only leads to another rebuild.
+func (s *state) commit(p pins) error {
+	if s.adopted {
+		return nil
+	}
+	if err := removeAll(p.maps()); err != nil {
+		return err
+	}
+	if err := os.Rename(p.newMaps(), p.maps()); err != nil {
+		return explain("pinning the maps", err)
+	}
+	return nil
+}
+
+// adoptMaps opens the pinned maps. It returns nil when there are none, and an
+// error when they cannot serve this version's programs.
+func adoptMaps(spec *ebpf.CollectionSpec, dir string) (map[string]*ebpf.Map, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	found := make(map[string]*ebpf.Map)
+	sizes := make(map[string]uint32)
+	for name, ms := range stateMaps(spec) {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+		if err == nil {
+			found[name] = m
+			sizes[name] = m.MaxEntries()
+			err = shareable(ms, m)
+		}
+		if err != nil {
+			closeMaps(found)
+			return nil, fmt.Errorf("map %s: %v", name, err)
+		}
+	}
+	if err := checkLayout(found[hotspotMapIdentity]); err != nil {
+		closeMaps(found)
+		return nil, err
+	}
+	for name, size := range sizes {
+		spec.Maps[name].MaxEntries = size
+	}
+	return found, nil
+}
+
+// shareable compares all but the size, which the pinned map decides.
+func shareable(ms *ebpf.MapSpec, m *ebpf.Map) error {
+	ms = ms.Copy()
+	ms.MaxEntries = m.MaxEntries()
+	return ms.Compatible(m)
+}
+
+func checkLayout(identity *ebpf.Map) error {
+	var meta hotspotMeta
+	if err := identity.Lookup(uint32(0), &meta); err != nil {
+		return err
+	}
+	if meta.LayoutVersion != layoutVersion {
+		return fmt.Errorf("layout version %d, this agent's is %d", meta.LayoutVersion, layoutVersion)
+	}
+	return nil
+}
+
+// createMaps makes the maps, gives them an identity and pins them in dir.
+func createMaps(spec *ebpf.CollectionSpec, dir string) (map[string]*ebpf.Map, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, explain("bpffs", err)
+	}
+	made := make(map[string]*ebpf.Map)
+	for name, ms := range stateMaps(spec) {
+		m, err := ebpf.NewMap(ms)
+		if err == nil {
+			made[name] = m
+			err = m.Pin(filepath.Join(dir, name))
+		}
+		if err != nil {
+			closeMaps(made)
+			return nil, explain("making map "+name, err)
+		}
+	}
+	meta := hotspotMeta{LayoutVersion: layoutVersion, Epoch: newEpoch()}
+	if err := made[hotspotMapIdentity].Put(uint32(0), &meta); err != nil {
+		closeMaps(made)
+		return nil, explain("writing the identity of the maps", err)
+	}
+	return made, nil
+}
+
+// stateMaps are the maps of spec without the programs' own sections (.rodata).
+func stateMaps(spec *ebpf.CollectionSpec) map[string]*ebpf.MapSpec {
+	specs := make(map[string]*ebpf.MapSpec)
+	for name, ms := range spec.Maps {
+		if !strings.HasPrefix(name, ".") {
+			specs[name] = ms
+		}
+	}
+	return specs
+}
+
+func closeMaps(byName map[string]*ebpf.Map) {
+	for _, m := range byName {
+		_ = m.Close()
+	}
+}
+
+// newEpoch is random and never 0.
+func newEpoch() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
+	return binary.NativeEndian.Uint64(b[:]) | 1
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+// reasonLabels are the names of the kernel's reasons in Status and in metrics:
+// as stable as the codes (enum reason of bpf/abi.h), append only.
+var reasonLabels = [hotspotReasonREASONS]string{
+	hotspotReasonPASS_FORWARDED:      "pass_forwarded",
+	hotspotReasonPASS_LOCAL:          "pass_local",
+	hotspotReasonPASS_ALLOWANCE:      "pass_allowance",
+	hotspotReasonPASS_BRIDGED:        "pass_bridged",
+	hotspotReasonDROP_NO_RULE:        "drop_no_rule",
+	hotspotReasonDROP_BLOCKED:        "drop_blocked",
+	hotspotReasonDROP_RATE:           "drop_rate",
+	hotspotReasonDROP_LIMIT:          "drop_limit",
+	hotspotReasonDROP_DEADLINE:       "drop_deadline",
+	hotspotReasonDROP_MALFORMED:      "drop_malformed",
+	hotspotReasonDROP_ALLOWANCE_RATE: "drop_allowance_rate",
+	hotspotReasonDROP_NO_ACCOUNT:     "drop_no_account",
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"slices"
+)
+
+// look takes a new view and makes the router's own addresses in the kernel those of it.
+func (d *Dataplane) look() error {
+	v, err := newView(d.nl)
+	if err != nil {
+		return err
+	}
+	d.seen.Lock()
+	defer d.seen.Unlock()
+	d.seen.view = v
+	return d.syncRouter(v)
+}
+
+func (d *Dataplane) syncRouter(v *view) error {
+	addrs := make(map[hotspotAddrKey]bool)
+	for _, a := range v.addrs {
+		addrs[addrToWire(a)] = true
+	}
+	if err := syncSet(d.state.RouterAddrs, addrs); err != nil {
+		return explain("the router's own addresses", err)
+	}
+	macs := make(map[hotspotMacKey]bool)
+	for _, m := range v.routerMACs() {
+		macs[macToWire(m)] = true
+	}
+	if err := syncSet(d.state.RouterMacs, macs); err != nil {
+		return explain("the router's own MACs", err)
+	}
+	return nil
+}
+
+// routerMACs are the addresses on which the router takes frames: those of all of
+// its interfaces, as a bridge answers for each of its ports, and what is stacked
+// on one (VLANs, macvlans) may have an address of its own.
+func (v *view) routerMACs() []MAC {
+	var macs []MAC
+	for _, l := range v.byIndex {
+		if m := macOf(l); m.CheckClient() == nil && !slices.Contains(macs, m) {
+			macs = append(macs, m)
+		}
+	}
+	return macs
+}
+
+// RouterMACs returns the addresses of the client-facing interfaces and of their
+// bridges: no customer's.
+func (d *Dataplane) RouterMACs() []MAC {
+	var macs []MAC
+	for _, l := range d.currentView().clientLinks(d.opts.Interfaces) {
+		if m := macOf(l); !m.IsZero() && !slices.Contains(macs, m) {
+			macs = append(macs, m)
+		}
+	}
+	return macs
+}
+
+func (d *Dataplane) currentView() *view {
+	d.seen.Lock()
+	defer d.seen.Unlock()
+	return d.seen.view
+}

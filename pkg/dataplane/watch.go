@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// checkEvery bounds how long a program that someone detached from a link stays
+// away: the kernel notifies of interfaces, addresses, qdiscs and filters, not of links.
+const checkEvery = 500 * time.Millisecond
+
+// watcher hears of changes. What changed is not looked at: everything is compared
+// anew, so that lost messages (ENOBUFS) cost nothing but a look.
+type watcher struct {
+	sock  *nl.NetlinkSocket
+	log   *slog.Logger
+	dirty chan struct{} // holds one token while there is something to look at
+
+	closing sync.Once
+	closed  chan struct{}
+}
+
+func newWatcher(s *space, log *slog.Logger) (*watcher, error) {
+	sock, err := s.subscribe(unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC)
+	if err != nil {
+		return nil, err
+	}
+	return &watcher{sock: sock, log: log, dirty: make(chan struct{}, 1), closed: make(chan struct{})}, nil
+}
+
+func (w *watcher) close() {
+	w.closing.Do(func() {
+		close(w.closed)
+		w.sock.Close()
+	})
+}
+
+// receive marks dirty until close.
+func (w *watcher) receive() {
+	for {
+		_, _, err := w.sock.Receive()
+		if err != nil && !errors.Is(err, unix.ENOBUFS) && w.pause(err) {
+			return
+		}
+		select {
+		case w.dirty <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// pause keeps a socket that fails again and again from taking the CPU. It reports
+// whether the failure was close's doing.
+func (w *watcher) pause(err error) (closed bool) {
+	select {
+	case <-w.closed:
+		return true
+	default:
+	}
+	w.log.Warn("netlink notifications failed: looking at everything again", "error", err)
+	select {
+	case <-w.closed:
+		return true
+	case <-time.After(checkEvery):
+		return false
+	}
+}
+
+// watch keeps addresses and programs as they should be until Close.
+func (d *Dataplane) watch() {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.closing:
+			return
+		case <-d.watcher.dirty:
+			d.lookAgain()
+		case <-tick.C:
+		}
+		// Failures are in Status and were logged when they began; the next tick
+		// tries again.
+		_ = d.attachAll()
+	}
+}
+
+func (d *Dataplane) lookAgain() {
+	problem := ""
+	if err := d.look(); err != nil {
+		problem = err.Error()
+	}
+	d.seen.Lock()
+	defer d.seen.Unlock()
+	if problem != "" && problem != d.seen.problem {
+		d.opts.Log.Error("the router's own addresses are not up to date", "error", problem)
+	}
+	d.seen.problem = problem
+}
