@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import "github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+
+// debitBytes adds to Used what the account counted since the baseline, and moves
+// the baseline: reading the same count twice debits once. A reading of another
+// epoch counts from 0. It reports false for a count that went backwards within
+// its epoch, an old reading that came late, and changes nothing then.
+func debitBytes(s *Session, r dataplane.Reading) bool {
+	from := s.Meter.Spent
+	if r.Epoch != s.Meter.Epoch {
+		from = 0
+	}
+	spent := r.Counters.Spent()
+	if spent < from {
+		return false
+	}
+	s.Used = addBytes(s.Used, spent-from)
+	s.Meter.Epoch, s.Meter.Spent = r.Epoch, spent
+	s.Meter.Drops = r.Counters.LimitDrops
+	return true
+}
+
+// debitTime adds to TimeUsed what a running session ran since the baseline, up to
+// until or to its deadline, whichever is first, and moves the baseline. Time of
+// another boot is not known and not charged.
+func debitTime(s *Session, until dataplane.Boottime, now moment) {
+	if s.State != Running || s.Meter.Boot != now.bootID {
+		return
+	}
+	if end := deadline(*s, now); end != 0 {
+		until = min(until, end)
+	}
+	if until <= s.Meter.At {
+		return
+	}
+	s.TimeUsed = addTime(s.TimeUsed, until.Sub(s.Meter.At))
+	s.Meter.At = until
+}
+
+// settled returns s as it is at this moment. r may be nil: no count is known.
+func settled(s Session, r *dataplane.Reading, now moment) Session {
+	if r != nil {
+		debitBytes(&s, *r)
+	}
+	debitTime(&s, now.boot, now)
+	return s
+}

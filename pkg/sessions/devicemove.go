@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// devicePatch is a DevicePatch that was checked.
+type devicePatch struct {
+	mac      *dataplane.MAC
+	ip       *netip.Addr
+	hostname *string
+}
+
+func (m *Manager) checkPatch(p DevicePatch) (devicePatch, error) {
+	var out devicePatch
+	if p.MAC != nil {
+		mac, err := m.checkMAC(*p.MAC)
+		if err != nil {
+			return out, err
+		}
+		if rule, ok := m.static[mac]; ok && rule.Verdict == dataplane.Block {
+			return out, Errorf(Forbidden, "mac: %s is blocked by the configuration", mac)
+		}
+		out.mac = &mac
+	}
+	if p.IP != nil {
+		ip, err := checkIP(*p.IP)
+		if err != nil {
+			return out, err
+		}
+		out.ip = &ip
+	}
+	if p.Hostname != nil {
+		if err := checkHostname(*p.Hostname); err != nil {
+			return out, err
+		}
+		out.hostname = p.Hostname
+	}
+	return out, nil
+}
+
+// UpdateDevice changes a device. A connected one that moves to another MAC stays
+// connected: both MACs count to its session until the old one is let go. Codes:
+// NotFound, Invalid, Conflict (the MAC is another device's), Full, Forbidden.
+func (m *Manager) UpdateDevice(ctx context.Context, id DeviceID, patch DevicePatch) (Device, error) {
+	p, err := m.checkPatch(patch)
+	if err != nil {
+		return Device{}, err
+	}
+	defer m.locks.lock(newDevices, id)()
+	if err := ctx.Err(); err != nil {
+		return Device{}, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	old, s, err := m.lookup(ctx, id)
+	if err != nil {
+		return Device{}, err
+	}
+	d, err := m.storePatch(ctx, id, p)
+	if err != nil || s == nil || d.MAC == old.MAC {
+		return d, err
+	}
+	if err := m.carry(ctx, old, d, *s); err != nil {
+		return Device{}, err
+	}
+	return d, nil
+}
+
+func (m *Manager) storePatch(ctx context.Context, id DeviceID, p devicePatch) (Device, error) {
+	var d Device
+	err := m.update(ctx, func(c *change) error {
+		var err error
+		if d, err = c.Device(id); err != nil {
+			return err
+		}
+		if p.mac != nil {
+			d.MAC = *p.mac
+		}
+		if p.hostname != nil {
+			d.Hostname = *p.hostname
+		}
+		if p.ip != nil {
+			if err := c.move(&d, *p.ip); err != nil {
+				return err
+			}
+		}
+		if err := c.PutDevice(&d); err != nil {
+			return err
+		}
+		return c.event(c.of(DeviceUpdated, d, Session{}))
+	})
+	return d, err
+}
+
+// carry moves a running session's rule to the device's new MAC: granted there
+// first, with the same account, then taken from the old one. When the kernel has
+// no room for both, the device keeps its old MAC.
+func (m *Manager) carry(ctx context.Context, old, d Device, s Session) error {
+	if m.trusted(d.MAC) {
+		err := m.update(ctx, m.halting(d, s.ID, m.lastReading(s.ID), ReasonTrusted, ""))
+		if err != nil {
+			return err
+		}
+	} else if err := m.grant(d.MAC, ruleOf(s, m.speeds(), m.now())); err != nil {
+		if _, undo := m.storePatch(ctx, d.ID, devicePatch{mac: &old.MAC}); undo != nil {
+			m.repairLater(d.ID, undo)
+		}
+		return err
+	}
+	if err := m.revoke(old.MAC); err != nil {
+		m.log.Error("the rule of the old MAC stays until the next reconciling", "mac", old.MAC, "error", err)
+	}
+	return nil
+}
+
+// trusted reports whether the configuration lets a MAC through.
+func (m *Manager) trusted(mac dataplane.MAC) bool {
+	rule, ok := m.static[mac]
+	return ok && rule.Verdict == dataplane.Allow
+}

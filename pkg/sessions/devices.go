@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// DeviceSpec describes a device that somebody registers; IP and Hostname may be
+// empty.
+type DeviceSpec struct {
+	MAC, IP, Hostname string
+}
+
+// DevicePatch changes those fields of a device that are not nil.
+type DevicePatch struct {
+	MAC, IP, Hostname *string
+}
+
+// maxIPs is how many addresses of a device are remembered.
+const maxIPs = 8
+
+// CreateDevice registers a device. One that is known by its MAC is returned, with
+// its IP and hostname updated. Codes: Invalid.
+func (m *Manager) CreateDevice(ctx context.Context, spec DeviceSpec) (Device, error) {
+	mac, err := m.checkMAC(spec.MAC)
+	if err != nil {
+		return Device{}, err
+	}
+	var ip netip.Addr
+	if spec.IP != "" {
+		if ip, err = checkIP(spec.IP); err != nil {
+			return Device{}, err
+		}
+	}
+	if err := checkHostname(spec.Hostname); err != nil {
+		return Device{}, err
+	}
+	return m.register(ctx, mac, ip, spec.Hostname, false)
+}
+
+// Observe notes that a device was seen with an address: it registers one that is
+// new, and publishes client.conflict when a connected one appears with a second
+// IPv4 address, as a copied MAC does. ip may be the zero Addr, hostname empty.
+// Codes: Invalid.
+func (m *Manager) Observe(ctx context.Context, mac dataplane.MAC, ip netip.Addr, hostname string) (Device, error) {
+	if err := m.checkCustomer(mac); err != nil {
+		return Device{}, err
+	}
+	if ip = ip.Unmap().WithZone(""); ip.IsValid() {
+		if err := checkAddr(ip); err != nil {
+			return Device{}, err
+		}
+	}
+	if checkHostname(hostname) != nil {
+		hostname = "" // the device's own words: not worth a refusal
+	}
+	return m.register(ctx, mac, ip, hostname, true)
+}
+
+// register creates or updates the device of a MAC.
+func (m *Manager) register(ctx context.Context, mac dataplane.MAC, ip netip.Addr, hostname string, observed bool) (Device, error) {
+	if d, err := m.deviceByMAC(ctx, mac); err == nil && !d.wouldChange(ip, hostname) {
+		return d, nil
+	}
+	defer m.locks.lock(newDevices)()
+	var d Device
+	err := m.update(ctx, func(c *change) error {
+		var err error
+		d, err = c.DeviceByMAC(mac)
+		if CodeOf(err) == NotFound {
+			d = Device{MAC: mac, Hostname: hostname, Created: c.now.wall}
+			return c.addDevice(&d, ip)
+		}
+		if err != nil || !d.wouldChange(ip, hostname) {
+			return err
+		}
+		return c.refreshDevice(&d, ip, hostname, observed)
+	})
+	return d, err
+}
+
+func (d Device) wouldChange(ip netip.Addr, hostname string) bool {
+	return ip.IsValid() && (len(d.IPs) == 0 || d.IPs[0] != ip) || hostname != "" && hostname != d.Hostname
+}
+
+func (c *change) addDevice(d *Device, ip netip.Addr) error {
+	if err := c.move(d, ip); err != nil {
+		return err
+	}
+	if err := c.PutDevice(d); err != nil {
+		return err
+	}
+	return c.event(c.of(DeviceCreated, *d, Session{}))
+}
+
+func (c *change) refreshDevice(d *Device, ip netip.Addr, hostname string, observed bool) error {
+	if observed && d.secondIPv4(ip) {
+		if err := c.conflict(*d, ip); err != nil {
+			return err
+		}
+	}
+	if hostname != "" {
+		d.Hostname = hostname
+	}
+	if err := c.move(d, ip); err != nil {
+		return err
+	}
+	if err := c.PutDevice(d); err != nil {
+		return err
+	}
+	return c.event(c.of(DeviceUpdated, *d, Session{}))
+}
+
+// secondIPv4 reports an IPv4 address beside one that the device had before. (IPv6
+// hosts have several addresses as a rule.)
+func (d Device) secondIPv4(ip netip.Addr) bool {
+	return ip.Is4() && !slices.Contains(d.IPs, ip) && slices.ContainsFunc(d.IPs, netip.Addr.Is4)
+}
+
+// conflict publishes client.conflict for a device that is connected: one that is
+// not may simply have a new lease.
+func (c *change) conflict(d Device, ip netip.Addr) error {
+	s, running, err := runningOf(c, d.ID)
+	if err != nil || !running {
+		return err
+	}
+	e := c.of(ClientConflict, d, s)
+	e.Message = d.MAC.String() + " is used with " + ip.String() + " and " + d.IPs[0].String()
+	return c.event(e)
+}
+
+// move makes ip the device's most recent address, and takes it from any other.
+func (c *change) move(d *Device, ip netip.Addr) error {
+	if !ip.IsValid() {
+		return nil
+	}
+	known := slices.Contains(d.IPs, ip)
+	d.IPs = slices.Insert(slices.DeleteFunc(slices.Clone(d.IPs), func(a netip.Addr) bool { return a == ip }), 0, ip)
+	d.IPs = d.IPs[:min(len(d.IPs), maxIPs)]
+	if known {
+		return nil
+	}
+	all, err := c.Devices()
+	if err != nil {
+		return err
+	}
+	for _, other := range all {
+		if other.ID == d.ID || !slices.Contains(other.IPs, ip) {
+			continue
+		}
+		other.IPs = slices.DeleteFunc(slices.Clone(other.IPs), func(a netip.Addr) bool { return a == ip })
+		if err := c.PutDevice(&other); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Device returns one device. Codes: NotFound.
+func (m *Manager) Device(ctx context.Context, id DeviceID) (Device, error) {
+	var d Device
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		d, err = tx.Device(id)
+		return err
+	})
+	return d, err
+}
+
+// Devices returns all devices, by id.
+func (m *Manager) Devices(ctx context.Context) ([]Device, error) {
+	var list []Device
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		list, err = tx.Devices()
+		return err
+	})
+	return list, err
+}
+
+func (m *Manager) deviceByMAC(ctx context.Context, mac dataplane.MAC) (Device, error) {
+	var d Device
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		d, err = tx.DeviceByMAC(mac)
+		return err
+	})
+	return d, err
+}
+
+// FindDevice returns the device that ref names: by its id in decimal, its MAC in
+// any common form, or its IP. Codes: NotFound, Invalid (ref is none of these).
+func (m *Manager) FindDevice(ctx context.Context, ref string) (Device, error) {
+	if mac, err := dataplane.ParseMAC(ref); err == nil && !isDecimal(ref) {
+		return m.deviceByMAC(ctx, mac)
+	}
+	if ip, err := netip.ParseAddr(ref); err == nil {
+		return m.deviceByIP(ctx, ip.Unmap().WithZone(""))
+	}
+	if id, err := strconv.ParseInt(ref, 10, 64); err == nil && id > 0 {
+		d, err := m.Device(ctx, DeviceID(id))
+		if mac, bad := dataplane.ParseMAC(ref); CodeOf(err) == NotFound && bad == nil {
+			return m.deviceByMAC(ctx, mac)
+		}
+		return d, err
+	}
+	return Device{}, Invalidf("device", "%q is not an id, a MAC or an IP address", shorten(ref))
+}
+
+// isDecimal tells ids from bare MACs: 12 decimal digits may be either, and are an
+// id first.
+func isDecimal(s string) bool {
+	_, err := strconv.ParseInt(s, 10, 64)
+	return err == nil
+}
+
+// deviceByIP prefers the device whose latest address it is.
+func (m *Manager) deviceByIP(ctx context.Context, ip netip.Addr) (Device, error) {
+	all, err := m.Devices(ctx)
+	if err != nil {
+		return Device{}, err
+	}
+	best, at := Device{}, maxIPs
+	for _, d := range all {
+		if i := slices.Index(d.IPs, ip); i >= 0 && i < at {
+			best, at = d, i
+		}
+	}
+	if best.ID == 0 {
+		return best, Errorf(NotFound, "no device has the address %s", ip)
+	}
+	return best, nil
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Disconnect pauses the device's running session. When it returns nil, no further
+// packet passes and the balance is saved. On a device that is not connected it
+// changes nothing. Codes: NotFound, Forbidden (a trusted device), Unavailable.
+// notify goes into client.disconnected.
+func (m *Manager) Disconnect(ctx context.Context, id DeviceID, notify string) (Status, error) {
+	d, err := m.Device(ctx, id)
+	if err != nil {
+		return Status{}, err
+	}
+	if m.trusted(d.MAC) {
+		return Status{}, Errorf(Forbidden, "device %d (%s) is trusted by the configuration: it is always connected", id, d.MAC)
+	}
+	return m.statusOr(ctx, id, m.pause(ctx, id, ReasonRequest, notify))
+}
+
+// pause stops the running session of a device, if there is one.
+func (m *Manager) pause(ctx context.Context, id DeviceID, reason, message string) error {
+	defer m.locks.lock(id)()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	d, s, err := m.lookup(ctx, id)
+	if err != nil || s == nil {
+		return err
+	}
+	if err := m.revoke(d.MAC); err != nil {
+		return err
+	}
+	err = m.update(ctx, m.halting(d, s.ID, m.lastReading(s.ID), reason, message))
+	if err != nil {
+		m.restore(ctx, id)
+	}
+	return err
+}
+
+// lastReading reads the account of a session that is being stopped. A count that
+// cannot be read is debited at a checkpoint, as are packets still in flight.
+func (m *Manager) lastReading(id SessionID) *dataplane.Reading {
+	r, found, err := m.read(id.Account())
+	if err != nil {
+		m.log.Warn("the last count will be debited later", "session", id, "error", err)
+	}
+	if !found {
+		return nil
+	}
+	return &r
+}
+
+// halting settles a running session up to now, stops it and says so.
+func (m *Manager) halting(d Device, id SessionID, r *dataplane.Reading, reason, message string) func(*change) error {
+	return func(c *change) error {
+		s, err := c.Session(id)
+		if err != nil {
+			return err
+		}
+		s = settled(s, r, c.now)
+		if err := c.halt(d, &s, Paused, reason); err != nil {
+			return err
+		}
+		return c.disconnected(d, s, reason, message)
+	}
+}
+
+// restore grants again what was revoked for a pause that could not be stored.
+func (m *Manager) restore(ctx context.Context, id DeviceID) {
+	if err := m.enforce(ctx, id); err != nil {
+		m.repairLater(id, err)
+	}
+}
+
+// disconnectAll pauses every running session.
+func (m *Manager) disconnectAll(ctx context.Context, reason string) error {
+	running, err := m.Sessions(ctx, SessionFilter{States: []State{Running}})
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, s := range running {
+		failed = errors.Join(failed, m.pause(ctx, s.Device, reason, ""))
+	}
+	return failed
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Config is what the rules take from the agent's configuration.
+type Config struct {
+	GlobalDownBPS, GlobalUpBPS uint64        // bit/s of sessions that use the global speed; 0 for no limit
+	LowBalancePercent          int           // session.low is published when this share is left; 0 never
+	IdleTimeout                time.Duration // a device silent this long is paused; 0 never
+	ResumeAfterReboot          bool          // running sessions go on after a reboot, instead of being paused
+	Trusted                    []dataplane.MAC
+	Blocked                    []dataplane.MAC
+	RouterMACs                 func() []dataplane.MAC        // refused as customers; may be nil
+	Dial                       func(ProviderRecord) Provider // how to reach a registered provider; may be nil
+	ProviderTimeout            time.Duration                 // of one call; default 2 s
+	Log                        *slog.Logger                  // default: none
+}
+
+// Manager applies the rules: it joins what was bought (Store) with what is
+// enforced (Enforcer). All methods are safe for concurrent use. An error that a
+// caller can act on is an *[Error].
+//
+// Locks, in the order in which they are taken: a device's lock (its rule in the
+// kernel), then commits (the store and what is remembered of it). Neither is held
+// during a call of a provider, and commits not during a call of the kernel.
+type Manager struct {
+	store  Store
+	kernel Enforcer
+	clock  Clock
+	cfg    Config
+	log    *slog.Logger
+	static map[dataplane.MAC]dataplane.Rule // trusted and blocked
+
+	locks    deviceLocks
+	commits  sync.Mutex // one transaction and its consequences in memory
+	settling sync.Mutex // one Settle at a time; holds settle
+	settle   settleState
+
+	checkpoint checkpoint
+
+	live      liveTable
+	rates     rateTable
+	hub       hub
+	providers providerSet
+	known     atomic.Int64 // wall time, in Unix ns, that certainly has passed
+
+	background background
+	running    context.Context // ends with Stop: the work in the background
+}
+
+// New makes a Manager. Nothing is enforced before the first [Manager.Reconcile].
+func New(store Store, kernel Enforcer, clock Clock, cfg Config) *Manager {
+	if cfg.ProviderTimeout <= 0 {
+		cfg.ProviderTimeout = 2 * time.Second
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{
+		store: store, kernel: kernel, clock: clock, cfg: cfg, log: cfg.Log,
+		static: staticRules(cfg.Trusted, cfg.Blocked),
+		settle: settleState{linger: make(map[dataplane.Account]dataplane.Boottime)},
+	}
+	m.live.init(cfg)
+	m.running = m.background.begin()
+	return m
+}
+
+// now reads the clocks.
+func (m *Manager) now() moment {
+	return takeMoment(m.clock, time.Unix(0, m.known.Load()))
+}
+
+func (m *Manager) speeds() speeds {
+	return speeds{down: m.cfg.GlobalDownBPS, up: m.cfg.GlobalUpBPS}
+}
+
+// Stop settles everything and ends the work in the background. With disconnect it
+// pauses what runs; otherwise the kernel goes on enforcing it.
+func (m *Manager) Stop(ctx context.Context, disconnect bool) error {
+	m.background.end()
+	if disconnect {
+		return m.disconnectAll(ctx, ReasonStopped)
+	}
+	return m.settleRunning(ctx, SessionFilter{}, 0)
+}

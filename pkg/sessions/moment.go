@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// earliest is older than this program: a clock that shows less was never set.
+var earliest = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// moment is all clocks at once, so that one decision sees one time.
+type moment struct {
+	wall   time.Time
+	boot   dataplane.Boottime
+	bootID string
+	sane   bool // wall can be believed: expiry waits until it can
+}
+
+// takeMoment reads the clocks. known is a wall time that certainly has passed.
+func takeMoment(c Clock, known time.Time) moment {
+	now := moment{wall: c.Now(), boot: c.Boot(), bootID: c.BootID()}
+	now.sane = !now.wall.Before(earliest) && !now.wall.Before(known)
+	return now
+}
+
+// wallOf converts a moment on CLOCK_BOOTTIME to the wall clock as it stands now.
+func (now moment) wallOf(at dataplane.Boottime) time.Time {
+	if at == 0 {
+		return time.Time{}
+	}
+	return now.wall.Add(at.Sub(now.boot))
+}
+
+// bootOf is the reverse, not before the machine's start.
+func (now moment) bootOf(wall time.Time) dataplane.Boottime {
+	return max(1, now.boot.Add(wall.Sub(now.wall)))
+}
+
+// expired reports whether the session's expiry has passed, as far as the clock can
+// be believed.
+func (now moment) expired(s Session) bool {
+	expires, ok := s.Expires()
+	return ok && now.sane && !now.wall.Before(expires)
+}

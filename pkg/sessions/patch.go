@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import "time"
+
+// patched returns the session with the changes, or says why they are refused.
+func patched(s Session, p SessionPatch) (Session, error) {
+	before := s
+	set(&s.Type, p.Type)
+	set(&s.Time, p.Time)
+	set(&s.TimeUsed, p.TimeUsed)
+	set(&s.Bytes, p.Bytes)
+	set(&s.Used, p.Used)
+	set(&s.DownBPS, p.DownBPS)
+	set(&s.UpBPS, p.UpBPS)
+	set(&s.UseGlobalSpeed, p.UseGlobalSpeed)
+	if p.ExpDays != nil {
+		s.ExpDays = cloned(*p.ExpDays)
+	}
+	if err := s.add(p.AddTime, p.AddBytes); err != nil {
+		return before, err
+	}
+	if s.RemainingTime() > before.RemainingTime() || s.RemainingBytes() > before.RemainingBytes() {
+		s.Meter.Low = false // a new allowance, a new warning
+	}
+	return s, checkPurchase(s)
+}
+
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+// add puts a top-up on the allowances; the sums are checked with the rest.
+func (s *Session) add(extra *time.Duration, bytes *uint64) error {
+	if extra != nil {
+		if *extra <= 0 || *extra > maxTime {
+			return Invalidf("add_time_secs", "%s is out of range (above 0, at most %d hours)", *extra, maxTime/time.Hour)
+		}
+		s.Time = addTime(s.Time, *extra)
+	}
+	if bytes != nil {
+		if *bytes == 0 || *bytes > maxBytes {
+			return Invalidf("add_data_bytes", "%d is out of range (1 to %d)", *bytes, uint64(maxBytes))
+		}
+		s.Bytes = addBytes(s.Bytes, *bytes)
+	}
+	return nil
+}
+
+// balance reports whether the patch can give a session something left again.
+func (p SessionPatch) balance() bool {
+	return p.Type != nil || p.Time != nil || p.TimeUsed != nil || p.Bytes != nil || p.Used != nil ||
+		p.AddTime != nil || p.AddBytes != nil || p.ExpDays != nil
+}

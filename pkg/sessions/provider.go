@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"time"
+)
+
+// Provider supplies sessions that were sold elsewhere. Its process may be slow or
+// gone: every call gets a time-out, and none is made under a lock. An error with
+// code NotFound says that a token means nothing to it any more.
+type Provider interface {
+	// GetSession returns what the device may consume now; false when it has nothing.
+	GetSession(context.Context, Device) (ProvidedSession, bool, error)
+	// FetchSessions lists what the device has, by pages from 1.
+	FetchSessions(ctx context.Context, d Device, page, perPage int) (ProvidedPage, error)
+	// Save takes over the state of a session. The figures are absolute: a save that
+	// is repeated changes nothing.
+	Save(ctx context.Context, token string, data SessionData) error
+	// Reload returns the provider's own state of a session.
+	Reload(ctx context.Context, token string) (SessionData, error)
+}
+
+// ProvidedSession is a session of a provider.
+type ProvidedSession struct {
+	Token string // names it inside the provider's process
+	Data  SessionData
+}
+
+// ProvidedPage is one page of a device's sessions.
+type ProvidedPage struct {
+	Sessions []SessionData
+	Pages    int // how many pages there are
+	Count    int // how many sessions there are
+}
+
+// SessionData is what agent and provider tell each other about a session; bytes
+// are wire bytes, speeds bit/s.
+type SessionData struct {
+	Provider       string
+	Type           Type
+	Time, TimeUsed time.Duration
+	Bytes, Used    uint64
+	Started        time.Time // zero: never started
+	ExpDays        *uint     // nil: never expires
+	DownBPS, UpBPS uint64
+	UseGlobalSpeed bool
+	Created        time.Time
+}
+
+// dataOf is what a provider is told of a session.
+func dataOf(s Session) SessionData {
+	return SessionData{
+		Provider: s.Provider, Type: s.Type,
+		Time: s.Time, TimeUsed: s.TimeUsed, Bytes: s.Bytes, Used: s.Used,
+		Started: s.Started, ExpDays: s.ExpDays, DownBPS: s.DownBPS, UpBPS: s.UpBPS,
+		UseGlobalSpeed: s.UseGlobalSpeed, Created: s.Created,
+	}
+}
+
+// sold takes over what the provider sold; usage is not in it.
+func (s *Session) sold(d SessionData) {
+	s.Type, s.Time, s.Bytes, s.ExpDays = d.Type, d.Time, d.Bytes, d.ExpDays
+	s.DownBPS, s.UpBPS, s.UseGlobalSpeed = d.DownBPS, d.UpBPS, d.UseGlobalSpeed
+}
+
+// used takes over what the provider says was used.
+func (s *Session) used(d SessionData) {
+	s.TimeUsed, s.Used, s.Started = d.TimeUsed, d.Used, d.Started
+}
+
+// same reports whether data describes the purchase that s is: providers give no
+// number to their sessions, but know when they sold what.
+func (s Session) same(d SessionData) bool {
+	return s.Type == d.Type && s.Created.Equal(d.Created)
+}

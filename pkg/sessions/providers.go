@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// providerSet holds the registered providers, in order of registration.
+type providerSet struct {
+	mu   sync.Mutex
+	list []*remote
+}
+
+// remote is one registered provider.
+type remote struct {
+	record ProviderRecord
+	call   Provider // nil: it cannot be reached from here
+	saves  saveQueue
+}
+
+func (p *providerSet) any() bool { return len(p.all()) > 0 }
+
+func (p *providerSet) all() []*remote {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]*remote(nil), p.list...)
+}
+
+func (p *providerSet) named(name string) *remote {
+	for _, r := range p.all() {
+		if r.record.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// set makes the list that of the records; what is known of a provider whose
+// record did not change is kept.
+func (p *providerSet) set(records []ProviderRecord, dial func(ProviderRecord) Provider) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]*remote, 0, len(records))
+	for _, record := range records {
+		at := slices.IndexFunc(p.list, func(r *remote) bool { return r.record == record })
+		if at >= 0 {
+			list = append(list, p.list[at])
+			continue
+		}
+		r := &remote{record: record}
+		if dial != nil {
+			r.call = dial(record)
+		}
+		list = append(list, r)
+	}
+	p.list = list
+}
+
+// RegisterProvider adds a provider, last in order, or replaces one of the same
+// name in its place. It is remembered across restarts, and told of what its
+// sessions used meanwhile.
+func (m *Manager) RegisterProvider(ctx context.Context, record ProviderRecord) error {
+	if err := checkProvider(record); err != nil {
+		return err
+	}
+	err := m.update(ctx, func(c *change) error { return c.PutProvider(record) })
+	if err != nil {
+		return err
+	}
+	return m.loadProviders(ctx)
+}
+
+// UnregisterProvider removes a provider: it is asked for nothing more. A session
+// of it that runs goes on. Code NotFound.
+func (m *Manager) UnregisterProvider(ctx context.Context, name string) error {
+	err := m.update(ctx, func(c *change) error {
+		if _, err := c.Provider(name); err != nil {
+			return err
+		}
+		return c.DeleteProvider(name)
+	})
+	if err != nil {
+		return err
+	}
+	return m.loadProviders(ctx)
+}
+
+// Providers returns the registered providers in order.
+func (m *Manager) Providers(ctx context.Context) ([]ProviderRecord, error) {
+	var list []ProviderRecord
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		list, err = tx.Providers()
+		return err
+	})
+	return list, err
+}
+
+// loadProviders takes over the stored providers and sends them what they were not
+// told.
+func (m *Manager) loadProviders(ctx context.Context) error {
+	var records []ProviderRecord
+	var unsaved []Session
+	err := m.store.View(context.WithoutCancel(ctx), func(tx Tx) error {
+		var err error
+		if records, err = tx.Providers(); err != nil || len(records) == 0 {
+			return err
+		}
+		unsaved, err = tx.Sessions(SessionFilter{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m.providers.set(records, m.cfg.Dial)
+	m.saveLater(unsaved)
+	return nil
+}
+
+// offer is what a provider has for a device.
+type offer struct {
+	provider string
+	session  ProvidedSession
+}
+
+// ask asks the providers in order what the device may consume; the first one that
+// has something usable is enough. One that does not answer in time is passed over.
+// The caller holds no lock.
+func (m *Manager) ask(ctx context.Context, d Device) []offer {
+	for _, r := range m.providers.all() {
+		if r.call == nil {
+			continue
+		}
+		o, ok, err := m.askOne(ctx, r, d)
+		if err != nil {
+			m.log.Warn("a provider is passed over", "provider", r.record.Name, "device", d.ID, "error", err)
+			continue
+		}
+		if ok {
+			return []offer{o}
+		}
+	}
+	return nil
+}
+
+// askOne first tells the provider what it does not know yet, so that its answer
+// is complete.
+func (m *Manager) askOne(ctx context.Context, r *remote, d Device) (offer, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.ProviderTimeout)
+	defer cancel()
+	row, known, err := m.unfinished(ctx, r.record.Name, d.ID)
+	if err != nil {
+		return offer{}, false, err
+	}
+	if known && row.Unsaved {
+		if err := m.deliver(ctx, r, row.ID); err != nil && CodeOf(err) != NotFound {
+			return offer{}, false, err
+		}
+	}
+	provided, ok, err := answer(ctx, func() (ProvidedSession, bool, error) { return r.call.GetSession(ctx, d) })
+	if err != nil || !ok {
+		return offer{}, false, err
+	}
+	if err := checkProvided(provided); err != nil {
+		return offer{}, false, err
+	}
+	s := Session{State: Available}
+	s.sold(provided.Data)
+	s.used(provided.Data)
+	return offer{provider: r.record.Name, session: provided}, usable(s, m.now()), nil
+}
+
+// answer waits for a call no longer than ctx, even if the call does.
+func answer[T any](ctx context.Context, call func() (T, bool, error)) (T, bool, error) {
+	type result struct {
+		value T
+		ok    bool
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, ok, err := call()
+		done <- result{v, ok, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.ok, r.err
+	case <-ctx.Done():
+		var none T
+		return none, false, Errorf(Unavailable, "no answer in time: %w", ctx.Err())
+	}
+}
+
+// unfinished returns the row of a provider's session of a device that is not over.
+func (m *Manager) unfinished(ctx context.Context, provider string, id DeviceID) (Session, bool, error) {
+	var list []Session
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		list, err = unfinishedOf(tx, provider, id)
+		return err
+	})
+	if err != nil || len(list) == 0 {
+		return Session{}, false, err
+	}
+	return list[0], true, nil
+}
+
+func unfinishedOf(tx Tx, provider string, id DeviceID) ([]Session, error) {
+	all, err := tx.Sessions(SessionFilter{Device: id, States: []State{Available, Running, Paused}})
+	var list []Session
+	for _, s := range all {
+		if s.Provider == provider {
+			list = append(list, s)
+		}
+	}
+	return list, err
+}
+
+// preview is the session that an offer would become. Nothing is stored while
+// another one runs, for it may be the offered one.
+func (m *Manager) preview(ctx context.Context, d Device, o offer) (Session, error) {
+	defer m.locks.lock(d.ID)()
+	_, running, err := m.lookup(ctx, d.ID)
+	if err != nil {
+		return Session{}, err
+	}
+	if running == nil {
+		return m.adopt(ctx, d, o)
+	}
+	s := Session{Device: d.ID, Provider: o.provider, Created: o.session.Data.Created}
+	s.sold(o.session.Data)
+	s.used(o.session.Data)
+	s.State = restState(s, m.now())
+	return s, nil
+}
+
+// adopt stores an offer: in the unfinished row of that provider and device if there
+// is one, else in a new one. The caller holds the device's lock, and nothing runs.
+func (m *Manager) adopt(ctx context.Context, d Device, o offer) (Session, error) {
+	var s Session
+	err := m.update(ctx, func(c *change) error {
+		rows, err := unfinishedOf(c, o.provider, d.ID)
+		if err != nil {
+			return err
+		}
+		data := o.session.Data
+		if len(rows) == 0 {
+			s = Session{Device: d.ID, Provider: o.provider, State: Available, Created: data.Created}
+			s.used(data)
+		} else {
+			s = rows[0]
+			s.takeOver(data)
+		}
+		s.sold(data)
+		s.Token = o.session.Token
+		if s.State == Available && !s.Started.IsZero() {
+			s.State = Paused
+		}
+		if err := c.put(&s); err != nil || len(rows) > 0 {
+			return err
+		}
+		return c.event(c.of(SessionCreated, d, s))
+	})
+	return s, err
+}
+
+// takeOver brings the usage of a row in line with the provider's data. Usage that
+// the provider was not told of is kept if it is still the same purchase.
+func (s *Session) takeOver(data SessionData) {
+	if s.Unsaved && s.same(data) {
+		return
+	}
+	if !s.same(data) {
+		s.State, s.Created, s.Meter.Low = Available, data.Created, false
+	}
+	s.Unsaved = false
+	s.used(data)
+}
+
+// continueLater is continueAfter in the background: providers may be slow.
+func (m *Manager) continueLater(e ended) {
+	m.later(func() {
+		if err := m.continueAfter(m.running, e); err != nil {
+			m.log.Error("client.disconnected was not published", "device", e.device.ID, "error", err)
+		}
+	})
+}
+
+// callFor runs one call of a provider with the time-out.
+func (m *Manager) callFor(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.ProviderTimeout)
+	defer cancel()
+	_, _, err := answer(ctx, func() (struct{}, bool, error) { return struct{}{}, true, call(ctx) })
+	return err
+}
+
+// backoff is how long a provider that failed is left alone.
+func backoff(failures int) time.Duration {
+	return min(time.Minute, time.Second<<min(failures, 6))
+}

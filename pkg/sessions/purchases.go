@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"time"
+)
+
+// SessionSpec is a purchase.
+type SessionSpec struct {
+	Device         DeviceID
+	Type           Type
+	Time           time.Duration
+	Bytes          uint64 // wire bytes, both directions summed
+	ExpDays        *uint  // nil: never expires
+	DownBPS, UpBPS uint64 // bit/s, 0 for no limit
+	UseGlobalSpeed bool
+}
+
+// SessionPatch changes those fields of a session that are not nil. Time and Bytes
+// are new totals, AddTime and AddBytes come on top.
+type SessionPatch struct {
+	Type           *Type
+	Time, TimeUsed *time.Duration
+	Bytes, Used    *uint64
+	AddTime        *time.Duration
+	AddBytes       *uint64
+	ExpDays        **uint // pointer to nil: never expires
+	DownBPS, UpBPS *uint64
+	UseGlobalSpeed *bool
+}
+
+// CreateSession stores a purchase; it is on disk when this returns. It is not
+// started: Connect does that, or the end of what runs. Codes: NotFound (the
+// device), Invalid.
+func (m *Manager) CreateSession(ctx context.Context, spec SessionSpec) (Session, error) {
+	s := Session{
+		Device: spec.Device, Provider: LocalProvider, Type: spec.Type, State: Available,
+		Time: spec.Time, Bytes: spec.Bytes, ExpDays: cloned(spec.ExpDays),
+		DownBPS: spec.DownBPS, UpBPS: spec.UpBPS, UseGlobalSpeed: spec.UseGlobalSpeed,
+	}
+	if err := checkPurchase(s); err != nil {
+		return Session{}, err
+	}
+	err := m.update(ctx, func(c *change) error {
+		d, err := c.Device(s.Device)
+		if err != nil {
+			return err
+		}
+		s.Created = c.now.wall
+		if err := c.put(&s); err != nil {
+			return err
+		}
+		return c.event(c.of(SessionCreated, d, s))
+	})
+	if err != nil {
+		return Session{}, err
+	}
+	return s, nil
+}
+
+// UpdateSession tops up, re-rates or otherwise changes a session. A running one
+// obeys from the next packet, without a break. A consumed or expired one that has
+// something left again can be started. Codes: NotFound, Invalid.
+func (m *Manager) UpdateSession(ctx context.Context, id SessionID, patch SessionPatch) (Session, error) {
+	s, err := m.stored(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	if _, err := patched(s, patch); err != nil {
+		return Session{}, err
+	}
+	if err := m.rewrite(ctx, s.Device, id, patch); err != nil {
+		return Session{}, err
+	}
+	if err := m.endIfOver(context.WithoutCancel(ctx), id); err != nil {
+		return Session{}, err
+	}
+	return m.Session(context.WithoutCancel(ctx), id)
+}
+
+// rewrite stores the patched session and grants its new rule.
+func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, patch SessionPatch) error {
+	defer m.locks.lock(device)()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	r, found, err := m.read(id.Account())
+	if err != nil {
+		return err
+	}
+	var s Session
+	err = m.update(ctx, func(c *change) error {
+		var err error
+		if s, err = c.Session(id); err != nil {
+			return err
+		}
+		if found && s.State == Running {
+			s = settled(s, &r, c.now)
+		}
+		if s, err = patched(s, patch); err != nil {
+			return err
+		}
+		return c.rewrite(&s, patch)
+	})
+	if err != nil || s.State != Running {
+		return err
+	}
+	if err := m.enforce(ctx, device); err != nil {
+		m.repairLater(device, err) // what was bought is stored
+	}
+	return nil
+}
+
+func (c *change) rewrite(s *Session, patch SessionPatch) error {
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
+	if s.State != Running && (patch.balance() || s.State == Available || s.State == Paused) {
+		s.State = restState(*s, c.now)
+	}
+	if err := c.save(s); err != nil {
+		return err
+	}
+	return c.event(c.of(SessionUpdated, d, *s))
+}
+
+// endIfOver ends a running session that a patch left nothing of.
+func (m *Manager) endIfOver(ctx context.Context, id SessionID) error {
+	s, err := m.stored(ctx, id)
+	if err != nil || s.State != Running || !s.spent() && !m.now().expired(s) {
+		return err
+	}
+	return m.settleRunning(ctx, SessionFilter{Device: s.Device}, 0)
+}
+
+// DeleteSession removes a session. One that runs is stopped first, for the reason
+// "deleted", and the device's next session starts. Codes: NotFound.
+func (m *Manager) DeleteSession(ctx context.Context, id SessionID) error {
+	s, err := m.stored(ctx, id)
+	if err != nil {
+		return err
+	}
+	stopped, err := m.remove(ctx, s.Device, id)
+	if err != nil || stopped == nil {
+		return err
+	}
+	return m.continueAfter(context.WithoutCancel(ctx), *stopped)
+}
+
+// remove deletes a session, and returns what it stopped for that.
+func (m *Manager) remove(ctx context.Context, device DeviceID, id SessionID) (*ended, error) {
+	defer m.locks.lock(device)()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	d, running, err := m.lookup(ctx, device)
+	if err != nil {
+		return nil, err
+	}
+	stop := running != nil && running.ID == id
+	if stop {
+		if err := m.revoke(d.MAC); err != nil {
+			return nil, err
+		}
+	}
+	var last Session
+	err = m.update(ctx, func(c *change) error {
+		var err error
+		last, err = c.remove(d, id)
+		return err
+	})
+	switch {
+	case err != nil && stop:
+		m.restore(ctx, device)
+		return nil, err
+	case err != nil || !stop:
+		return nil, err
+	}
+	return &ended{device: d, last: last, reason: ReasonDeleted}, nil
+}
+
+func (c *change) remove(d Device, id SessionID) (Session, error) {
+	s, err := c.Session(id)
+	if err != nil {
+		return s, err
+	}
+	e := c.of(SessionUpdated, d, s)
+	if s.State == Running {
+		e.Type, s.State = SessionPaused, Paused
+	}
+	e.Reason = ReasonDeleted
+	if err := c.DeleteSession(id); err != nil {
+		return s, err
+	}
+	c.stored = append(c.stored, s) // it runs no more
+	return s, c.event(e)
+}
+
+// continueAfter starts what comes after a session that was taken away, or says
+// that the device is disconnected.
+func (m *Manager) continueAfter(ctx context.Context, e ended) error {
+	err := m.begin(ctx, e.device.ID, m.ask(ctx, e.device), func(*change, Device, Session) error { return nil })
+	if err == nil {
+		return nil
+	}
+	if CodeOf(err) != NoSession {
+		m.log.Error("the next session could not be started", "device", e.device.ID, "error", err)
+	}
+	return m.update(context.WithoutCancel(ctx), func(c *change) error {
+		return c.disconnected(e.device, e.last, e.reason, "")
+	})
+}
+
+func cloned(days *uint) *uint {
+	if days == nil {
+		return nil
+	}
+	d := *days
+	return &d
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// A rate is taken between two looks at an account, not closer than this, and is
+// forgotten when nobody looked for so long.
+const (
+	rateWindow = 500 * time.Millisecond
+	rateMemory = time.Minute
+)
+
+// rateTable remembers the last look at each account.
+type rateTable struct {
+	mu    sync.Mutex
+	looks map[dataplane.Account]look
+}
+
+type look struct {
+	at       dataplane.Boottime
+	epoch    uint64
+	up, down uint64 // bytes
+	upBPS    uint64
+	downBPS  uint64
+}
+
+// observe notes a reading and returns the current speeds in bit/s.
+func (t *rateTable) observe(r dataplane.Reading, now dataplane.Boottime) (up, down uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.looks == nil {
+		t.looks = make(map[dataplane.Account]look)
+	}
+	last, known := t.looks[r.Account]
+	passed := now.Sub(last.at)
+	if known && passed < rateWindow {
+		return last.upBPS, last.downBPS
+	}
+	next := look{at: now, epoch: r.Epoch, up: r.Counters.UpBytes, down: r.Counters.DownBytes}
+	if known && passed < rateMemory && last.epoch == r.Epoch && next.up >= last.up && next.down >= last.down {
+		next.upBPS = bitsPerSecond(next.up-last.up, passed)
+		next.downBPS = bitsPerSecond(next.down-last.down, passed)
+	}
+	t.looks[r.Account] = next
+	return next.upBPS, next.downBPS
+}
+
+func bitsPerSecond(bytes uint64, d time.Duration) uint64 {
+	return uint64(float64(bytes) * 8 / d.Seconds())
+}
+
+// forget drops the account of a session that stopped.
+func (t *rateTable) forget(a dataplane.Account) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.looks, a)
+}

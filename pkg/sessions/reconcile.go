@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Reconcile joins what was bought with what is enforced: it settles what passed
+// since the last checkpoint, ends what is over, takes away rules that no running
+// session has, and grants those that are missing; denials first. It is the same at
+// boot, after a crash and as a periodic repair, and may be repeated at any time.
+func (m *Manager) Reconcile(ctx context.Context) error {
+	if err := m.recall(ctx); err != nil {
+		return err
+	}
+	running, err := m.runningSessions(ctx, SessionFilter{})
+	if err != nil {
+		return err
+	}
+	rules, err := m.kernel.Rules() // after the look at the store: a Connect grants first
+	if err != nil {
+		return Errorf(Unavailable, "the kernel's rules cannot be read: %w", err)
+	}
+	if err := m.recover(ctx, running, rules); err != nil {
+		return err
+	}
+	if err := m.settleRunning(ctx, SessionFilter{}, 0); err != nil {
+		return err
+	}
+	return errors.Join(
+		m.denyStale(ctx, rules),
+		m.grantStatic(rules),
+		m.grantMissing(ctx, rules),
+		m.expireAll(ctx),
+	)
+}
+
+// recover prepares the rows of running sessions that the kernel does not enforce
+// as they say: after a reboot, after a detach, or by a change of configuration.
+func (m *Manager) recover(ctx context.Context, running []Session, rules map[dataplane.MAC]dataplane.Rule) error {
+	ids := make([]DeviceID, len(running))
+	for i, s := range running {
+		ids[i] = s.Device
+	}
+	defer m.locks.lock(ids...)()
+	read := make(counts, len(running))
+	for _, s := range running {
+		r, found, err := m.read(s.ID.Account())
+		if err != nil {
+			return err
+		}
+		if found {
+			read[r.Account] = r
+		}
+	}
+	return m.update(ctx, func(c *change) error {
+		for _, s := range running {
+			if err := c.recover(s.ID, read.of(s.ID), rules); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane.MAC]dataplane.Rule) error {
+	s, err := c.Session(id)
+	if CodeOf(err) == NotFound || err == nil && s.State != Running {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
+	before := s
+	c.rejoin(&s, r, rules[d.MAC])
+	if reason := c.m.mayNotRun(d, before, c.now); reason != "" {
+		if err := c.halt(d, &s, Paused, reason); err != nil {
+			return err
+		}
+		return c.disconnected(d, s, reason, "")
+	}
+	c.stored = append(c.stored, s) // remembered as running, also when nothing changed
+	if s == before {
+		return nil
+	}
+	return c.save(&s)
+}
+
+// rejoin takes the baseline to what the kernel has. Where it does not hold the
+// session's rule, the device could not use its time, at least since its last
+// packet: that time is not charged.
+func (c *change) rejoin(s *Session, r *dataplane.Reading, rule dataplane.Rule) {
+	if r == nil {
+		s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = 0, 0, 0
+	} else if !debitBytes(s, *r) {
+		s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = r.Epoch, r.Counters.Spent(), r.Counters.LimitDrops
+	}
+	enforced := rule.Verdict == dataplane.Allow && rule.Account == s.ID.Account()
+	if s.Meter.Boot == c.now.bootID && enforced {
+		debitTime(s, c.now.boot, c.now)
+		return
+	}
+	if r != nil {
+		debitTime(s, min(r.Counters.LastSeen, c.now.boot), c.now)
+	}
+	s.Meter.Boot, s.Meter.At = c.now.bootID, c.now.boot
+}
+
+// mayNotRun says why a session that the store has as running is not to go on.
+func (m *Manager) mayNotRun(d Device, s Session, now moment) (reason string) {
+	rule, static := m.static[d.MAC]
+	switch {
+	case static && rule.Verdict == dataplane.Block:
+		return ReasonBlocked
+	case static:
+		return ReasonTrusted
+	case s.Meter.Boot != now.bootID && !m.cfg.ResumeAfterReboot:
+		return ReasonReboot
+	}
+	return ""
+}
+
+// denyStale takes away the rules that no running session and no configuration has.
+func (m *Manager) denyStale(ctx context.Context, rules map[dataplane.MAC]dataplane.Rule) error {
+	var failed error
+	for mac := range rules {
+		if _, ok := m.static[mac]; !ok {
+			failed = errors.Join(failed, m.denyIfStale(ctx, mac))
+		}
+	}
+	return failed
+}
+
+func (m *Manager) denyIfStale(ctx context.Context, mac dataplane.MAC) error {
+	unlock := m.locks.lock(newDevices)
+	defer unlock()
+	d, err := m.deviceByMAC(ctx, mac)
+	if CodeOf(err) == NotFound {
+		return m.revoke(mac) // and no device takes the MAC meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	defer m.locks.lock(d.ID)()
+	d, s, err := m.lookup(ctx, d.ID)
+	if err != nil || s != nil && d.MAC == mac {
+		return err
+	}
+	return m.revoke(mac)
+}
+
+// grantStatic enforces the configuration's rules, those that deny first.
+func (m *Manager) grantStatic(rules map[dataplane.MAC]dataplane.Rule) error {
+	macs := slices.SortedFunc(maps.Keys(m.static), func(a, b dataplane.MAC) int {
+		return int(m.static[b].Verdict) - int(m.static[a].Verdict)
+	})
+	var failed error
+	for _, mac := range macs {
+		if rules[mac] != m.static[mac] {
+			failed = errors.Join(failed, m.grant(mac, m.static[mac]))
+		}
+	}
+	return failed
+}
+
+// grantMissing grants what should be enforced and is not, or not as it should.
+func (m *Manager) grantMissing(ctx context.Context, rules map[dataplane.MAC]dataplane.Rule) error {
+	running, err := m.runningSessions(ctx, SessionFilter{})
+	for _, s := range running {
+		err = errors.Join(err, m.grantIfMissing(ctx, s.Device, rules))
+	}
+	return err
+}
+
+func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID, rules map[dataplane.MAC]dataplane.Rule) error {
+	defer m.locks.lock(id)()
+	d, s, err := m.lookup(ctx, id)
+	if err != nil || s == nil {
+		return err
+	}
+	rule := ruleOf(*s, m.speeds(), m.now())
+	if rules[d.MAC] == rule {
+		return nil
+	}
+	cause := m.grant(d.MAC, rule)
+	if CodeOf(cause) != Full {
+		return cause
+	}
+	m.log.Error("there is no room for a running session; it is paused", "device", id, "session", s.ID, "error", cause)
+	return m.update(ctx, m.halting(d, s.ID, nil, ReasonFailed, cause.Error()))
+}
+
+// expireAll records what expired while it did not run.
+func (m *Manager) expireAll(ctx context.Context) error {
+	var list []Session
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		list, err = tx.Sessions(SessionFilter{States: []State{Available, Paused}})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return m.expire(ctx, list)
+}
+
+// expire records which of the sessions, that do not run, expired.
+func (m *Manager) expire(ctx context.Context, list []Session) error {
+	now := m.now()
+	list = slices.DeleteFunc(slices.Clone(list), func(s Session) bool { return !now.expired(s) })
+	if len(list) == 0 {
+		return nil
+	}
+	return m.update(ctx, func(c *change) error {
+		for _, s := range list {
+			if err := c.expire(s.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (c *change) expire(id SessionID) error {
+	s, err := c.Session(id)
+	if err != nil || s.State != Available && s.State != Paused {
+		return err
+	}
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
+	return c.rest(d, &s)
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// saveQueue is what one provider has to be told. Only the session is remembered:
+// what is sent is its row when its turn comes, so that the latest wins, and the
+// rows still marked Unsaved fill the queue again after a restart.
+type saveQueue struct {
+	mu      sync.Mutex
+	pending map[SessionID]struct{}
+	working bool
+}
+
+// add queues a session and reports whether a worker has to be started.
+func (q *saveQueue) add(id SessionID) (start bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.pending == nil {
+		q.pending = make(map[SessionID]struct{})
+	}
+	q.pending[id] = struct{}{}
+	start = !q.working
+	q.working = true
+	return start
+}
+
+// take returns all that is queued; a worker that gets nothing is done.
+func (q *saveQueue) take() []SessionID {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ids := slices.Sorted(maps.Keys(q.pending))
+	clear(q.pending)
+	q.working = len(ids) > 0
+	return ids
+}
+
+// saveLater queues those sessions whose provider does not know their latest state.
+func (m *Manager) saveLater(list []Session) {
+	for _, s := range list {
+		if !s.Unsaved {
+			continue
+		}
+		r := m.providers.named(s.Provider)
+		if r == nil || r.call == nil {
+			continue // told when it registers again
+		}
+		if r.saves.add(s.ID) {
+			m.later(func() { m.sendSaves(m.running, r) })
+		}
+	}
+}
+
+// sendSaves delivers what is queued for one provider until nothing is left. What
+// fails is tried again, less and less often.
+func (m *Manager) sendSaves(ctx context.Context, r *remote) {
+	failures := 0
+	for {
+		ids := r.saves.take()
+		if len(ids) == 0 || m.providers.named(r.record.Name) != r {
+			return
+		}
+		for _, id := range ids {
+			err := m.deliver(ctx, r, id)
+			if err == nil {
+				failures = 0
+				continue
+			}
+			m.log.Warn("a provider was not told; trying again", "provider", r.record.Name, "session", id, "error", err)
+			r.saves.add(id)
+			if !sleep(ctx, backoff(failures)) {
+				return
+			}
+			failures++
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// deliver tells a provider the state of a session.
+func (m *Manager) deliver(ctx context.Context, r *remote, id SessionID) error {
+	s, err := m.stored(ctx, id)
+	if CodeOf(err) == NotFound || err == nil && !s.Unsaved {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = m.callFor(ctx, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, dataOf(s)) })
+	if CodeOf(err) == NotFound {
+		return m.renew(ctx, r, s)
+	}
+	if err != nil {
+		return err
+	}
+	return m.delivered(ctx, s)
+}
+
+// delivered notes that the provider knows the state that s is; whatever changed
+// since is still to be told.
+func (m *Manager) delivered(ctx context.Context, sent Session) error {
+	return m.update(ctx, func(c *change) error {
+		s, err := c.Session(sent.ID)
+		if CodeOf(err) == NotFound {
+			return nil
+		}
+		if err != nil || s.Used != sent.Used || s.TimeUsed != sent.TimeUsed || !s.Started.Equal(sent.Started) {
+			return err
+		}
+		s.Unsaved = false
+		return c.put(&s)
+	})
+}
+
+// renew finds the token of a session again in a provider that was restarted. When
+// the provider has it no more there is nobody to tell.
+func (m *Manager) renew(ctx context.Context, r *remote, s Session) error {
+	d, err := m.Device(ctx, s.Device)
+	if err != nil {
+		return err
+	}
+	var provided ProvidedSession
+	var ok bool
+	err = m.callFor(ctx, func(ctx context.Context) error {
+		var err error
+		provided, ok, err = r.call.GetSession(ctx, d)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !ok || !s.same(provided.Data) {
+		m.log.Warn("a provider does not know its session any more", "provider", r.record.Name, "session", s.ID)
+		return m.delivered(ctx, s)
+	}
+	s.Token = provided.Token
+	err = m.callFor(ctx, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, dataOf(s)) })
+	if err != nil {
+		return err
+	}
+	return m.retoken(ctx, s)
+}
+
+// retoken stores the token that the provider gave anew.
+func (m *Manager) retoken(ctx context.Context, sent Session) error {
+	err := m.update(ctx, func(c *change) error {
+		s, err := c.Session(sent.ID)
+		if err != nil {
+			return err
+		}
+		s.Token = sent.Token
+		return c.put(&s)
+	})
+	if err != nil {
+		return err
+	}
+	return m.delivered(ctx, sent)
+}

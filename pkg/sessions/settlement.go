@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// settlement is one transaction of Settle.
+type settlement struct {
+	which  SessionFilter
+	read   counts
+	closed SessionID
+	next   map[DeviceID]successor // of the devices whose locks are held
+
+	ended []ended // filled by run
+}
+
+// ended is a device whose session ended.
+type ended struct {
+	device Device
+	last   Session
+	reason string
+	next   *Session // started in its place
+	asking bool     // providers are asked first what comes next
+}
+
+// successor is what a device starts when its session ends.
+type successor struct {
+	session *Session // nil: nothing
+	reading *dataplane.Reading
+	asking  bool // providers have to be asked
+}
+
+// successors finds what comes after the sessions that are ending. The caller holds
+// the devices' locks. Where there are providers, they come first and are asked
+// after the transaction, for they may be slow.
+func (m *Manager) successors(ctx context.Context, ending []DeviceID) (map[DeviceID]successor, error) {
+	next := make(map[DeviceID]successor, len(ending))
+	for _, id := range ending {
+		if m.providers.any() {
+			next[id] = successor{asking: true}
+			continue
+		}
+		s, err := m.successor(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		next[id] = s
+	}
+	return next, nil
+}
+
+func (m *Manager) successor(ctx context.Context, id DeviceID) (successor, error) {
+	var list []Session
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		list, err = tx.Sessions(SessionFilter{Device: id, States: []State{Available, Paused}})
+		return err
+	})
+	if err != nil {
+		return successor{}, err
+	}
+	for _, s := range ranked(localOnly(list), m.now()) {
+		s, r, err := m.refresh(ctx, s)
+		if err != nil {
+			return successor{}, err
+		}
+		if !opened(s, r, m.now()).spent() {
+			return successor{session: &s, reading: r}, nil
+		}
+	}
+	return successor{}, nil
+}
+
+func (t *settlement) run(c *change) error {
+	t.ended = nil
+	which := t.which
+	which.States = []State{Running}
+	running, err := c.Sessions(which)
+	if err != nil {
+		return err
+	}
+	for _, s := range running {
+		if err := t.settle(c, s); err != nil {
+			return err
+		}
+	}
+	return t.late(c, running)
+}
+
+// settle debits one running session and ends it when it is over.
+func (t *settlement) settle(c *change, s Session) error {
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
+	r := t.read.of(s.ID)
+	w := c.m.watch(s, r, t.closed)
+	before := s
+	if s.Started.Before(earliest) && c.now.sane { // started before the clock was set
+		s.Started = c.now.wall.Add(-s.TimeUsed)
+	}
+	c.m.debit(&s, r, c.now)
+	next, reason, over := judge(s, w, c.now)
+	if _, locked := t.next[s.Device]; over && locked {
+		return t.end(c, d, &s, next, reason)
+	}
+	if err := c.warn(d, &s); err != nil {
+		return err
+	}
+	if s == before {
+		return nil
+	}
+	return c.save(&s)
+}
+
+// debit is settled with a word in the log for a count that went backwards.
+func (m *Manager) debit(s *Session, r *dataplane.Reading, now moment) {
+	if r != nil && !debitBytes(s, *r) {
+		m.log.Warn("ignored a count that went backwards", "session", s.ID,
+			"debited", s.Meter.Spent, "read", r.Counters.Spent())
+	}
+	debitTime(s, now.boot, now)
+}
+
+// end stops a session and starts the next one in the same transaction.
+func (t *settlement) end(c *change, d Device, s *Session, state State, reason string) error {
+	if err := c.halt(d, s, state, reason); err != nil {
+		return err
+	}
+	e := ended{device: d, last: *s, reason: reason}
+	next := t.next[d.ID]
+	e.asking = next.asking && state != Paused
+	if next.session != nil && state != Paused { // a silent device is not started again
+		var err error
+		if e.next, err = t.startNext(c, d, next); err != nil {
+			return err
+		}
+	}
+	t.ended = append(t.ended, e)
+	if e.asking || e.next != nil {
+		return nil
+	}
+	return c.disconnected(d, *s, reason, "")
+}
+
+// startNext starts the successor if it can still be started.
+func (t *settlement) startNext(c *change, d Device, next successor) (*Session, error) {
+	s, err := c.Session(next.session.ID)
+	if err != nil {
+		return nil, err
+	}
+	if next.reading != nil {
+		debitBytes(&s, *next.reading)
+	}
+	if !usable(s, c.now) {
+		return nil, nil
+	}
+	if err := c.start(d, &s, c.now); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// late debits what was counted after a session stopped: packets that were in
+// flight, or passed under a grant that was never stored.
+func (t *settlement) late(c *change, running []Session) error {
+	runs := make(map[dataplane.Account]bool, len(running))
+	for _, s := range running {
+		runs[s.ID.Account()] = true
+	}
+	for account, r := range t.read {
+		if runs[account] || isTrusted(account) {
+			continue
+		}
+		if err := t.lateOne(c, SessionID(account), r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *settlement) lateOne(c *change, id SessionID, r dataplane.Reading) error {
+	s, err := c.Session(id)
+	if CodeOf(err) == NotFound {
+		return nil // deleted
+	}
+	if err != nil || s.State == Running { // started just now, from a later reading
+		return err
+	}
+	before := s.Used
+	if !debitBytes(&s, r) || s.Used == before {
+		return nil
+	}
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
+	if s.State == Consumed || s.State == Expired {
+		return c.save(&s)
+	}
+	return c.rest(d, &s)
+}
+
+// isTrusted tells the accounts of trusted devices from those of sessions.
+func isTrusted(a dataplane.Account) bool { return a>>63 != 0 }
+
+// follow brings the kernel in line with what was stored. The caller holds the
+// locks of the devices in question.
+func (m *Manager) follow(ctx context.Context, t *settlement) {
+	ctx = context.WithoutCancel(ctx)
+	for _, e := range t.ended {
+		err := m.enforce(ctx, e.device.ID)
+		if err != nil && e.next != nil {
+			m.abandon(ctx, e, err)
+			continue
+		}
+		if err != nil {
+			m.repairLater(e.device.ID, err)
+		}
+		if e.asking {
+			m.continueLater(e)
+		}
+	}
+	if t.closed != 0 && len(t.ended) == 0 {
+		m.reopen(ctx, t)
+	}
+}
+
+// reopen grants the rule again of a device whose account the kernel closed, when
+// there turned out to be balance: it was topped up meanwhile.
+func (m *Manager) reopen(ctx context.Context, t *settlement) {
+	if err := m.enforce(ctx, t.which.Device); err != nil {
+		m.repairLater(t.which.Device, err)
+	}
+}
+
+// abandon pauses a session that was started in place of another and that the
+// kernel did not take.
+func (m *Manager) abandon(ctx context.Context, e ended, cause error) {
+	m.log.Error("the next session could not be granted", "device", e.device.ID, "session", e.next.ID, "error", cause)
+	if err := m.revoke(e.device.MAC); err != nil {
+		m.repairLater(e.device.ID, err)
+	}
+	err := m.update(ctx, m.halting(e.device, e.next.ID, m.lastReading(e.next.ID), ReasonFailed, cause.Error()))
+	if err != nil {
+		m.repairLater(e.device.ID, err)
+	}
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// hub tells subscribers that there are new events. It carries no events: each
+// subscriber reads them from the store at its own pace, so that a slow one holds
+// up nobody and loses nothing.
+type hub struct {
+	mu   sync.Mutex
+	subs map[*Subscription]struct{}
+}
+
+func (h *hub) notify() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.subs {
+		select {
+		case s.news <- struct{}{}:
+		default: // it has not yet looked at the last news
+		}
+	}
+}
+
+func (h *hub) add(s *Subscription) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.subs == nil {
+		h.subs = make(map[*Subscription]struct{})
+	}
+	h.subs[s] = struct{}{}
+}
+
+func (h *hub) remove(s *Subscription) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.subs, s)
+}
+
+// ErrClosed is returned by Next of a closed Subscription.
+var ErrClosed = errors.New("the subscription is closed")
+
+const eventBatch = 100
+
+// Subscription is a place in the sequence of events. Next is for one goroutine;
+// Close may be called from any, and more than once.
+type Subscription struct {
+	m      *Manager
+	after  int64
+	ahead  []Event // read, not yet returned
+	news   chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Subscribe returns the events with numbers above after, first those stored, then
+// those to come. The caller closes it.
+func (m *Manager) Subscribe(after int64) *Subscription {
+	s := &Subscription{m: m, after: after, news: make(chan struct{}, 1), closed: make(chan struct{})}
+	m.hub.add(s)
+	return s
+}
+
+// Next returns the next event and waits for it if need be: until ctx ends, or
+// Close, which makes it return ErrClosed.
+func (s *Subscription) Next(ctx context.Context) (Event, error) {
+	for len(s.ahead) == 0 {
+		events, err := s.m.Events(ctx, s.after, eventBatch)
+		if err != nil {
+			return Event{}, err
+		}
+		if s.ahead = events; len(events) > 0 {
+			break
+		}
+		select {
+		case <-s.news:
+		case <-ctx.Done():
+			return Event{}, ctx.Err()
+		case <-s.closed:
+			return Event{}, ErrClosed
+		}
+	}
+	e := s.ahead[0]
+	s.ahead, s.after = s.ahead[1:], e.Seq
+	return e, nil
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() {
+	s.once.Do(func() {
+		s.m.hub.remove(s)
+		close(s.closed)
+	})
+}
+
+// Events returns at most limit stored events with numbers above after, in order;
+// all of them when limit is 0.
+func (m *Manager) Events(ctx context.Context, after int64, limit int) ([]Event, error) {
+	var events []Event
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		events, err = tx.Events(after, limit)
+		return err
+	})
+	return events, err
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"sort"
+	"time"
+)
+
+// Summary is the Manager at a glance.
+type Summary struct {
+	Devices    int
+	Connected  int // devices with a running session
+	Sessions   map[State]int
+	LastSettle time.Time // wall clock; zero: not yet
+	SettleErr  error     // of the last one
+	ClockSane  bool      // expiry is applied
+	LastSeq    int64     // of the last event; 0: none
+}
+
+// Summary counts what there is.
+func (m *Manager) Summary(ctx context.Context) (Summary, error) {
+	sum := Summary{Sessions: make(map[State]int), ClockSane: m.now().sane}
+	err := m.store.View(ctx, func(tx Tx) error {
+		devices, err := tx.Devices()
+		if err != nil {
+			return err
+		}
+		list, err := tx.Sessions(SessionFilter{})
+		if err != nil {
+			return err
+		}
+		sum.Devices = len(devices)
+		for _, s := range list {
+			sum.Sessions[s.State]++
+		}
+		last, err := lastEvent(tx)
+		sum.LastSeq = last.Seq
+		return err
+	})
+	sum.Connected = sum.Sessions[Running]
+	sum.LastSettle, sum.SettleErr = m.checkpoint.get()
+	return sum, err
+}
+
+// lastEvent finds the last event, the zero one when there is none. Numbers have no
+// gaps, so that it takes a few dozen looks.
+func lastEvent(tx Tx) (Event, error) {
+	var last Event
+	var failed error
+	below := func(after int64) bool { // whether no event follows
+		events, err := tx.Events(after, 1)
+		if err != nil {
+			failed = err
+		}
+		if len(events) > 0 && events[0].Seq > last.Seq {
+			last = events[0]
+		}
+		return len(events) == 0
+	}
+	top := int64(1)
+	for failed == nil && !below(top) {
+		top *= 2
+	}
+	sort.Search(int(top), func(n int) bool { return failed != nil || below(int64(n)) })
+	return last, failed
+}
+
+// recall takes from the store what a Manager has to remember: the providers, and
+// a wall time that certainly has passed, so that a clock that shows less is not
+// believed.
+func (m *Manager) recall(ctx context.Context) error {
+	if m.known.Load() == 0 {
+		err := m.store.View(ctx, func(tx Tx) error {
+			last, err := lastEvent(tx)
+			if err == nil {
+				m.known.Store(max(1, last.Time.UnixNano()))
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return m.loadProviders(ctx)
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// The largest amounts that make sense; sums of them do not overflow.
+const (
+	maxTime     = 100 * 365 * 24 * time.Hour
+	maxBytes    = 1 << 60 // an exbibyte
+	maxDays     = 36500
+	minBPS      = 1000
+	maxBPS      = 100_000_000_000
+	maxHostname = 253 // RFC 1035 as text
+	maxName     = 100
+)
+
+func checkTime(field string, d time.Duration) error {
+	if d < 0 || d > maxTime {
+		return Invalidf(field, "%s is out of range (0 to %d hours)", d, maxTime/time.Hour)
+	}
+	return nil
+}
+
+func checkBytes(field string, n uint64) error {
+	if n > maxBytes {
+		return Invalidf(field, "%d bytes is too much (at most %d)", n, uint64(maxBytes))
+	}
+	return nil
+}
+
+func checkSpeed(field string, bps uint64) error {
+	if bps != 0 && (bps < minBPS || bps > maxBPS) {
+		return Invalidf(field, "%d bit/s is out of range (0 for no limit, else %d to %d)", bps, minBPS, int64(maxBPS))
+	}
+	return nil
+}
+
+// checkPurchase checks what a session is made of, however it came to be.
+func checkPurchase(s Session) error {
+	switch {
+	case s.Type > TimeOrData:
+		return Invalidf("type", "%d is not a type (0 time, 1 data, 2 time_or_data)", s.Type)
+	case s.timed() && s.Time == 0:
+		return Invalidf("time_secs", "0 is no allowance for this type of session")
+	case s.metered() && s.Bytes == 0:
+		return Invalidf("data_bytes", "0 is no allowance for this type of session")
+	case s.ExpDays != nil && (*s.ExpDays == 0 || *s.ExpDays > maxDays):
+		return Invalidf("exp_days", "%d is out of range (1 to %d, none for never)", *s.ExpDays, maxDays)
+	}
+	for _, err := range []error{
+		checkTime("time_secs", s.Time), checkTime("time_used_secs", s.TimeUsed),
+		checkBytes("data_bytes", s.Bytes), checkBytes("data_used_bytes", s.Used),
+		checkSpeed("down_bps", s.DownBPS), checkSpeed("up_bps", s.UpBPS),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkProvided checks what a provider sent as if somebody had typed it.
+func checkProvided(p ProvidedSession) error {
+	var s Session
+	s.sold(p.Data)
+	s.used(p.Data)
+	return checkPurchase(s)
+}
+
+func checkProvider(r ProviderRecord) error {
+	switch {
+	case r.Name == "" || len(r.Name) > maxName || !printable(r.Name):
+		return Invalidf("name", "%q is not a name (1 to %d printable characters)", r.Name, maxName)
+	case r.Name == LocalProvider:
+		return Invalidf("name", "%q is the agent's own sessions", r.Name)
+	case r.Socket == "":
+		return Invalidf("socket", "is empty: it is the path on which the provider answers")
+	}
+	return nil
+}
+
+// checkMAC reads the MAC of a customer.
+func (m *Manager) checkMAC(text string) (dataplane.MAC, error) {
+	mac, err := dataplane.ParseMAC(text)
+	if err != nil {
+		return mac, Invalidf("mac", "%s", err)
+	}
+	return mac, m.checkCustomer(mac)
+}
+
+func (m *Manager) checkCustomer(mac dataplane.MAC) error {
+	if err := mac.CheckClient(); err != nil {
+		return Invalidf("mac", "%s", err)
+	}
+	if m.cfg.RouterMACs != nil && slices.Contains(m.cfg.RouterMACs(), mac) {
+		return Invalidf("mac", "%s is this router's own address", mac)
+	}
+	return nil
+}
+
+func checkIP(text string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		return ip, Invalidf("ip", "%q is not an IP address", text)
+	}
+	ip = ip.Unmap().WithZone("")
+	return ip, checkAddr(ip)
+}
+
+func checkAddr(ip netip.Addr) error {
+	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return Invalidf("ip", "%s cannot be a device's address", ip)
+	}
+	return nil
+}
+
+func checkHostname(name string) error {
+	if len(name) > maxHostname || !printable(name) {
+		return Invalidf("hostname", "%s is not a name (at most %d bytes of printable text)", strconv.Quote(shorten(name)), maxHostname)
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	for _, r := range s {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func shorten(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
