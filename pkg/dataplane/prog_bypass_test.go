@@ -120,7 +120,7 @@ func otherCases(t *testing.T) []frameCase {
 		{"ICMP to the router", upload, inIP(layers.IPProtocolICMPv4, router4), noRule, local, 0},
 		{"ICMP to the internet", upload, inIP(layers.IPProtocolICMPv4, server4), noRule, forwarded, 100},
 		{"GRE", upload, inIP(layers.IPProtocolGRE, server4), noRule, forwarded, 100},
-		{"IP in IP", upload, inIP(layers.IPProtocolIPIP, server4), noRule, forwarded, 100},
+		{"IP in IP", upload, inIP(layers.IPProtocolIPv4, server4), noRule, forwarded, 100},
 		{"IPv6 in IP", upload, inIP(layers.IPProtocolIPv6, server4), noRule, forwarded, 100},
 		{"ESP", upload, inIP(layers.IPProtocolESP, server4), noRule, forwarded, 100},
 		{"SCTP to the DNS port", upload, build(t, l2(upload, etherIPv4), ip4(upload, router4, layers.IPProtocolSCTP), gopacket.Payload{0x9c, 0x40, 0, 53}, blob(40)), noRule, local, 0},
