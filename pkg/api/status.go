@@ -10,6 +10,7 @@ type AgentStatus struct {
 	Version    string            `json:"version"`
 	Kernel     string            `json:"kernel"`      // release of the running kernel
 	AttachMode string            `json:"attach_mode"` // tcx, clsact, mixed, or none while nothing is attached
+	Limiter    string            `json:"limiter"`     // bucket or fair: how speeds are held
 	StartedAt  time.Time         `json:"started_at"`
 	Interfaces []InterfaceStatus `json:"interfaces"`
 	Counts     Counts            `json:"counts"`
