@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// The speed of DNS before paying (ABI_DNS_ of bpf/abi.h).
+const (
+	dnsBytesPerSecond = 2000
+	dnsBurstBytes     = 16384
+)
+
+// dnsMost is the most that may have passed since start.
+func dnsMost(start Boottime) int {
+	return dnsBurstBytes + int(BootNow().Sub(start).Seconds()*dnsBytesPerSecond) + 1
+}
+
+// TestDNSBeforePayingIsSlow: one bucket of both directions and families, for each MAC.
+func TestDNSBeforePayingIsSlow(t *testing.T) {
+	b := newTestbed(t, false)
+	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)      // 68 bytes
+	answer := build(t, append([]layer{l2(download, etherIPv6)}, dns6(download)...)...) // 88 bytes
+	start := BootNow()
+	spent := 0
+	for {
+		if got := b.run(upload, query, 0); got.Reason != allowance {
+			break
+		}
+		spent += 68
+		if got := b.run(download, answer, 0); got.Reason != allowance {
+			break
+		}
+		spent += 88
+	}
+	if most := dnsMost(start); spent > most || spent < dnsBurstBytes-88 {
+		t.Errorf("%d bytes at once, want about %d", spent, dnsBurstBytes)
+	}
+	b.expect(download, answer, dnsDrop)
+
+	portal := build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 8080), blob(1000))
+	b.expect(upload, portal, allowance)
+	other := build(t, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(upload)...)...)
+	b.expect(upload, other, allowance)
+
+	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
+	b.expect(download, answer, local) // who pays is not slowed
+	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit, Deadline: 1})
+	b.expect(download, answer, dnsDrop)
+	if got := b.counters(7).DeadlineDrops; got != 1 {
+		t.Errorf("%d frames dropped after the deadline, want 1", got)
+	}
+}
+
+// TestDNSRefills: the bucket gives back what time brings, and no more.
+func TestDNSRefills(t *testing.T) {
+	b := newTestbed(t, false)
+	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
+	start := BootNow()
+	passed, until := b.offer(upload, query, 300*time.Millisecond)
+	least := dnsBurstBytes + int(until.Sub(start).Seconds()*dnsBytesPerSecond) - 2*68
+	if spent, most := passed*68, dnsMost(start); spent > most || spent < least {
+		t.Errorf("%d bytes, want %d to %d", spent, least, most)
+	}
+}
+
+// TestDNSOnManyCPUs: the bucket without a lock gives nothing twice.
+func TestDNSOnManyCPUs(t *testing.T) {
+	b := newTestbed(t, false)
+	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
+	start := BootNow()
+	var passed atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 2000 {
+				ok, err := b.send(upload, query, 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if ok {
+					passed.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if spent, most := int(passed.Load()*68), dnsMost(start); spent > most || spent < dnsBurstBytes-68 {
+		t.Errorf("%d bytes, want %d to %d", spent, dnsBurstBytes-68, most)
+	}
+}
+
+// TestDNSBucketsOfManyMACs: unknown devices fill no map; the oldest make room.
+func TestDNSBucketsOfManyMACs(t *testing.T) {
+	b := newTestbed(t, false)
+	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
+	for i := range 3 * int(b.Allowances.MaxEntries()) {
+		query[9], query[10] = byte(i>>8), byte(i)
+		passed, err := b.send(upload, query, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !passed {
+			t.Fatalf("the first query of device %d was dropped", i)
+		}
+	}
+}
