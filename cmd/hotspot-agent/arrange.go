@@ -45,7 +45,7 @@ func (w *walk) next(args []string) ([]string, error) {
 		w.words = append(w.words, args[1:]...)
 		return nil, nil
 	case len(arg) > 1 && strings.HasPrefix(arg, "-"):
-		return w.flag(args), nil
+		return w.flag(args)
 	case len(w.siblings) > 0:
 		return args[1:], w.descend(arg)
 	}
@@ -54,7 +54,7 @@ func (w *walk) next(args []string) ([]string, error) {
 }
 
 // flag takes args[0] and, unless it is a switch or has "=", the value after it.
-func (w *walk) flag(args []string) []string {
+func (w *walk) flag(args []string) ([]string, error) {
 	name, _, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
 	take := 1
 	target := &w.flags
@@ -62,11 +62,14 @@ func (w *walk) flag(args []string) []string {
 	if found != nil && findFlag(w.commandFlags(), name) == nil {
 		target = &w.globals
 	}
-	if found != nil && !hasValue && takesValue(found) && len(args) > 1 {
+	if found != nil && !hasValue && takesValue(found) {
 		take = 2
 	}
+	if take > len(args) {
+		return nil, &usageError{command: strings.Join(w.path, " "), message: fmt.Sprintf("%s needs a value", args[0])}
+	}
 	*target = append(*target, args[:take]...)
-	return args[take:]
+	return args[take:], nil
 }
 
 // lookup finds a flag of the command, else a global one.

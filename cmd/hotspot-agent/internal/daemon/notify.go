@@ -14,7 +14,7 @@ import (
 // notify tells the service manager, where there is one (sd_notify(3)).
 func notify(log *slog.Logger, state string) {
 	if _, err := systemd.SdNotify(false, state); err != nil {
-		log.Warn("telling the service manager failed", "err", err)
+		log.Warn("telling the service manager failed", "error", err)
 	}
 }
 
@@ -23,7 +23,7 @@ func notify(log *slog.Logger, state string) {
 func (d *Daemon) watchdog(ctx context.Context) error {
 	allowed, err := systemd.SdWatchdogEnabled(false)
 	if err != nil {
-		d.log.Warn("the service manager's watchdog is not served", "err", err)
+		d.log.Warn("the service manager's watchdog is not served", "error", err)
 	}
 	if err != nil || allowed <= 0 {
 		return nil
@@ -39,7 +39,7 @@ func (d *Daemon) alive(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	if _, err := d.manager.Summary(ctx); err != nil {
-		d.log.Error("the watchdog is not fed: the database does not answer", "err", err)
+		d.log.Error("the watchdog is not fed: the database does not answer", "error", err)
 		return false
 	}
 	return true

@@ -69,7 +69,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	if err := d.server.Shutdown(within); err != nil {
-		d.log.Warn("requests were cut off", "err", err)
+		d.log.Warn("requests were cut off", "error", err)
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func (d *Daemon) stop(metered error) error {
 	}
 	d.logRest(within)
 	if closed := d.close(); closed != nil {
-		d.log.Warn("closing", "err", closed)
+		d.log.Warn("closing", "error", closed)
 	}
 	d.log.Info("agent has stopped", "disconnected", disconnect)
 	return errors.Join(metered, err)
@@ -95,7 +95,7 @@ func (d *Daemon) stop(metered error) error {
 func (d *Daemon) repair(ctx context.Context) error {
 	return every(ctx, repairEvery, func() {
 		if err := d.manager.Reconcile(ctx); err != nil && ctx.Err() == nil {
-			d.log.Error("comparing database and kernel failed, will try again", "err", err)
+			d.log.Error("comparing database and kernel failed, will try again", "error", err)
 		}
 	})
 }
@@ -108,7 +108,7 @@ func (d *Daemon) logEvents(ctx context.Context) error {
 		event, err := subscription.Next(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
-				d.log.Warn("events are no longer logged", "err", err)
+				d.log.Warn("events are no longer logged", "error", err)
 			}
 			return nil
 		}
@@ -120,7 +120,7 @@ func (d *Daemon) logEvents(ctx context.Context) error {
 func (d *Daemon) logRest(ctx context.Context) {
 	rest, err := d.manager.Events(ctx, d.logged, 0)
 	if err != nil {
-		d.log.Warn("the last events are not logged", "err", err)
+		d.log.Warn("the last events are not logged", "error", err)
 	}
 	for _, event := range rest {
 		d.logEvent(event)

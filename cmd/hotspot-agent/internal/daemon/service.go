@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -66,13 +67,17 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	if err != nil {
 		return api.AgentStatus{}, err
 	}
+	providers, err := s.Providers(ctx)
+	if err != nil {
+		return api.AgentStatus{}, err
+	}
 	plane := s.plane.Status()
 	status := api.AgentStatus{
 		Version: s.version, Kernel: plane.Kernel, AttachMode: attachMode(plane.Interfaces), StartedAt: s.started,
 		Limiter: string(limiterInUse),
 		Counts: api.Counts{
 			Devices: summary.Devices, Connected: summary.Connected, Sessions: map[string]int{},
-			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: summary.Providers, LastEvent: summary.LastSeq,
+			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: len(providers), LastEvent: summary.LastSeq,
 		},
 		Health: health(plane, summary),
 	}
@@ -88,8 +93,8 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 
 func health(plane dataplane.Status, summary sessions.Summary) api.Health {
 	h := api.Health{Problems: plane.Problems, ClockSane: summary.ClockSane}
-	if summary.LastError != "" {
-		h.Problems = append(h.Problems, "settling: "+summary.LastError)
+	if summary.SettleErr != nil {
+		h.Problems = append(h.Problems, fmt.Sprintf("settling: %v", summary.SettleErr))
 	}
 	if !summary.ClockSane {
 		h.Problems = append(h.Problems, "the wall clock is not set: expiry waits until it is")

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func noEnv(string) string { return "" }
+
+func TestArrange(t *testing.T) {
+	root := newApp(noEnv, io.Discard, io.Discard).cli
+	for in, want := range map[string]string{
+		"":                                      "",
+		"status":                                "status",
+		"status --json":                         "--json status",
+		"status 5 --json --socket /s":           "--json --socket /s status -- 5",
+		"--socket=/s status":                    "--socket=/s status",
+		"connect 5 --notify hello":              "connect --notify hello -- 5",
+		"connect --notify -x 5":                 "connect --notify -x -- 5",
+		"connect --notify=a 5":                  "connect --notify=a -- 5",
+		"device update 5 --mac m --json --ip i": "--json device update --mac m --ip i -- 5",
+		"session --json list":                   "--json session list",
+		"session create --device 5 --global-speed --type data --data 5MB": "session create --device 5 --global-speed --type data --data 5MB",
+		"session update 5 --down -1":                                      "session update --down -1 -- 5",
+		"connect -- -5":                                                   "connect -- -5",
+		"connect --bogus 5":                                               "connect --bogus -- 5",
+		"help session create":                                             "session create --help",
+		"session help":                                                    "session --help",
+		"--help":                                                          "--help",
+	} {
+		got, err := arrange(root, strings.Fields(in))
+		if err != nil {
+			t.Errorf("%q: %v", in, err)
+			continue
+		}
+		if diff := cmp.Diff(strings.Fields(want), append([]string{}, got...)); diff != "" {
+			t.Errorf("%q: -want +got\n%s", in, diff)
+		}
+	}
+}
+
+func TestMissingValue(t *testing.T) {
+	root := newApp(noEnv, io.Discard, io.Discard).cli
+	for _, in := range []string{"connect --notify", "connect 1 --notify", "status --socket", "--socket"} {
+		if got, err := arrange(root, strings.Fields(in)); err == nil || !strings.Contains(err.Error(), "needs a value") {
+			t.Errorf("%q became %q, %v", in, got, err)
+		}
+	}
+}
+
+func TestUnknownCommand(t *testing.T) {
+	root := newApp(noEnv, io.Discard, io.Discard).cli
+	for in, want := range map[string]string{
+		"conect 5":       `unknown command "conect" (did you mean "connect"?)`,
+		"statsu":         `unknown command "statsu" (did you mean "status"?)`,
+		"session crate":  `unknown command "session crate" (did you mean "create"?)`,
+		"device remove":  `unknown command "device remove"`,
+		"sess list":      `unknown command "sess" (did you mean "session"?)`,
+		"--json frobnic": `unknown command "frobnic"`,
+	} {
+		if _, err := arrange(root, strings.Fields(in)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v; want %s", in, err, want)
+		}
+	}
+}
+
+// Whatever the arguments, nothing is lost and nothing is invented.
+func FuzzArrange(f *testing.F) {
+	f.Add("connect 5 --notify x")
+	f.Add("-- -- --json")
+	f.Add("session update --down= 5 -")
+	root := newApp(noEnv, io.Discard, io.Discard).cli
+	f.Fuzz(func(t *testing.T, line string) {
+		in := strings.Fields(line)
+		out, err := arrange(root, in)
+		if err != nil {
+			return
+		}
+		count := map[string]int{}
+		for _, w := range in {
+			count[w]++
+		}
+		for _, w := range out {
+			count[w]--
+		}
+		for w, n := range count {
+			if n != 0 && w != "--" && w != "help" && w != "--help" {
+				t.Fatalf("%q became %q: %q %+d", in, out, w, -n)
+			}
+		}
+	})
+}
