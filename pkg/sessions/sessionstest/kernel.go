@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessionstest
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Kernel is a [sessions.Enforcer] that judges packets as the programs do: it counts
+// by account, refuses what does not fit the byte limit and closes the account then
+// until the limit changes, and refuses everything from the deadline on. Safe for
+// concurrent use.
+type Kernel struct {
+	clock interface{ Boot() dataplane.Boottime }
+
+	mu       sync.Mutex
+	epoch    uint64
+	max      int
+	rules    map[dataplane.MAC]dataplane.Rule
+	accounts map[dataplane.Account]*account
+	events   chan dataplane.Event
+	hook     func(Call) error
+}
+
+type account struct {
+	dataplane.Counters
+	endedLimit    uint64 // closed until the limit is another
+	endedDeadline dataplane.Boottime
+}
+
+// Op names a call of the kernel.
+type Op string
+
+// The calls.
+const (
+	Grant  Op = "grant"
+	Revoke Op = "revoke"
+	Read   Op = "read"
+	Forget Op = "forget"
+	Rules  Op = "rules"
+)
+
+// Call is one call that is about to be made.
+type Call struct {
+	Op      Op
+	MAC     dataplane.MAC
+	Account dataplane.Account
+}
+
+// NewKernel returns a kernel without rules, with room for many.
+func NewKernel(clock interface{ Boot() dataplane.Boottime }) *Kernel {
+	return &Kernel{
+		clock: clock, epoch: 1, max: 1 << 20,
+		rules:    make(map[dataplane.MAC]dataplane.Rule),
+		accounts: make(map[dataplane.Account]*account),
+		events:   make(chan dataplane.Event, 1024),
+	}
+}
+
+// SetMax sets how many rules there may be.
+func (k *Kernel) SetMax(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.max = n
+}
+
+// Intercept has fn called before every call; an error of it is the call's, and
+// nothing is done then. fn may block; nil ends it.
+func (k *Kernel) Intercept(fn func(Call) error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.hook = fn
+}
+
+func (k *Kernel) before(c Call) error {
+	k.mu.Lock()
+	hook := k.hook
+	k.mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook(c)
+}
+
+// Grant makes or replaces the rule of a MAC.
+func (k *Kernel) Grant(mac dataplane.MAC, rule dataplane.Rule) error {
+	if err := k.before(Call{Op: Grant, MAC: mac, Account: rule.Account}); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, ok := k.rules[mac]; !ok && len(k.rules) >= k.max {
+		return dataplane.ErrFull
+	}
+	if rule.Account != 0 && k.accounts[rule.Account] == nil {
+		k.accounts[rule.Account] = &account{}
+	}
+	k.rules[mac] = rule
+	return nil
+}
+
+// Revoke removes the rule of a MAC.
+func (k *Kernel) Revoke(mac dataplane.MAC) error {
+	if err := k.before(Call{Op: Revoke, MAC: mac}); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.rules, mac)
+	return nil
+}
+
+// Read returns the counters of one account.
+func (k *Kernel) Read(a dataplane.Account) (dataplane.Reading, error) {
+	if err := k.before(Call{Op: Read, Account: a}); err != nil {
+		return dataplane.Reading{}, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	u := k.accounts[a]
+	if u == nil {
+		return dataplane.Reading{}, dataplane.ErrNoAccount
+	}
+	return dataplane.Reading{Account: a, Counters: u.Counters, Epoch: k.epoch}, nil
+}
+
+// Forget removes an account.
+func (k *Kernel) Forget(a dataplane.Account) error {
+	if err := k.before(Call{Op: Forget, Account: a}); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.accounts, a)
+	return nil
+}
+
+// Rules returns a copy of what is enforced.
+func (k *Kernel) Rules() (map[dataplane.MAC]dataplane.Rule, error) {
+	if err := k.before(Call{Op: Rules}); err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.rules), nil
+}
+
+// ReadAll returns the readings of all accounts, as the meter takes them.
+func (k *Kernel) ReadAll() ([]dataplane.Reading, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var all []dataplane.Reading
+	for _, a := range slices.Sorted(maps.Keys(k.accounts)) {
+		all = append(all, dataplane.Reading{Account: a, Counters: k.accounts[a].Counters, Epoch: k.epoch})
+	}
+	return all, nil
+}
+
+// Events carries what the kernel noticed.
+func (k *Kernel) Events() <-chan dataplane.Event { return k.events }
+
+// Detach removes all rules and accounts; the next ones are of another epoch.
+func (k *Kernel) Detach() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.epoch++
+	clear(k.rules)
+	clear(k.accounts)
+}
+
+// Late counts a packet that was in flight when its rule went.
+func (k *Kernel) Late(a dataplane.Account, bytes uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if u := k.accounts[a]; u != nil {
+		u.DownBytes += bytes
+		u.DownPackets++
+	}
+}
+
+// Download sends one packet to a client and reports whether it passed. It is up to
+// the caller to keep it to the size of a packet.
+func (k *Kernel) Download(mac dataplane.MAC, bytes uint64) bool {
+	return k.pass(mac, bytes, func(c *dataplane.Counters) { c.DownBytes += bytes; c.DownPackets++ })
+}
+
+// Upload sends one packet from a client.
+func (k *Kernel) Upload(mac dataplane.MAC, bytes uint64) bool {
+	return k.pass(mac, bytes, func(c *dataplane.Counters) { c.UpBytes += bytes; c.UpPackets++ })
+}
+
+// Fill sends full packets to a client until one is refused, and returns how many
+// bytes passed.
+func (k *Kernel) Fill(mac dataplane.MAC) uint64 {
+	var passed uint64
+	for k.Download(mac, 1500) {
+		passed += 1500
+	}
+	return passed
+}
+
+func (k *Kernel) pass(mac dataplane.MAC, bytes uint64, count func(*dataplane.Counters)) bool {
+	now := k.clock.Boot()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	rule, ok := k.rules[mac]
+	if !ok || rule.Verdict != dataplane.Allow {
+		return false
+	}
+	u := k.accounts[rule.Account]
+	if u == nil {
+		return false
+	}
+	switch {
+	case rule.Deadline != 0 && now >= rule.Deadline:
+		u.DeadlineDrops++
+		k.deadlinePassed(mac, rule, u, now)
+		return false
+	case u.endedLimit != 0 && u.endedLimit == rule.LimitBytes:
+		u.LimitDrops++
+		return false
+	case rule.LimitBytes != dataplane.NoLimit && u.Spent()+bytes > rule.LimitBytes:
+		u.LimitDrops++
+		u.endedLimit = rule.LimitBytes
+		k.tell(dataplane.Event{Kind: dataplane.Exhausted, MAC: mac, Account: rule.Account, At: now})
+		return false
+	}
+	count(&u.Counters)
+	u.LastSeen = now
+	return true
+}
+
+func (k *Kernel) deadlinePassed(mac dataplane.MAC, rule dataplane.Rule, u *account, now dataplane.Boottime) {
+	if u.endedDeadline == rule.Deadline {
+		return
+	}
+	u.endedDeadline = rule.Deadline
+	k.tell(dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: mac, Account: rule.Account, At: now})
+}
+
+// tell drops the event when nobody listens for long, as a full ring buffer does.
+func (k *Kernel) tell(e dataplane.Event) {
+	select {
+	case k.events <- e:
+	default:
+	}
+}
+
+// WaitFor waits for a condition that another goroutine brings about.
+func WaitFor(t testing.TB, what string, met func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !met() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 10 s for: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessionstest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// Store is a [sessions.Store] in memory. A transaction works on a copy of
+// everything, which makes it simple, and slow for many rows.
+type Store struct {
+	current atomic.Pointer[tables] // never changed once stored here
+	turn    chan struct{}          // held by the one that updates
+	hook    atomic.Pointer[func() error]
+}
+
+type tables struct {
+	devices                 map[sessions.DeviceID]sessions.Device
+	sessions                map[sessions.SessionID]sessions.Session
+	events                  []sessions.Event
+	providers               []sessions.ProviderRecord
+	lastDevice, lastSession int64
+}
+
+// NewStore returns an empty store.
+func NewStore() *Store {
+	s := &Store{turn: make(chan struct{}, 1)}
+	s.current.Store(&tables{
+		devices:  make(map[sessions.DeviceID]sessions.Device),
+		sessions: make(map[sessions.SessionID]sessions.Session),
+	})
+	return s
+}
+
+// BeforeCommit has fn called before every commit; its error fails the Update, as a
+// full disk does. nil ends it.
+func (s *Store) BeforeCommit(fn func() error) {
+	if fn == nil {
+		s.hook.Store(nil)
+		return
+	}
+	s.hook.Store(&fn)
+}
+
+// View runs fn on what is stored now.
+func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fn(&tx{ctx: ctx, tables: s.current.Load(), readOnly: true})
+}
+
+// Update runs fn, one at a time, and keeps what it did if it returns nil.
+func (s *Store) Update(ctx context.Context, fn func(sessions.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	work := s.current.Load().clone()
+	if err := fn(&tx{ctx: ctx, tables: work}); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if hook := s.hook.Load(); hook != nil {
+		if err := (*hook)(); err != nil {
+			return err
+		}
+	}
+	s.current.Store(work)
+	return nil
+}
+
+func (t *tables) clone() *tables {
+	c := *t
+	c.devices, c.sessions = maps.Clone(t.devices), maps.Clone(t.sessions)
+	c.events, c.providers = slices.Clip(t.events), slices.Clone(t.providers)
+	return &c
+}
+
+// tx is one transaction.
+type tx struct {
+	ctx context.Context
+	*tables
+	readOnly bool
+}
+
+var errReadOnly = errors.New("a View cannot write")
+
+func (t *tx) writable() error {
+	if t.readOnly {
+		return errReadOnly
+	}
+	return t.ctx.Err()
+}
+
+func missing(format string, args ...any) error {
+	return sessions.Errorf(sessions.NotFound, format, args...)
+}
+
+func (t *tx) Device(id sessions.DeviceID) (sessions.Device, error) {
+	d, ok := t.devices[id]
+	if !ok {
+		return d, missing("there is no device %d", id)
+	}
+	d.IPs = slices.Clone(d.IPs)
+	return d, nil
+}
+
+func (t *tx) DeviceByMAC(mac dataplane.MAC) (sessions.Device, error) {
+	for id, d := range t.devices {
+		if d.MAC == mac {
+			return t.Device(id)
+		}
+	}
+	return sessions.Device{}, missing("there is no device %s", mac)
+}
+
+func (t *tx) Devices() ([]sessions.Device, error) {
+	var list []sessions.Device
+	for _, id := range slices.Sorted(maps.Keys(t.devices)) {
+		d, _ := t.Device(id)
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+func (t *tx) PutDevice(d *sessions.Device) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if other, err := t.DeviceByMAC(d.MAC); err == nil && other.ID != d.ID {
+		return sessions.Errorf(sessions.Conflict, "%s is device %d", d.MAC, other.ID)
+	}
+	if d.ID == 0 {
+		t.lastDevice++
+		d.ID = sessions.DeviceID(t.lastDevice)
+	} else if _, err := t.Device(d.ID); err != nil {
+		return err
+	}
+	kept := *d
+	kept.IPs = slices.Clone(d.IPs)
+	t.devices[d.ID] = kept
+	return nil
+}
+
+func (t *tx) Session(id sessions.SessionID) (sessions.Session, error) {
+	s, ok := t.sessions[id]
+	if !ok {
+		return s, missing("there is no session %d", id)
+	}
+	return own(s), nil
+}
+
+func (t *tx) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
+	var list []sessions.Session
+	for _, id := range slices.Sorted(maps.Keys(t.sessions)) {
+		s := t.sessions[id]
+		if (f.Device == 0 || f.Device == s.Device) && (len(f.States) == 0 || slices.Contains(f.States, s.State)) {
+			list = append(list, own(s))
+		}
+	}
+	return list, nil
+}
+
+// own gives a session its own copy of what it points to.
+func own(s sessions.Session) sessions.Session {
+	if s.ExpDays != nil {
+		days := *s.ExpDays
+		s.ExpDays = &days
+	}
+	return s
+}
+
+func (t *tx) PutSession(s *sessions.Session) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if err := storable(*s); err != nil {
+		return err
+	}
+	if _, err := t.Device(s.Device); err != nil {
+		return err
+	}
+	if s.ID == 0 {
+		t.lastSession++
+		s.ID = sessions.SessionID(t.lastSession)
+	} else if _, err := t.Session(s.ID); err != nil {
+		return err
+	}
+	t.sessions[s.ID] = own(*s)
+	return nil
+}
+
+func storable(s sessions.Session) error {
+	states := []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired}
+	lastYear := time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
+	switch {
+	case s.Bytes > math.MaxInt64 || s.Used > math.MaxInt64 || s.DownBPS > math.MaxInt64 || s.UpBPS > math.MaxInt64:
+		return sessions.Invalidf("session", "an amount is over 63 bits")
+	case s.Time < 0 || s.TimeUsed < 0:
+		return sessions.Invalidf("session", "a time is negative")
+	case s.Type > sessions.TimeOrData:
+		return sessions.Invalidf("type", "%d is not a type", s.Type)
+	case !slices.Contains(states, s.State):
+		return sessions.Invalidf("state", "%q is not a state", s.State)
+	case s.Started.After(lastYear) || s.Created.After(lastYear):
+		return sessions.Invalidf("started", "is too far away")
+	}
+	return nil
+}
+
+func (t *tx) DeleteSession(id sessions.SessionID) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if _, err := t.Session(id); err != nil {
+		return err
+	}
+	delete(t.sessions, id)
+	return nil
+}
+
+func (t *tx) AppendEvent(e *sessions.Event) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	e.Seq = int64(len(t.events)) + 1
+	t.events = append(t.events, *e)
+	return nil
+}
+
+func (t *tx) Events(after int64, limit int) ([]sessions.Event, error) {
+	rest := t.events[min(max(after, 0), int64(len(t.events))):]
+	if limit > 0 {
+		rest = rest[:min(limit, len(rest))]
+	}
+	return slices.Clone(rest), nil
+}
+
+func (t *tx) place(name string) int {
+	return slices.IndexFunc(t.providers, func(r sessions.ProviderRecord) bool { return r.Name == name })
+}
+
+func (t *tx) Provider(name string) (sessions.ProviderRecord, error) {
+	at := t.place(name)
+	if at < 0 {
+		return sessions.ProviderRecord{}, missing("there is no provider %q", name)
+	}
+	return t.providers[at], nil
+}
+
+func (t *tx) Providers() ([]sessions.ProviderRecord, error) { return slices.Clone(t.providers), nil }
+
+func (t *tx) PutProvider(r sessions.ProviderRecord) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if at := t.place(r.Name); at >= 0 {
+		t.providers[at] = r
+	} else {
+		t.providers = append(t.providers, r)
+	}
+	return nil
+}
+
+func (t *tx) DeleteProvider(name string) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	at := t.place(name)
+	if at < 0 {
+		return missing("there is no provider %q", name)
+	}
+	t.providers = slices.Delete(t.providers, at, at+1)
+	return nil
+}
