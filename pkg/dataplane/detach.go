@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +61,9 @@ func (p pins) remove() error {
 			return err
 		}
 	}
-	if left, err := names(p.root); err != nil || len(left) > 0 || p.root == systemBPFFS {
+	left, err := names(p.root)
+	left = slices.DeleteFunc(left, madeByKernel)
+	if err != nil || len(left) > 0 || p.root == systemBPFFS {
 		return err
 	}
 	if ownMount(p.root) {
@@ -72,3 +76,7 @@ func (p pins) remove() error {
 	}
 	return nil
 }
+
+// madeByKernel tells what a fresh bpffs holds by itself (maps.debug, progs.debug):
+// nobody else can make a name with a dot.
+func madeByKernel(name string) bool { return strings.Contains(name, ".") }

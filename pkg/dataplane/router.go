@@ -3,7 +3,10 @@
 package dataplane
 
 import (
+	"maps"
 	"slices"
+
+	"github.com/vishvananda/netlink"
 )
 
 // look takes a new view and makes the router's own addresses in the kernel those of it.
@@ -27,7 +30,8 @@ func (d *Dataplane) syncRouter(v *view) error {
 		return explain("the router's own addresses", err)
 	}
 	macs := make(map[hotspotMacKey]bool)
-	for _, m := range v.routerMACs() {
+	own := v.routerMACs(d.opts.Interfaces)
+	for _, m := range own[:min(len(own), int(d.state.RouterMacs.MaxEntries()))] {
 		macs[macToWire(m)] = true
 	}
 	if err := syncSet(d.state.RouterMacs, macs); err != nil {
@@ -38,11 +42,22 @@ func (d *Dataplane) syncRouter(v *view) error {
 
 // routerMACs are the addresses on which the router takes frames: those of all of
 // its interfaces, as a bridge answers for each of its ports, and what is stacked
-// on one (VLANs, macvlans) may have an address of its own.
-func (v *view) routerMACs() []MAC {
+// on one (VLANs, macvlans) may have an address of its own. The client-facing
+// interfaces and their bridges come first.
+func (v *view) routerMACs(ifnames []string) []MAC {
+	macs := uniqueMACs(v.clientLinks(ifnames))
+	for _, index := range slices.Sorted(maps.Keys(v.byIndex)) {
+		macs = append(macs, uniqueMACs([]netlink.Link{v.byIndex[index]}, macs...)...)
+	}
+	return macs
+}
+
+// uniqueMACs are the Ethernet addresses of links that are not in known.
+func uniqueMACs(links []netlink.Link, known ...MAC) []MAC {
 	var macs []MAC
-	for _, l := range v.byIndex {
-		if m := macOf(l); m.CheckClient() == nil && !slices.Contains(macs, m) {
+	for _, l := range links {
+		m := macOf(l)
+		if m.CheckClient() == nil && !slices.Contains(known, m) && !slices.Contains(macs, m) {
 			macs = append(macs, m)
 		}
 	}
@@ -52,13 +67,7 @@ func (v *view) routerMACs() []MAC {
 // RouterMACs returns the addresses of the client-facing interfaces and of their
 // bridges: no customer's.
 func (d *Dataplane) RouterMACs() []MAC {
-	var macs []MAC
-	for _, l := range d.currentView().clientLinks(d.opts.Interfaces) {
-		if m := macOf(l); !m.IsZero() && !slices.Contains(macs, m) {
-			macs = append(macs, m)
-		}
-	}
-	return macs
+	return uniqueMACs(d.currentView().clientLinks(d.opts.Interfaces))
 }
 
 func (d *Dataplane) currentView() *view {

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestGrantReadRevokeForget(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	rule := Rule{
+		Verdict: Allow, Account: 1 << 63, LimitBytes: 10_000_000, Deadline: BootNow().Add(time.Hour),
+		DownBPS: 10_000_000, UpBPS: 1_000_000,
+	}
+	check(t, d.Grant(phone, rule))
+	check(t, d.Grant(phone, rule))
+	rules, err := d.Rules()
+	check(t, err)
+	if diff := cmp.Diff(map[MAC]Rule{phone: rule}, rules); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	reading, err := d.Read(rule.Account)
+	check(t, err)
+	if diff := cmp.Diff(Reading{Account: rule.Account, Epoch: d.Epoch()}, reading); diff != "" {
+		t.Errorf("reading (-want +got):\n%s", diff)
+	}
+	check(t, d.Revoke(phone))
+	check(t, d.Revoke(phone))
+	if _, err := d.Read(rule.Account); err != nil {
+		t.Errorf("the counter of a revoked rule: %v", err)
+	}
+	check(t, d.Forget(rule.Account))
+	check(t, d.Forget(rule.Account))
+	if _, err := d.Read(rule.Account); !errors.Is(err, ErrNoAccount) {
+		t.Errorf("the counter of a forgotten account: %v", err)
+	}
+	if got, err := d.Rules(); err != nil || len(got) != 0 {
+		t.Errorf("rules at the end: %v, %v", got, err)
+	}
+}
+
+// A new rule for an account leaves its count alone.
+func TestGrantKeepsCounters(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	check(t, d.Grant(phone, allow))
+	b.count(allow.Account, 12345)
+	more := allow
+	more.LimitBytes = 1 << 40
+	check(t, d.Grant(phone, more))
+	all, err := d.ReadAll()
+	check(t, err)
+	if len(all) != 1 || all[0].Counters.DownBytes != 12345 {
+		t.Errorf("readings: %+v", all)
+	}
+}
+
+func TestFull(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.MaxClients = 4
+	d := b.open(opts)
+	for i := range 4 {
+		check(t, d.Grant(MAC{2, 0, 0, 0, 0, byte(i)}, Rule{Verdict: Allow, Account: Account(i + 1), LimitBytes: NoLimit}))
+	}
+	before, err := d.Rules()
+	check(t, err)
+	for i := range 5000 { // refused clients must not use the accounts up
+		err := d.Grant(phone, Rule{Verdict: Allow, Account: Account(1000 + i), LimitBytes: NoLimit})
+		if !errors.Is(err, ErrFull) || !strings.HasSuffix(err.Error(), ": 4") {
+			t.Fatalf("Grant to a full table: %v", err)
+		}
+	}
+	after, err := d.Rules()
+	check(t, err)
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("somebody was harmed (-before +after):\n%s", diff)
+	}
+	if all, err := d.ReadAll(); err != nil || len(all) != 4 {
+		t.Errorf("%d accounts, %v", len(all), err)
+	}
+	// Those who are in can still be given another rule.
+	check(t, d.Grant(MAC{2, 0, 0, 0, 0, 3}, Rule{Verdict: Block}))
+}
+
+func TestAccountsFull(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.MaxClients = 1
+	d := b.open(opts)
+	for i := range maxAccounts(1) {
+		check(t, d.state.Usages.Put(uint64(i+1), &hotspotUsage{}))
+	}
+	if err := d.Grant(phone, Rule{Verdict: Allow, Account: 1 << 40, LimitBytes: NoLimit}); !errors.Is(err, ErrFull) {
+		t.Errorf("Grant with no room for the account: %v", err)
+	}
+}
+
+func TestBadRules(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	tests := map[string]struct {
+		mac   MAC
+		rule  Rule
+		names string
+	}{
+		"zero MAC":       {MAC{}, allow, "00:00:00:00:00:00"},
+		"multicast MAC":  {MAC{1, 0, 0x5e, 0, 0, 1}, allow, "01:00:5e:00:00:01"},
+		"no verdict":     {phone, Rule{Account: 1}, "verdict 0"},
+		"bad verdict":    {phone, Rule{Verdict: 9, Account: 1}, "verdict 9"},
+		"no account":     {phone, Rule{Verdict: Allow}, "account 0"},
+		"early deadline": {phone, Rule{Verdict: Allow, Account: 1, Deadline: -5}, "deadline -5"},
+		"slow download":  {phone, Rule{Verdict: Allow, Account: 1, DownBPS: 999}, "DownBPS 999"},
+		"fast upload":    {phone, Rule{Verdict: Allow, Account: 1, UpBPS: MaxBPS + 1}, "UpBPS 100000000001"},
+	}
+	for name, test := range tests {
+		if err := d.Grant(test.mac, test.rule); err == nil || !strings.Contains(err.Error(), test.names) {
+			t.Errorf("%s: Grant: %v, want an error with %q", name, err, test.names)
+		}
+	}
+	if all, err := d.ReadAll(); err != nil || len(all) != 0 {
+		t.Errorf("refused rules left accounts: %v, %v", all, err)
+	}
+}
+
+func TestReadAllOfMany(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	const n = 5000
+	opts.MaxClients = n
+	d := b.open(opts)
+	for i := range n {
+		check(t, d.Grant(MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, Rule{Verdict: Allow, Account: Account(i + 1), LimitBytes: NoLimit}))
+	}
+	all, err := d.ReadAll()
+	check(t, err)
+	seen := make(map[Account]bool)
+	for _, r := range all {
+		seen[r.Account] = true
+	}
+	if len(all) != n || len(seen) != n {
+		t.Errorf("%d readings of %d accounts, want %d", len(all), len(seen), n)
+	}
+	if rules, err := d.Rules(); err != nil || len(rules) != n || d.Status().Clients != n {
+		t.Errorf("%d rules, %v, status says %d", len(rules), err, d.Status().Clients)
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	d := b.open(b.options("lan"))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			mac := MAC{2, 0, 0, 0, 0, byte(i)}
+			for n := range 20 {
+				account := Account(i*1000 + n + 1)
+				err := errors.Join(
+					d.Grant(mac, Rule{Verdict: Allow, Account: account, LimitBytes: NoLimit}),
+					d.Grant(mac, Rule{Verdict: Allow, Account: account, LimitBytes: 5, DownBPS: 1_000_000}))
+				_, readErr := d.Read(account)
+				_, allErr := d.ReadAll()
+				err = errors.Join(err, readErr, allErr, d.Revoke(mac), d.Forget(account))
+				if err != nil {
+					t.Error(fmt.Errorf("client %d round %d: %w", i, n, err))
+					return
+				}
+				_ = d.Status()
+			}
+		})
+	}
+	wg.Wait()
+	rules, err := d.Rules()
+	check(t, err)
+	all, err := d.ReadAll()
+	check(t, err)
+	if len(rules)+len(all) != 0 {
+		t.Errorf("left over: %v, %v", rules, all)
+	}
+}
+
+func TestEventsClose(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	check(t, d.Close())
+	select {
+	case _, open := <-d.Events():
+		if open {
+			t.Error("an event out of nothing")
+		}
+	case <-time.After(atOnce):
+		t.Error("Close did not close the events")
+	}
+}
