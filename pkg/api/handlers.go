@@ -182,7 +182,7 @@ func (s *Server) createSession(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if spec.Device, err = s.buyer(c, ref); err != nil {
+	if spec.Device, err = s.buyer(c, ref, spec); err != nil {
 		return nil, err
 	}
 	session, err := s.service.CreateSession(c.Context(), spec)
@@ -192,14 +192,21 @@ func (s *Server) createSession(c *call) (*reply, error) {
 	return created(fmt.Sprintf("/v1/sessions/%d", session.ID), sessionOf(session))
 }
 
-// buyer returns the device that buys; a MAC not yet known becomes a device.
-func (s *Server) buyer(c *call, ref string) (sessions.DeviceID, error) {
+// buyer returns the device that buys; a MAC not yet known becomes a device, if the
+// purchase is in order: for no device at all it is refused as what it is, else with
+// NotFound.
+func (s *Server) buyer(c *call, ref string, spec sessions.SessionSpec) (sessions.DeviceID, error) {
 	device, err := s.service.FindDevice(c.Context(), ref)
-	if sessions.CodeOf(err) == sessions.NotFound {
-		if _, notMAC := dataplane.ParseMAC(ref); notMAC == nil {
-			device, err = s.service.CreateDevice(c.Context(), sessions.DeviceSpec{MAC: ref})
-		}
+	if err == nil || sessions.CodeOf(err) != sessions.NotFound {
+		return device.ID, err
 	}
+	if _, notMAC := dataplane.ParseMAC(ref); notMAC != nil {
+		return 0, err
+	}
+	if _, err := s.service.CreateSession(c.Context(), spec); sessions.CodeOf(err) != sessions.NotFound {
+		return 0, err
+	}
+	device, err = s.service.CreateDevice(c.Context(), sessions.DeviceSpec{MAC: ref})
 	return device.ID, err
 }
 

@@ -48,16 +48,17 @@ type (
 		Count    int            `json:"count"`
 	}
 	providerReloaded struct {
-		Data providerData `json:"data"`
+		Data *providerData `json:"data"`
 	}
 )
 
-// providerData is a provider's session, in the API's units.
+// providerData is a provider's session, in the API's units; the time used has
+// fractions of a second, so that none is lost between two pauses.
 type providerData struct {
 	Provider       string     `json:"provider"`
 	Type           string     `json:"type"`
 	TimeSecs       int64      `json:"time_secs"`
-	TimeUsedSecs   int64      `json:"time_used_secs"`
+	TimeUsedSecs   float64    `json:"time_used_secs"`
 	DataBytes      uint64     `json:"data_bytes"`
 	DataUsedBytes  uint64     `json:"data_used_bytes"`
 	DownBPS        uint64     `json:"down_bps"`
@@ -71,7 +72,7 @@ type providerData struct {
 func providerDataOf(d sessions.SessionData) providerData {
 	return providerData{
 		Provider: d.Provider, Type: typeName(d.Type),
-		TimeSecs: int64(d.Time / time.Second), TimeUsedSecs: int64(d.TimeUsed / time.Second),
+		TimeSecs: int64(d.Time / time.Second), TimeUsedSecs: d.TimeUsed.Seconds(),
 		DataBytes: d.Bytes, DataUsedBytes: d.Used, DownBPS: d.DownBPS, UpBPS: d.UpBPS,
 		UseGlobalSpeed: d.UseGlobalSpeed, ExpDays: d.ExpDays,
 		StartedAt: timeOf(d.Started), CreatedAt: timeOf(d.Created),
@@ -83,7 +84,7 @@ func (o *object) data(field string) (d sessions.SessionData) {
 	in := o.inner(field)
 	d = sessions.SessionData{
 		Provider: in.string("provider"), Type: in.sessionType("type"),
-		Time: in.secs("time_secs"), TimeUsed: in.secs("time_used_secs"),
+		Time: in.secs("time_secs"), TimeUsed: in.fraction("time_used_secs"),
 		Bytes: in.amount("data_bytes"), Used: in.amount("data_used_bytes"),
 		DownBPS: in.amount("down_bps"), UpBPS: in.amount("up_bps"),
 		UseGlobalSpeed: in.bool("use_global_speed"), ExpDays: in.days("exp_days"),
@@ -94,6 +95,20 @@ func (o *object) data(field string) (d sessions.SessionData) {
 	}
 	o.keep(in.err)
 	return d
+}
+
+// fraction reads seconds with a fraction.
+func (o *object) fraction(field string) time.Duration {
+	var secs float64
+	switch {
+	case o.has(field) && json.Unmarshal(o.fields[field], &secs) != nil:
+		o.fail(field, "%s is not a number of seconds", quote(o.fields[field]))
+	case secs < 0:
+		o.fail(field, "%v is negative", secs)
+	case secs >= float64(maxSecs):
+		o.fail(field, "%v is too large (at most %d)", secs, maxSecs)
+	}
+	return time.Duration(math.Round(secs * float64(time.Second)))
 }
 
 // inner reads an object inside an object.

@@ -202,8 +202,14 @@ func (s *providerServer) getSession(ctx context.Context, ask *object) (any, erro
 	if err != nil {
 		return nil, err
 	}
+	token := s.sources.token(device.ID, source)
+	return providerFound{Found: true, Token: token, Data: s.wire(token, data)}, nil
+}
+
+func (s *providerServer) wire(token string, data sessions.SessionData) *providerData {
+	data.TimeUsed = s.sources.exact(token, data.TimeUsed)
 	wire := providerDataOf(data)
-	return providerFound{Found: true, Token: s.sources.token(device.ID, source), Data: &wire}, nil
+	return &wire
 }
 
 func (s *providerServer) fetchSessions(ctx context.Context, ask *object) (any, error) {
@@ -232,11 +238,15 @@ func (s *providerServer) save(ctx context.Context, ask *object) (any, error) {
 	if ask.err != nil {
 		return nil, ask.err
 	}
-	source, err := s.source(ctx, token)
+	source, err := s.source(token)
 	if err != nil {
 		return nil, err
 	}
-	return struct{}{}, source.Save(ctx, sessionDataOf(data))
+	if err := source.Save(ctx, sessionDataOf(data)); err != nil {
+		return nil, err
+	}
+	s.sources.saved(token, data.TimeUsed)
+	return struct{}{}, nil
 }
 
 func (s *providerServer) reload(ctx context.Context, ask *object) (any, error) {
@@ -244,7 +254,7 @@ func (s *providerServer) reload(ctx context.Context, ask *object) (any, error) {
 	if ask.err != nil {
 		return nil, ask.err
 	}
-	source, err := s.source(ctx, token)
+	source, err := s.source(token)
 	if err != nil {
 		return nil, err
 	}
@@ -253,27 +263,15 @@ func (s *providerServer) reload(ctx context.Context, ask *object) (any, error) {
 		return nil, err
 	}
 	data, err := fresh.domain()
-	return providerReloaded{Data: providerDataOf(data)}, err
+	return providerReloaded{Data: s.wire(token, data)}, err
 }
 
-// source finds the source of a token. One with a key is found again after a restart,
-// through the device that it belongs to.
-func (s *providerServer) source(ctx context.Context, token string) (SessionSource, error) {
-	if source, ok := s.sources.find(token); ok {
-		return source, nil
-	}
-	lost := sessions.Errorf(sessions.NotFound, "no session has the token %q", token)
-	device, _, ok := splitToken(token)
+// source finds the source of a token. A process that was started anew knows none of
+// the old ones: the agent then asks for the session again.
+func (s *providerServer) source(token string) (SessionSource, error) {
+	source, ok := s.sources.find(token)
 	if !ok {
-		return nil, lost
-	}
-	found, err := s.api.client.Device(ctx, device)
-	if err != nil {
-		return nil, err
-	}
-	source, ok := s.provider.GetSession(ctx, s.api.device(found))
-	if !ok || source == nil || s.sources.token(found.ID, source) != token {
-		return nil, lost
+		return nil, sessions.Errorf(sessions.NotFound, "no session has the token %q", token)
 	}
 	return source, nil
 }

@@ -20,8 +20,8 @@ type ClientSession interface {
 	DataMb() float64
 	TimeConsumption() uint    // seconds spent connected
 	DataConsumption() float64 // MB
-	RemainingTime() uint      // never below 0
-	RemainingData() float64
+	RemainingTime() uint      // never below 0; 0 for a data session
+	RemainingData() float64   // 0 for a time session
 	StartedAt() *time.Time // nil: never started
 	CreatedAt() time.Time
 	ExpDays() *uint        // nil: never expires
@@ -95,11 +95,17 @@ func (s *clientSession) Type() uint8 {
 
 func (s *clientSession) RemainingTime() uint {
 	now := s.get()
+	if now.Type == typeNames[sessions.Data] {
+		return 0
+	}
 	return uint(max(now.TimeSecs-now.TimeUsedSecs, 0))
 }
 
 func (s *clientSession) RemainingData() float64 {
 	now := s.get()
+	if now.Type == typeNames[sessions.Time] {
+		return 0
+	}
 	return mbOf(now.DataBytes - min(now.DataUsedBytes, now.DataBytes))
 }
 

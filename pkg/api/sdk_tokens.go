@@ -6,22 +6,20 @@ import (
 	"container/list"
 	"crypto/rand"
 	"reflect"
-	"strconv"
-	"strings"
 	"sync"
+	"time"
 )
 
 // maxSources is how many sources a provider's process remembers; beyond, the one
-// not asked for longest is forgotten.
+// not asked for longest is forgotten, and the agent asks for the session again.
 const maxSources = 10_000
 
-// sourceBook gives sources their tokens and finds them by it. The token of a source
-// with a key is made of the device and the key, so that it outlives the process;
-// others have a random one.
+// sourceBook gives sources their tokens, and finds them by it. A source that is
+// given again for the same device keeps its token.
 type sourceBook struct {
 	mu      sync.Mutex
 	byToken map[string]*list.Element
-	tokens  map[ownedSource]string // of sources without a key that can be compared
+	tokens  map[ownedSource]string // of sources that can be compared
 	used    list.List              // of *knownSource, the latest first
 }
 
@@ -33,9 +31,8 @@ type ownedSource struct {
 type knownSource struct {
 	ownedSource
 	token string
+	used  time.Duration // as saved last; [SessionData] has whole seconds only
 }
-
-const keyedToken = "key:"
 
 func (b *sourceBook) token(device int64, source SessionSource) string {
 	b.mu.Lock()
@@ -43,31 +40,21 @@ func (b *sourceBook) token(device int64, source SessionSource) string {
 	if b.byToken == nil {
 		b.byToken, b.tokens = map[string]*list.Element{}, map[ownedSource]string{}
 	}
-	token := b.tokenOf(device, source)
-	if known, ok := b.byToken[token]; ok {
-		known.Value.(*knownSource).source = source
-		b.used.MoveToFront(known)
-		return token
+	owned := ownedSource{device, source}
+	comparable := reflect.ValueOf(source).Comparable()
+	if comparable {
+		if token, ok := b.tokens[owned]; ok {
+			b.used.MoveToFront(b.byToken[token])
+			return token
+		}
 	}
-	b.byToken[token] = b.used.PushFront(&knownSource{ownedSource{device, source}, token})
+	token := rand.Text()
+	b.byToken[token] = b.used.PushFront(&knownSource{ownedSource: owned, token: token})
+	if comparable {
+		b.tokens[owned] = token
+	}
 	if b.used.Len() > maxSources {
 		b.forget(b.used.Back())
-	}
-	return token
-}
-
-func (b *sourceBook) tokenOf(device int64, source SessionSource) string {
-	if keyed, ok := source.(interface{ Key() string }); ok {
-		return keyedToken + strconv.FormatInt(device, 10) + ":" + keyed.Key()
-	}
-	if !reflect.ValueOf(source).Comparable() {
-		return rand.Text()
-	}
-	owned := ownedSource{device, source}
-	token, ok := b.tokens[owned]
-	if !ok {
-		token = rand.Text()
-		b.tokens[owned] = token
 	}
 	return token
 }
@@ -91,11 +78,24 @@ func (b *sourceBook) find(token string) (SessionSource, bool) {
 	return known.Value.(*knownSource).source, true
 }
 
-// splitToken returns the device and the key of a keyed token.
-func splitToken(token string) (device, key string, ok bool) {
-	rest, keyed := strings.CutPrefix(token, keyedToken)
-	if !keyed {
-		return "", "", false
+// saved remembers the exact time used, of which the source keeps whole seconds:
+// else every pause would give back the rest of a second.
+func (b *sourceBook) saved(token string, used time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if known, ok := b.byToken[token]; ok {
+		known.Value.(*knownSource).used = used
 	}
-	return strings.Cut(rest, ":")
+}
+
+// exact returns the time used as it was saved, if that is what the source tells.
+func (b *sourceBook) exact(token string, told time.Duration) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if known, ok := b.byToken[token]; ok {
+		if used := known.Value.(*knownSource).used; used.Truncate(time.Second) == told {
+			return used
+		}
+	}
+	return told
 }

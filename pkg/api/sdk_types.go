@@ -25,10 +25,9 @@ type SessionProvider interface {
 // SessionSource is one session of a provider. Save is called at checkpoints and when
 // the session pauses or ends, with all its figures; a Save that failed is sent again.
 //
-// A source may have a method Key() string that names the session for good. With it a
-// session goes on when the provider's process restarts: GetSession is asked again,
-// and the source with the same key is the session. Without it a source is known as
-// long as the process lives, and two sources are two sessions.
+// A source is known as long as the process lives. After a restart the agent asks
+// GetSession again: a session of the same Type and CreatedAt is the same purchase and
+// goes on, so CreatedAt has to be kept, too.
 type SessionSource interface {
 	Data() SessionData
 	Save(ctx context.Context, data SessionData) error

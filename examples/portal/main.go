@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Portal is the smallest portal that sells WiFi: a web server on the router that
+// customers are sent to. It takes no money; a real one asks for it in buy.
+//
+//	go run . -socket /run/hotspot-agent/agent.sock -listen :8080
+//
+// Open its port before payment: a customer reaches the portal of the router's own
+// addresses, and nothing else.
+package main
+
+import (
+	"flag"
+	"log"
+	"net"
+	"net/http"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+)
+
+func main() {
+	socket := flag.String("socket", api.DefaultSocket, "the agent's `socket`")
+	listen := flag.String("listen", ":8080", "`address` to serve customers on")
+	flag.Parse()
+
+	agent, err := api.Dial(*socket)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer agent.Close()
+
+	ln, err := net.Listen("tcp", *listen)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("portal on http://%s", ln.Addr())
+	log.Fatal(http.Serve(ln, routes(agent)))
+}
+
+func routes(agent *api.API) http.Handler {
+	p := &portal{api: agent}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", p.home)
+	mux.HandleFunc("POST /buy", p.buy)
+	mux.HandleFunc("POST /connect", p.connect)
+	mux.HandleFunc("POST /pause", p.pause)
+	mux.HandleFunc("POST /topup", p.topUp)
+	mux.HandleFunc("GET /available", p.available)
+	mux.HandleFunc("GET /notices", p.notices)
+	return mux
+}
