@@ -97,6 +97,7 @@ func benchmark(b *testing.B, prog *ebpf.Program, frame []byte) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(b.N), "ns/packet")
+	b.ReportMetric(0, "ns/op") // the same, less exactly named
 }
 
 // load loads a program to compare with.
@@ -117,7 +118,8 @@ func nopProgram() asm.Instructions {
 // lookupProgram looks an address up that is not there.
 func lookupProgram(rules *ebpf.Map) asm.Instructions {
 	return asm.Instructions{
-		asm.StoreImm(asm.RFP, -8, 0, asm.DWord),
+		asm.Mov.Imm(asm.R1, 0),
+		asm.StoreMem(asm.RFP, -8, asm.R1, asm.DWord),
 		asm.LoadMapPtr(asm.R1, rules.FD()),
 		asm.Mov.Reg(asm.R2, asm.RFP),
 		asm.Add.Imm(asm.R2, -8),

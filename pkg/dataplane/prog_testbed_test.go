@@ -183,6 +183,16 @@ func (b *testbed) run(dir int, frame []byte, gsoSize uint32) outcome {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	got := b.only(dir, before)
+	if passed != (got.Reason <= hotspotReasonPASS_BRIDGED) {
+		b.t.Fatalf("%v, but passed = %t", got, passed)
+	}
+	return got
+}
+
+// only returns what the statistics say of the one frame since before.
+func (b *testbed) only(dir int, before statistics) outcome {
+	b.t.Helper()
 	var found []outcome
 	for key, after := range b.stats() {
 		if n := after.Packets - before[key].Packets; n == 1 && key/int(hotspotReasonREASONS) == dir {
@@ -195,16 +205,16 @@ func (b *testbed) run(dir int, frame []byte, gsoSize uint32) outcome {
 	if len(found) != 1 {
 		b.t.Fatalf("one frame counted as %v", found)
 	}
-	if passed != (found[0].Reason <= hotspotReasonPASS_BRIDGED) {
-		b.t.Fatalf("%v, but passed = %t", found[0], passed)
-	}
 	return found[0]
 }
 
+// statistics are by direction and reason.
+type statistics [directions * hotspotReasonREASONS]hotspotStat
+
 // stats sums the statistics of all CPUs.
-func (b *testbed) stats() [directions * hotspotReasonREASONS]hotspotStat {
+func (b *testbed) stats() statistics {
 	b.t.Helper()
-	var sums [directions * hotspotReasonREASONS]hotspotStat
+	var sums statistics
 	for key := range sums {
 		var perCPU []hotspotStat
 		if err := b.Stats.Lookup(uint32(key), &perCPU); err != nil {
