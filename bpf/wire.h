@@ -8,14 +8,15 @@
 
 #include <linux/bpf.h>
 #include <linux/in.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "parse.h"
 
-/* Headers before the payload: extension headers, the tunnels that GRO merges
- * through, TCP or UDP. */
-#define WIRE_HEADERS 7
-#define WIRE_PAYLOAD 256 /* no protocol number: what follows is payload */
+/* Headers between the first IP header and TCP or UDP: extension headers, and the
+ * tunnels that GRO merges through. */
+#define WIRE_HEADERS 5
 
 #define GRE_CHECKSUM 0x80
 #define GRE_KEY 0x20
@@ -29,52 +30,49 @@ static __always_inline __u32 wire_byte(struct __sk_buff *skb, __u32 off)
 	return byte;
 }
 
-static __always_inline __u32 wire_gre(const __u8 *header, __u32 *protocol)
+static __always_inline __u32 wire_gre(const __u8 *header, __u32 *next)
 {
-	__u32 ethertype = header[2] << 8 | header[3];
+	__be16 ethertype;
 	__u32 length = 4;
 
+	__builtin_memcpy(&ethertype, header + 2, sizeof(ethertype));
+	if (ethertype == bpf_htons(ETH_P_IP))
+		*next = IPPROTO_IPIP;
+	else if (ethertype == bpf_htons(ETH_P_IPV6))
+		*next = IPPROTO_IPV6;
+	else
+		return 0;
 	if (header[0] & GRE_CHECKSUM)
 		length += 4;
 	if (header[0] & GRE_KEY)
 		length += 4;
 	if (header[0] & GRE_SEQUENCE)
 		length += 4;
-	*protocol = WIRE_PAYLOAD;
-	if (ethertype == ETH_P_IP)
-		*protocol = IPPROTO_IPIP;
-	if (ethertype == ETH_P_IPV6)
-		*protocol = IPPROTO_IPV6;
 	return length;
 }
 
-/* The length of the protocol's header at off; *protocol becomes what follows it. */
-static __always_inline __u32 wire_header(struct __sk_buff *skb, __u32 off, __u32 *protocol)
+/* The length of the header at off, and the protocol after it; 0 where it is not
+ * one of those in between. */
+static __always_inline __u32 wire_between(struct __sk_buff *skb, __u32 off, __u32 protocol, __u32 *next)
 {
-	__u32 this = *protocol;
-	__u8 header[8]; /* none is shorter, up to the last that matters */
+	__u8 header[8]; /* none is shorter, with what follows */
 
-	*protocol = WIRE_PAYLOAD;
 	if (bpf_skb_load_bytes(skb, off, header, sizeof(header)))
 		return 0;
-	switch (this) {
-	case IPPROTO_TCP:
-		return (wire_byte(skb, off + 12) >> 4) * 4;
-	case IPPROTO_UDP:
-		return sizeof(header);
+	switch (protocol) {
 	case IPPROTO_HOPOPTS:
 	case IPPROTO_ROUTING:
 	case IPPROTO_DSTOPTS:
-		*protocol = header[0];
+		*next = header[0];
 		return (header[1] + 1) * 8;
 	case IPPROTO_IPIP:
-		*protocol = wire_byte(skb, off + 9);
+		*next = wire_byte(skb, off + 9);
 		return (header[0] & 0xf) * 4;
 	case IPPROTO_IPV6:
-		*protocol = header[6];
+		*next = header[6];
 		return sizeof(struct ipv6hdr);
 	case IPPROTO_GRE:
-		return wire_gre(header, protocol);
+		return wire_gre(header, next);
 	}
 	return 0;
 }
@@ -85,8 +83,17 @@ static __always_inline __u32 wire_headers(struct __sk_buff *skb, const struct fr
 	__u32 off = f->l4_off;
 	__u32 protocol = f->protocol;
 
-	for (int i = 0; i < WIRE_HEADERS && protocol != WIRE_PAYLOAD; i++)
-		off += wire_header(skb, off, &protocol);
+	for (int i = 0; i < WIRE_HEADERS; i++) {
+		__u32 length = wire_between(skb, off, protocol, &protocol);
+
+		if (!length)
+			break;
+		off += length;
+	}
+	if (protocol == IPPROTO_TCP)
+		off += (wire_byte(skb, off + 12) >> 4) * 4;
+	else if (protocol == IPPROTO_UDP)
+		off += sizeof(struct udphdr);
 	return off - f->l3_off;
 }
 
