@@ -74,12 +74,12 @@ func (d *Dataplane) attachOne(v *view, name string) (Interface, change, error) {
 }
 
 func (d *Dataplane) attachBoth(i Interface) (change, error) {
-	v := wholeInterface
-	if i.Port {
-		v = bridgePort
+	progs, err := d.progs.get(variantOf(i.Port))
+	if err != nil {
+		return unchanged, err
 	}
 	did := unchanged
-	for dir, prog := range d.progs[v] {
+	for dir, prog := range progs {
 		c, err := d.hooks.ensure(device{i.Name, i.Index}, dir, prog)
 		if err != nil {
 			return did, err
@@ -87,6 +87,13 @@ func (d *Dataplane) attachBoth(i Interface) (change, error) {
 		did = max(did, c)
 	}
 	return did, nil
+}
+
+func variantOf(port bool) variant {
+	if port {
+		return bridgePort
+	}
+	return wholeInterface
 }
 
 // attachable refuses what cannot be metered, or would be metered twice.

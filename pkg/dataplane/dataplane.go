@@ -92,7 +92,22 @@ func (d *Dataplane) build() error {
 	if err := d.writeOpenServices(); err != nil {
 		return err
 	}
-	return d.look()
+	if err := d.look(); err != nil {
+		return err
+	}
+	return d.loadNeeded()
+}
+
+// loadNeeded loads what the interfaces that exist will need.
+func (d *Dataplane) loadNeeded() error {
+	v := d.currentView()
+	for _, name := range d.opts.Interfaces {
+		l := v.byName[name]
+		if _, err := d.progs.get(variantOf(l != nil && v.bridge(l) != nil)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *Dataplane) openNetwork() (err error) {

@@ -22,71 +22,83 @@ const (
 	variants
 )
 
-// programs are the loaded programs, for every variant and direction.
-type programs [variants][directions]*ebpf.Program
+// programs loads what is attached. Each variant is loaded when first needed: the
+// kernel's check of a program takes a slow router seconds. Not safe for concurrent use.
+type programs struct {
+	spec   *ebpf.CollectionSpec
+	pins   pins
+	state  *state
+	loaded [variants]*pair
+}
+
+// pair is the programs of a variant, by direction.
+type pair [directions]*ebpf.Program
 
 var programNames = [directions]string{upload: hotspotProgFromClient, download: hotspotProgToClient}
 
-// openPrograms adopts the pinned programs when they are this version's and use
-// the maps of s, and loads and pins those that are not there.
+// openPrograms prepares to adopt or load programs that work on the maps of s.
 func openPrograms(spec *ebpf.CollectionSpec, p pins, s *state) (*programs, error) {
-	var progs programs
-	for v := range variants {
-		pair, err := openVariant(spec, p, s, v)
-		if err != nil {
-			progs.close()
+	if !s.adopted {
+		// What is pinned works on other maps, even if it is this version's.
+		if err := removeAll(p.programs()); err != nil {
 			return nil, err
 		}
-		progs[v] = pair
-	}
-	return &progs, nil
-}
-
-func openVariant(spec *ebpf.CollectionSpec, p pins, s *state, v variant) ([directions]*ebpf.Program, error) {
-	if s.adopted {
-		if pair, ok := adoptVariant(p, v); ok {
-			return pair, nil
+		if err := os.Mkdir(p.programs(), 0o700); err != nil {
+			return nil, explain("bpffs", err)
 		}
 	}
-	pair, err := loadVariant(spec, s, v)
-	if err != nil {
-		return pair, err
-	}
-	for dir, prog := range pair {
-		if err := replacePin(prog, programPin(p, v, dir)); err != nil {
-			closePrograms(pair)
-			return pair, explain("pinning the programs", err)
-		}
-	}
-	return pair, nil
+	return &programs{spec: spec, pins: p, state: s}, nil
 }
 
-func adoptVariant(p pins, v variant) (pair [directions]*ebpf.Program, ok bool) {
-	for dir := range pair {
-		prog, err := ebpf.LoadPinnedProgram(programPin(p, v, dir), nil)
+// get returns the programs of a variant: those that are pinned, when they are
+// this version's, or newly loaded and pinned ones.
+func (p *programs) get(v variant) (*pair, error) {
+	if p.loaded[v] != nil {
+		return p.loaded[v], nil
+	}
+	progs, ok := p.adopt(v)
+	if !ok {
+		var err error
+		if progs, err = p.load(v); err != nil {
+			return nil, err
+		}
+	}
+	p.loaded[v] = progs
+	return progs, nil
+}
+
+func (p *programs) adopt(v variant) (*pair, bool) {
+	var progs pair
+	for dir := range progs {
+		prog, err := ebpf.LoadPinnedProgram(programPin(p.pins, v, dir), nil)
 		if err != nil {
-			closePrograms(pair)
-			return pair, false
+			progs.close()
+			return nil, false
 		}
-		pair[dir] = prog
+		progs[dir] = prog
 	}
-	return pair, true
+	return &progs, true
 }
 
-func loadVariant(spec *ebpf.CollectionSpec, s *state, v variant) (pair [directions]*ebpf.Program, err error) {
-	spec = spec.Copy()
+func (p *programs) load(v variant) (*pair, error) {
+	spec := p.spec.Copy()
 	if err := setPortMode(spec, v); err != nil {
-		return pair, err
+		return nil, err
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: s.byName})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.state.byName})
 	if err != nil {
-		return pair, explain("loading the programs", err)
+		return nil, explain("loading the programs", err)
 	}
 	defer coll.Close()
+	var progs pair
 	for dir, name := range programNames {
-		pair[dir] = coll.DetachProgram(name)
+		progs[dir] = coll.DetachProgram(name)
+		if err := replacePin(progs[dir], programPin(p.pins, v, dir)); err != nil {
+			progs.close()
+			return nil, explain("pinning the programs", err)
+		}
 	}
-	return pair, nil
+	return &progs, nil
 }
 
 func setPortMode(spec *ebpf.CollectionSpec, v variant) error {
@@ -143,8 +155,8 @@ func prunePrograms(p pins) error {
 	return nil
 }
 
-func closePrograms(pair [directions]*ebpf.Program) {
-	for _, prog := range pair {
+func (p *pair) close() {
+	for _, prog := range p {
 		if prog != nil {
 			_ = prog.Close()
 		}
@@ -152,8 +164,10 @@ func closePrograms(pair [directions]*ebpf.Program) {
 }
 
 func (p *programs) close() {
-	for _, pair := range p {
-		closePrograms(pair)
+	for _, progs := range p.loaded {
+		if progs != nil {
+			progs.close()
+		}
 	}
 }
 

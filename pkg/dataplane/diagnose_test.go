@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+)
+
+func TestDiagnose(t *testing.T) {
+	modes(t, func(t *testing.T, forceClsact bool) {
+		b := newBox(t)
+		b.veth("lan")
+		opts := b.options("lan", "absent")
+		opts.forceClsact = forceClsact
+
+		before := findings(Diagnose(opts))
+		b.expect(before, "kernel", OK, "")
+		b.expect(before, "jit", OK, "")
+		b.expect(before, "bpffs", OK, "")
+		b.expect(before, "hooks", OK, "")
+		b.expect(before, "clock", OK, "")
+		b.expect(before, "interface lan", OK, "veth")
+		b.expect(before, "interface absent", Warn, "does not exist")
+		b.expect(before, "tables", Warn, "nothing is enforced")
+		b.expect(before, "programs lan", Fail, "not enforced")
+		b.expect(before, "flow offload", OK, "no nft flowtable")
+
+		d := b.open(opts)
+		after := findings(Diagnose(opts))
+		b.expect(after, "tables", OK, "0 clients, room for 16")
+		b.expect(after, "programs lan", OK, "this version's")
+
+		for i := range 15 {
+			check(t, d.Grant(MAC{2, 0, 0, 0, 0, byte(i)}, Rule{Verdict: Block}))
+		}
+		check(t, d.Close())
+		b.renamePrograms()
+		full := findings(Diagnose(opts))
+		b.expect(full, "tables", Warn, "15 clients, room for 16")
+		b.expect(full, "programs lan", Warn, "another version")
+	})
+}
+
+func TestDiagnoseInterfaces(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan1")
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br-lan"
+	check(t, b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
+	check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
+	found := findings(Diagnose(b.options("br-lan", "lan1", "lo")))
+	b.expect(found, "interface br-lan", Warn, "bridge of lan1")
+	b.expect(found, "interface br-lan", Warn, "down")
+	b.expect(found, "interface lan1", Fail, "named too")
+	b.expect(found, "interface lo", Fail, "Ethernet")
+
+	found = findings(Diagnose(Options{Interfaces: []string{"lan"}}))
+	b.expect(found, "options", Fail, "max_clients 0")
+}
+
+func TestDescribeVLANFiltering(t *testing.T) {
+	vlans := true
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Index: 1, Name: "br-lan"}, VlanFiltering: &vlans}
+	v := &view{byIndex: map[int]netlink.Link{1: bridge}}
+	if got := describe(v, bridge); !strings.Contains(got, "VLAN filtering is on") {
+		t.Error(got)
+	}
+}
+
+func findings(list []Finding) map[string]Finding {
+	byCheck := make(map[string]Finding)
+	for _, f := range list {
+		byCheck[f.Check] = f
+	}
+	return byCheck
+}
+
+func (b *box) expect(found map[string]Finding, name string, level Level, words string) {
+	b.t.Helper()
+	f, ok := found[name]
+	if !ok || f.Level != level || !strings.Contains(f.Detail, words) {
+		b.t.Errorf("%s: %+v, want %s with %q", name, f, level, words)
+	}
+	if level == Fail && f.Advice == "" {
+		b.t.Errorf("%s fails without an advice", name)
+	}
+}
+
+func TestClock(t *testing.T) {
+	if f := checkClock(time.Unix(1000, 0)); f.Level != Warn || !strings.Contains(f.Detail, "1970-01-01") {
+		t.Errorf("a clock that was never set: %+v", f)
+	}
+	if f := checkClock(saneSince); f.Level != OK {
+		t.Errorf("a clock that is set: %+v", f)
+	}
+}
+
+// attribute is a netlink attribute, padded.
+func attribute(kind uint16, value []byte) []byte {
+	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = append(b, value...)
+	return append(b, make([]byte, (4-len(b)%4)%4)...)
+}
+
+func TestParseFlowtable(t *testing.T) {
+	const nested = 1 << 15
+	devices := append(attribute(1, []byte("lan1\x00")), attribute(1, []byte("wan\x00"))...)
+	message := bytes.Join([][]byte{
+		{1, 0, 0, 0}, // nfgenmsg: inet
+		attribute(nftaFlowtableTable, []byte("fw4\x00")),
+		attribute(nftaFlowtableName, []byte("ft\x00")),
+		attribute(nftaFlowtableHook|nested, attribute(nftaFlowtableHookDevs|nested, devices)),
+		attribute(nftaFlowtableFlags, []byte{0, 0, 0, 1}),
+	}, nil)
+	got, err := parseFlowtable(message)
+	check(t, err)
+	want := flowtable{table: "fw4", name: "ft", devices: []string{"lan1", "wan"}, hardware: true}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(flowtable{})); diff != "" {
+		t.Errorf("flowtable (-want +got):\n%s", diff)
+	}
+	for n := range len(message) {
+		_, _ = parseFlowtable(message[:n]) // must not panic
+	}
+}
+
+func TestFeatures(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	check(t, b.Do(func() error {
+		for feature, want := range map[string]bool{"tx-tcp-segmentation": true, "hw-tc-offload": false, "no-such-feature": false} {
+			if got, err := hasFeature("lan", feature); got != want || err != nil {
+				t.Errorf("%s = %v, %v, want %v", feature, got, err, want)
+			}
+		}
+		return nil
+	}))
+}
