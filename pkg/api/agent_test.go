@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
@@ -27,8 +27,8 @@ type testAgent struct {
 	*sessions.Manager
 	t         testing.TB
 	dir       string
-	kernel    *fakeKernel
-	clock     *fakeClock
+	kernel    *sessionstest.Kernel
+	clock     *sessionstest.Clock
 	store     *sqlite.Store
 	server    *Server
 	served    chan error
@@ -42,8 +42,9 @@ type testAgent struct {
 // startAgent starts an agent, and stops it when the test ends.
 func startAgent(t testing.TB, opts ServerOptions) *testAgent {
 	t.Helper()
+	clock := sessionstest.NewClock()
 	a := &testAgent{
-		t: t, dir: t.TempDir(), kernel: newKernel(), clock: newClock(), opts: opts,
+		t: t, dir: t.TempDir(), kernel: sessionstest.NewKernel(clock), clock: clock, opts: opts,
 		log: &logBuffer{}, neighbors: map[netip.Addr]dataplane.MAC{},
 	}
 	a.opts.Log = slog.New(slog.NewTextHandler(a.log, nil))
@@ -158,16 +159,6 @@ func wantCode(t testing.TB, err error, code sessions.Code, words ...string) {
 	}
 }
 
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("did not happen: %s", what)
-		}
-	}
-}
-
 // logBuffer is a log that can be read while it is written.
 type logBuffer struct {
 	mu   sync.Mutex
@@ -186,101 +177,17 @@ func (l *logBuffer) String() string {
 	return l.text.String()
 }
 
-// fakeKernel enforces nothing and counts nothing.
-type fakeKernel struct {
-	mu    sync.Mutex
-	rules map[dataplane.MAC]dataplane.Rule
-	known map[dataplane.Account]bool
+// passes reports whether the kernel lets a device's packets through.
+func (a *testAgent) passes(mac string) bool {
+	a.t.Helper()
+	rules := must(a.kernel.Rules())(a.t)
+	return rules[must(dataplane.ParseMAC(mac))(a.t)].Verdict == dataplane.Allow
 }
-
-func newKernel() *fakeKernel {
-	return &fakeKernel{rules: map[dataplane.MAC]dataplane.Rule{}, known: map[dataplane.Account]bool{}}
-}
-
-func (k *fakeKernel) Grant(mac dataplane.MAC, rule dataplane.Rule) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.rules[mac], k.known[rule.Account] = rule, true
-	return nil
-}
-
-func (k *fakeKernel) Revoke(mac dataplane.MAC) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.rules, mac)
-	return nil
-}
-
-func (k *fakeKernel) Read(account dataplane.Account) (dataplane.Reading, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.known[account] {
-		return dataplane.Reading{}, dataplane.ErrNoAccount
-	}
-	return dataplane.Reading{Account: account, Epoch: 1}, nil
-}
-
-func (k *fakeKernel) Forget(account dataplane.Account) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.known, account)
-	return nil
-}
-
-func (k *fakeKernel) Rules() (map[dataplane.MAC]dataplane.Rule, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	rules := make(map[dataplane.MAC]dataplane.Rule, len(k.rules))
-	for mac, rule := range k.rules {
-		rules[mac] = rule
-	}
-	return rules, nil
-}
-
-// passes reports whether a device's packets would pass.
-func (k *fakeKernel) passes(mac string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	parsed, err := dataplane.ParseMAC(mac)
-	if err != nil {
-		panic(fmt.Sprint("a test's MAC: ", err))
-	}
-	return k.rules[parsed].Verdict == dataplane.Allow
-}
-
-// fakeClock moves when it is told to.
-type fakeClock struct {
-	mu   sync.Mutex
-	wall time.Time
-	boot dataplane.Boottime
-}
-
-func newClock() *fakeClock {
-	return &fakeClock{wall: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), boot: dataplane.Boottime(time.Hour)}
-}
-
-func (c *fakeClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wall, c.boot = c.wall.Add(d), c.boot.Add(d)
-}
-
-func (c *fakeClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.wall
-}
-
-func (c *fakeClock) Boot() dataplane.Boottime {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.boot
-}
-
-func (c *fakeClock) BootID() string { return "one" }
 
 func decodeJSON(text string, value any) error { return json.Unmarshal([]byte(text), value) }
 
 func rawJSON(text string) json.RawMessage { return json.RawMessage(text) }
 
 func asError(err error, own **sessions.Error) bool { return errors.As(err, own) }
+
+func newLogger(l *logBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

@@ -207,7 +207,7 @@ func (s *providerServer) getSession(ctx context.Context, ask *object) (any, erro
 }
 
 func (s *providerServer) wire(token string, data sessions.SessionData) *providerData {
-	data.TimeUsed = s.sources.exact(token, data.TimeUsed)
+	s.sources.refine(token, &data)
 	wire := providerDataOf(data)
 	return &wire
 }
@@ -245,7 +245,7 @@ func (s *providerServer) save(ctx context.Context, ask *object) (any, error) {
 	if err := source.Save(ctx, sessionDataOf(data)); err != nil {
 		return nil, err
 	}
-	s.sources.saved(token, data.TimeUsed)
+	s.sources.saved(token, data)
 	return struct{}{}, nil
 }
 

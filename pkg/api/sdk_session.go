@@ -22,7 +22,7 @@ type ClientSession interface {
 	DataConsumption() float64 // MB
 	RemainingTime() uint      // never below 0; 0 for a data session
 	RemainingData() float64   // 0 for a time session
-	StartedAt() *time.Time // nil: never started
+	StartedAt() *time.Time    // nil: never started
 	CreatedAt() time.Time
 	ExpDays() *uint        // nil: never expires
 	ExpiresAt() *time.Time // nil: not started, or never expires

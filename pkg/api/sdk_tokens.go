@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"sync"
 	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // maxSources is how many sources a provider's process remembers; beyond, the one
@@ -21,6 +23,14 @@ type sourceBook struct {
 	byToken map[string]*list.Element
 	tokens  map[ownedSource]string // of sources that can be compared
 	used    list.List              // of *knownSource, the latest first
+	exact   map[purchase]time.Duration
+}
+
+// purchase is what makes two sources the same to the agent.
+type purchase struct {
+	device  int64
+	kind    sessions.Type
+	created int64 // Unix ns
 }
 
 type ownedSource struct {
@@ -31,7 +41,6 @@ type ownedSource struct {
 type knownSource struct {
 	ownedSource
 	token string
-	used  time.Duration // as saved last; [SessionData] has whole seconds only
 }
 
 func (b *sourceBook) token(device int64, source SessionSource) string {
@@ -78,24 +87,33 @@ func (b *sourceBook) find(token string) (SessionSource, bool) {
 	return known.Value.(*knownSource).source, true
 }
 
-// saved remembers the exact time used, of which the source keeps whole seconds:
-// else every pause would give back the rest of a second.
-func (b *sourceBook) saved(token string, used time.Duration) {
+func (b *sourceBook) purchase(token string, data sessions.SessionData) (purchase, bool) {
+	known, ok := b.byToken[token]
+	if !ok {
+		return purchase{}, false
+	}
+	return purchase{known.Value.(*knownSource).device, data.Type, data.Created.UnixNano()}, true
+}
+
+// saved remembers the exact time used, of which [SessionData] has whole seconds:
+// else every pause would give back the rest of one.
+func (b *sourceBook) saved(token string, data sessions.SessionData) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if known, ok := b.byToken[token]; ok {
-		known.Value.(*knownSource).used = used
+	if b.exact == nil || len(b.exact) >= maxSources {
+		b.exact = map[purchase]time.Duration{}
+	}
+	if key, ok := b.purchase(token, data); ok {
+		b.exact[key] = data.TimeUsed
 	}
 }
 
-// exact returns the time used as it was saved, if that is what the source tells.
-func (b *sourceBook) exact(token string, told time.Duration) time.Duration {
+// refine puts the exact time used in place of the whole seconds that were saved.
+func (b *sourceBook) refine(token string, data *sessions.SessionData) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if known, ok := b.byToken[token]; ok {
-		if used := known.Value.(*knownSource).used; used.Truncate(time.Second) == told {
-			return used
-		}
+	key, ok := b.purchase(token, *data)
+	if used := b.exact[key]; ok && used.Truncate(time.Second) == data.TimeUsed {
+		data.TimeUsed = used
 	}
-	return told
 }

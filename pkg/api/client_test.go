@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// The client's types marshal to the JSON that they came from.
+func TestClientTypesKeepTheJSON(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	days := uint(3)
+	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: firstMAC, IP: firstIP, Hostname: "a<b>&c"}))(t)
+	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: secondMAC}))(t)
+	a.sell("1")
+	must(a.client.CreateSession(t.Context(), NewSession{Device: "2", Type: "2", TimeSecs: 5, DataBytes: 1 << 60, ExpDays: &days}))(t)
+	must(a.client.Connect(t.Context(), "2", "hello"))(t)
+	for path, value := range map[string]any{
+		"/v1/status":           &AgentStatus{},
+		"/v1/devices":          &[]Device{},
+		"/v1/devices/1":        &Device{},
+		"/v1/devices/1/status": &DeviceStatus{},
+		"/v1/devices/2/status": &DeviceStatus{},
+		"/v1/sessions":         &[]Session{},
+		"/v1/providers":        &[]Provider{},
+	} {
+		raw := must(a.client.Do(t.Context(), "GET", path, nil))(t)
+		if err := json.Unmarshal(raw, value); err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		var again strings.Builder
+		encoder := json.NewEncoder(&again)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(value); err != nil || strings.TrimSpace(again.String()) != string(raw) {
+			t.Errorf("%s: the server says\n%s\nthe type says\n%s (%v)", path, raw, again.String(), err)
+		}
+	}
+}
+
+func TestSocketThatIsNoAgent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/status" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.Write([]byte("hello"))
+	})}
+	go other.Serve(ln)
+	defer other.Close()
+	c := NewClient(path)
+	_, err = c.Status(t.Context())
+	wantCode(t, err, sessions.Unavailable, "503")
+	_, err = c.Devices(t.Context())
+	wantCode(t, err, sessions.Internal, "not what was expected")
+}

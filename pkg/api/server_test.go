@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
+)
+
+// ask sends a request as it is and returns the answer with its problem, if any.
+func (a *testAgent) ask(method, path, body string, header http.Header) (*http.Response, Problem) {
+	a.t.Helper()
+	request, err := http.NewRequestWithContext(a.t.Context(), method, "http://localhost"+path, strings.NewReader(body))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for name, values := range header {
+		if request.Header[name] = values; name == "Host" {
+			request.Host = values[0]
+		}
+	}
+	answer, err := a.client.http.Do(request)
+	if err != nil {
+		a.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer answer.Body.Close()
+	if answer.Header.Get("Content-Type") == typeProblem {
+		return answer, problemIn(answer)
+	}
+	return answer, Problem{}
+}
+
+func TestCodesAndStatusesAreOneTable(t *testing.T) {
+	for _, row := range codes {
+		problem := problemFrom(sessions.Errorf(row.code, "why"))
+		if problem.Status != row.status || problem.Code != row.code {
+			t.Errorf("%s becomes %+v, want status %d", row.code, problem, row.status)
+		}
+		if back := problem.asError(); back.Code != row.code {
+			t.Errorf("%s comes back as %s", row.code, back.Code)
+		}
+		if sessions.CodeOf(Problem{Status: row.status}.asError()) != codeOfStatus(row.status) {
+			t.Errorf("status %d without a code is not mapped by the table", row.status)
+		}
+	}
+	if codeOfStatus(http.StatusTeapot) != sessions.Invalid || codeOfStatus(http.StatusBadGateway) != sessions.Internal {
+		t.Error("unknown statuses are not mapped by their class")
+	}
+}
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	for _, test := range []struct {
+		method, path string
+		status       int
+		code         sessions.Code
+		allow        string
+	}{
+		{"GET", "/", 404, sessions.NotFound, ""},
+		{"GET", "/v2/status", 404, sessions.NotFound, ""},
+		{"POST", "/v1/devices/1/explode", 404, sessions.NotFound, ""},
+		{"DELETE", "/v1/devices", 405, sessions.Invalid, "GET, POST"},
+		{"PUT", "/v1/sessions/1", 405, sessions.Invalid, "GET, PATCH, DELETE"},
+		{"POST", "/v1/status", 405, sessions.Invalid, "GET"},
+	} {
+		answer, problem := a.ask(test.method, test.path, "", nil)
+		if answer.StatusCode != test.status || problem.Status != test.status || problem.Code != test.code || answer.Header.Get("Allow") != test.allow {
+			t.Errorf("%s %s: %d %+v, Allow %q; want %d %s, Allow %q", test.method, test.path,
+				answer.StatusCode, problem, answer.Header.Get("Allow"), test.status, test.code, test.allow)
+		}
+	}
+}
+
+func TestBrowsersAreRefused(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	for _, test := range []struct {
+		name, value string
+		status      int
+	}{
+		{"Origin", "http://evil.example", 403},
+		{"Origin", "null", 403},
+		{"Sec-Fetch-Site", "cross-site", 403},
+		{"Host", "evil.example", 403},
+		{"Host", "192.0.2.1", 403},
+		{"Host", "localhost:80", 200},
+		{"Host", "127.0.0.1", 200},
+		{"Host", "[::1]:8080", 200},
+		{"Host", "agent", 200},
+	} {
+		answer, problem := a.ask("GET", "/v1/status", "", http.Header{test.name: {test.value}})
+		if answer.StatusCode != test.status {
+			t.Errorf("%s %s: %d %+v, want %d", test.name, test.value, answer.StatusCode, problem, test.status)
+		}
+		if test.status == 403 && (problem.Code != sessions.Forbidden || !strings.Contains(problem.Detail, strings.Split(test.value, ":")[0])) {
+			t.Errorf("%s %s: %+v, want forbidden with the value", test.name, test.value, problem)
+		}
+	}
+}
+
+func TestCreationSaysWhere(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	for _, test := range []struct{ path, body, location string }{
+		{"/v1/devices", `{"mac":"` + firstMAC + `"}`, "/v1/devices/1"},
+		{"/v1/sessions", `{"device":1,"type":"time","time_secs":60}`, "/v1/sessions/1"},
+		{"/v1/sessions", `{"device":"` + secondMAC + `","type":1,"data_bytes":5}`, "/v1/sessions/2"},
+		{"/v1/providers", `{"name":"a shop","socket":"/s"}`, "/v1/providers/a%20shop"},
+	} {
+		answer, problem := a.ask("POST", test.path, test.body, nil)
+		if answer.StatusCode != 201 || answer.Header.Get("Location") != test.location {
+			t.Errorf("POST %s: %d %+v at %q, want 201 at %q", test.path, answer.StatusCode, problem, answer.Header.Get("Location"), test.location)
+		}
+	}
+	if found := must(a.client.Device(t.Context(), "2"))(t); found.MAC != secondMAC {
+		t.Errorf("the MAC that bought became %+v", found)
+	}
+}
+
+// A purchase that is refused leaves nothing behind, not even its device.
+func TestRefusedPurchaseMakesNoDevice(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	_, err := a.client.CreateSession(t.Context(), NewSession{Device: firstMAC, Type: "data"})
+	wantCode(t, err, sessions.Invalid, "data_bytes")
+	_, err = a.client.CreateSession(t.Context(), NewSession{Device: "01:00:00:00:00:01", Type: "time", TimeSecs: 5})
+	wantCode(t, err, sessions.Invalid, "mac")
+	_, err = a.client.CreateSession(t.Context(), NewSession{Device: "10.0.0.77", Type: "time", TimeSecs: 5})
+	wantCode(t, err, sessions.NotFound, "10.0.0.77")
+	if devices := must(a.client.Devices(t.Context()))(t); len(devices) != 0 {
+		t.Errorf("devices are %+v, want none", devices)
+	}
+}
+
+func TestLongBodyIsRefused(t *testing.T) {
+	a := startAgent(t, ServerOptions{MaxBody: 100})
+	answer, problem := a.ask("POST", "/v1/devices", `{"hostname":"`+strings.Repeat("x", 200)+`"}`, nil)
+	if answer.StatusCode != 400 || problem.Field != "body" || !strings.Contains(problem.Detail, "100 bytes") {
+		t.Errorf("%d %+v, want 400 about the body", answer.StatusCode, problem)
+	}
+}
+
+func TestPanicIsAnsweredAndLogged(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	a.panics = true
+	_, err := a.client.Status(t.Context())
+	wantCode(t, err, sessions.Internal, "the agent's log")
+	if log := a.log.String(); !strings.Contains(log, "on purpose") || !strings.Contains(log, "agent_test.go") {
+		t.Errorf("the log does not tell the panic: %s", log)
+	}
+	a.panics = false
+	must(a.client.Status(t.Context()))(t)
+}
+
+// What is internal is logged, not told.
+func TestInternalErrorsStayInside(t *testing.T) {
+	var log logBuffer
+	s := NewServer(failing{}, ServerOptions{Log: newLogger(&log)})
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, httptest.NewRequest("GET", "http://localhost/v1/devices", nil))
+	if answer.Code != 500 || strings.Contains(answer.Body.String(), "disk") || !strings.Contains(log.String(), "disk on fire") {
+		t.Errorf("%d %s; log %s", answer.Code, answer.Body, log.String())
+	}
+}
+
+type failing struct{ Service }
+
+func (failing) Devices(context.Context) ([]sessions.Device, error) {
+	return nil, fmt.Errorf("disk on fire: %w", errors.New("sector 7"))
+}
+
+func TestWritesNeedAKnownPeer(t *testing.T) {
+	s := NewServer(failing{}, ServerOptions{})
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, httptest.NewRequest("POST", "http://localhost/v1/devices", strings.NewReader(`{}`)))
+	if answer.Code != 403 {
+		t.Errorf("a write without credentials: %d %s, want 403", answer.Code, answer.Body)
+	}
+}
+
+func TestWritesAreLoggedWithTheirPeer(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: firstMAC}))(t)
+	must(a.client.Devices(t.Context()))(t)
+	sessionstest.WaitFor(t, "the write is logged", func() bool { return strings.Contains(a.log.String(), "method=POST") })
+	want := "status=201 took="
+	peer := fmt.Sprintf("uid=%d gid=%d pid=%d", os.Geteuid(), os.Getegid(), os.Getpid())
+	if log := a.log.String(); !strings.Contains(log, want) || !strings.Contains(log, peer) || strings.Contains(log, "method=GET") {
+		t.Errorf("log is %s, want the write with %q and no read", log, peer)
+	}
+}
+
+// asOther is set in a copy of the test binary that calls the agent as another user.
+const asOther = "HOTSPOT_TEST_SOCKET"
+
+func TestMain(m *testing.M) {
+	if socket := os.Getenv(asOther); socket != "" {
+		os.Exit(callAsOther(socket))
+	}
+	if socket := os.Getenv(asProvider); socket != "" {
+		os.Exit(runProvider(socket))
+	}
+	os.Exit(m.Run())
+}
+
+// callAsOther prints the code of a read and of a write.
+func callAsOther(socket string) int {
+	c := NewClient(socket)
+	_, read := c.Devices(context.Background())
+	_, write := c.CreateDevice(context.Background(), NewDevice{MAC: secondMAC})
+	for _, err := range []error{read, write} {
+		if err == nil {
+			fmt.Println("done")
+		} else {
+			fmt.Println(sessions.CodeOf(err), err)
+		}
+	}
+	return 0
+}
+
+func TestOtherUsers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be somebody else")
+	}
+	binary := copySelf(t)
+	for _, test := range []struct {
+		name        string
+		group       string
+		cred        syscall.Credential
+		open        bool // the socket's mode is opened by hand, to see the server's own check
+		read, write string
+	}{
+		{"neither root nor in the group", "4242", syscall.Credential{Uid: 4000, Gid: 4000}, false, "forbidden", "forbidden"},
+		{"in the group", "4242", syscall.Credential{Uid: 4000, Gid: 4242}, false, "done", "done"},
+		{"in the group beside its own", "4242", syscall.Credential{Uid: 4000, Gid: 4000, Groups: []uint32{4242}}, false, "done", "done"},
+		{"without a group", "", syscall.Credential{Uid: 4000, Gid: 4242}, false, "forbidden", "forbidden"},
+		{"let in by somebody's chmod", "4242", syscall.Credential{Uid: 4000, Gid: 4000}, true, "done", "forbidden"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := startAgent(t, ServerOptions{Group: test.group})
+			letThrough(t, a.dir)
+			if test.open {
+				if err := os.Chmod(a.socket(), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			other := exec.Command(binary)
+			other.Env = append(os.Environ(), asOther+"="+a.socket())
+			other.SysProcAttr = &syscall.SysProcAttr{Credential: &test.cred}
+			out, err := other.CombinedOutput()
+			lines := strings.Split(string(out), "\n")
+			if err != nil || len(lines) < 2 || !strings.HasPrefix(lines[0], test.read) || !strings.HasPrefix(lines[1], test.write) {
+				t.Errorf("read and write: %s (%v), want %s and %s", out, err, test.read, test.write)
+			}
+		})
+	}
+}
+
+// copySelf puts the test binary where every user may run it.
+func copySelf(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "hotspot-api-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "caller")
+	if err := os.WriteFile(binary, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	letThrough(t, dir)
+	return binary
+}
+
+// letThrough lets every user pass a test's directories.
+func letThrough(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTooManyConnectionsWait(t *testing.T) {
+	a := startAgent(t, ServerOptions{MaxConnections: 1})
+	idle, err := net.Dial("unix", a.socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	if _, err := io.WriteString(idle, "GET /v1/devices HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := idle.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := a.client.Devices(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second connection: %v, want that it waits", err)
+	}
+	idle.Close()
+	must(a.client.Devices(t.Context()))(t)
+}
+
+func TestShutdownEndsServe(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	path := a.socket()
+	a.stop()
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the socket is still there")
+	}
+	_, err := a.client.Status(t.Context())
+	wantCode(t, err, sessions.Unavailable, path, "hotspot-agent run")
+	a.start()
+	must(a.client.Status(t.Context()))(t)
+}

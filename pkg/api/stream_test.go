@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
+)
+
+// open starts a stream and returns its body.
+func (a *testAgent) open(path string, header http.Header) (*http.Response, *bufio.Reader) {
+	a.t.Helper()
+	request, err := http.NewRequestWithContext(a.t.Context(), "GET", "http://localhost"+path, nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	request.Header = header
+	answer, err := a.client.http.Do(request)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { answer.Body.Close() })
+	return answer, bufio.NewReader(answer.Body)
+}
+
+func (a *testAgent) devices(n int) {
+	a.t.Helper()
+	for i := range n {
+		must(a.client.CreateDevice(a.t.Context(), NewDevice{MAC: fmt.Sprintf("02:00:00:00:%02x:%02x", i/256, i%256)}))(a.t)
+	}
+}
+
+func TestEventsAreReplayedThenFollowed(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	a.devices(3)
+	answer, lines := a.open("/v1/events?after=1", nil)
+	if got := answer.Header.Get("Content-Type"); got != "application/x-ndjson" {
+		t.Errorf("Content-Type is %q", got)
+	}
+	want := func(seq int64, kind sessions.EventType) {
+		t.Helper()
+		line, err := lines.ReadString('\n')
+		var event Event
+		if err != nil || decodeJSON(line, &event) != nil || event.Seq != seq || event.Type != kind {
+			t.Fatalf("line is %q, %v; want event %d %s", line, err, seq, kind)
+		}
+	}
+	want(2, sessions.DeviceCreated)
+	want(3, sessions.DeviceCreated)
+	a.sell("1")
+	want(4, sessions.SessionCreated)
+}
+
+func TestEventsForBrowsersOfEventStreams(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	a.devices(2)
+	answer, lines := a.open("/v1/events", http.Header{"Accept": {"text/event-stream"}, "Last-Event-Id": {"1"}})
+	if got := answer.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("Content-Type is %q", got)
+	}
+	for _, want := range []string{"id: 2\n", "event: device.created\n", `data: {"seq":2,`, "\n"} {
+		if line, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, want) {
+			t.Fatalf("line is %q, %v; want %q", line, err, want)
+		}
+	}
+}
+
+func TestStoredEventsEnd(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	if events := must(a.client.StoredEvents(t.Context(), 0))(t); len(events) != 0 {
+		t.Errorf("events are %+v, want none", events)
+	}
+	a.devices(eventPage + 3) // more than are read at a time
+	events := must(a.client.StoredEvents(t.Context(), 2))(t)
+	if len(events) != eventPage+1 || events[0].Seq != 3 || events[eventPage].Seq != eventPage+3 {
+		t.Errorf("%d events from %+v, want %d from 3", len(events), events[:1], eventPage+1)
+	}
+}
+
+// A quiet stream says something that is no event: a client that is gone is noticed,
+// and no reader of lines is disturbed.
+func TestQuietStreamsBeat(t *testing.T) {
+	a := startAgent(t, ServerOptions{Heartbeat: 5 * time.Millisecond})
+	_, lines := a.open("/v1/events", nil)
+	if b, err := lines.Peek(2); err != nil || string(b) != "  " {
+		t.Errorf("heartbeat is %q, %v; want spaces", b, err)
+	}
+	a.devices(1)
+	line, err := lines.ReadString('\n')
+	var event Event
+	if err != nil || decodeJSON(line, &event) != nil || event.Seq != 1 {
+		t.Errorf("after heartbeats the line is %q, %v", line, err)
+	}
+	_, sse := a.open("/v1/events?after=1", http.Header{"Accept": {"text/event-stream"}})
+	if line, err := sse.ReadString('\n'); err != nil || !strings.HasPrefix(line, ":") {
+		t.Errorf("heartbeat is %q, %v; want a comment", line, err)
+	}
+}
+
+// One client that never reads holds up nobody, and is dropped.
+func TestSlowClientBlocksNobody(t *testing.T) {
+	a := startAgent(t, ServerOptions{WriteTimeout: 100 * time.Millisecond})
+	slow, err := net.Dial("unix", a.socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	if _, err := io.WriteString(slow, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: firstMAC}))(t)
+	long := strings.Repeat("x", 200)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	total, last := 3000, int64(0)
+	go func() {
+		for i := range total {
+			name := fmt.Sprint(long, i)
+			a.client.UpdateDevice(ctx, "1", DevicePatch{Hostname: &name})
+		}
+	}()
+	for event, err := range a.client.Events(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.Seq != last+1 {
+			t.Fatalf("event %d follows %d", event.Seq, last)
+		}
+		if last = event.Seq; last == int64(total)+1 {
+			break
+		}
+	}
+	if last != int64(total)+1 {
+		t.Fatalf("the quick client got %d events, want %d", last, total+1)
+	}
+	sessionstest.WaitFor(t, "the slow client is dropped", func() bool {
+		return strings.Contains(a.log.String(), "events") || streamBroke(slow)
+	})
+}
+
+// streamBroke reads what is there, and reports whether the server hung up.
+func streamBroke(conn net.Conn) bool {
+	conn.SetReadDeadline(time.Now().Add(time.Second))
+	_, err := io.Copy(io.Discard, conn)
+	timeout, isTimeout := err.(net.Error)
+	return !isTimeout || !timeout.Timeout()
+}
+
+// An agent that restarts costs a client of the events nothing.
+func TestClientResumesAfterARestart(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	a.devices(2)
+	var seqs []int64
+	for event, err := range a.client.Events(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seqs = append(seqs, event.Seq); len(seqs) == 2 {
+			a.stop()
+			a.start()
+			go a.sell("1")
+		}
+		if len(seqs) == 3 {
+			break
+		}
+	}
+	if diff := cmp.Diff([]int64{1, 2, 3}, seqs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEventsEndWithTheContext(t *testing.T) {
+	a := startAgent(t, ServerOptions{})
+	a.devices(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, err := range a.client.Events(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	for range NewClient(a.socket()+".not").Events(ctx, 0) {
+		t.Error("an ended context yields something")
+	}
+}
+
+func TestEventsWithoutAnAgentFail(t *testing.T) {
+	var got error
+	for _, err := range NewClient(t.TempDir()+"/none").Events(t.Context(), 0) {
+		got = err
+	}
+	wantCode(t, got, sessions.Unavailable, "no agent answers")
+}
