@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// dialAgent starts an agent with a neighbour, and returns its SDK and that device.
+func dialAgent(t *testing.T) (*testAgent, *API, ClientDevice) {
+	t.Helper()
+	agent := startAgent(t, ServerOptions{})
+	agent.neighbors[netip.MustParseAddr(firstIP)] = dataplane.MAC{2, 0, 0, 0, 0, 1}
+	a := must(Dial(agent.socket()))(t)
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return agent, a, must(a.Http().GetClientDevice(customer()))(t)
+}
+
+func customer() *http.Request {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = firstIP + ":40000"
+	return r
+}
+
+func TestDialWithoutAnAgent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	_, err := Dial(path)
+	wantCode(t, err, sessions.Unavailable, path, "hotspot-agent run")
+}
+
+// The seed's verbs, with its argument order and types.
+func TestSeedVerbs(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	ctx := t.Context()
+	if clnt.MacAddr() != firstMAC || clnt.IpAddr() != firstIP || clnt.Id() != 1 || clnt.Hostname() != "" {
+		t.Errorf("the device is %d %s %s %q", clnt.Id(), clnt.MacAddr(), clnt.IpAddr(), clnt.Hostname())
+	}
+	wantCode(t, a.SessionsMgr().Connect(ctx, clnt, ""), sessions.NoSession)
+	if _, err := a.SessionsMgr().GetSession(ctx, clnt); sessions.CodeOf(err) != sessions.NoSession {
+		t.Errorf("GetSession of a device without one: %v", err)
+	}
+	expDays := uint(30)
+	if err := a.SessionsMgr().CreateSession(ctx, clnt.Id(), uint8(0), uint(60), 100.0, &expDays, 5, 3, false); err != nil {
+		t.Fatal(err)
+	}
+	s := must(a.SessionsMgr().GetSession(ctx, clnt))(t)
+	if s.Provider() != "local" || s.Type() != 0 || s.TimeSecs() != 60 || s.DataMb() != 0 || s.RemainingTime() != 60 ||
+		s.DownMbits() != 5 || s.UpMbits() != 3 || s.UseGlobalSpeed() || *s.ExpDays() != 30 ||
+		s.StartedAt() != nil || s.ExpiresAt() != nil || s.CreatedAt().IsZero() {
+		t.Errorf("the sold session is %+v", s)
+	}
+	if _, ok := a.SessionsMgr().CurrSession(clnt); ok {
+		t.Error("a session runs before Connect")
+	}
+	if err := a.SessionsMgr().Connect(ctx, clnt, "You are now connected to internet."); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := a.SessionsMgr().IsConnected(clnt); !ok || err != nil || !agent.passes(firstMAC) {
+		t.Errorf("after Connect IsConnected is %v, %v", ok, err)
+	}
+	agent.clock.Advance(2500 * time.Millisecond)
+	s, ok := a.SessionsMgr().CurrSession(clnt)
+	if !ok || s.TimeConsumption() != 2 || s.RemainingTime() != 58 || s.StartedAt() == nil ||
+		!s.ExpiresAt().Equal(s.StartedAt().AddDate(0, 0, 30)) {
+		t.Errorf("the running session is %+v, %v", s, ok)
+	}
+	for range 2 { // pausing twice is as good as once
+		if err := a.SessionsMgr().Disconnect(ctx, clnt, "bye"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ok, err := a.SessionsMgr().IsConnected(clnt); ok || err != nil {
+		t.Errorf("after Disconnect IsConnected is %v, %v", ok, err)
+	}
+}
+
+func TestCreateSessionTypes(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	for _, test := range []struct {
+		kind      uint8
+		secs      int64
+		dataBytes uint64
+	}{{0, 60, 0}, {1, 0, 1_500_000}, {2, 60, 1_500_000}} {
+		if err := a.SessionsMgr().CreateSession(t.Context(), clnt.Id(), test.kind, 60, 1.5, nil, 0, 0, true); err != nil {
+			t.Fatal(err)
+		}
+		list := must(agent.client.Sessions(t.Context(), SessionQuery{}))(t)
+		got := list[len(list)-1]
+		if got.Type != typeNames[test.kind] || got.TimeSecs != test.secs || got.DataBytes != test.dataBytes || !got.UseGlobalSpeed || got.ExpDays != nil {
+			t.Errorf("type %d became %+v", test.kind, got)
+		}
+	}
+}
+
+func TestCreateSessionRefuses(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	for _, test := range []struct {
+		field string
+		call  func(*SessionsMgr, context.Context, int64) error
+	}{
+		{"type", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 3, 60, 1, nil, 0, 0, false)
+		}},
+		{"time_secs", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 0, 0, 1, nil, 0, 0, false)
+		}},
+		{"time_secs", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 0, math.MaxUint, 1, nil, 0, 0, false)
+		}},
+		{"data_mb", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 1, 0, math.NaN(), nil, 0, 0, false)
+		}},
+		{"data_mb", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 1, 0, math.Inf(1), nil, 0, 0, false)
+		}},
+		{"data_mb", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 1, 0, -1, nil, 0, 0, false)
+		}},
+		{"data_bytes", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 1, 0, 1e-9, nil, 0, 0, false)
+		}},
+		{"down_mbits", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 0, 60, 0, nil, -1, 0, false)
+		}},
+		{"up_mbits", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			return m.CreateSession(ctx, id, 0, 60, 0, nil, 0, math.MinInt, false)
+		}},
+		{"exp_days", func(m *SessionsMgr, ctx context.Context, id int64) error {
+			days := uint(math.MaxUint)
+			return m.CreateSession(ctx, id, 0, 60, 0, &days, 0, 0, false)
+		}},
+	} {
+		err := test.call(a.SessionsMgr(), t.Context(), clnt.Id())
+		wantCode(t, err, sessions.Invalid, test.field)
+		var own *sessions.Error
+		if errors.As(err, &own) && own.Field != test.field {
+			t.Errorf("field is %q, want %q", own.Field, test.field)
+		}
+	}
+	wantCode(t, a.SessionsMgr().CreateSession(t.Context(), 99, 0, 60, 0, nil, 0, 0, false), sessions.NotFound, "99")
+	if list := must(agent.client.Sessions(t.Context(), SessionQuery{}))(t); len(list) != 0 {
+		t.Errorf("refused purchases left %+v", list)
+	}
+}
+
+func TestNilDevices(t *testing.T) {
+	_, a, _ := dialAgent(t)
+	wantCode(t, a.SessionsMgr().Connect(t.Context(), nil, ""), sessions.Invalid)
+	wantCode(t, a.SessionsMgr().Disconnect(t.Context(), nil, ""), sessions.Invalid)
+	_, err := a.SessionsMgr().IsConnected(nil)
+	wantCode(t, err, sessions.Invalid)
+	_, err = a.Http().GetClientDevice(nil)
+	wantCode(t, err, sessions.Invalid)
+	wantCode(t, a.SessionsMgr().RegisterSessionProvider(nil), sessions.Invalid)
+	if _, ok := a.SessionsMgr().CurrSession(nil); ok {
+		t.Error("no device has a session")
+	}
+}
+
+func TestClientAddr(t *testing.T) {
+	for _, test := range []struct {
+		remote    string
+		forwarded []string
+		want      string // "": refused
+	}{
+		{"10.0.0.2:1234", nil, "10.0.0.2"},
+		{"10.0.0.2:1234", []string{"10.0.0.9"}, "10.0.0.2"}, // a customer's own word
+		{"[fd00::2]:1234", nil, "fd00::2"},
+		{"[fe80::2%eth0]:1234", nil, "fe80::2"},
+		{"[::ffff:10.0.0.2]:1234", nil, "10.0.0.2"},
+		{"127.0.0.1:1", []string{"10.0.0.2"}, "10.0.0.2"},
+		{"127.0.0.1:1", []string{"10.6.6.6, 10.0.0.2"}, "10.0.0.2"}, // the proxy's word is last
+		{"127.0.0.1:1", []string{"10.6.6.6", "10.0.0.2, 127.0.0.1"}, "10.0.0.2"},
+		{"[::1]:1", []string{"[fd00::2]:99"}, "fd00::2"},
+		{"@", []string{"10.0.0.2"}, "10.0.0.2"}, // a Unix socket
+		{"127.0.0.1:1", nil, ""},
+		{"127.0.0.1:1", []string{"unknown"}, ""},
+		{"127.0.0.1:1", []string{"10.6.6.6, unknown"}, ""},
+		{"127.0.0.1:1", []string{"127.0.0.1"}, ""},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr, r.Header = test.remote, http.Header{"X-Forwarded-For": test.forwarded}
+		got, err := clientAddr(r)
+		if test.want == "" {
+			wantCode(t, err, sessions.Invalid, test.remote)
+		} else if err != nil || got.String() != test.want {
+			t.Errorf("%s, %q: %v, %v; want %s", test.remote, test.forwarded, got, err, test.want)
+		}
+	}
+}
+
+func TestUnknownCustomer(t *testing.T) {
+	_, a, _ := dialAgent(t)
+	r := customer()
+	r.RemoteAddr = "10.0.0.99:1"
+	_, err := a.Http().GetClientDevice(r)
+	wantCode(t, err, sessions.NotFound, "10.0.0.99")
+}
+
+func TestDeviceUpdate(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	if err := clnt.Update(t.Context(), "02-00-00-00-00-0A", "", "phone"); err != nil {
+		t.Fatal(err)
+	}
+	if clnt.MacAddr() != "02:00:00:00:00:0a" || clnt.Hostname() != "phone" || clnt.IpAddr() != firstIP {
+		t.Errorf("the device is %s %s %q", clnt.MacAddr(), clnt.IpAddr(), clnt.Hostname())
+	}
+	must(agent.client.CreateDevice(t.Context(), NewDevice{MAC: secondMAC}))(t)
+	wantCode(t, clnt.Update(t.Context(), secondMAC, "", ""), sessions.Conflict)
+	if clnt.MacAddr() != "02:00:00:00:00:0a" {
+		t.Errorf("a refused update left %s", clnt.MacAddr())
+	}
+	_ = a
+}
+
+// startSession sells 60 s and 2 MB, connects, and returns the running session.
+func startSession(t *testing.T, a *API, clnt ClientDevice) ClientSession {
+	t.Helper()
+	if err := a.SessionsMgr().CreateSession(t.Context(), clnt.Id(), 2, 60, 2, nil, 5, 3, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.SessionsMgr().Connect(t.Context(), clnt, ""); err != nil {
+		t.Fatal(err)
+	}
+	s, ok := a.SessionsMgr().CurrSession(clnt)
+	if !ok {
+		t.Fatal("no session runs")
+	}
+	return s
+}
+
+func TestSettersWaitForSave(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	s := startSession(t, a, clnt)
+	before := must(agent.client.Session(t.Context(), 1))(t)
+	days := uint(9)
+	s.SetTimeSecs(s.TimeSecs() + 60)
+	s.SetDataMb(2.5)
+	s.SetExpDays(&days)
+	s.SetDownMbits(7)
+	s.SetUpMbits(0)
+	s.SetUseGlobalSpeed(true)
+	if s.TimeSecs() != 120 || s.DataMb() != 2.5 || s.RemainingData() != 2.5 || *s.ExpDays() != 9 || s.DownMbits() != 7 || !s.UseGlobalSpeed() {
+		t.Errorf("the object does not show what was set: %+v", s)
+	}
+	if now := must(agent.client.Session(t.Context(), 1))(t); !cmp.Equal(now, before) {
+		t.Errorf("before Save the agent has %s", cmp.Diff(before, now))
+	}
+	if err := s.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := before
+	want.TimeSecs, want.RemainingSecs, want.DataBytes, want.RemainingBytes = 120, 120, 2_500_000, 2_500_000
+	want.ExpDays, want.DownBPS, want.UpBPS, want.UseGlobalSpeed = &days, 7_000_000, 0, true
+	want.ExpiresAt = s.ExpiresAt()
+	if now := must(agent.client.Session(t.Context(), 1))(t); !cmp.Equal(now, want) {
+		t.Errorf("after Save: %s", cmp.Diff(want, now))
+	}
+}
+
+// Save writes what this object changed, and not what another did meanwhile.
+func TestSaveWritesOnlyChanges(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	s := startSession(t, a, clnt)
+	agent.clock.Advance(5 * time.Second)
+	speed := uint64(9_000_000)
+	must(agent.client.UpdateSession(t.Context(), 1, SessionPatch{DownBPS: &speed}))(t)
+	s.SetUpMbits(8)
+	if err := s.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s.DownMbits() != 9 || s.UpMbits() != 8 || s.TimeConsumption() != 5 {
+		t.Errorf("after Save: %d/%d Mbit/s, %d s used; want 9/8, 5", s.DownMbits(), s.UpMbits(), s.TimeConsumption())
+	}
+}
+
+func TestConsumptionIsAddedOrSet(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	s := startSession(t, a, clnt)
+	s.IncTimeCons(10)
+	s.IncTimeCons(1)
+	s.IncDataCons(0.25)
+	agent.clock.Advance(5 * time.Second)
+	if err := s.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s.TimeConsumption() != 16 || s.DataConsumption() != 0.25 {
+		t.Errorf("after adding 11 s to what became 5 s: %d s, %v MB", s.TimeConsumption(), s.DataConsumption())
+	}
+	s.SetTimeCons(3)
+	s.SetDataCons(0)
+	if err := s.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s.TimeConsumption() != 3 || s.DataConsumption() != 0 || s.RemainingTime() != 57 {
+		t.Errorf("after setting: %d s, %v MB", s.TimeConsumption(), s.DataConsumption())
+	}
+}
+
+func TestSettersRefuseAtSave(t *testing.T) {
+	_, a, clnt := dialAgent(t)
+	s := startSession(t, a, clnt)
+	now := time.Now()
+	for field, set := range map[string]func(){
+		"data_mb":    func() { s.SetDataMb(math.NaN()) },
+		"data_cons":  func() { s.IncDataCons(-1) },
+		"time_secs":  func() { s.SetTimeSecs(math.MaxUint) },
+		"time_cons":  func() { s.IncTimeCons(math.MaxUint) },
+		"down_mbits": func() { s.SetDownMbits(-3) },
+		"started_at": func() { s.SetStartedAt(&now) },
+	} {
+		set()
+		wantCode(t, s.Save(t.Context()), sessions.Invalid, field)
+		if err := s.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Save(t.Context()); err != nil {
+			t.Errorf("%s: after Reload nothing is to be saved: %v", field, err)
+		}
+	}
+	s.SetTimeSecs(0)
+	wantCode(t, s.Save(t.Context()), sessions.Invalid, "time_secs")
+}
+
+func next(t *testing.T, ch <-chan []byte) string {
+	t.Helper()
+	select {
+	case data := <-ch:
+		return string(data)
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event came")
+		return ""
+	}
+}
+
+func TestDeviceEvents(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	connected, disconnected := clnt.Subscribe(EventConnected), clnt.Subscribe(EventDisconnected)
+	started := clnt.Subscribe(string(sessions.SessionStarted))
+	other := must(agent.client.CreateDevice(t.Context(), NewDevice{MAC: secondMAC}))(t)
+	agent.sell(secondMAC)
+	if err := a.SessionsMgr().Connect(t.Context(), a.device(other), "not for us"); err != nil {
+		t.Fatal(err)
+	}
+	startSession(t, a, clnt)
+	if err := a.SessionsMgr().Disconnect(t.Context(), clnt, "bye"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		ch            <-chan []byte
+		kind, message string
+	}{
+		{connected, "client.connected", ""}, {disconnected, "client.disconnected", "bye"}, {started, "session.started", ""},
+	} {
+		var got struct {
+			Type    string
+			Device  int64  `json:"device_id"`
+			Message string `json:"message"`
+		}
+		text := next(t, want.ch)
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got.Type != want.kind || got.Device != clnt.Id() || got.Message != want.message {
+			t.Errorf("event is %s, want %s with message %q", text, want.kind, want.message)
+		}
+	}
+}
+
+func TestEmit(t *testing.T) {
+	_, a, clnt := dialAgent(t)
+	same := must(a.Http().GetClientDevice(customer()))(t)
+	one, two := clnt.Subscribe("paid"), same.Subscribe("paid")
+	clnt.Emit("paid", []byte(`{"coins":1}`))
+	clnt.Emit("other", []byte(`no`))
+	if got := next(t, one) + next(t, two); got != `{"coins":1}{"coins":1}` {
+		t.Errorf("subscribers got %s", got)
+	}
+	same.Unsubscribe("paid", one) // through another object of the same device
+	if _, open := <-one; open {
+		t.Error("an ended subscription is open")
+	}
+	for i := range 10 * subscriberBuffer { // nobody reads: Emit does not wait
+		clnt.Emit("paid", []byte{byte(i)})
+	}
+	if got, want := next(t, two)[0], byte(9*subscriberBuffer%256); got != want {
+		t.Errorf("the oldest that is left is %d, want %d", got, want)
+	}
+	clnt.Unsubscribe("paid", two)
+	clnt.Unsubscribe("paid", two)
+}
+
+func TestSubscribersOutliveTheAgent(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	connected := clnt.Subscribe(EventConnected)
+	agent.stop()
+	agent.start()
+	startSession(t, a, clnt)
+	next(t, connected)
+}
+
+func TestCloseEndsSubscriptions(t *testing.T) {
+	_, a, clnt := dialAgent(t)
+	ch := clnt.Subscribe(EventConnected)
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, open := <-ch; open {
+		t.Error("a subscription outlives Close")
+	}
+	if _, open := <-clnt.Subscribe(EventConnected); open {
+		t.Error("a closed API takes a subscription")
+	}
+}
