@@ -40,8 +40,22 @@ func debitTime(s *Session, until dataplane.Boottime, now moment) {
 	s.Meter.At = until
 }
 
+// date corrects the start of a running session that was started before the wall
+// clock was set, once that is: as far back as it has run.
+func date(s *Session, now moment) {
+	if s.State != Running || !now.sane || !s.Started.Before(earliest) {
+		return
+	}
+	ran := s.TimeUsed
+	if s.Meter.Boot == now.bootID {
+		ran = addTime(ran, max(0, now.boot.Sub(s.Meter.At)))
+	}
+	s.Started = now.wall.Add(-ran)
+}
+
 // settled returns s as it is at this moment. r may be nil: no count is known.
 func settled(s Session, r *dataplane.Reading, now moment) Session {
+	date(&s, now)
 	if r != nil {
 		debitBytes(&s, *r)
 	}

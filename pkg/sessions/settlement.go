@@ -100,9 +100,6 @@ func (t *settlement) settle(c *change, s Session) error {
 	r := t.read.of(s.ID)
 	w := c.m.watch(s, r, t.closed)
 	before := s
-	if s.Started.Before(earliest) && c.now.sane { // started before the clock was set
-		s.Started = c.now.wall.Add(-s.TimeUsed)
-	}
 	c.m.debit(&s, r, c.now)
 	next, reason, over := judge(s, w, c.now)
 	if _, locked := t.next[s.Device]; over && locked {
@@ -119,6 +116,7 @@ func (t *settlement) settle(c *change, s Session) error {
 
 // debit is settled with a word in the log for a count that went backwards.
 func (m *Manager) debit(s *Session, r *dataplane.Reading, now moment) {
+	date(s, now)
 	if r != nil && !debitBytes(s, *r) {
 		m.log.Warn("ignored a count that went backwards", "session", s.ID,
 			"debited", s.Meter.Spent, "read", r.Counters.Spent())
