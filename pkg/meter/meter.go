@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package meter
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Source is where counters and events come from; [dataplane.Dataplane] is the real
+// one.
+type Source interface {
+	// ReadAll returns the counters of every account. Those it could read are handed
+	// on also when it fails.
+	ReadAll() ([]dataplane.Reading, error)
+	// Events is the channel of what the kernel noticed. One that is closed ends the
+	// events, not the metering. An event that is lost only costs time.
+	Events() <-chan dataplane.Event
+}
+
+// Sink is what is done with a reading; sessions.Manager is the real one. The meter
+// calls Settle and Ended from one goroutine.
+type Sink interface {
+	// Settle debits the readings and the time since the last call, and ends what is
+	// spent or due. To settle twice what was read once changes nothing.
+	Settle(context.Context, []dataplane.Reading) error
+	// Ended settles the account of one event of the kernel, reading it itself.
+	Ended(context.Context, dataplane.Event) error
+	// Due is the earliest moment at which something ends by itself; false for none.
+	Due() (dataplane.Boottime, bool)
+	// Wake receives a value when Due may have become earlier. Never closed.
+	Wake() <-chan struct{}
+}
+
+// Options are how a Meter runs.
+type Options struct {
+	// Checkpoint is how long something may stay unsettled; default 15 s. It bounds
+	// what a power cut costs, and how often flash is written.
+	Checkpoint time.Duration
+	// Now reads CLOCK_BOOTTIME; default dataplane.BootNow.
+	Now func() dataplane.Boottime
+	// Log is told when a failure begins and ends; default nobody.
+	Log *slog.Logger
+}
+
+// Status is how a Meter is doing.
+type Status struct {
+	Settled  dataplane.Boottime // when everything was last settled without error; 0: not yet
+	Err      error              // of the last reading, settling or event; nil when all is well
+	Settles  uint64             // how often everything was settled or tried to
+	Events   uint64             // events of the kernel that were taken
+	LastLate time.Duration      // how long after Due the last settling for it began
+}
+
+// Meter settles. Run it once; Status may be called at any time from anywhere.
+type Meter struct {
+	source Source
+	sink   Sink
+	every  time.Duration
+	now    func() dataplane.Boottime
+	health health
+	alarm  func() (alarm, error)
+
+	// Of the goroutine in Run:
+	began  dataplane.Boottime // when the last settling of everything began
+	done   dataplane.Boottime // when it was done, or an event's settling failed
+	failed bool               // it is to be tried again soon
+
+	mu     sync.Mutex
+	status Status
+}
+
+// New makes a Meter that takes from source and gives to sink.
+func New(source Source, sink Sink, o Options) *Meter {
+	if o.Checkpoint <= 0 {
+		o.Checkpoint = 15 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = dataplane.BootNow
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Meter{
+		source: source, sink: sink, every: o.Checkpoint, now: o.Now,
+		health: health{log: o.Log, failing: make(map[string]error)},
+		alarm:  newBootAlarm,
+	}
+}
+
+// Status returns how the meter is doing.
+func (m *Meter) Status() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.status
+}
+
+func (m *Meter) note(change func(*Status)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.status)
+}
