@@ -47,7 +47,6 @@ func (a *app) doctor(c *cli.Context) error {
 	cfg, findings := a.diagnoseConfig(c)
 	findings = append(findings, diagnoseKernel(cfg)...)
 	findings = append(findings, diagnoseDatabase(c.Context, cfg)...)
-	findings = append(findings, diagnoseClock())
 	findings = append(findings, diagnoseAgent(c.Context, cfg.Socket)...)
 	if err := show(a, c, findings, printFindings); err != nil {
 		return err

@@ -95,19 +95,6 @@ func checkDisk(dir string) finding {
 	return f
 }
 
-// clockFloor is older than this program: a clock that shows less was never set.
-var clockFloor = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func diagnoseClock() finding {
-	f := finding{Check: "clock", Result: resultOK, Detail: time.Now().UTC().Format(time.RFC3339)}
-	if time.Now().Before(clockFloor) {
-		f.Result = resultWarn
-		f.Detail += " is in the past: expiry waits until the clock is set, used time does not need it"
-		f.Advice = "let NTP set the clock (chrony, systemd-timesyncd), or fit a clock battery"
-	}
-	return f
-}
-
 // diagnoseAgent asks the agent how it is; one that does not run is no failure.
 func diagnoseAgent(ctx context.Context, socket string) []finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
+)
+
+// kiosk is everything of the agent but the kernel: real rules, database and
+// socket over a kernel that a test plays.
+type kiosk struct {
+	*testing.T
+	socket  string
+	clock   *sessionstest.Clock
+	kernel  *sessionstest.Kernel
+	store   *sqlite.Store
+	manager *sessions.Manager
+	plane   *playedPlane
+	server  *api.Server
+}
+
+// playedPlane is what the API sees of the kernel.
+type playedPlane struct {
+	neighbors map[netip.Addr]dataplane.MAC
+	status    dataplane.Status
+}
+
+func (p *playedPlane) Neighbor(ip netip.Addr) (dataplane.MAC, error) {
+	if mac, ok := p.neighbors[ip]; ok {
+		return mac, nil
+	}
+	return dataplane.MAC{}, dataplane.ErrNoNeighbor
+}
+
+func (p *playedPlane) Status() dataplane.Status { return p.status }
+
+var phone = dataplane.MAC{2, 0, 0x5e, 0x10, 0, 1}
+
+func newKiosk(t *testing.T) *kiosk {
+	t.Helper()
+	dir := t.TempDir()
+	k := &kiosk{T: t, socket: filepath.Join(dir, "agent.sock"), clock: sessionstest.NewClock()}
+	k.kernel = sessionstest.NewKernel(k.clock)
+	k.plane = &playedPlane{
+		neighbors: map[netip.Addr]dataplane.MAC{netip.MustParseAddr("10.0.0.23"): phone},
+		status: dataplane.Status{
+			Kernel: "6.6.0", Healthy: true, MaxClients: 4096,
+			Interfaces: []dataplane.Interface{{Name: "br-lan", Index: 3, Attached: true, Mode: dataplane.TCX, Since: 1}},
+			Traffic: []dataplane.Traffic{
+				{Direction: "upload", Reason: "drop_no_rule", Frames: 7, Bytes: 700},
+				{Direction: "download", Reason: "pass_forwarded", Frames: 9, Bytes: 9000},
+				{Direction: "download", Reason: "drop_rate"},
+			},
+		},
+	}
+	var err error
+	if k.store, err = sqlite.Open(filepath.Join(dir, "hotspot.db"), nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.store.Close() })
+	k.manager = sessions.New(k.store, k.kernel, k.clock, sessions.Config{LowBalancePercent: 10, GlobalDownBPS: 2_000_000})
+	if err := k.manager.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k.serve()
+	t.Cleanup(func() { k.stopServer() })
+	return k
+}
+
+func (k *kiosk) serve() {
+	k.Helper()
+	listener, err := api.Listen(k.socket, "")
+	if err != nil {
+		k.Fatal(err)
+	}
+	service := daemon.NewService(k.manager, k.plane, "v1.2.3", time.Date(2026, 3, 29, 11, 0, 0, 0, time.UTC))
+	k.server = api.NewServer(service, api.ServerOptions{})
+	server := k.server
+	go func() { _ = server.Serve(listener) }()
+}
+
+func (k *kiosk) stopServer() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := k.server.Shutdown(ctx); err != nil {
+		k.Error(err)
+	}
+}
+
+// settle does what the meter would.
+func (k *kiosk) settle() {
+	k.Helper()
+	readings, err := k.kernel.ReadAll()
+	if err == nil {
+		err = k.manager.Settle(k.Context(), readings)
+	}
+	if err != nil {
+		k.Fatal(err)
+	}
+}
+
+// run calls the program against the kiosk.
+func (k *kiosk) run(args ...string) result {
+	k.Helper()
+	return call(k.T, append(args, "--socket", k.socket)...)
+}
+
+// sell has device 1, the phone, buy.
+func (k *kiosk) sell(flags ...string) {
+	k.Helper()
+	k.run(append([]string{"session", "create", "--device", phone.String()}, flags...)...).expect(k.T, exitDone)
+}
