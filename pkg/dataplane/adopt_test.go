@@ -15,18 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// modes runs a test with links and with filters: this kernel has both.
-func modes(t *testing.T, test func(t *testing.T, forceClsact bool)) {
-	t.Run("tcx", func(t *testing.T) { test(t, false) })
-	t.Run("clsact", func(t *testing.T) { test(t, true) })
-}
-
 func TestAdoptKeepsRulesAndCounters(t *testing.T) {
-	modes(t, func(t *testing.T, forceClsact bool) {
-		b := newBox(t)
+	modes(t, func(b *box) {
+		t := b.t
 		b.veth("lan")
 		opts := b.options("lan")
-		opts.forceClsact = forceClsact
 		d := b.open(opts)
 		check(t, d.Grant(phone, allow))
 		b.count(allow.Account, 1500)
@@ -88,11 +81,10 @@ func (b *box) programIDs(ifname string, mode Mode) (ids [directions]ebpf.Program
 // Another version's programs are replaced on their hooks without a gap: the
 // links, or the filters, stay.
 func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
-	modes(t, func(t *testing.T, forceClsact bool) {
-		b := newBox(t)
+	modes(t, func(b *box) {
+		t := b.t
 		b.veth("lan")
 		opts := b.options("lan")
-		opts.forceClsact = forceClsact
 		d := b.open(opts)
 		check(t, d.Grant(phone, allow))
 		links, programs := b.linkIDs(), b.programIDs("lan", d.hooks.mode())
@@ -139,11 +131,10 @@ func (b *box) programPins() []string {
 }
 
 func TestAnotherLayoutIsReplaced(t *testing.T) {
-	modes(t, func(t *testing.T, forceClsact bool) {
-		b := newBox(t)
+	modes(t, func(b *box) {
+		t := b.t
 		b.veth("lan")
 		opts := b.options("lan")
-		opts.forceClsact = forceClsact
 		d := b.open(opts)
 		check(t, d.Grant(phone, allow))
 		epoch := d.Epoch()
@@ -221,12 +212,11 @@ func TestPinnedSizeStays(t *testing.T) {
 
 // An interface that the configuration no longer names is let go.
 func TestUnnamedInterfaceIsReleased(t *testing.T) {
-	modes(t, func(t *testing.T, forceClsact bool) {
-		b := newBox(t)
+	modes(t, func(b *box) {
+		t := b.t
 		b.veth("lan")
 		b.veth("guest.7")
 		opts := b.options("lan", "guest.7")
-		opts.forceClsact = forceClsact
 		check(t, b.open(opts).Close())
 		opts.Interfaces = []string{"lan"}
 		d := b.open(opts)
@@ -280,11 +270,10 @@ func setOf[K comparable](t *testing.T, m *ebpf.Map) map[K]bool {
 }
 
 func TestDetachLeavesNothing(t *testing.T) {
-	modes(t, func(t *testing.T, forceClsact bool) {
-		b := newBox(t)
+	modes(t, func(b *box) {
+		t := b.t
 		b.veth("lan")
 		opts := b.options("lan", "absent")
-		opts.forceClsact = forceClsact
 		check(t, b.open(opts).Close())
 		for range 2 { // the second finds nothing
 			check(t, detachIn(b.bpffs, b.NetNS()))

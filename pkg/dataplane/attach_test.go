@@ -19,10 +19,9 @@ import (
 const atOnce = time.Second
 
 func TestInterfaceThatAppears(t *testing.T) {
-	modes(t, func(t *testing.T, forceClsact bool) {
-		b := newBox(t)
+	modes(t, func(b *box) {
+		t := b.t
 		opts := b.options("lan.20")
-		opts.forceClsact = forceClsact
 		d := b.open(opts)
 		if s := d.Status(); s.Healthy || s.Interfaces[0].Attached || s.Interfaces[0].Problem == "" {
 			t.Errorf("status without the interface: %+v", s)
@@ -95,8 +94,8 @@ func TestProgramRemovedByAnother(t *testing.T) {
 	t.Run("filter deleted", func(t *testing.T) {
 		b := newBox(t)
 		b.veth("lan")
+		b.clsact = true
 		opts := b.options("lan")
-		opts.forceClsact = true
 		d := b.open(opts)
 		check(t, b.Netlink().FilterDel(ownFilter(b.filters("lan", download))))
 		b.attachedAgain(d, func() bool { return ownFilter(b.filters("lan", download)) != nil })
@@ -104,8 +103,8 @@ func TestProgramRemovedByAnother(t *testing.T) {
 	t.Run("qdisc deleted", func(t *testing.T) {
 		b := newBox(t)
 		b.veth("lan")
+		b.clsact = true
 		opts := b.options("lan")
-		opts.forceClsact = true
 		d := b.open(opts)
 		check(t, b.Netlink().QdiscDel(clsactQdisc(b.link("lan").Attrs().Index)))
 		b.attachedAgain(d, func() bool {
@@ -201,10 +200,9 @@ func TestForeignQdiscAndFilterStay(t *testing.T) {
 			if test.qdisc {
 				check(t, b.Netlink().QdiscAdd(clsactQdisc(index)))
 			}
-			opts := b.options("lan")
-			opts.forceClsact = true
-			d := b.open(opts)
-			foreign := b.foreignFilter(t)
+			b.clsact = true
+			d := b.open(b.options("lan"))
+			foreign := b.foreignFilter()
 			if test.filter {
 				check(t, b.Netlink().FilterAdd(foreign))
 			}
@@ -224,7 +222,8 @@ func TestForeignQdiscAndFilterStay(t *testing.T) {
 	}
 }
 
-func (b *box) foreignFilter(t *testing.T) *netlink.BpfFilter {
+func (b *box) foreignFilter() *netlink.BpfFilter {
+	b.t.Helper()
 	return &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: b.link("lan").Attrs().Index,
@@ -233,7 +232,7 @@ func (b *box) foreignFilter(t *testing.T) *netlink.BpfFilter {
 			Priority:  1,
 			Protocol:  unix.ETH_P_ALL,
 		},
-		Fd:           foreignProgram(t).FD(),
+		Fd:           foreignProgram(b.t).FD(),
 		Name:         "foreign",
 		DirectAction: true,
 	}
@@ -261,8 +260,8 @@ func TestForeignFilterOfAnotherKind(t *testing.T) {
 	check(t, b.Netlink().FilterAdd(&netlink.U32{FilterAttrs: netlink.FilterAttrs{
 		LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Priority: 1, Protocol: unix.ETH_P_ALL,
 	}}))
+	b.clsact = true
 	opts := b.options("lan")
-	opts.forceClsact = true
 	b.open(opts)
 	if ours := ownFilter(b.filters("lan", upload)); ours == nil || ours.Priority != 2 {
 		t.Errorf("our filter: %+v", ours)
@@ -275,8 +274,8 @@ func TestForeignIngressQdisc(t *testing.T) {
 	check(t, b.Netlink().QdiscAdd(&netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: b.link("lan").Attrs().Index, Parent: netlink.HANDLE_INGRESS, Handle: netlink.MakeHandle(0xffff, 0),
 	}}))
+	b.clsact = true
 	opts := b.options("lan")
-	opts.forceClsact = true
 	if d, err := Open(opts); err == nil {
 		closeOnce(t, d)
 		t.Error("Open succeeded without an egress hook")
@@ -286,14 +285,13 @@ func TestForeignIngressQdisc(t *testing.T) {
 }
 
 func TestBridgePorts(t *testing.T) {
-	modes(t, func(t *testing.T, forceClsact bool) {
-		b := newBox(t)
+	modes(t, func(b *box) {
+		t := b.t
 		b.veth("lan1")
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = "br-lan"
 		check(t, b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
 		opts := b.options("lan1")
-		opts.forceClsact = forceClsact
 		d := b.open(opts)
 		plain := b.programIDs("lan1", d.hooks.mode())
 

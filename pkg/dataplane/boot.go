@@ -24,7 +24,7 @@ func BootNow() Boottime {
 func BootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return "", fmt.Errorf("boot id: %v", err)
+		return "", fmt.Errorf("boot id: %w", err)
 	}
 	return strings.TrimSpace(string(id)), nil
 }

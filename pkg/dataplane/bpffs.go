@@ -136,7 +136,7 @@ func names(dir string) ([]string, error) {
 // removeAll removes a folder of pins and what is in it.
 func removeAll(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("removing pins: %v", err)
+		return fmt.Errorf("removing pins: %w", err)
 	}
 	return nil
 }

@@ -257,7 +257,7 @@ func syncSet[K comparable](m *ebpf.Map, want map[K]bool) error {
 			continue
 		}
 		if err := m.Put(key, uint8(1)); err != nil {
-			return fmt.Errorf("%d entries, room for %d: %v", len(want), m.MaxEntries(), err)
+			return fmt.Errorf("%d entries, room for %d: %w", len(want), m.MaxEntries(), err)
 		}
 	}
 	for key := range have {

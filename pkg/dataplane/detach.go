@@ -72,7 +72,7 @@ func (p pins) remove() error {
 		}
 	}
 	if err := os.Remove(p.root); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("removing %s: %v", p.root, err)
+		return fmt.Errorf("removing %s: %w", p.root, err)
 	}
 	return nil
 }

@@ -14,11 +14,10 @@ import (
 )
 
 func TestDiagnose(t *testing.T) {
-	modes(t, func(t *testing.T, forceClsact bool) {
-		b := newBox(t)
+	modes(t, func(b *box) {
+		t := b.t
 		b.veth("lan")
 		opts := b.options("lan", "absent")
-		opts.forceClsact = forceClsact
 
 		before := findings(Diagnose(opts))
 		b.expect(before, "kernel", OK, "")

@@ -25,14 +25,14 @@ func explain(action string, err error) error {
 	var rejected *ebpf.VerifierError
 	switch missing := missingFeature(); {
 	case errors.As(err, &rejected):
-		return fmt.Errorf("%s: %w: kernel %s refuses the program: %v", action, ErrUnsupported, kernelRelease(), err)
+		return fmt.Errorf("%s: %w: kernel %s refuses the program: %w", action, ErrUnsupported, kernelRelease(), err)
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%s: %w: run as root (needed: CAP_BPF, CAP_NET_ADMIN, and CAP_SYS_ADMIN to mount a bpffs): %v",
+		return fmt.Errorf("%s: %w: run as root (needed: CAP_BPF, CAP_NET_ADMIN, and CAP_SYS_ADMIN to mount a bpffs): %w",
 			action, ErrPermission, err)
 	case missing != "":
-		return fmt.Errorf("%s: %w: %s: %v", action, ErrUnsupported, missing, err)
+		return fmt.Errorf("%s: %w: %s: %w", action, ErrUnsupported, missing, err)
 	}
-	return fmt.Errorf("%s: %v", action, err)
+	return fmt.Errorf("%s: %w", action, err)
 }
 
 // missingFeature names what the running kernel lacks, or is "".

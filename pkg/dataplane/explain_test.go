@@ -24,7 +24,7 @@ func TestOpenWithoutPrivilege(t *testing.T) {
 		var none [2]unix.CapUserData
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		if err := unix.Capset(&header, &none[0]); err != nil {
-			done <- fmt.Errorf("capset: %v", err)
+			done <- fmt.Errorf("capset: %w", err)
 			return
 		}
 		d, err := Open(opts)

@@ -5,6 +5,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -218,7 +219,7 @@ func (c *clsactHooks) removeFilter(dev device, dir int) error {
 
 // removeQdisc removes the qdisc when we made it and nobody else uses it.
 func (c *clsactHooks) removeQdisc(dev device) error {
-	if _, err := os.Stat(c.marker(dev)); err != nil {
+	if _, err := os.Stat(c.marker(dev)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for dir := range directions {

@@ -41,7 +41,7 @@ func (t *tcxHooks) ensure(dev device, dir int, prog *ebpf.Program) (change, erro
 	if held != nil {
 		info, err := held.Info()
 		if err != nil {
-			return unchanged, fmt.Errorf("link %s: %v", pin, err)
+			return unchanged, fmt.Errorf("link %s: %w", pin, err)
 		}
 		if tcx := info.TCX(); tcx != nil && int(tcx.Ifindex) == dev.index {
 			return t.keep(pin, held, info, prog)
@@ -91,11 +91,11 @@ func (t *tcxHooks) keep(pin string, held link.Link, info *link.Info, prog *ebpf.
 func (t *tcxHooks) pinAgain(pin string, id link.ID) error {
 	l, err := link.NewFromID(id)
 	if err != nil {
-		return fmt.Errorf("link %s: %v", pin, err)
+		return fmt.Errorf("link %s: %w", pin, err)
 	}
 	if err := replacePin(l, filepath.Join(t.pins.links(), pin)); err != nil {
 		_ = l.Close()
-		return fmt.Errorf("pinning link %s: %v", pin, err)
+		return fmt.Errorf("pinning link %s: %w", pin, err)
 	}
 	t.hold(pin, l)
 	return nil
@@ -151,7 +151,7 @@ func (t *tcxHooks) detach(pin string) error {
 	delete(t.links, pin)
 	defer func() { _ = l.Close() }()
 	if err := os.Remove(filepath.Join(t.pins.links(), pin)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("link %s: %v", pin, err)
+		return fmt.Errorf("link %s: %w", pin, err)
 	}
 	if info, err := l.Info(); err == nil && info.TCX() != nil && info.TCX().Ifindex == 0 {
 		return nil
@@ -165,7 +165,7 @@ func (t *tcxHooks) detach(pin string) error {
 func (t *tcxHooks) held() ([]string, error) {
 	pinned, err := names(t.pins.links())
 	if err != nil {
-		return nil, fmt.Errorf("pinned links: %v", err)
+		return nil, fmt.Errorf("pinned links: %w", err)
 	}
 	var list []string
 	for _, pin := range pinned {

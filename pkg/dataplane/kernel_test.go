@@ -31,9 +31,10 @@ func needKernel(t *testing.T) {
 // box is a router's network namespace with a folder of pins of its own.
 type box struct {
 	*lab.Host
-	t     *testing.T
-	bpffs string
-	log   *logbook
+	t      *testing.T
+	bpffs  string
+	log    *logbook
+	clsact bool // attach by filters although there is tcx
 }
 
 func newBox(t *testing.T) *box {
@@ -49,8 +50,20 @@ func newBox(t *testing.T) *box {
 	return boxOf(t, l, host)
 }
 
+// modes runs a test with links and with filters: this kernel has both.
+func modes(t *testing.T, test func(b *box)) {
+	t.Helper()
+	t.Run("tcx", func(t *testing.T) { test(newBox(t)) })
+	t.Run("clsact", func(t *testing.T) {
+		b := newBox(t)
+		b.clsact = true
+		test(b)
+	})
+}
+
 // boxOf also takes the enforcement down at the end of the test.
 func boxOf(t *testing.T, l *lab.Lab, host *lab.Host) *box {
+	t.Helper()
 	b := &box{Host: host, t: t, bpffs: "/sys/fs/bpf/" + l.Prefix(), log: &logbook{}}
 	t.Cleanup(func() {
 		check(t, detachIn(b.bpffs, host.NetNS()))
@@ -94,6 +107,8 @@ func (b *box) options(ifnames ...string) Options {
 		MaxClients: 16,
 		NetNS:      b.NetNS(),
 		Log:        slog.New(slog.NewTextHandler(b.log, nil)),
+
+		forceClsact: b.clsact,
 	}
 }
 
@@ -176,10 +191,10 @@ func (l *logbook) String() string {
 
 func (l *logbook) has(words string) bool { return strings.Contains(l.String(), words) }
 
-func check(t testing.TB, err error) {
-	t.Helper()
+func check(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

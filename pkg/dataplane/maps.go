@@ -48,7 +48,7 @@ func newState(byName map[string]*ebpf.Map, adopted bool) (*state, error) {
 	s := &state{adopted: adopted, byName: maps.Clone(byName)}
 	if err := (&ebpf.Collection{Maps: byName}).Assign(&s.hotspotMaps); err != nil {
 		closeMaps(s.byName)
-		return nil, fmt.Errorf("maps: %v", err)
+		return nil, fmt.Errorf("maps: %w", err)
 	}
 	var meta hotspotMeta
 	if err := s.Identity.Lookup(uint32(0), &meta); err != nil {
@@ -91,7 +91,7 @@ func adoptMaps(spec *ebpf.CollectionSpec, dir string) (map[string]*ebpf.Map, err
 		}
 		if err != nil {
 			closeMaps(found)
-			return nil, fmt.Errorf("map %s: %v", name, err)
+			return nil, fmt.Errorf("map %s: %w", name, err)
 		}
 	}
 	if err := checkLayout(found[hotspotMapIdentity]); err != nil {

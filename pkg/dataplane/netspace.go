@@ -24,7 +24,7 @@ func openSpace(path string) (*space, error) {
 	}
 	ns, err := netns.GetFromPath(path)
 	if err != nil {
-		return nil, fmt.Errorf("network namespace %s: %v", path, err)
+		return nil, fmt.Errorf("network namespace %s: %w", path, err)
 	}
 	return &space{ns: ns}, nil
 }

@@ -111,7 +111,7 @@ func setPortMode(spec *ebpf.CollectionSpec, v variant) error {
 		mode = 1
 	}
 	if err := c.Set(mode); err != nil {
-		return fmt.Errorf("loading the programs: constant %s: %v", hotspotVarPortMode, err)
+		return fmt.Errorf("loading the programs: constant %s: %w", hotspotVarPortMode, err)
 	}
 	return nil
 }
@@ -142,14 +142,14 @@ func prunePrograms(p pins) error {
 	}
 	pinned, err := names(p.programs())
 	if err != nil {
-		return fmt.Errorf("pinned programs: %v", err)
+		return fmt.Errorf("pinned programs: %w", err)
 	}
 	for _, name := range pinned {
 		if slices.Contains(keep, name) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(p.programs(), name)); err != nil {
-			return fmt.Errorf("pinned programs: %v", err)
+			return fmt.Errorf("pinned programs: %w", err)
 		}
 	}
 	return nil

@@ -52,13 +52,14 @@ func walk[K, V any](m *ebpf.Map, flags ebpf.MapLookupFlags, visit func(K, *V)) e
 			size *= 2 // one bucket of the hash holds more
 			continue
 		}
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		last := errors.Is(err, ebpf.ErrKeyNotExist)
+		if err != nil && !last {
 			return err
 		}
 		for i := range n {
 			visit(keys[i], &values[i])
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

@@ -49,7 +49,7 @@ func (d *Dataplane) Grant(mac MAC, rule Rule) error {
 
 func checkRule(mac MAC, rule Rule) (hotspotRule, error) {
 	if err := mac.CheckClient(); err != nil {
-		return hotspotRule{}, fmt.Errorf("mac: %v", err)
+		return hotspotRule{}, fmt.Errorf("mac: %w", err)
 	}
 	switch {
 	case rule.Verdict != Allow && rule.Verdict != Block:

@@ -30,20 +30,20 @@ func newKiosk(t *testing.T) *kiosk {
 }
 
 // eachAttachment runs a test on a bridge in both modes, and on its port.
-func eachAttachment(t *testing.T, test func(t *testing.T, k *kiosk, opts Options)) {
+func eachAttachment(t *testing.T, test func(k *kiosk, opts Options)) {
+	t.Helper()
 	t.Run("bridge by tcx", func(t *testing.T) {
 		k := newKiosk(t)
-		test(t, k, k.options(lab.Bridge))
+		test(k, k.options(lab.Bridge))
 	})
 	t.Run("bridge by clsact", func(t *testing.T) {
 		k := newKiosk(t)
-		opts := k.options(lab.Bridge)
-		opts.forceClsact = true
-		test(t, k, opts)
+		k.clsact = true
+		test(k, k.options(lab.Bridge))
 	})
 	t.Run("port by tcx", func(t *testing.T) {
 		k := newKiosk(t)
-		test(t, k, k.options(k.Port(0)))
+		test(k, k.options(k.Port(0)))
 	})
 }
 
@@ -59,14 +59,13 @@ func (k *kiosk) reaches(port uint16) bool {
 }
 
 func TestTrafficIsEnforced(t *testing.T) {
-	eachAttachment(t, func(t *testing.T, k *kiosk, opts Options) {
+	eachAttachment(t, func(k *kiosk, opts Options) {
+		t := k.t
 		const port, limit = 5001, 5_000_000
 		stop, err := k.Server.ServeBulk(port)
 		check(t, err)
 		defer stop()
-		if !k.reaches(port) {
-			t.Fatal("the kiosk does not work without an agent")
-		}
+		within(t, 10*time.Second, "the kiosk works without an agent", func() bool { return k.reaches(port) })
 		d := k.open(opts)
 		if k.reaches(port) {
 			t.Fatal("an unpaid customer reaches the server")
@@ -131,7 +130,8 @@ func (k *kiosk) frames(d *Dataplane, direction, reason string) uint64 {
 
 // A restart and an upgrade lose no packet of a connected client.
 func TestNothingIsLostOverRestartAndUpgrade(t *testing.T) {
-	eachAttachment(t, func(t *testing.T, k *kiosk, opts Options) {
+	eachAttachment(t, func(k *kiosk, opts Options) {
+		t := k.t
 		const port = 5002
 		sink, err := k.Customers[0].Sink("udp4", port)
 		check(t, err)
