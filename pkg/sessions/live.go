@@ -45,25 +45,23 @@ func (l *liveTable) apply(stored []Session, now moment) {
 		e := l.entries[s.Device]
 		switch {
 		case s.State == Running && e != nil && e.session.ID == s.ID:
-			l.moved(e.dueAt(l, now))
+			before := e.dueAt(l, now)
 			e.session = s
+			l.moved(before, e.dueAt(l, now))
 		case s.State == Running:
 			e = &liveEntry{session: s, lastSeen: now.boot}
 			l.entries[s.Device] = e
+			l.moved(0, e.dueAt(l, now))
 		case e != nil && e.session.ID == s.ID:
-			l.moved(e.dueAt(l, now))
 			delete(l.entries, s.Device)
-			continue
-		default:
-			continue
+			l.moved(e.dueAt(l, now), 0)
 		}
-		l.moved(e.dueAt(l, now))
 	}
 }
 
-// moved says that what is due at this moment came or went.
-func (l *liveTable) moved(at dataplane.Boottime) {
-	if at == 0 {
+// moved says that something is due at another moment than before.
+func (l *liveTable) moved(from, to dataplane.Boottime) {
+	if from == to {
 		return
 	}
 	l.stale = true

@@ -15,8 +15,9 @@ type Provider interface {
 	GetSession(context.Context, Device) (ProvidedSession, bool, error)
 	// FetchSessions lists what the device has, by pages from 1.
 	FetchSessions(ctx context.Context, d Device, page, perPage int) (ProvidedPage, error)
-	// Save takes over the state of a session. The figures are absolute: a save that
-	// is repeated changes nothing.
+	// Save takes over what was used of a session. The figures are absolute: a save
+	// that is repeated changes nothing. The allowances in it are as the agent knew
+	// them; a Reload follows, by which it learns of a top-up at the provider.
 	Save(ctx context.Context, token string, data SessionData) error
 	// Reload returns the provider's own state of a session.
 	Reload(ctx context.Context, token string) (SessionData, error)
@@ -49,14 +50,30 @@ type SessionData struct {
 	Created        time.Time
 }
 
-// dataOf is what a provider is told of a session.
+// dataOf is what a provider is told of a session. What was written off at the end
+// of its bytes is told as used, for else it would be offered again and again.
 func dataOf(s Session) SessionData {
+	if s.State == Consumed && s.metered() && s.RemainingBytes() < mtu {
+		s.Used = max(s.Used, s.Bytes)
+	}
 	return SessionData{
 		Provider: s.Provider, Type: s.Type,
 		Time: s.Time, TimeUsed: s.TimeUsed, Bytes: s.Bytes, Used: s.Used,
 		Started: s.Started, ExpDays: s.ExpDays, DownBPS: s.DownBPS, UpBPS: s.UpBPS,
 		UseGlobalSpeed: s.UseGlobalSpeed, Created: s.Created,
 	}
+}
+
+// equal compares by value.
+func (d SessionData) equal(other SessionData) bool {
+	if (d.ExpDays == nil) != (other.ExpDays == nil) || d.ExpDays != nil && *d.ExpDays != *other.ExpDays {
+		return false
+	}
+	if !d.Started.Equal(other.Started) || !d.Created.Equal(other.Created) {
+		return false
+	}
+	d.ExpDays, d.Started, d.Created = other.ExpDays, other.Started, other.Created
+	return d == other
 }
 
 // sold takes over what the provider sold; usage is not in it.

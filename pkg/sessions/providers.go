@@ -152,14 +152,8 @@ func (m *Manager) ask(ctx context.Context, d Device) []offer {
 func (m *Manager) askOne(ctx context.Context, r *remote, d Device) (offer, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.ProviderTimeout)
 	defer cancel()
-	row, known, err := m.unfinished(ctx, r.record.Name, d.ID)
-	if err != nil {
+	if err := m.deliverAll(ctx, r, d.ID); err != nil {
 		return offer{}, false, err
-	}
-	if known && row.Unsaved {
-		if err := m.deliver(ctx, r, row.ID); err != nil && CodeOf(err) != NotFound {
-			return offer{}, false, err
-		}
 	}
 	provided, ok, err := answer(ctx, func() (ProvidedSession, bool, error) { return r.call.GetSession(ctx, d) })
 	if err != nil || !ok {
@@ -195,20 +189,8 @@ func answer[T any](ctx context.Context, call func() (T, bool, error)) (T, bool, 
 	}
 }
 
-// unfinished returns the row of a provider's session of a device that is not over.
-func (m *Manager) unfinished(ctx context.Context, provider string, id DeviceID) (Session, bool, error) {
-	var list []Session
-	err := m.store.View(ctx, func(tx Tx) error {
-		var err error
-		list, err = unfinishedOf(tx, provider, id)
-		return err
-	})
-	if err != nil || len(list) == 0 {
-		return Session{}, false, err
-	}
-	return list[0], true, nil
-}
-
+// unfinishedOf returns the rows of a provider's sessions of a device that are not
+// over; there is one at most.
 func unfinishedOf(tx Tx, provider string, id DeviceID) ([]Session, error) {
 	all, err := tx.Sessions(SessionFilter{Device: id, States: []State{Available, Running, Paused}})
 	var list []Session

@@ -94,6 +94,28 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// deliverAll tells a provider all that it does not know of a device's sessions.
+func (m *Manager) deliverAll(ctx context.Context, r *remote, id DeviceID) error {
+	var list []Session
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		list, err = tx.Sessions(SessionFilter{Device: id})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.Provider != r.record.Name || !s.Unsaved {
+			continue
+		}
+		if err := m.deliver(ctx, r, s.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // deliver tells a provider the state of a session.
 func (m *Manager) deliver(ctx context.Context, r *remote, id SessionID) error {
 	s, err := m.stored(ctx, id)
@@ -110,7 +132,40 @@ func (m *Manager) deliver(ctx context.Context, r *remote, id SessionID) error {
 	if err != nil {
 		return err
 	}
-	return m.delivered(ctx, s)
+	if err := m.delivered(ctx, s); err != nil {
+		return err
+	}
+	return m.reload(ctx, r, s)
+}
+
+// reload takes over what the provider changed of a session's allowances, as by a
+// top-up on its side, while the session is not over.
+func (m *Manager) reload(ctx context.Context, r *remote, sent Session) error {
+	if sent.State == Consumed || sent.State == Expired {
+		return nil
+	}
+	var data SessionData
+	err := m.callFor(ctx, func(ctx context.Context) error {
+		var err error
+		data, err = r.call.Reload(ctx, sent.Token)
+		return err
+	})
+	if err == nil {
+		err = checkProvided(ProvidedSession{Data: data})
+	}
+	if err != nil || !sent.same(data) {
+		m.log.Warn("a provider's changes are not taken over", "provider", r.record.Name, "session", sent.ID, "error", err)
+		return nil // it was told; its next answer counts
+	}
+	now := sent
+	if now.sold(data); dataOf(now).equal(dataOf(sent)) {
+		return nil
+	}
+	_, err = m.UpdateSession(ctx, sent.ID, SessionPatch{
+		Type: &data.Type, Time: &data.Time, Bytes: &data.Bytes, ExpDays: &data.ExpDays,
+		DownBPS: &data.DownBPS, UpBPS: &data.UpBPS, UseGlobalSpeed: &data.UseGlobalSpeed,
+	})
+	return err
 }
 
 // delivered notes that the provider knows the state that s is; whatever changed
@@ -121,7 +176,7 @@ func (m *Manager) delivered(ctx context.Context, sent Session) error {
 		if CodeOf(err) == NotFound {
 			return nil
 		}
-		if err != nil || s.Used != sent.Used || s.TimeUsed != sent.TimeUsed || !s.Started.Equal(sent.Started) {
+		if err != nil || !dataOf(s).equal(dataOf(sent)) {
 			return err
 		}
 		s.Unsaved = false

@@ -93,19 +93,15 @@ func (t *settlement) run(c *change) error {
 
 // settle debits one running session and ends it when it is over.
 func (t *settlement) settle(c *change, s Session) error {
-	d, err := c.Device(s.Device)
-	if err != nil {
-		return err
-	}
 	r := t.read.of(s.ID)
 	w := c.m.watch(s, r, t.closed)
 	before := s
 	c.m.debit(&s, r, c.now)
 	next, reason, over := judge(s, w, c.now)
 	if _, locked := t.next[s.Device]; over && locked {
-		return t.end(c, d, &s, next, reason)
+		return t.end(c, &s, next, reason)
 	}
-	if err := c.warn(d, &s); err != nil {
+	if err := c.warn(&s); err != nil {
 		return err
 	}
 	if s == before {
@@ -125,7 +121,11 @@ func (m *Manager) debit(s *Session, r *dataplane.Reading, now moment) {
 }
 
 // end stops a session and starts the next one in the same transaction.
-func (t *settlement) end(c *change, d Device, s *Session, state State, reason string) error {
+func (t *settlement) end(c *change, s *Session, state State, reason string) error {
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
 	if err := c.halt(d, s, state, reason); err != nil {
 		return err
 	}
@@ -133,7 +133,6 @@ func (t *settlement) end(c *change, d Device, s *Session, state State, reason st
 	next := t.next[d.ID]
 	e.asking = next.asking && state != Paused
 	if next.session != nil && state != Paused { // a silent device is not started again
-		var err error
 		if e.next, err = t.startNext(c, d, next); err != nil {
 			return err
 		}

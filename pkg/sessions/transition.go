@@ -62,9 +62,13 @@ func (c *change) rest(d Device, s *Session) error {
 }
 
 // warn publishes session.low once for an allowance.
-func (c *change) warn(d Device, s *Session) error {
+func (c *change) warn(s *Session) error {
 	if s.Meter.Low || !low(*s, c.m.cfg.LowBalancePercent) {
 		return nil
+	}
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
 	}
 	s.Meter.Low = true
 	return c.event(c.of(SessionLow, d, *s))
