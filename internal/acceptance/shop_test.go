@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 {
 		os.Exit(m.Run()) // each test says that it needs root
 	}
+	// Programs with the race detector sleep for a second at their end otherwise.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	dir, err := os.MkdirTemp("", "hs-acceptance-")
 	if err == nil {
 		if os.Getenv("TMPX") == "" {

@@ -65,7 +65,11 @@ func (h *Host) Sink(network string, port uint16) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepareSink(conn); err != nil {
+	err = errors.Join(
+		setOption(conn, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+		setOption(conn, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sinkBuffer),
+	)
+	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("prepare the sink: %w", err)
 	}
@@ -74,17 +78,14 @@ func (h *Host) Sink(network string, port uint16) (*Sink, error) {
 	return s, nil
 }
 
-func prepareSink(conn *net.UDPConn) error {
+func setOption(conn *net.UDPConn, level, option, value int) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var stamps, buffer error
-	err = raw.Control(func(fd uintptr) {
-		stamps = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
-		buffer = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sinkBuffer)
-	})
-	return errors.Join(err, stamps, buffer)
+	var set error
+	err = raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), level, option, value) })
+	return errors.Join(err, set)
 }
 
 func (s *Sink) run() {
@@ -196,16 +197,21 @@ func (h *Host) ServeEcho(port uint16) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := setOption(conn, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		buffer := make([]byte, 65536)
+		buffer, control := make([]byte, 65536), make([]byte, 256)
 		for {
-			n, from, err := conn.ReadFromUDPAddrPort(buffer)
+			n, nc, _, from, err := conn.ReadMsgUDPAddrPort(buffer, control)
 			if err != nil {
 				return // closed
 			}
-			_, _ = conn.WriteToUDPAddrPort(buffer[:n], from)
+			// The control message names the address that was asked: it answers.
+			_, _, _ = conn.WriteMsgUDPAddrPort(buffer[:n], control[:nc], from)
 		}
 	}()
 	return func() { _ = conn.Close(); <-done }, nil
