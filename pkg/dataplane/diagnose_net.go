@@ -83,7 +83,31 @@ func checkAttached(opts Options, s *space, v *view, name string) Finding {
 			return Finding{check, Warn, fmt.Sprintf("%s runs program %d, not this version's", hook, id), "restart the agent to upgrade it in place"}
 		}
 	}
+	if foreign := runsBefore(s, dev, ours); foreign != 0 {
+		return Finding{check, Warn, fmt.Sprintf("program %d of another runs before ours: what it accepts is neither counted nor stopped", foreign),
+			fmt.Sprintf("see `bpftool prog show id %d`; detach it, or have it return TCX_NEXT", foreign)}
+	}
 	return Finding{check, OK, "this version's, on ingress and egress", ""}
+}
+
+// runsBefore returns the first program of a tcx hook that is not ours, or 0.
+func runsBefore(s *space, dev device, ours *pair) (foreign ebpf.ProgramID) {
+	for dir, prog := range ours {
+		id, err := programID(prog)
+		if err != nil {
+			continue
+		}
+		var on *link.QueryResult
+		err = s.run(func() (err error) {
+			on, err = link.QueryPrograms(link.QueryOptions{Target: dev.index, Attach: tcxAttachTypes[dir]})
+			return err
+		})
+		// A kernel without tcx has no such hook.
+		if err == nil && len(on.Programs) > 0 && on.Programs[0].ID != id {
+			return on.Programs[0].ID
+		}
+	}
+	return 0
 }
 
 // attachedProgram finds our program on a hook, held by a pinned link or a filter.

@@ -50,10 +50,28 @@ func newBox(t *testing.T) *box {
 	return boxOf(t, l, host)
 }
 
-// modes runs a test with links and with filters: this kernel has both.
+// needTCX skips on a kernel that is too old for links, and on no other.
+func needTCX(t *testing.T) {
+	t.Helper()
+	needKernel(t)
+	switch has, err := haveTCX(); {
+	case err != nil:
+		t.Fatal(err)
+	case has:
+	case kernelAtLeast(kernelRelease(), 6, 6):
+		t.Fatalf("kernel %s has no tcx", kernelRelease())
+	default:
+		t.Skipf("kernel %s has no tcx yet", kernelRelease())
+	}
+}
+
+// modes runs a test with links and with filters.
 func modes(t *testing.T, test func(b *box)) {
 	t.Helper()
-	t.Run("tcx", func(t *testing.T) { test(newBox(t)) })
+	t.Run("tcx", func(t *testing.T) {
+		needTCX(t)
+		test(newBox(t))
+	})
 	t.Run("clsact", func(t *testing.T) {
 		b := newBox(t)
 		b.clsact = true

@@ -29,10 +29,12 @@ func newKiosk(t *testing.T) *kiosk {
 	return &kiosk{box: boxOf(t, l, k.Router), Kiosk: k, mac: MAC(k.Customers[0].MAC)}
 }
 
-// eachAttachment runs a test on a bridge in both modes, and on its port.
+// eachAttachment runs a test on a bridge in both modes, and on its port in the
+// kernel's own.
 func eachAttachment(t *testing.T, test func(k *kiosk, opts Options)) {
 	t.Helper()
 	t.Run("bridge by tcx", func(t *testing.T) {
+		needTCX(t)
 		k := newKiosk(t)
 		test(k, k.options(lab.Bridge))
 	})
@@ -41,7 +43,7 @@ func eachAttachment(t *testing.T, test func(k *kiosk, opts Options)) {
 		k.clsact = true
 		test(k, k.options(lab.Bridge))
 	})
-	t.Run("port by tcx", func(t *testing.T) {
+	t.Run("port", func(t *testing.T) {
 		k := newKiosk(t)
 		test(k, k.options(k.Port(0)))
 	})
