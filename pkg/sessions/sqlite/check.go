@@ -22,7 +22,7 @@ func Check(ctx context.Context, path string) (version int, err error) {
 	if !info.Mode().IsRegular() {
 		return 0, fmt.Errorf("database %s: not a regular file (%s)", path, info.Mode().Type())
 	}
-	db, err := sql.Open("sqlite3", dsn(path, url.Values{"_query_only": {"on"}}))
+	db, err := sql.Open("sqlite3", dsn(path, url.Values{"mode": {"ro"}, "_query_only": {"on"}}))
 	if err != nil {
 		return 0, explain(path, err)
 	}

@@ -100,7 +100,9 @@ func readDSN(path string) string {
 
 func dsn(path string, more url.Values) string {
 	for key, value := range common {
-		more[key] = value
+		if !more.Has(key) {
+			more[key] = value
+		}
 	}
 	// Escaped, because a '?' or '#' of the path would end it.
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + more.Encode()

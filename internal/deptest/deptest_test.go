@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deptest
+
+import (
+	"slices"
+	"testing"
+)
+
+// arrows says which packages of this module a package may import, and why no other.
+// The entry with the longest path that fits counts; a package without one fails.
+var arrows = []struct {
+	from   string
+	to     []string
+	reason string
+}{
+	{"pkg/dataplane", nil,
+		"it is the bottom: it enforces rules and counts bytes, and knows nobody who uses it"},
+	{"pkg/meter", []string{"pkg/dataplane"},
+		"it says when counters are read; what is done with a reading is its Sink's"},
+	{"pkg/sessions", []string{"pkg/dataplane"},
+		"the rules do no I/O: storage, transport and kernel come to them as interfaces"},
+	{"pkg/sessions/sqlite", []string{"pkg/sessions", "pkg/dataplane"},
+		"it stores what the rules say and decides nothing"},
+	{"pkg/sessions/storetest", []string{"pkg/sessions", "pkg/dataplane"},
+		"it is the contract of every Store, so it must know none"},
+	{"pkg/sessions/sessionstest", []string{"pkg/sessions", "pkg/dataplane"},
+		"it stands in for the kernel, so it must not reach the real one"},
+	{"pkg/api", []string{"pkg/sessions", "pkg/dataplane"},
+		"embedders import it: it must not bring them the store or the daemon"},
+	{"cmd", []string{"cmd", "pkg"},
+		"it is the only place that knows all parts, and needs none of the test tools"},
+	{"internal", []string{"internal"},
+		"labs and demos drive the agent from outside, as a customer and an owner do"},
+	{"internal/lab", nil,
+		"an independent witness: what it counts must not pass through the code that it checks"},
+	{"internal/tally", nil,
+		"it judges the other tests"},
+	{"examples", []string{"pkg/api", "pkg/sessions"},
+		"the SDK is the only way in for an embedder; the codes of its errors are those of the rules"},
+}
+
+// doors says which packages may import something from outside, and why no other.
+var doors = []struct {
+	what   []string // of the standard library, or other modules
+	from   []string
+	reason string
+}{
+	{[]string{"github.com/cilium/ebpf"}, []string{"pkg/dataplane"},
+		"pkg/dataplane is the one door to eBPF"},
+	{[]string{"github.com/vishvananda/netlink", "github.com/vishvananda/netns"}, []string{"pkg/dataplane", "internal/lab"},
+		"pkg/dataplane is the one door to netlink; the lab builds networks"},
+	{[]string{"github.com/mattn/go-sqlite3"}, []string{"pkg/sessions/sqlite"},
+		"that the store is SQLite is known to one package"},
+	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples"},
+		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers"},
+	{[]string{"os/exec"}, []string{"internal"},
+		"the agent starts no other programs: that is slow, and fails in ways nobody tests"},
+	{[]string{"github.com/urfave/cli", "github.com/charmbracelet", "github.com/goccy/go-yaml", "github.com/VictoriaMetrics",
+		"github.com/coreos/go-systemd", "github.com/mattn/go-isatty"}, []string{"cmd"},
+		"terminal, configuration and service manager are the daemon's business, not the library's"},
+	{[]string{"testing", "github.com/google/go-cmp", "pgregory.net/rapid", "github.com/getkin/kin-openapi", "github.com/gopacket"},
+		[]string{"pkg/sessions/storetest", "pkg/sessions/sessionstest", "internal"},
+		"what only tests need is not shipped"},
+	{[]string{"C"}, nil,
+		"all but the store is built without a C compiler"},
+}
+
+// noIO is what the rules must not touch: a rule that reads a clock, a file or a
+// socket cannot be tested for every moment and every failure.
+var noIO = []string{"os", "net", "net/http", "database/sql", "os/exec", "syscall", "golang.org/x/sys/unix"}
+
+func TestArrows(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, imported := range s.imports {
+			if within(imported, []string{"pkg", "cmd", "internal", "examples"}) {
+				checkArrow(t, s, imported)
+			}
+		}
+	}
+}
+
+func checkArrow(t *testing.T, s source, imported string) {
+	t.Helper()
+	best := -1
+	for i, a := range arrows {
+		if within(s.folder, []string{a.from}) && (best < 0 || len(a.from) > len(arrows[best].from)) {
+			best = i
+		}
+	}
+	switch {
+	case best < 0:
+		t.Errorf("%s: no arrow starts at %s: add one, with its reason", s.path, s.folder)
+	case !within(imported, arrows[best].to):
+		t.Errorf("%s imports %s: %s may import %q\n\t%s", s.path, imported, arrows[best].from, arrows[best].to, arrows[best].reason)
+	}
+}
+
+func TestDoors(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, door := range doors {
+			for _, imported := range s.imports {
+				if within(imported, door.what) && !within(s.folder, door.from) {
+					t.Errorf("%s imports %s, which is for %q\n\t%s", s.path, imported, door.from, door.reason)
+				}
+			}
+		}
+	}
+}
+
+// TestRulesDoNoIO looks at pkg/sessions itself.
+func TestRulesDoNoIO(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.folder != "pkg/sessions" {
+			continue
+		}
+		for _, imported := range s.imports {
+			if slices.Contains(noIO, imported) {
+				t.Errorf("%s imports %s: the rules do no I/O", s.path, imported)
+			}
+		}
+		for _, name := range s.uses("time") {
+			if slices.Contains([]string{"Now", "Since", "Until", "Sleep"}, name) {
+				t.Errorf("%s uses time.%s: the rules take the time from their Clock", s.path, name)
+			}
+		}
+	}
+}
+
+// TestValuesOnly: above pkg/dataplane, the values that describe the kernel's work are
+// common vocabulary; its functions that touch the kernel are not.
+func TestValuesOnly(t *testing.T) {
+	all := sources(t)
+	var values []string
+	for _, s := range all {
+		if s.path == "pkg/dataplane/values.go" || s.path == "pkg/dataplane/mac.go" {
+			values = append(values, s.declares()...)
+		}
+	}
+	if len(values) == 0 {
+		t.Fatal("pkg/dataplane declares no values: have the files been renamed?")
+	}
+	for _, s := range all {
+		if !within(s.folder, []string{"pkg/sessions", "pkg/api"}) {
+			continue
+		}
+		for _, name := range s.uses("dataplane") {
+			if !slices.Contains(values, name) {
+				t.Errorf("%s uses dataplane.%s, which is none of the values in values.go and mac.go\n\tso that rules and API can be tested, and embedded, without a kernel", s.path, name)
+			}
+		}
+	}
+}
+
+// TestTheTestLooks: a test that finds nothing to check would pass for ever.
+func TestTheTestLooks(t *testing.T) {
+	count := make(map[string]int)
+	for _, s := range sources(t) {
+		count[s.folder]++
+	}
+	for _, folder := range []string{"pkg/dataplane", "pkg/sessions", "pkg/sessions/sqlite", "pkg/meter", "pkg/api", "cmd/hotspot-agent"} {
+		if count[folder] == 0 {
+			t.Errorf("no sources found in %s", folder)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deptest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/hotspot-agent/hotspot-agent"
+
+// source is one Go file of the product.
+type source struct {
+	path    string   // from the module's root
+	folder  string   // of it: the package, as the rules name it
+	imports []string // those of this module as folders, others as they are
+	syntax  *ast.File
+}
+
+// sources parses every Go file of the repository but tests, generated ones and
+// test data. It needs no go command and builds nothing.
+func sources(t *testing.T) []source {
+	t.Helper()
+	const root = "../.."
+	var all []source
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		switch name := e.Name(); {
+		case err != nil:
+			return err
+		case e.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata"):
+			return filepath.SkipDir
+		case e.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		s, err := parse(root, path)
+		all = append(all, s)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func parse(root, path string) (source, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		return source{}, err
+	}
+	rel, err := filepath.Rel(root, path)
+	if err != nil {
+		return source{}, err
+	}
+	s := source{path: filepath.ToSlash(rel), folder: filepath.ToSlash(filepath.Dir(rel)), syntax: file}
+	for _, i := range file.Imports {
+		name, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			return source{}, err
+		}
+		s.imports = append(s.imports, strings.TrimPrefix(name, module+"/"))
+	}
+	return s, nil
+}
+
+// uses returns the exported names that the file takes from the package it knows
+// by that name.
+func (s source) uses(pkg string) []string {
+	var names []string
+	ast.Inspect(s.syntax, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == pkg && sel.Sel.IsExported() {
+				names = append(names, sel.Sel.Name)
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// declares returns the names that the file declares at its top level.
+func (s source) declares() []string {
+	var names []string
+	for _, d := range s.syntax.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil {
+				names = append(names, d.Name.Name)
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				names = append(names, specNames(spec)...)
+			}
+		}
+	}
+	return names
+}
+
+func specNames(spec ast.Spec) (names []string) {
+	switch spec := spec.(type) {
+	case *ast.TypeSpec:
+		names = append(names, spec.Name.Name)
+	case *ast.ValueSpec:
+		for _, n := range spec.Names {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// within reports whether a path is one of those, or below one of them.
+func within(path string, those []string) bool {
+	for _, p := range those {
+		if path == p || strings.HasPrefix(path, p+"/") {
+			return true
+		}
+	}
+	return false
+}
