@@ -33,8 +33,9 @@ if [ -n "$suite" ]; then
 fi
 
 # A meta package names the real one in its Depends.
-while ! apt-cache "${apt_opts[@]}" show --no-all-versions "$package" | grep -q '^Package: linux-image-[0-9]'; do
-	package=$(apt-cache "${apt_opts[@]}" show --no-all-versions "$package" | sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p')
+while [[ $package != linux-image-[0-9]* ]]; do
+	about=$(apt-cache "${apt_opts[@]}" show --no-all-versions "$package")
+	package=$(sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' <<<"$about")
 	[ -n "$package" ] || { echo "kernel-test: no kernel package found" >&2; exit 1; }
 done
 
@@ -61,10 +62,11 @@ for dir in net drivers/net/veth.ko* drivers/net/dummy.ko* drivers/net/ifb.ko* dr
 	done
 done
 find "$root/lib/modules" -name '*.ko.xz' -exec xz -d {} +
-find "$root/lib/modules" -name 'modules.dep' -exec sed -i 's/\.ko\.xz/.ko/g' {} +
+busybox depmod -b "$root" "$release"
 
 echo "kernel-test: building the tests"
 CGO_ENABLED=0 go test -c -o "$root/bin/dataplane.test" ./pkg/dataplane
+mkdir -p "$root/src/pkg/dataplane" && cp -r bpf "$root/src/"
 
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
@@ -73,13 +75,13 @@ export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp; mount -t tmpfs run /run; mkdir -p /run/netns
 mount -t bpf bpf /sys/fs/bpf
-for m in veth bridge stp llc 8021q dummy ifb sch_ingress cls_bpf cls_matchall act_gact; do modprobe $m 2>/dev/null; done
+for m in veth bridge 8021q dummy tun sch_ingress cls_bpf cls_matchall act_gact nf_tables; do modprobe $m || echo "no module $m"; done
 ip link set lo up
 echo "kernel-test: booted $(uname -r)"
-cd /tmp
-if HOTSPOT_REQUIRE_KERNEL=1 dataplane.test -test.v -test.timeout 20m >/tmp/out 2>&1; then result=passed; else result=failed; fi
-grep -E '^ *--- (FAIL|SKIP)|^(FAIL|panic|ok|PASS)' /tmp/out
-[ $result = passed ] || grep -v '^=== ' /tmp/out | tail -n 150
+cd /src/pkg/dataplane
+if HOTSPOT_REQUIRE_KERNEL=1 dataplane.test -test.v -test.timeout 20m -test.run "${RUN:-.}" >/tmp/out 2>&1; then result=passed; else result=failed; fi
+grep -E '^--- SKIP|^(FAIL|panic)' /tmp/out
+[ $result = passed ] || grep -B 40 -E '^--- FAIL' /tmp/out | grep -v -E '^=== |--- PASS'
 grep -cE '^--- PASS' /tmp/out | sed 's/$/ tests passed/'
 echo "kernel-test: $(uname -r): $result"
 poweroff -f
