@@ -15,9 +15,9 @@
 //
 // A transaction appends each page it changed (4 KB) to the WAL once, whatever the
 // number of rows on the page, and a checkpoint copies the pages to the file after
-// about 4 MB of WAL. Some 20 sessions share a page: settling N running sessions
-// that were bought in a row writes about N/20 pages. Rewriting a session's figures
-// does not touch the indexes.
+// about 4 MB of WAL. Some 30 sessions share a page, and rewriting their figures does
+// not touch the indexes: settling 1,000 running sessions writes 132 KB, every 15 s
+// that is 0.8 GB a day; 100 of them write a tenth.
 //
 // # Events
 //
