@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -287,6 +288,20 @@ func TestDetachLeavesNothing(t *testing.T) {
 	})
 }
 
+// A folder that never was ours keeps its files, whatever their names.
+func TestDetachOfAnotherFolder(t *testing.T) {
+	b := newBox(t)
+	dir := t.TempDir()
+	check(t, os.MkdirAll(filepath.Join(dir, "maps", "treasure"), 0o700))
+	check(t, detachIn(dir, b.NetNS()))
+	if _, err := os.Stat(filepath.Join(dir, "maps", "treasure")); err != nil {
+		t.Error(err)
+	}
+	if err := Detach("maps"); err == nil {
+		t.Error("Detach of a relative path succeeded")
+	}
+}
+
 // A folder on no bpffs gets one of its own, which goes with Detach.
 func TestOwnMount(t *testing.T) {
 	b := newBox(t)
@@ -300,5 +315,23 @@ func TestOwnMount(t *testing.T) {
 	check(t, detachIn(b.bpffs, b.NetNS()))
 	if _, err := os.Stat(b.bpffs); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the folder is still there: %v", err)
+	}
+}
+
+func TestOneAgentAtATime(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	d := b.open(b.options("lan"))
+	if second, err := Open(b.options("lan")); err == nil {
+		closeOnce(t, second)
+		t.Error("a second Open of the same pins succeeded")
+	} else if !strings.Contains(err.Error(), "another agent") {
+		t.Errorf("a second Open: %v", err)
+	}
+	if err := detachIn(b.bpffs, b.NetNS()); err == nil {
+		t.Error("Detach under a running agent succeeded")
+	}
+	if !d.attachedTo(t, "lan") {
+		t.Error("the first agent was disturbed")
 	}
 }

@@ -16,8 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The watcher's promise.
-const atOnce = time.Second
+// The watcher's promise is one second; the rest is for a machine that is busy
+// with other tests.
+const atOnce = 5 * time.Second
 
 func TestInterfaceThatAppears(t *testing.T) {
 	modes(t, func(b *box) {

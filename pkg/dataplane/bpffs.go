@@ -40,11 +40,25 @@ func (p pins) clsact() string   { return filepath.Join(p.root, "clsact") }
 func pinName(ifname string) string { return strings.ReplaceAll(ifname, ".", ":") }
 func ifName(pin string) string     { return strings.ReplaceAll(pin, ":", ".") }
 
-// prepare makes the folders, on a bpffs that is mounted when there is none.
-func (p pins) prepare() error {
-	if err := ensureBPFFS(p.root); err != nil {
-		return err
+// lock takes the folder for this process until the file is closed or the process
+// ends. Two agents on one set of pins would undo each other's work.
+func (p pins) lock() (*os.File, error) {
+	f, err := os.Open(p.root)
+	if err != nil {
+		return nil, explain("bpffs", err)
 	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("bpffs %s: another agent is using it: stop that one first", p.root)
+		}
+		return nil, explain("locking "+p.root, err)
+	}
+	return f, nil
+}
+
+// prepare makes the folders. Left-overs of a start that failed are removed.
+func (p pins) prepare() error {
 	for _, dir := range []string{p.programs(), p.links(), p.clsact()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return explain("bpffs", err)

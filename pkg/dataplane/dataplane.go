@@ -4,6 +4,7 @@ package dataplane
 
 import (
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -17,6 +18,7 @@ import (
 type Dataplane struct {
 	opts  Options
 	pins  pins
+	lock  *os.File // of the pins
 	space *space
 	nl    *netlink.Handle
 	state *state
@@ -48,6 +50,8 @@ type Dataplane struct {
 // programs to the client-facing interfaces and starts to watch them. An interface
 // that does not exist yet is waited for, with a warning; one that exists and
 // cannot be attached to is an error.
+//
+// Only one process at a time can have a BPFFS open.
 //
 // Errors: ErrPermission, ErrUnsupported, or one that names the offending option.
 // After an error what was enforced before is enforced still.
@@ -83,7 +87,7 @@ func (d *Dataplane) build() error {
 	if err := d.openNetwork(); err != nil {
 		return err
 	}
-	if err := d.pins.prepare(); err != nil {
+	if err := d.openPins(); err != nil {
 		return err
 	}
 	if err := d.openPrograms(); err != nil {
@@ -122,6 +126,16 @@ func (d *Dataplane) openNetwork() (err error) {
 		return explain("netlink", err)
 	}
 	return nil
+}
+
+func (d *Dataplane) openPins() (err error) {
+	if err := ensureBPFFS(d.pins.root); err != nil {
+		return err
+	}
+	if d.lock, err = d.pins.lock(); err != nil {
+		return err
+	}
+	return d.pins.prepare()
 }
 
 func (d *Dataplane) openPrograms() error {
@@ -236,6 +250,9 @@ func (d *Dataplane) release() {
 	}
 	if d.space != nil {
 		d.space.close()
+	}
+	if d.lock != nil {
+		_ = d.lock.Close()
 	}
 }
 

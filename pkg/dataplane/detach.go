@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,19 +14,38 @@ import (
 )
 
 // Detach takes the programs off the hooks and removes the pins below bpffs and
-// the folder itself: the network is open again, and the counters are gone. The
-// agent must not be running, or it would attach again. Filters of clsact mode are
-// looked for in the network namespace of the process. Nothing of others is
-// touched. Detaching what is not there succeeds.
+// the folder itself: the network is open again, and the counters are gone. It
+// fails while an agent uses the folder. Filters of clsact mode are looked for in
+// the network namespace of the process. Nothing of others is touched. Detaching
+// what is not there succeeds. bpffs "" stands for DefaultBPFFS.
 func Detach(bpffs string) error { return detachIn(bpffs, "") }
 
 func detachIn(bpffs, netNS string) error {
-	p := pins{filepath.Clean(bpffs)}
+	bpffs, err := normalizedBPFFS(bpffs)
+	if err != nil {
+		return err
+	}
 	s, err := openSpace(netNS)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	p := pins{bpffs}
+	if !onBPFFS(p.root) {
+		return releaseEverywhere(p, s) // filters, whose pins someone removed
+	}
+	lock, err := p.lock()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := releaseEverywhere(p, s); err != nil {
+		return err // the pins stay, to try again with
+	}
+	return p.remove()
+}
+
+func releaseEverywhere(p pins, s *space) error {
 	clsact, err := newClsactHooks(p, s)
 	if err != nil {
 		return err
@@ -36,10 +54,7 @@ func detachIn(bpffs, netNS string) error {
 		err = errors.Join(err, releaseAll(h))
 		h.close()
 	}
-	if err != nil {
-		return err // the pins stay, to try again with
-	}
-	return p.remove()
+	return err
 }
 
 func releaseAll(h hooker) error {
@@ -67,7 +82,8 @@ func (p pins) remove() error {
 		return err
 	}
 	if ownMount(p.root) {
-		if err := unix.Unmount(p.root, 0); err != nil {
+		// Lazily: the lock keeps the mount busy until Detach returns.
+		if err := unix.Unmount(p.root, unix.MNT_DETACH); err != nil {
 			return explain("unmounting "+p.root, err)
 		}
 	}

@@ -42,16 +42,13 @@ type Portal struct {
 
 // normalized returns o with its defaults, or an error that names field and value.
 func (o Options) normalized() (Options, error) {
-	if o.BPFFS == "" {
-		o.BPFFS = DefaultBPFFS
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if !filepath.IsAbs(o.BPFFS) {
-		return o, fmt.Errorf("bpffs %q: want an absolute path, like %s", o.BPFFS, DefaultBPFFS)
+	var err error
+	if o.BPFFS, err = normalizedBPFFS(o.BPFFS); err != nil {
+		return o, err
 	}
-	o.BPFFS = filepath.Clean(o.BPFFS)
 	if o.MaxClients == 0 || o.MaxClients > maxClientsBound {
 		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, maxClientsBound)
 	}
@@ -69,6 +66,16 @@ func (o Options) normalized() (Options, error) {
 		}
 	}
 	return o, nil
+}
+
+func normalizedBPFFS(dir string) (string, error) {
+	if dir == "" {
+		return DefaultBPFFS, nil
+	}
+	if !filepath.IsAbs(dir) {
+		return dir, fmt.Errorf("bpffs %q: want an absolute path, like %s", dir, DefaultBPFFS)
+	}
+	return filepath.Clean(dir), nil
 }
 
 func checkInterfaces(names []string) error {
