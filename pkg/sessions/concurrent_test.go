@@ -75,6 +75,7 @@ func (w *world) meter(stop chan struct{}) {
 
 // anything does one thing to a device.
 func (w *world) anything(t *testing.T, random *rand.Rand, id sessions.DeviceID, bought func(uint64)) {
+	t.Helper()
 	var err error
 	switch random.IntN(6) {
 	case 0:
@@ -106,6 +107,7 @@ func (w *world) anything(t *testing.T, random *rand.Rand, id sessions.DeviceID, 
 
 // balance compares what the devices bought and used with the kernel.
 func (w *world) balance(t *testing.T, bought []uint64) {
+	t.Helper()
 	rules, err := w.kernel.Rules()
 	w.ok(err)
 	running := 0

@@ -20,14 +20,29 @@ func (m *Manager) Connect(ctx context.Context, id DeviceID, notify string) (Stat
 	if rule, ok := m.static[d.MAC]; ok {
 		return m.connectStatic(ctx, d, rule)
 	}
-	if _, err := m.Current(ctx, id); CodeOf(err) != NotConnected {
+	s, err := m.Current(ctx, id)
+	switch {
+	case err == nil && m.nearEnd(s):
+		err = m.settleRunning(ctx, SessionFilter{Device: id}, 0)
+	case CodeOf(err) == NotConnected:
+		err = nil
+	default:
 		return m.statusOr(ctx, id, err)
+	}
+	if err != nil {
+		return Status{}, err
 	}
 	offers := m.ask(ctx, d)
 	err = m.begin(ctx, id, offers, func(c *change, d Device, s Session) error {
 		return c.connected(d, s, notify)
 	})
 	return m.statusOr(ctx, id, err)
+}
+
+// nearEnd reports whether a session that the store has as running may have ended
+// in the kernel already, so that a Connect has to look closer.
+func (m *Manager) nearEnd(s Session) bool {
+	return s.spent() || s.writtenOff() || m.now().expired(s)
 }
 
 func (m *Manager) connectStatic(ctx context.Context, d Device, rule dataplane.Rule) (Status, error) {
@@ -134,7 +149,7 @@ func (m *Manager) open(ctx context.Context, d Device, s Session, then func(*chan
 	}
 	at := m.now()
 	planned := opened(s, r, at)
-	if planned.spent() { // by packets that were counted late
+	if planned.spent() || limitMet(s, r) && planned.writtenOff() { // by packets that were counted late
 		return m.settleSpent(ctx, d, s.ID, r)
 	}
 	if err := m.grant(d.MAC, ruleOf(planned, m.speeds(), at)); err != nil {
@@ -192,7 +207,7 @@ func (m *Manager) settleSpent(ctx context.Context, d Device, id SessionID, r *da
 			return err
 		}
 		debitBytes(&s, *r)
-		return c.rest(d, &s)
+		return c.halt(d, &s, Consumed, "")
 	})
 	if err != nil {
 		return err

@@ -9,10 +9,7 @@ import "github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 // epoch counts from 0. It reports false for a count that went backwards within
 // its epoch, an old reading that came late, and changes nothing then.
 func debitBytes(s *Session, r dataplane.Reading) bool {
-	from := s.Meter.Spent
-	if r.Epoch != s.Meter.Epoch {
-		from = 0
-	}
+	from := s.Meter.spentIn(r.Epoch)
 	spent := r.Counters.Spent()
 	if spent < from {
 		return false
@@ -21,6 +18,22 @@ func debitBytes(s *Session, r dataplane.Reading) bool {
 	s.Meter.Epoch, s.Meter.Spent = r.Epoch, spent
 	s.Meter.Drops = r.Counters.LimitDrops
 	return true
+}
+
+// spentIn and dropsIn are the baseline for a reading of an epoch: 0 in another one
+// than its own, where the account started anew.
+func (b Baseline) spentIn(epoch uint64) uint64 {
+	if b.Epoch != epoch {
+		return 0
+	}
+	return b.Spent
+}
+
+func (b Baseline) dropsIn(epoch uint64) uint64 {
+	if b.Epoch != epoch {
+		return 0
+	}
+	return b.Drops
 }
 
 // debitTime adds to TimeUsed what a running session ran since the baseline, up to

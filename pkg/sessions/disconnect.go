@@ -65,8 +65,13 @@ func (m *Manager) halting(d Device, id SessionID, r *dataplane.Reading, reason, 
 		if err != nil {
 			return err
 		}
+		met := limitMet(s, r)
 		s = settled(s, r, c.now)
-		if err := c.halt(d, &s, Paused, reason); err != nil {
+		next, _, over := judge(s, watch{closed: met}, c.now)
+		if !over {
+			next = Paused
+		}
+		if err := c.halt(d, &s, next, reason); err != nil {
 			return err
 		}
 		return c.disconnected(d, s, reason, message)

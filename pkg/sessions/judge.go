@@ -24,8 +24,7 @@ const (
 
 // watch is what was observed of a running session besides its balance.
 type watch struct {
-	closed   bool               // the kernel said that its byte limit is reached
-	drops    uint64             // frames dropped at the byte limit since the last settling
+	closed   bool               // the kernel met its byte limit
 	lastSeen dataplane.Boottime // last packet, or its start; 0: not known
 	idle     time.Duration      // idle time-out; 0: none
 }
@@ -33,9 +32,8 @@ type watch struct {
 // judge says whether a settled, running session goes on, and otherwise its next
 // state and why.
 func judge(s Session, w watch, now moment) (next State, reason string, over bool) {
-	nearlyEmpty := s.metered() && s.RemainingBytes() < mtu
 	switch {
-	case s.spent(), nearlyEmpty && (w.closed || w.drops > 0):
+	case s.spent(), w.closed && s.writtenOff():
 		return Consumed, ReasonConsumed, true
 	case now.expired(s):
 		return Expired, ReasonExpired, true
@@ -43,6 +41,16 @@ func judge(s Session, w watch, now moment) (next State, reason string, over bool
 		return Paused, ReasonIdle, true
 	}
 	return Running, "", false
+}
+
+// writtenOff reports that a session whose byte limit was met has no use for what is
+// left. With more left, it was topped up since.
+func (s Session) writtenOff() bool { return s.metered() && s.RemainingBytes() < mtu }
+
+// limitMet reports that the kernel dropped frames at the byte limit since the
+// baseline. Its event may be lost or still on its way.
+func limitMet(s Session, r *dataplane.Reading) bool {
+	return r != nil && r.Counters.LimitDrops > s.Meter.dropsIn(r.Epoch)
 }
 
 // restState is the state of a session that does not run, by what is left of it.

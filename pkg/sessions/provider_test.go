@@ -110,6 +110,7 @@ func voucher(bytes uint64) *sessions.SessionData {
 
 // shopWorld is a world with providers.
 func shopWorld(t *testing.T, shops map[string]*shop, names ...string) *world {
+	t.Helper()
 	w := newWorld(t, sessions.Config{
 		ProviderTimeout: 50 * time.Millisecond,
 		Dial: func(r sessions.ProviderRecord) sessions.Provider {

@@ -100,6 +100,9 @@ func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane
 // session's rule, the device could not use its time, at least since its last
 // packet: that time is not charged.
 func (c *change) rejoin(s *Session, r *dataplane.Reading, rule dataplane.Rule) {
+	if limitMet(*s, r) { // for the settling that follows to see
+		defer func(drops uint64) { s.Meter.Drops = drops }(s.Meter.dropsIn(r.Epoch))
+	}
 	if r == nil {
 		s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = 0, 0, 0
 	} else if !debitBytes(s, *r) {

@@ -154,15 +154,12 @@ func (m *Manager) ending(ctx context.Context, which SessionFilter, read counts, 
 
 // watch gathers what is known of a running session; s is as it was before r.
 func (m *Manager) watch(s Session, r *dataplane.Reading, closed SessionID) watch {
-	w := watch{closed: s.ID == closed, idle: m.cfg.IdleTimeout}
+	w := watch{closed: s.ID == closed || limitMet(s, r), idle: m.cfg.IdleTimeout}
 	if r == nil {
 		return w // and silence cannot be told
 	}
 	m.live.seen(s.Device, r.Counters.LastSeen)
 	w.lastSeen = m.live.lastSeen(s.Device)
-	if r.Epoch == s.Meter.Epoch && r.Counters.LimitDrops > s.Meter.Drops {
-		w.drops = r.Counters.LimitDrops - s.Meter.Drops
-	}
 	return w
 }
 

@@ -31,9 +31,9 @@ func (c *change) halt(d Device, s *Session, next State, reason string) error {
 	e.Reason = reason
 	switch s.State {
 	case Consumed:
-		e.Type = SessionConsumed
+		e.Type, e.Reason = SessionConsumed, ReasonConsumed
 	case Expired:
-		e.Type = SessionExpired
+		e.Type, e.Reason = SessionExpired, ReasonExpired
 	}
 	return c.event(e)
 }
@@ -58,7 +58,7 @@ func (c *change) rest(d Device, s *Session) error {
 	if state != Consumed && state != Expired || state == s.State {
 		return c.save(s)
 	}
-	return c.halt(d, s, state, string(state))
+	return c.halt(d, s, state, "")
 }
 
 // warn publishes session.low once for an allowance.

@@ -9,11 +9,11 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// DeviceID and SessionID are assigned by the store, from 1 up, and never reused.
-type (
-	DeviceID  int64
-	SessionID int64
-)
+// DeviceID is assigned by the store, from 1 up, and never reused.
+type DeviceID int64
+
+// SessionID is assigned by the store, from 1 up, and never reused.
+type SessionID int64
 
 // Account is the kernel counter of a session.
 func (id SessionID) Account() dataplane.Account { return dataplane.Account(id) }

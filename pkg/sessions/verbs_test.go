@@ -98,6 +98,54 @@ func TestLostEventIsFoundAtTheCheckpoint(t *testing.T) {
 	w.state(s.ID, sessions.Consumed)
 }
 
+// What is left is less than a packet, and the kernel does not tell a second time.
+func TestPauseOfAnExhaustedSession(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d := w.phone(1)
+	first, second := w.buyData(d, 10_000), w.buyTime(d, time.Hour)
+	w.connect(d)
+	w.kernel.Fill(d.MAC)
+	mark := w.mark()
+	w.disconnect(d)
+	w.happened(mark, "session.consumed(consumed)", "client.disconnected(request)")
+	w.state(first.ID, sessions.Consumed)
+	w.connect(d)
+	w.state(second.ID, sessions.Running)
+	w.drain()
+	w.state(second.ID, sessions.Running)
+}
+
+// A Connect that comes when the session ended in the kernel, but before the meter.
+func TestConnectAtTheEnd(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d := w.phone(1)
+	first, second := w.buyTime(d, time.Minute), w.buyData(d, 10_000)
+	third := w.buyTime(d, time.Hour)
+	w.connect(d)
+	w.clock.Advance(time.Minute)
+	w.connect(d)
+	w.passes(d, true)
+	w.state(first.ID, sessions.Consumed)
+	w.state(second.ID, sessions.Running)
+	w.kernel.Fill(d.MAC)
+	w.connect(d)
+	w.passes(d, true)
+	w.state(third.ID, sessions.Running)
+}
+
+// The agent dies with the event in its hands.
+func TestEventDiesWithTheAgent(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d := w.phone(1)
+	s := w.buyData(d, 10_000)
+	w.connect(d)
+	w.kernel.Fill(d.MAC)
+	<-w.kernel.Events()
+	w.restart()
+	w.ok(w.Reconcile(w.ctx))
+	w.state(s.ID, sessions.Consumed)
+}
+
 func TestTimeEndsAtTheDeadline(t *testing.T) {
 	w := newWorld(t, sessions.Config{})
 	d := w.phone(1)

@@ -253,12 +253,12 @@ func (k *Kernel) tell(e dataplane.Event) {
 }
 
 // WaitFor waits for a condition that another goroutine brings about.
-func WaitFor(t testing.TB, what string, met func() bool) {
-	t.Helper()
+func WaitFor(tb testing.TB, what string, met func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for !met() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 10 s for: %s", what)
+			tb.Fatalf("waited 10 s for: %s", what)
 		}
 		time.Sleep(time.Millisecond)
 	}
