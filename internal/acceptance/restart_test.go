@@ -47,7 +47,7 @@ func (s *shop) delivered(direction string, sink *lab.Sink, sent uint64) {
 	s.until("the last packet", func() bool { return lab.Boottime()-sink.Read().Last > lab.Silence })
 	got := sink.Read()
 	s.Logf("%s: %d packets sent, %d delivered", direction, sent, got.Packets)
-	if got.Packets != sent || got.Missing != 0 || got.Gaps != 0 {
-		s.Errorf("%s: %d of %d packets delivered, %d gaps", direction, got.Packets, sent, got.Gaps)
+	if got.Packets != sent || got.Missing != 0 {
+		s.Errorf("%s: %d of %d packets delivered", direction, got.Packets, sent)
 	}
 }

@@ -34,18 +34,25 @@ func TestSpeedIsHeld(t *testing.T) {
 				want := float64(megabits) * 1e6
 				stop := s.blast(from, netip.AddrPortFrom(at, sinkPort), 2*want, mtu)
 				defer stop()
-				got := s.steadySpeed(sink, want)
-				t.Logf("delivered at %.3f Mbit/s, %+.2f %%", got/1e6, (got/want-1)*100)
-				if math.Abs(got/want-1) > tolerance {
-					t.Errorf("delivered at %.3f Mbit/s, want %d within %.0f %%", got/1e6, megabits, tolerance*100)
+				s.burstOver(sink, want)
+				off := s.speedOff(sink, want)
+				// A machine that is busy with other things can stall the sender, which
+				// shows as too slow, never as too fast.
+				for range 2 {
+					if off < -tolerance {
+						off = s.speedOff(sink, want)
+					}
+				}
+				if math.Abs(off) > tolerance {
+					t.Errorf("delivered %+.2f %% off, want within %.0f %%", off*100, tolerance*100)
 				}
 			})
 		}
 	}
 }
 
-// steadySpeed measures when the burst that the limiter allows is over.
-func (s *shop) steadySpeed(sink *lab.Sink, bitsPerSecond float64) float64 {
+// burstOver waits until the burst that the limiter allows is over.
+func (s *shop) burstOver(sink *lab.Sink, bitsPerSecond float64) {
 	s.Helper()
 	// Sent at twice the speed, the bucket of 200 ms, at least 64 KB, is full after this.
 	burst := max(0.2, 65536*8/bitsPerSecond)
@@ -53,7 +60,14 @@ func (s *shop) steadySpeed(sink *lab.Sink, bitsPerSecond float64) float64 {
 		now := sink.Read()
 		return now.Packets > 0 && (lab.Boottime()-now.First).Seconds() > 1.5*burst
 	})
+}
+
+// speedOff measures how far off what is delivered is, as a share of what is wanted.
+func (s *shop) speedOff(sink *lab.Sink, want float64) float64 {
+	s.Helper()
 	start := sink.Read()
 	s.until("the end of the measurement", func() bool { return sink.Read().Last-start.Last >= measuring })
-	return start.BitsPerSecond(sink.Read())
+	got := start.BitsPerSecond(sink.Read())
+	s.Logf("delivered at %.3f Mbit/s, %+.2f %%", got/1e6, (got/want-1)*100)
+	return got/want - 1
 }
