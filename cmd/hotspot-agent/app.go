@@ -4,8 +4,11 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -34,13 +37,9 @@ Exit status: 0 done, 1 failed (stderr says what, why and what to try), 2 wrong u
 func newApp(env func(string) string, stdout, stderr io.Writer) *app {
 	a := &app{env: env, stdout: stdout, stderr: stderr}
 	a.cli = &cli.App{
-		Name:            programName,
-		Usage:           "the agent of a prepaid WiFi hotspot",
-		Description:     description,
-		Writer:          stdout,
-		ErrWriter:       stderr,
-		HideVersion:     true,
-		HideHelpCommand: true,
+		Name:        programName,
+		Usage:       "the agent of a prepaid WiFi hotspot",
+		Description: description,
 		Flags: []cli.Flag{
 			&cli.StringFlag{
 				Name: "socket", Usage: "the agent's socket, a `PATH` [$HOTSPOT_SOCKET]",
@@ -55,11 +54,8 @@ func newApp(env func(string) string, stdout, stderr io.Writer) *app {
 			a.doctorCommand(), a.detachCommand(),
 			a.versionCommand(), a.completionCommand(),
 		},
-		Action:         func(c *cli.Context) error { return missingCommand(c) },
-		OnUsageError:   onUsageError,
-		ExitErrHandler: func(*cli.Context, error) {}, // report prints and decides
 	}
-	prepare(a.cli.Commands)
+	name(a.cli.Commands, "")
 	return a
 }
 
@@ -68,18 +64,63 @@ func (a *app) defaultSocket() string {
 	return cmp.Or(a.env("HOTSPOT_SOCKET"), config.DefaultSocket)
 }
 
-// prepare gives every command what all have in common.
-func prepare(commands []*cli.Command) {
+// name gives every command its full name.
+func name(commands []*cli.Command, prefix string) {
 	for _, command := range commands {
-		command.OnUsageError = onUsageError
-		command.HideHelpCommand = true
-		if len(command.Subcommands) > 0 {
-			command.Action = missingCommand
-			prepare(command.Subcommands)
-			continue
-		}
-		command.Before = checkArgs
+		command.HelpName = prefix + command.Name
+		name(command.Subcommands, command.HelpName+" ")
 	}
+}
+
+// dispatch runs the command that args name.
+func (a *app) dispatch(ctx context.Context, args []string) error {
+	w, err := understand(a.cli, args)
+	if err != nil {
+		return err
+	}
+	if w.help {
+		printHelp(a.stdout, w)
+		return nil
+	}
+	if len(w.siblings) > 0 {
+		return w.usagef("which command?")
+	}
+	c, err := a.contextOf(ctx, w)
+	if err != nil {
+		return w.usagef("%v", err)
+	}
+	if err := checkArgs(c); err != nil {
+		return err
+	}
+	return w.command.Action(c)
+}
+
+// contextOf parses the flags that were sorted.
+func (a *app) contextOf(ctx context.Context, w *walk) (*cli.Context, error) {
+	globals, err := parse(a.cli.Flags, w.globals)
+	if err != nil {
+		return nil, err
+	}
+	set, err := parse(w.command.Flags, slices.Concat(w.flags, []string{"--"}, w.words))
+	if err != nil {
+		return nil, err
+	}
+	parent := cli.NewContext(a.cli, globals, nil)
+	parent.Context = ctx
+	c := cli.NewContext(a.cli, set, parent)
+	c.Command = w.command
+	return c, nil
+}
+
+func parse(flags []cli.Flag, args []string) (*flag.FlagSet, error) {
+	set := flag.NewFlagSet(programName, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	for _, f := range flags {
+		if err := f.Apply(set); err != nil {
+			return nil, err
+		}
+	}
+	return set, set.Parse(args)
 }
 
 // usageError is a mistake in how the program was called.
@@ -91,23 +132,7 @@ type usageError struct {
 func (e *usageError) Error() string { return e.message }
 
 func usagef(c *cli.Context, format string, args ...any) error {
-	return &usageError{command: commandPath(c), message: fmt.Sprintf(format, args...)}
-}
-
-func onUsageError(c *cli.Context, err error, _ bool) error {
-	return usagef(c, "%s", strings.ReplaceAll(err.Error(), "flag provided but not defined: -", "unknown flag --"))
-}
-
-// commandPath is the words of the command after the program's name.
-func commandPath(c *cli.Context) string {
-	if c.Command == nil {
-		return ""
-	}
-	return strings.TrimSpace(strings.TrimPrefix(c.Command.HelpName, programName))
-}
-
-func missingCommand(c *cli.Context) error {
-	return usagef(c, "which command?")
+	return &usageError{command: c.Command.HelpName, message: fmt.Sprintf(format, args...)}
 }
 
 // checkArgs holds the arguments to ArgsUsage: each word is one, in brackets one

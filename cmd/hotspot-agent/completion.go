@@ -102,7 +102,7 @@ func commandCandidates(commands []*cli.Command) []candidate {
 func flagCandidates(w *walk) []candidate {
 	out := []candidate{{"--help", "show help"}}
 	for _, f := range append(append([]cli.Flag{}, w.commandFlags()...), w.root.Flags...) {
-		if doc, ok := f.(cli.DocGenerationFlag); ok && f.Names()[0] != "help" {
+		if doc, ok := f.(cli.DocGenerationFlag); ok {
 			out = append(out, candidate{"--" + f.Names()[0], strings.ReplaceAll(doc.GetUsage(), "`", "")})
 		}
 	}

@@ -35,9 +35,5 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		a.complete(ctx, args[1:])
 		return exitDone
 	}
-	arranged, err := arrange(a.cli, args)
-	if err == nil {
-		err = a.cli.RunContext(ctx, append([]string{programName}, arranged...))
-	}
-	return a.report(err)
+	return a.report(a.dispatch(ctx, args))
 }

@@ -94,7 +94,7 @@ func TestUsageErrors(t *testing.T) {
 		"session update 1":                           "nothing to change",
 		"session show x":                             `ID: "x" is not the number of a session`,
 		"session show 0":                             `ID: "0" is not the number of a session`,
-		"session show -1":                            "unknown flag --1",
+		"session show -1":                            "unknown flag -1",
 		"session delete":                             "ID is missing",
 		"session create --type time":                 "--device is missing",
 		"session create --device 1":                  "--type is missing",

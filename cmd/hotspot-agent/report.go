@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -24,16 +22,12 @@ func (f *failure) Unwrap() error { return f.err }
 // report prints err on one line and returns the exit status.
 func (a *app) report(err error) int {
 	var usage *usageError
-	var exit cli.ExitCoder
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
 		help := strings.TrimSpace(usage.command + " --help")
 		fmt.Fprintf(a.stderr, "%s: %s; see '%s %s'\n", programName, oneLine(usage.message), programName, help)
-		return exitUsage
-	case errors.As(err, &exit): // urfave's own: a help topic that does not exist
-		fmt.Fprintf(a.stderr, "%s: %s\n", programName, oneLine(err.Error()))
 		return exitUsage
 	}
 	line := oneLine(err.Error())

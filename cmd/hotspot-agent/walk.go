@@ -10,10 +10,21 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arrange puts arguments into the order that urfave/cli understands: people write
-// `connect 5 --notify hello` and `status --json`, it wants flags before arguments
-// and global flags before the command. An unknown command is told here as well.
-func arrange(root *cli.App, args []string) ([]string, error) {
+// walk is how far the arguments are understood. People write flags anywhere, as in
+// `connect 5 --notify hello` and `status --json`: it sorts them, for the dispatch as
+// for completion. (Its Run would have urfave/cli print the help through
+// text/template, and that keeps every method of every type in the program: 3 MB.)
+type walk struct {
+	root     *cli.App
+	command  *cli.Command   // nil before the first
+	siblings []*cli.Command // what the next word may name
+
+	help                  bool     // --help was among the flags
+	globals, flags, words []string // as urfave's flags parse them, and arguments
+}
+
+// understand walks through all arguments. What is unknown is an error here.
+func understand(root *cli.App, args []string) (*walk, error) {
 	w := &walk{root: root, siblings: root.Commands}
 	for len(args) > 0 {
 		var err error
@@ -21,20 +32,19 @@ func arrange(root *cli.App, args []string) ([]string, error) {
 			return nil, err
 		}
 	}
-	out := slices.Concat(w.globals, w.path, w.flags)
-	if len(w.words) > 0 {
-		out = append(append(out, "--"), w.words...)
-	}
-	return out, nil
+	return w, nil
 }
 
-// walk is how far the arguments are understood.
-type walk struct {
-	root     *cli.App
-	command  *cli.Command   // nil before the first
-	siblings []*cli.Command // what the next word may name
+func (w *walk) usagef(format string, args ...any) error {
+	return &usageError{command: w.path(), message: fmt.Sprintf(format, args...)}
+}
 
-	globals, path, flags, words []string
+// path is the words of the command after the program's name.
+func (w *walk) path() string {
+	if w.command == nil {
+		return ""
+	}
+	return w.command.HelpName
 }
 
 // next takes one flag with its value, or one word, from the front of args.
@@ -56,17 +66,24 @@ func (w *walk) next(args []string) ([]string, error) {
 // flag takes args[0] and, unless it is a switch or has "=", the value after it.
 func (w *walk) flag(args []string) ([]string, error) {
 	name, _, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
-	take := 1
-	target := &w.flags
-	found := w.lookup(name)
-	if found != nil && findFlag(w.commandFlags(), name) == nil {
-		target = &w.globals
+	if name == "help" || name == "h" {
+		w.help = true
+		return args[1:], nil
 	}
-	if found != nil && !hasValue && takesValue(found) {
+	found := w.lookup(name)
+	if found == nil {
+		return nil, w.usagef("unknown flag %s", args[0])
+	}
+	take := 1
+	if takesValue(found) && !hasValue {
 		take = 2
 	}
 	if take > len(args) {
-		return nil, &usageError{command: strings.Join(w.path, " "), message: fmt.Sprintf("%s needs a value", args[0])}
+		return nil, w.usagef("%s needs a value", args[0])
+	}
+	target := &w.flags
+	if findFlag(w.commandFlags(), name) == nil {
+		target = &w.globals
 	}
 	*target = append(*target, args[:take]...)
 	return args[take:], nil
@@ -104,20 +121,16 @@ func takesValue(f cli.Flag) bool {
 // descend follows a word into the tree of commands.
 func (w *walk) descend(word string) error {
 	if word == "help" {
-		w.flags = append(w.flags, "--help")
+		w.help = true
 		return nil
 	}
 	for _, command := range w.siblings {
 		if command.HasName(word) {
-			w.path = append(w.path, command.Name)
 			w.command, w.siblings = command, command.Subcommands
 			return nil
 		}
 	}
-	return &usageError{
-		command: strings.Join(w.path, " "),
-		message: fmt.Sprintf("unknown command %q%s", strings.Join(append(w.path, word), " "), nearest(word, w.siblings)),
-	}
+	return w.usagef("unknown command %q%s", strings.TrimSpace(w.path()+" "+word), nearest(word, w.siblings))
 }
 
 // nearest suggests a command that starts like word or is one letter off.
