@@ -5,8 +5,8 @@
 //
 //	go run . -socket /run/hotspot-agent/agent.sock -listen :8080
 //
-// Open its port before payment: a customer reaches the portal of the router's own
-// addresses, and nothing else.
+// Its port belongs into the agent's configuration (portal: [":8080"]): a customer who
+// has not paid reaches nothing else.
 package main
 
 import (
@@ -22,19 +22,23 @@ func main() {
 	socket := flag.String("socket", api.DefaultSocket, "the agent's `socket`")
 	listen := flag.String("listen", ":8080", "`address` to serve customers on")
 	flag.Parse()
-
-	agent, err := api.Dial(*socket)
-	if err != nil {
+	if err := serve(*socket, *listen); err != nil {
 		log.Fatal(err)
+	}
+}
+
+func serve(socket, listen string) error {
+	agent, err := api.Dial(socket)
+	if err != nil {
+		return err
 	}
 	defer agent.Close()
-
-	ln, err := net.Listen("tcp", *listen)
+	ln, err := net.Listen("tcp", listen)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	log.Printf("portal on http://%s", ln.Addr())
-	log.Fatal(http.Serve(ln, routes(agent)))
+	return http.Serve(ln, routes(agent))
 }
 
 func routes(agent *api.API) http.Handler {

@@ -23,23 +23,26 @@ func main() {
 	socket := flag.String("socket", api.DefaultSocket, "the agent's `socket`")
 	secs := flag.Uint("secs", 60, "`seconds` that every device gets")
 	flag.Parse()
-
-	agent, err := api.Dial(*socket)
-	if err != nil {
-		log.Fatal(err)
-	}
-	free := &freeMinutes{secs: *secs, sold: map[int64]*freeSession{}}
-	if err := agent.SessionsMgr().RegisterSessionProvider(free); err != nil {
-		log.Fatal(err)
-	}
-	log.Print("registered")
-
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	<-ctx.Done()
-	if err := agent.Close(); err != nil {
-		log.Fatal(err)
+	if err := provide(ctx, *socket, *secs); err != nil {
+		log.Print(err)
 	}
+}
+
+// provide runs until ctx ends; the agent calls the provider meanwhile.
+func provide(ctx context.Context, socket string, secs uint) error {
+	agent, err := api.Dial(socket)
+	if err != nil {
+		return err
+	}
+	free := &freeMinutes{secs: secs, sold: map[int64]*freeSession{}}
+	if err := agent.SessionsMgr().RegisterSessionProvider(free); err != nil {
+		return err
+	}
+	log.Print("registered")
+	<-ctx.Done()
+	return agent.Close()
 }
 
 // freeMinutes is the provider.

@@ -25,7 +25,7 @@ import (
 // database, behind a real socket.
 type testAgent struct {
 	*sessions.Manager
-	t         testing.TB
+	t         *testing.T
 	dir       string
 	kernel    *sessionstest.Kernel
 	clock     *sessionstest.Clock
@@ -40,7 +40,7 @@ type testAgent struct {
 }
 
 // startAgent starts an agent, and stops it when the test ends.
-func startAgent(t testing.TB, opts ServerOptions) *testAgent {
+func startAgent(t *testing.T, opts ServerOptions) *testAgent {
 	t.Helper()
 	clock := sessionstest.NewClock()
 	a := &testAgent{
@@ -129,8 +129,8 @@ const (
 )
 
 // must unwraps what may not fail in a test.
-func must[T any](value T, err error) func(testing.TB) T {
-	return func(t testing.TB) T {
+func must[T any](value T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
@@ -146,7 +146,7 @@ func (a *testAgent) sell(device string) Session {
 }
 
 // wantCode checks the code of an error, and words of its message.
-func wantCode(t testing.TB, err error, code sessions.Code, words ...string) {
+func wantCode(t *testing.T, err error, code sessions.Code, words ...string) {
 	t.Helper()
 	if err == nil || sessions.CodeOf(err) != code {
 		t.Errorf("error is %v (%s), want code %s", err, sessions.CodeOf(err), code)

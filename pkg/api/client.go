@@ -73,7 +73,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body any) (json.Ra
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
+	defer closeQuietly(answer.Body)
 	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
@@ -97,7 +97,7 @@ func (c *Client) send(ctx context.Context, method, path string, body any, accept
 	if answer.StatusCode < 300 {
 		return answer, nil
 	}
-	defer answer.Body.Close()
+	defer closeQuietly(answer.Body)
 	return nil, problemIn(answer).asError()
 }
 
@@ -142,6 +142,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	}
 	return sessions.Errorf(sessions.Unavailable, "the agent on %s did not answer: %w", c.socket, unwrapURL(err))
 }
+
+// closeQuietly is for what was read or is given up: no data hangs on it.
+func closeQuietly(c io.Closer) { _ = c.Close() }
 
 // unwrapURL drops the method and made-up URL that net/http puts before an error.
 func unwrapURL(err error) error {

@@ -66,7 +66,7 @@ func (f *follower) run(ctx context.Context) error {
 	for {
 		err := f.client.stream(ctx, eventsPath(f.after), func() error { wait = firstRetry; return f.isOpen() }, f.next)
 		switch {
-		case ctx.Err() != nil, errors.Is(err, errEnough):
+		case ended(ctx), errors.Is(err, errEnough):
 			return nil
 		case !f.patient, !passing(err):
 			return err
@@ -79,6 +79,8 @@ func (f *follower) run(ctx context.Context) error {
 		wait = min(2*wait, lastRetry)
 	}
 }
+
+func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
 func (f *follower) isOpen() error {
 	f.patient = true
@@ -106,7 +108,7 @@ func (c *Client) stream(ctx context.Context, path string, opened func() error, e
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer closeQuietly(answer.Body)
 	if err := opened(); err != nil {
 		return err
 	}

@@ -56,10 +56,10 @@ func TestSocketThatIsNoAgent(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		w.Write([]byte("hello"))
+		_, _ = w.Write([]byte("hello"))
 	})}
-	go other.Serve(ln)
-	defer other.Close()
+	go func() { _ = other.Serve(ln) }()
+	defer closeQuietly(other)
 	c := NewClient(path)
 	_, err = c.Status(t.Context())
 	wantCode(t, err, sessions.Unavailable, "503")

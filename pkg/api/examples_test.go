@@ -46,7 +46,7 @@ func runExample(t *testing.T, name, word string, args ...string) string {
 	for {
 		line, err := lines.ReadString('\n')
 		if _, rest, found := strings.Cut(line, word); found {
-			go io.Copy(io.Discard, lines) // the pipe closes with the program
+			go func() { _, _ = io.Copy(io.Discard, lines) }() // the pipe closes with the program
 			return strings.TrimSpace(rest)
 		}
 		if err != nil {
@@ -86,7 +86,7 @@ func TestExamplePortal(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, _ := io.ReadAll(answer.Body)
-		answer.Body.Close()
+		closeQuietly(answer.Body)
 		if answer.StatusCode != step.status || !strings.Contains(string(body), step.want) || a.passes(firstMAC) != step.connected {
 			t.Errorf("%s %s: %d %s, connected %v; want %d %q, %v", step.method, step.path,
 				answer.StatusCode, body, a.passes(firstMAC), step.status, step.want, step.connected)

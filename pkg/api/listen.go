@@ -3,6 +3,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,7 @@ const maxSocketPath = 107
 // and moved to path when it is ready. A missing parent directory is made, 0755.
 //
 // A socket that a dead agent left is replaced; one that answers is an error that
-// says so. Close removes the socket, unless another has taken its place.
+// says so. Errors wrap the system's. Close removes the socket, unless another has taken its place.
 func Listen(path, group string) (net.Listener, error) {
 	gid, err := lookupGroup(group)
 	if err != nil {
@@ -34,11 +35,11 @@ func Listen(path, group string) (net.Listener, error) {
 	}
 	parent := filepath.Dir(path)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, fmt.Errorf("socket %s: %v", path, err)
+		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	unlock, err := lockDir(parent)
 	if err != nil {
-		return nil, fmt.Errorf("socket %s: %v", path, err)
+		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	// Two agents that start at once: probing and taking the name is one step.
 	defer unlock()
@@ -54,10 +55,10 @@ func lockDir(dir string) (unlock func(), err error) {
 		return nil, err
 	}
 	if err := unix.Flock(int(handle.Fd()), unix.LOCK_EX); err != nil {
-		handle.Close()
-		return nil, fmt.Errorf("locking %s: %v", dir, err)
+		closeQuietly(handle)
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
-	return func() { handle.Close() }, nil
+	return func() { closeQuietly(handle) }, nil
 }
 
 // probe returns nil when path is free, or a socket that nobody listens on.
@@ -67,14 +68,14 @@ func probe(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("socket %s: %v", path, err)
+		return fmt.Errorf("socket %s: %w", path, err)
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("socket %s: there is something there that is no socket (%s); remove it or choose another path", path, info.Mode())
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path)
 	switch {
 	case err == nil:
-		conn.Close()
+		closeQuietly(conn)
 	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return nil // stale; the new one takes its name
 	}
@@ -84,24 +85,24 @@ func probe(path string) error {
 func bind(path string, gid int) (net.Listener, error) {
 	private, err := os.MkdirTemp(filepath.Dir(path), ".hotspot-")
 	if err != nil {
-		return nil, fmt.Errorf("socket %s: %v", path, err)
+		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
-	defer os.RemoveAll(private)
+	defer func() { _ = os.RemoveAll(private) }()
 	handle, err := os.Open(private)
 	if err != nil {
-		return nil, fmt.Errorf("socket %s: %v", path, err)
+		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
-	defer handle.Close()
+	defer closeQuietly(handle)
 	// Through the handle, so that the private path's length does not count.
-	inner, err := net.Listen("unix", fmt.Sprintf("/proc/self/fd/%d/s", handle.Fd()))
+	inner, err := new(net.ListenConfig).Listen(context.Background(), "unix", fmt.Sprintf("/proc/self/fd/%d/s", handle.Fd()))
 	if err != nil {
-		return nil, fmt.Errorf("socket %s: %v", path, err)
+		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	ln := &listener{UnixListener: inner.(*net.UnixListener), path: path}
 	ln.SetUnlinkOnClose(false)
 	if err := ln.publish(filepath.Join(private, "s"), gid); err != nil {
-		ln.UnixListener.Close()
-		return nil, fmt.Errorf("socket %s: %v", path, err)
+		closeQuietly(ln.UnixListener)
+		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	return ln, nil
 }
@@ -138,7 +139,7 @@ func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "un
 func (l *listener) Close() error {
 	l.closed.Do(func() {
 		if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.self) {
-			os.Remove(l.path)
+			_ = os.Remove(l.path) // at worst it is a stale one for the next agent
 		}
 	})
 	return l.UnixListener.Close()

@@ -34,7 +34,7 @@ func TestListenMode(t *testing.T) {
 		if rest, _ := os.ReadDir(filepath.Dir(path)); len(rest) != 1 {
 			t.Errorf("group %q: %v is left beside the socket", test.group, rest)
 		}
-		ln.Close()
+		closeQuietly(ln)
 		if _, err := os.Lstat(path); err == nil {
 			t.Errorf("group %q: Close left the socket behind", test.group)
 		}
@@ -66,7 +66,7 @@ func TestListenNeverOpenTooWide(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ln.Close()
+		closeQuietly(ln)
 	}
 	close(stop)
 	if widest := <-watched; widest&^0o600 != 0 {
@@ -81,17 +81,17 @@ func TestListenStaleSocketIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead.SetUnlinkOnClose(false)
-	dead.Close()
+	closeQuietly(dead)
 	ln, err := Listen(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	defer closeQuietly(ln)
 	conn, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatalf("the new socket does not answer: %v", err)
 	}
-	conn.Close()
+	closeQuietly(conn)
 }
 
 func TestListenLiveSocketIsLeft(t *testing.T) {
@@ -100,7 +100,7 @@ func TestListenLiveSocketIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer first.Close()
+	defer closeQuietly(first)
 	_, err = Listen(path, "")
 	if want := "socket " + path + " is in use by a running agent"; err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %q", err, want)
@@ -108,7 +108,7 @@ func TestListenLiveSocketIsLeft(t *testing.T) {
 	if conn, err := net.Dial("unix", path); err != nil {
 		t.Errorf("the first agent lost its socket: %v", err)
 	} else {
-		conn.Close()
+		closeQuietly(conn)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestListenOnlyOneOfManyWins(t *testing.T) {
 		t.Errorf("%d agents got the socket, want 1", len(winners))
 	}
 	for len(winners) > 0 {
-		(<-winners).Close()
+		closeQuietly(<-winners)
 	}
 }
 
@@ -138,13 +138,15 @@ func TestListenCloseLeavesASuccessorsSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	os.Remove(path)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
 	successor, err := Listen(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer successor.Close()
-	old.Close()
+	defer closeQuietly(successor)
+	closeQuietly(old)
 	if _, err := os.Lstat(path); err != nil {
 		t.Errorf("the successor's socket is gone: %v", err)
 	}
@@ -180,7 +182,7 @@ func TestListenLongestPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	defer closeQuietly(ln)
 	if got := ln.Addr().String(); got != path {
 		t.Errorf("Addr is %q, want %q", got, path)
 	}
@@ -211,17 +213,17 @@ func TestPeerOfConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	defer closeQuietly(ln)
 	client, err := net.Dial("unix", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	defer closeQuietly(client)
 	conn, err := limitConnections(ln, 1).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer closeQuietly(conn)
 	p, err := peerOf(conn)
 	if err != nil {
 		t.Fatal(err)

@@ -99,13 +99,13 @@ func (c *checkedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	body, err := io.ReadAll(answer.Body)
-	answer.Body.Close()
+	closeQuietly(answer.Body)
 	if err != nil {
 		return nil, err
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
 	if strings.HasPrefix(answer.Header.Get("Content-Type"), jsonLines.contentType) {
-		c.checkLines(input, answer, body)
+		c.checkLines(input, body)
 	} else {
 		c.check(input, answer, body)
 	}
@@ -147,7 +147,7 @@ func (c *checkedTransport) check(input *openapi3filter.RequestValidationInput, a
 	}
 }
 
-func (c *checkedTransport) checkLines(input *openapi3filter.RequestValidationInput, answer *http.Response, body []byte) {
+func (c *checkedTransport) checkLines(input *openapi3filter.RequestValidationInput, body []byte) {
 	schema := input.Route.Operation.Responses.Value("200").Value.Content[jsonLines.contentType].Schema.Value
 	for line := range strings.Lines(string(body)) {
 		var value any
@@ -248,6 +248,7 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 }
 
 func (c *checkedTransport) operation(t *testing.T, r route) string {
+	t.Helper()
 	return loadDocument(t).Paths.Value(r.path).GetOperation(r.method).OperationID
 }
 

@@ -70,10 +70,8 @@ func credentials(fd int) (peer, error) {
 	if err != nil {
 		return peer{}, err
 	}
-	groups, err := peerGroups(fd)
-	if err != nil {
-		return peer{}, err
-	}
+	// Without its supplementary groups a peer may do less, never more.
+	groups, _ := peerGroups(fd)
 	return peer{PID: cred.Pid, UID: cred.Uid, GID: cred.Gid, Groups: groups}, nil
 }
 
@@ -121,7 +119,7 @@ func lookupGroup(name string) (int, error) {
 		return noGroup, fmt.Errorf("socket_group: there is no group %q on this machine", name)
 	}
 	if err != nil {
-		return noGroup, fmt.Errorf("socket_group: looking up group %q: %v", name, err)
+		return noGroup, fmt.Errorf("socket_group: looking up group %q: %w", name, err)
 	}
 	gid, err := strconv.ParseUint(group.Gid, 10, 31)
 	if err != nil {

@@ -93,7 +93,7 @@ func (p *remoteProvider) call(ctx context.Context, path string, body any) (*obje
 	if err != nil {
 		return nil, p.unanswered(ctx, err)
 	}
-	defer answer.Body.Close()
+	defer closeQuietly(answer.Body)
 	if answer.StatusCode >= 300 {
 		return nil, p.refusal(problemIn(answer))
 	}

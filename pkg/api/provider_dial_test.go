@@ -25,13 +25,13 @@ func serveAnswer(t *testing.T, handler http.HandlerFunc) sessions.Provider {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: handler}
-	go server.Serve(ln)
-	t.Cleanup(func() { server.Close() })
+	go func() { _ = server.Serve(ln) }()
+	t.Cleanup(func() { closeQuietly(server) })
 	return DialProvider(sessions.ProviderRecord{Name: "odd", Socket: path})
 }
 
 func text(body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) }
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
 }
 
 var someDevice = sessions.Device{ID: 1}

@@ -55,7 +55,7 @@ type shop struct{ mode, file string }
 
 func (*shop) Name() string { return "shop" }
 
-func (s *shop) GetSession(ctx context.Context, clnt ClientDevice) (SessionSource, bool) {
+func (s *shop) GetSession(_ context.Context, clnt ClientDevice) (SessionSource, bool) {
 	switch s.mode {
 	case "slow":
 		time.Sleep(3 * time.Second)
@@ -152,7 +152,7 @@ func (p *shopProcess) kill() {
 // finish lets it close its API.
 func (p *shopProcess) finish() {
 	p.t.Helper()
-	p.in.Close()
+	closeQuietly(p.in)
 	if err := p.cmd.Wait(); err != nil {
 		p.t.Errorf("the provider ended with %v", err)
 	}

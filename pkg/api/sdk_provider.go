@@ -108,7 +108,7 @@ func (s *providerServer) listen() (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("unix", s.socket())
+	ln, err := new(net.ListenConfig).Listen(s.api.ctx, "unix", s.socket())
 	if err == nil {
 		return ln, nil
 	}

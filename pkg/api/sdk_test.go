@@ -4,7 +4,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
@@ -13,8 +12,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -35,7 +32,7 @@ func dialAgent(t *testing.T) (*testAgent, *API, ClientDevice) {
 }
 
 func customer() *http.Request {
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = firstIP + ":40000"
 	return r
 }
@@ -196,7 +193,7 @@ func TestClientAddr(t *testing.T) {
 		{"127.0.0.1:1", []string{"10.6.6.6, unknown"}, ""},
 		{"127.0.0.1:1", []string{"127.0.0.1"}, ""},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr, r.Header = test.remote, http.Header{"X-Forwarded-For": test.forwarded}
 		got, err := clientAddr(r)
 		if test.want == "" {
@@ -216,7 +213,7 @@ func TestUnknownCustomer(t *testing.T) {
 }
 
 func TestDeviceUpdate(t *testing.T) {
-	agent, a, clnt := dialAgent(t)
+	agent, _, clnt := dialAgent(t)
 	if err := clnt.Update(t.Context(), "02-00-00-00-00-0A", "", "phone"); err != nil {
 		t.Fatal(err)
 	}
@@ -227,203 +224,5 @@ func TestDeviceUpdate(t *testing.T) {
 	wantCode(t, clnt.Update(t.Context(), secondMAC, "", ""), sessions.Conflict)
 	if clnt.MacAddr() != "02:00:00:00:00:0a" {
 		t.Errorf("a refused update left %s", clnt.MacAddr())
-	}
-	_ = a
-}
-
-// startSession sells 60 s and 2 MB, connects, and returns the running session.
-func startSession(t *testing.T, a *API, clnt ClientDevice) ClientSession {
-	t.Helper()
-	if err := a.SessionsMgr().CreateSession(t.Context(), clnt.Id(), 2, 60, 2, nil, 5, 3, false); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.SessionsMgr().Connect(t.Context(), clnt, ""); err != nil {
-		t.Fatal(err)
-	}
-	s, ok := a.SessionsMgr().CurrSession(clnt)
-	if !ok {
-		t.Fatal("no session runs")
-	}
-	return s
-}
-
-func TestSettersWaitForSave(t *testing.T) {
-	agent, a, clnt := dialAgent(t)
-	s := startSession(t, a, clnt)
-	before := must(agent.client.Session(t.Context(), 1))(t)
-	days := uint(9)
-	s.SetTimeSecs(s.TimeSecs() + 60)
-	s.SetDataMb(2.5)
-	s.SetExpDays(&days)
-	s.SetDownMbits(7)
-	s.SetUpMbits(0)
-	s.SetUseGlobalSpeed(true)
-	if s.TimeSecs() != 120 || s.DataMb() != 2.5 || s.RemainingData() != 2.5 || *s.ExpDays() != 9 || s.DownMbits() != 7 || !s.UseGlobalSpeed() {
-		t.Errorf("the object does not show what was set: %+v", s)
-	}
-	if now := must(agent.client.Session(t.Context(), 1))(t); !cmp.Equal(now, before) {
-		t.Errorf("before Save the agent has %s", cmp.Diff(before, now))
-	}
-	if err := s.Save(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	want := before
-	want.TimeSecs, want.RemainingSecs, want.DataBytes, want.RemainingBytes = 120, 120, 2_500_000, 2_500_000
-	want.ExpDays, want.DownBPS, want.UpBPS, want.UseGlobalSpeed = &days, 7_000_000, 0, true
-	want.ExpiresAt = s.ExpiresAt()
-	if now := must(agent.client.Session(t.Context(), 1))(t); !cmp.Equal(now, want) {
-		t.Errorf("after Save: %s", cmp.Diff(want, now))
-	}
-}
-
-// Save writes what this object changed, and not what another did meanwhile.
-func TestSaveWritesOnlyChanges(t *testing.T) {
-	agent, a, clnt := dialAgent(t)
-	s := startSession(t, a, clnt)
-	agent.clock.Advance(5 * time.Second)
-	speed := uint64(9_000_000)
-	must(agent.client.UpdateSession(t.Context(), 1, SessionPatch{DownBPS: &speed}))(t)
-	s.SetUpMbits(8)
-	if err := s.Save(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if s.DownMbits() != 9 || s.UpMbits() != 8 || s.TimeConsumption() != 5 {
-		t.Errorf("after Save: %d/%d Mbit/s, %d s used; want 9/8, 5", s.DownMbits(), s.UpMbits(), s.TimeConsumption())
-	}
-}
-
-func TestConsumptionIsAddedOrSet(t *testing.T) {
-	agent, a, clnt := dialAgent(t)
-	s := startSession(t, a, clnt)
-	s.IncTimeCons(10)
-	s.IncTimeCons(1)
-	s.IncDataCons(0.25)
-	agent.clock.Advance(5 * time.Second)
-	if err := s.Save(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if s.TimeConsumption() != 16 || s.DataConsumption() != 0.25 {
-		t.Errorf("after adding 11 s to what became 5 s: %d s, %v MB", s.TimeConsumption(), s.DataConsumption())
-	}
-	s.SetTimeCons(3)
-	s.SetDataCons(0)
-	if err := s.Save(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if s.TimeConsumption() != 3 || s.DataConsumption() != 0 || s.RemainingTime() != 57 {
-		t.Errorf("after setting: %d s, %v MB", s.TimeConsumption(), s.DataConsumption())
-	}
-}
-
-func TestSettersRefuseAtSave(t *testing.T) {
-	_, a, clnt := dialAgent(t)
-	s := startSession(t, a, clnt)
-	now := time.Now()
-	for field, set := range map[string]func(){
-		"data_mb":    func() { s.SetDataMb(math.NaN()) },
-		"data_cons":  func() { s.IncDataCons(-1) },
-		"time_secs":  func() { s.SetTimeSecs(math.MaxUint) },
-		"time_cons":  func() { s.IncTimeCons(math.MaxUint) },
-		"down_mbits": func() { s.SetDownMbits(-3) },
-		"started_at": func() { s.SetStartedAt(&now) },
-	} {
-		set()
-		wantCode(t, s.Save(t.Context()), sessions.Invalid, field)
-		if err := s.Reload(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Save(t.Context()); err != nil {
-			t.Errorf("%s: after Reload nothing is to be saved: %v", field, err)
-		}
-	}
-	s.SetTimeSecs(0)
-	wantCode(t, s.Save(t.Context()), sessions.Invalid, "time_secs")
-}
-
-func next(t *testing.T, ch <-chan []byte) string {
-	t.Helper()
-	select {
-	case data := <-ch:
-		return string(data)
-	case <-time.After(10 * time.Second):
-		t.Fatal("no event came")
-		return ""
-	}
-}
-
-func TestDeviceEvents(t *testing.T) {
-	agent, a, clnt := dialAgent(t)
-	connected, disconnected := clnt.Subscribe(EventConnected), clnt.Subscribe(EventDisconnected)
-	started := clnt.Subscribe(string(sessions.SessionStarted))
-	other := must(agent.client.CreateDevice(t.Context(), NewDevice{MAC: secondMAC}))(t)
-	agent.sell(secondMAC)
-	if err := a.SessionsMgr().Connect(t.Context(), a.device(other), "not for us"); err != nil {
-		t.Fatal(err)
-	}
-	startSession(t, a, clnt)
-	if err := a.SessionsMgr().Disconnect(t.Context(), clnt, "bye"); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []struct {
-		ch            <-chan []byte
-		kind, message string
-	}{
-		{connected, "client.connected", ""}, {disconnected, "client.disconnected", "bye"}, {started, "session.started", ""},
-	} {
-		var got struct {
-			Type    string
-			Device  int64  `json:"device_id"`
-			Message string `json:"message"`
-		}
-		text := next(t, want.ch)
-		if err := json.Unmarshal([]byte(text), &got); err != nil || got.Type != want.kind || got.Device != clnt.Id() || got.Message != want.message {
-			t.Errorf("event is %s, want %s with message %q", text, want.kind, want.message)
-		}
-	}
-}
-
-func TestEmit(t *testing.T) {
-	_, a, clnt := dialAgent(t)
-	same := must(a.Http().GetClientDevice(customer()))(t)
-	one, two := clnt.Subscribe("paid"), same.Subscribe("paid")
-	clnt.Emit("paid", []byte(`{"coins":1}`))
-	clnt.Emit("other", []byte(`no`))
-	if got := next(t, one) + next(t, two); got != `{"coins":1}{"coins":1}` {
-		t.Errorf("subscribers got %s", got)
-	}
-	same.Unsubscribe("paid", one) // through another object of the same device
-	if _, open := <-one; open {
-		t.Error("an ended subscription is open")
-	}
-	for i := range 10 * subscriberBuffer { // nobody reads: Emit does not wait
-		clnt.Emit("paid", []byte{byte(i)})
-	}
-	if got, want := next(t, two)[0], byte(9*subscriberBuffer%256); got != want {
-		t.Errorf("the oldest that is left is %d, want %d", got, want)
-	}
-	clnt.Unsubscribe("paid", two)
-	clnt.Unsubscribe("paid", two)
-}
-
-func TestSubscribersOutliveTheAgent(t *testing.T) {
-	agent, a, clnt := dialAgent(t)
-	connected := clnt.Subscribe(EventConnected)
-	agent.stop()
-	agent.start()
-	startSession(t, a, clnt)
-	next(t, connected)
-}
-
-func TestCloseEndsSubscriptions(t *testing.T) {
-	_, a, clnt := dialAgent(t)
-	ch := clnt.Subscribe(EventConnected)
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, open := <-ch; open {
-		t.Error("a subscription outlives Close")
-	}
-	if _, open := <-clnt.Subscribe(EventConnected); open {
-		t.Error("a closed API takes a subscription")
 	}
 }

@@ -50,8 +50,8 @@ func (b *sourceBook) token(device int64, source SessionSource) string {
 		b.byToken, b.tokens = map[string]*list.Element{}, map[ownedSource]string{}
 	}
 	owned := ownedSource{device, source}
-	comparable := reflect.ValueOf(source).Comparable()
-	if comparable {
+	lasting := reflect.ValueOf(source).Comparable()
+	if lasting {
 		if token, ok := b.tokens[owned]; ok {
 			b.used.MoveToFront(b.byToken[token])
 			return token
@@ -59,7 +59,7 @@ func (b *sourceBook) token(device int64, source SessionSource) string {
 	}
 	token := rand.Text()
 	b.byToken[token] = b.used.PushFront(&knownSource{ownedSource: owned, token: token})
-	if comparable {
+	if lasting {
 		b.tokens[owned] = token
 	}
 	if b.used.Len() > maxSources {

@@ -119,7 +119,7 @@ func (s *Server) recoverPanic(w *recorder, r *http.Request, cause any) {
 	if cause == nil {
 		return
 	}
-	if cause == http.ErrAbortHandler {
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(cause) // on purpose, and told where it happened
 	}
 	s.opts.Log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))

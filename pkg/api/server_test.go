@@ -38,7 +38,7 @@ func (a *testAgent) ask(method, path, body string, header http.Header) (*http.Re
 	if err != nil {
 		a.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	defer answer.Body.Close()
+	defer closeQuietly(answer.Body)
 	if answer.Header.Get("Content-Type") == typeProblem {
 		return answer, problemIn(answer)
 	}
@@ -121,7 +121,7 @@ func TestCreationSaysWhere(t *testing.T) {
 		{"/v1/providers", `{"name":"a shop","socket":"/s"}`, "/v1/providers/a%20shop"},
 	} {
 		answer, problem := a.ask("POST", test.path, test.body, nil)
-		if answer.StatusCode != 201 || answer.Header.Get("Location") != test.location {
+		if answer.StatusCode != http.StatusCreated || answer.Header.Get("Location") != test.location {
 			t.Errorf("POST %s: %d %+v at %q, want 201 at %q", test.path, answer.StatusCode, problem, answer.Header.Get("Location"), test.location)
 		}
 	}
@@ -147,7 +147,7 @@ func TestRefusedPurchaseMakesNoDevice(t *testing.T) {
 func TestLongBodyIsRefused(t *testing.T) {
 	a := startAgent(t, ServerOptions{MaxBody: 100})
 	answer, problem := a.ask("POST", "/v1/devices", `{"hostname":"`+strings.Repeat("x", 200)+`"}`, nil)
-	if answer.StatusCode != 400 || problem.Field != "body" || !strings.Contains(problem.Detail, "100 bytes") {
+	if answer.StatusCode != http.StatusBadRequest || problem.Field != "body" || !strings.Contains(problem.Detail, "100 bytes") {
 		t.Errorf("%d %+v, want 400 about the body", answer.StatusCode, problem)
 	}
 }
@@ -169,7 +169,7 @@ func TestInternalErrorsStayInside(t *testing.T) {
 	var log logBuffer
 	s := NewServer(failing{}, ServerOptions{Log: newLogger(&log)})
 	answer := httptest.NewRecorder()
-	s.ServeHTTP(answer, httptest.NewRequest("GET", "http://localhost/v1/devices", nil))
+	s.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://localhost/v1/devices", nil))
 	if answer.Code != 500 || strings.Contains(answer.Body.String(), "disk") || !strings.Contains(log.String(), "disk on fire") {
 		t.Errorf("%d %s; log %s", answer.Code, answer.Body, log.String())
 	}
@@ -184,7 +184,7 @@ func (failing) Devices(context.Context) ([]sessions.Device, error) {
 func TestWritesNeedAKnownPeer(t *testing.T) {
 	s := NewServer(failing{}, ServerOptions{})
 	answer := httptest.NewRecorder()
-	s.ServeHTTP(answer, httptest.NewRequest("POST", "http://localhost/v1/devices", strings.NewReader(`{}`)))
+	s.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "http://localhost/v1/devices", strings.NewReader(`{}`)))
 	if answer.Code != 403 {
 		t.Errorf("a write without credentials: %d %s, want 403", answer.Code, answer.Body)
 	}
@@ -271,11 +271,7 @@ func TestOtherUsers(t *testing.T) {
 // copySelf puts the test binary where every user may run it.
 func copySelf(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "hotspot-api-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := t.TempDir()
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
@@ -291,7 +287,7 @@ func copySelf(t *testing.T) string {
 // letThrough lets every user pass a test's directories.
 func letThrough(t *testing.T, dir string) {
 	t.Helper()
-	for ; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+	for root := filepath.Clean(os.TempDir()); dir != root && dir != "/"; dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +300,7 @@ func TestTooManyConnectionsWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer idle.Close()
+	defer closeQuietly(idle)
 	if _, err := io.WriteString(idle, "GET /v1/devices HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +312,7 @@ func TestTooManyConnectionsWait(t *testing.T) {
 	if _, err := a.client.Devices(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a second connection: %v, want that it waits", err)
 	}
-	idle.Close()
+	closeQuietly(idle)
 	must(a.client.Devices(t.Context()))(t)
 }
 

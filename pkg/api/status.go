@@ -59,12 +59,23 @@ type PacketCount struct {
 // normal makes what would be null in JSON empty, and times UTC.
 func (s AgentStatus) normal() AgentStatus {
 	s.StartedAt = s.StartedAt.UTC()
-	s.Interfaces = each(s.Interfaces, func(i InterfaceStatus) InterfaceStatus { return i })
+	s.Interfaces = each(s.Interfaces, func(i InterfaceStatus) InterfaceStatus {
+		i.Since = utc(i.Since)
+		return i
+	})
 	s.Drops = each(s.Drops, func(c PacketCount) PacketCount { return c })
 	s.Passes = each(s.Passes, func(c PacketCount) PacketCount { return c })
 	s.Health.Problems = each(s.Health.Problems, func(p string) string { return p })
+	s.Health.LastSettleAt = utc(s.Health.LastSettleAt)
 	if s.Counts.Sessions == nil {
 		s.Counts.Sessions = map[string]int{}
 	}
 	return s
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return timeOf(*t)
 }

@@ -54,10 +54,18 @@ func (s *Server) events(c *call) (*reply, error) {
 	defer cancel()
 	defer context.AfterFunc(s.ending, cancel)()
 	if follow {
-		return nil, s.follow(ctx, out, after)
+		err = s.follow(ctx, out, after)
+	} else {
+		err = s.replay(ctx, out, after)
 	}
-	return nil, s.replay(ctx, out, after)
+	if ended(ctx) || errors.Is(err, errGone) {
+		return nil, nil
+	}
+	return nil, s.breakOff(out, err)
 }
+
+// errGone is a client that hung up, or does not read.
+var errGone = errors.New("the client is gone")
 
 func streamArgs(c *call) (after int64, follow bool, err error) {
 	text, field := c.args.Get("after"), "after"
@@ -91,14 +99,14 @@ func (s *Server) replay(ctx context.Context, out *stream, after int64) error {
 	for {
 		page, err := s.service.Events(ctx, after, eventPage)
 		if err != nil {
-			return s.breakOff(out, err)
+			return err
 		}
-		if out.open() != nil || len(page) == 0 {
-			return nil
+		if err := out.open(); err != nil || len(page) == 0 {
+			return err
 		}
 		for _, event := range page {
-			if out.send(event) != nil {
-				return nil
+			if err := out.send(event); err != nil {
+				return err
 			}
 			after = event.Seq
 		}
@@ -109,31 +117,23 @@ func (s *Server) replay(ctx context.Context, out *stream, after int64) error {
 func (s *Server) follow(ctx context.Context, out *stream, after int64) error {
 	subscription := s.service.Subscribe(after)
 	defer subscription.Close()
-	if out.open() != nil {
-		return nil
-	}
-	for {
-		event, err := nextWithin(ctx, subscription, s.opts.Heartbeat)
-		switch {
-		case ctx.Err() != nil:
-			return nil
+	err := out.open()
+	for err == nil {
+		var event Event
+		switch event, err = nextWithin(ctx, subscription, s.opts.Heartbeat); {
 		case errors.Is(err, errQuiet):
 			err = out.write(out.beat)
 		case err == nil:
 			err = out.send(event)
-		default:
-			return s.breakOff(out, err)
-		}
-		if err != nil {
-			return nil // the client is gone, or does not read
 		}
 	}
+	return err
 }
 
 // breakOff returns an error that comes before the stream opened. Afterwards the
 // connection is broken off, so that the client does not take what it has for all.
 func (s *Server) breakOff(out *stream, err error) error {
-	if !out.opened {
+	if !out.opened || err == nil {
 		return err
 	}
 	s.opts.Log.Error("a stream of events failed", "err", errorForLog(err))
@@ -146,7 +146,7 @@ func nextWithin(ctx context.Context, subscription *sessions.Subscription, quiet 
 	wait, cancel := context.WithTimeoutCause(ctx, quiet, errQuiet)
 	defer cancel()
 	event, err := subscription.Next(wait)
-	if err != nil && ctx.Err() == nil && context.Cause(wait) == errQuiet {
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(wait), errQuiet) {
 		return Event{}, errQuiet
 	}
 	return event, err
@@ -169,7 +169,7 @@ func (s *stream) open() error {
 	s.w.Header().Set("Content-Type", s.contentType)
 	s.w.Header().Set("Cache-Control", "no-store")
 	s.w.WriteHeader(http.StatusOK)
-	return s.control.Flush()
+	return s.flush()
 }
 
 func (s *stream) send(event sessions.Event) error {
@@ -183,7 +183,14 @@ func (s *stream) send(event sessions.Event) error {
 
 func (s *stream) write(text string) error {
 	if _, err := s.w.Write([]byte(text)); err != nil {
-		return err
+		return errGone
 	}
-	return s.control.Flush()
+	return s.flush()
+}
+
+func (s *stream) flush() error {
+	if s.control.Flush() != nil {
+		return errGone
+	}
+	return nil
 }

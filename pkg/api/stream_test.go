@@ -5,10 +5,12 @@ package api
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ import (
 // open starts a stream and returns its body.
 func (a *testAgent) open(path string, header http.Header) (*http.Response, *bufio.Reader) {
 	a.t.Helper()
-	request, err := http.NewRequestWithContext(a.t.Context(), "GET", "http://localhost"+path, nil)
+	request, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -31,7 +33,7 @@ func (a *testAgent) open(path string, header http.Header) (*http.Response, *bufi
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.t.Cleanup(func() { answer.Body.Close() })
+	a.t.Cleanup(func() { closeQuietly(answer.Body) })
 	return answer, bufio.NewReader(answer.Body)
 }
 
@@ -116,7 +118,7 @@ func TestSlowClientBlocksNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer slow.Close()
+	defer closeQuietly(slow)
 	if _, err := io.WriteString(slow, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +130,7 @@ func TestSlowClientBlocksNobody(t *testing.T) {
 	go func() {
 		for i := range total {
 			name := fmt.Sprint(long, i)
-			a.client.UpdateDevice(ctx, "1", DevicePatch{Hostname: &name})
+			_, _ = a.client.UpdateDevice(ctx, "1", DevicePatch{Hostname: &name})
 		}
 	}()
 	for event, err := range a.client.Events(ctx, 0) {
@@ -152,10 +154,9 @@ func TestSlowClientBlocksNobody(t *testing.T) {
 
 // streamBroke reads what is there, and reports whether the server hung up.
 func streamBroke(conn net.Conn) bool {
-	conn.SetReadDeadline(time.Now().Add(time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 	_, err := io.Copy(io.Discard, conn)
-	timeout, isTimeout := err.(net.Error)
-	return !isTimeout || !timeout.Timeout()
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // An agent that restarts costs a client of the events nothing.
@@ -192,8 +193,8 @@ func TestEventsEndWithTheContext(t *testing.T) {
 		}
 		cancel()
 	}
-	for range NewClient(a.socket()+".not").Events(ctx, 0) {
-		t.Error("an ended context yields something")
+	for event, err := range NewClient(a.socket()+".not").Events(ctx, 0) {
+		t.Errorf("an ended context yields %+v, %v", event, err)
 	}
 }
 
