@@ -145,22 +145,28 @@ func TestDropsCostNothing(t *testing.T) {
 	}
 }
 
-// offer sends the frame again and again for the time, and on until one is dropped.
-// It returns how many passed, and when the last one was dropped at the earliest:
-// that moment the bucket was full, and owed nothing that a late test left unused.
-func (b *testbed) offer(dir int, frame []byte, d time.Duration) (passed int, until Boottime) {
+// offering is what became of a frame that was sent again and again.
+type offering struct {
+	passed int
+	until  Boottime      // when the last one was dropped, at the earliest: the bucket was full
+	pause  time.Duration // the longest between two
+}
+
+// offer sends the frame for the time, and on until one is dropped.
+func (b *testbed) offer(dir int, frame []byte, d time.Duration) (o offering) {
 	b.t.Helper()
 	start := BootNow()
-	for {
-		until = BootNow()
-		ok, err := b.send(dir, frame, 0)
+	for last := start; ; last = o.until {
+		o.until = BootNow()
+		o.pause = max(o.pause, o.until.Sub(last))
+		passed, err := b.send(dir, frame, 0)
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		if ok {
-			passed++
-		} else if until.Sub(start) >= d {
-			return passed, until
+		if passed {
+			o.passed++
+		} else if o.until.Sub(start) >= d {
+			return o
 		}
 	}
 }
@@ -170,19 +176,33 @@ func TestRateIsHeld(t *testing.T) {
 	b := newTestbed(t, false)
 	for dir := range directions {
 		for _, bps := range []uint64{1_000_000, 10_000_000, 100_000_000} {
-			b := b.clean(t)
-			b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit, UpBPS: bps, DownBPS: bps})
-			s := mustSpeed(t, bps)
-			start := BootNow()
-			b.setBucket(7, dir, s, s.burstNs)
-			passed, until := b.offer(dir, packet4(t, dir, 1500), 300*time.Millisecond)
-			bytesIn := func(d time.Duration) float64 { return float64(bps) / 8 * d.Seconds() }
-			got, least, most := float64(passed*1500), bytesIn(until.Sub(start)), bytesIn(BootNow().Sub(start))
-			if got > most+1500 || got < least*0.999-2*1500 {
-				t.Errorf("%s at %d bit/s: %.0f bytes passed, want %.0f to %.0f", directionLabels[dir], bps, got, least, most)
+			// A pause longer than the bucket is deep spills what it did not take.
+			spilt := true
+			for tries := 0; spilt && tries < 20; tries++ {
+				spilt = testRate(b.clean(t), dir, bps)
+			}
+			if spilt {
+				t.Errorf("%s at %d bit/s: the machine is too busy to offer as much", directionLabels[dir], bps)
 			}
 		}
 	}
+}
+
+func testRate(b *testbed, dir int, bps uint64) (spilt bool) {
+	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit, UpBPS: bps, DownBPS: bps})
+	s := mustSpeed(b.t, bps)
+	start := BootNow()
+	b.setBucket(7, dir, s, s.burstNs)
+	o := b.offer(dir, packet4(b.t, dir, 1500), 300*time.Millisecond)
+	bytesIn := func(d time.Duration) float64 { return float64(bps) / 8 * d.Seconds() }
+	got, least, most := float64(o.passed*1500), bytesIn(o.until.Sub(start)), bytesIn(BootNow().Sub(start))
+	if spilt = o.pause > time.Duration(s.burstNs)/2; spilt {
+		least = 0
+	}
+	if got > most+1500 || got < least*0.999-2*1500 {
+		b.t.Errorf("%s at %d bit/s: %.0f bytes passed, want %.0f to %.0f", directionLabels[dir], bps, got, least, most)
+	}
+	return spilt
 }
 
 // TestDirectionsHaveTheirOwnBuckets: a full one does not hold up the other.

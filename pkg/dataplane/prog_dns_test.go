@@ -61,9 +61,9 @@ func TestDNSRefills(t *testing.T) {
 	b := newTestbed(t, false)
 	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
 	start := BootNow()
-	passed, until := b.offer(upload, query, 300*time.Millisecond)
-	least := dnsBurstBytes + int(until.Sub(start).Seconds()*dnsBytesPerSecond) - 2*68
-	if spent, most := passed*68, dnsMost(start); spent > most || spent < least {
+	o := b.offer(upload, query, 300*time.Millisecond)
+	least := dnsBurstBytes + int(o.until.Sub(start).Seconds()*dnsBytesPerSecond) - 2*68
+	if spent, most := o.passed*68, dnsMost(start); spent > most || spent < least {
 		t.Errorf("%d bytes, want %d to %d", spent, least, most)
 	}
 }
