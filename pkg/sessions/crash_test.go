@@ -185,6 +185,7 @@ func (h *history) handleEvents() error {
 // the last one would be lost, in the customer's favour.
 func (h *history) lose(do func()) {
 	h.fuse = -1
+	h.clock.Advance(15 * time.Second)
 	h.ok(h.settleAll())
 	do()
 	h.restart()
@@ -208,7 +209,7 @@ func (h *history) settleForGood() {
 	h.ok(h.Reconcile(h.ctx))
 	for range len(h.ids) + 3 { // one may start after the other
 		h.ok(h.settleAll())
-		h.clock.Advance(6 * time.Second)
+		h.clock.Advance(15 * time.Second)
 	}
 	h.check()
 	connected := 0

@@ -104,6 +104,19 @@ func (l *liveTable) next(now moment) dataplane.Boottime {
 	return l.due
 }
 
+// dueBy returns the running sessions of which something is due.
+func (l *liveTable) dueBy(now moment) []Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var due []Session
+	for _, e := range l.entries {
+		if at := e.dueAt(l, now); at != 0 && at <= now.boot {
+			due = append(due, e.session)
+		}
+	}
+	return due
+}
+
 func (e *liveEntry) dueAt(l *liveTable, now moment) dataplane.Boottime {
 	at := earlier(deadline(e.session, now), lowAt(e.session, l.percent))
 	if l.idle > 0 {

@@ -23,6 +23,7 @@ type Config struct {
 	RouterMACs                 func() []dataplane.MAC        // refused as customers; may be nil
 	Dial                       func(ProviderRecord) Provider // how to reach a registered provider; may be nil
 	ProviderTimeout            time.Duration                 // of one call; default 2 s
+	Checkpoint                 time.Duration                 // how long usage may stay unsettled; default 15 s
 	Log                        *slog.Logger                  // default: none
 }
 
@@ -62,6 +63,9 @@ type Manager struct {
 func New(store Store, kernel Enforcer, clock Clock, cfg Config) *Manager {
 	if cfg.ProviderTimeout <= 0 {
 		cfg.ProviderTimeout = 2 * time.Second
+	}
+	if cfg.Checkpoint <= 0 {
+		cfg.Checkpoint = 15 * time.Second
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

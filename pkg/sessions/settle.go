@@ -4,6 +4,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 // settleState is what Settle remembers from call to call.
 type settleState struct {
+	whole  dataplane.Boottime                       // when everything was last settled; 0: not yet
 	linger map[dataplane.Account]dataplane.Boottime // accounts nobody runs, and since when
 	offset time.Duration                            // wall clock minus CLOCK_BOOTTIME, to notice a step
 	sane   bool
@@ -48,7 +50,8 @@ func (c counts) of(id SessionID) *dataplane.Reading {
 
 // Settle debits the readings and the time since the last call, ends what is spent
 // or due, starts the next session of each device that has one, and warns of low
-// balances; all of it in one transaction. To settle the same readings twice does
+// balances; all of it in one transaction. When something is due between two
+// checkpoints, only that is settled. To settle the same readings twice does
 // nothing twice. Accounts that no session runs on are debited for what came late
 // and, once they have been silent for a checkpoint, removed; so readings must not
 // be older than the last call.
@@ -59,6 +62,10 @@ func (m *Manager) Settle(ctx context.Context, readings []dataplane.Reading) erro
 	for _, r := range readings {
 		read[r.Account] = r
 	}
+	if due, few := m.onlyDue(); few {
+		return m.settleDue(ctx, due, read)
+	}
+	m.settle.whole = m.clock.Boot()
 	err := m.settleWith(ctx, SessionFilter{}, read, 0)
 	if err == nil {
 		m.forget(ctx, read)
@@ -66,6 +73,33 @@ func (m *Manager) Settle(ctx context.Context, readings []dataplane.Reading) erro
 	}
 	m.checkpoint.set(m.clock.Now(), err)
 	return err
+}
+
+// fewDue is up to how many sessions are settled each in a transaction of its own.
+const fewDue = 8
+
+// onlyDue returns the sessions that are due, if they are few and everything was
+// settled not long ago: then the others can wait for the checkpoint, and the disk is
+// not written for all of them each time that one ends.
+func (m *Manager) onlyDue() ([]Session, bool) {
+	now := m.now()
+	if m.settle.whole == 0 || now.boot.Sub(m.settle.whole) >= m.cfg.Checkpoint/2 {
+		return nil, false
+	}
+	due := m.live.dueBy(now)
+	return due, len(due) > 0 && len(due) <= fewDue
+}
+
+func (m *Manager) settleDue(ctx context.Context, due []Session, read counts) error {
+	var failed error
+	for _, s := range due {
+		one := make(counts, 1)
+		if r := read.of(s.ID); r != nil {
+			one[r.Account] = *r
+		}
+		failed = errors.Join(failed, m.settleWith(ctx, SessionFilter{Device: s.Device}, one, 0))
+	}
+	return failed
 }
 
 // Ended handles what the kernel noticed: it ends the account's session, unless it

@@ -192,6 +192,35 @@ func TestTheNextSessionStartsByItself(t *testing.T) {
 	w.happened(mark, "session.consumed(consumed)", "client.disconnected(consumed)")
 }
 
+// One that ends between two checkpoints is not a reason to write all of them.
+func TestOnlyWhatIsDueIsWritten(t *testing.T) {
+	w := newWorld(t, sessions.Config{LowBalancePercent: 10})
+	a, b := w.phone(1), w.phone(2)
+	short, long := w.buyTime(a, 5*time.Second), w.buyTime(b, time.Hour)
+	next := w.buyTime(a, time.Hour)
+	w.connect(a)
+	w.connect(b)
+	w.checkpoint()
+	written := func() dataplane.Boottime { return w.stored(long.ID).Meter.At }
+	start := written()
+	w.clock.Advance(4500 * time.Millisecond)
+	mark := w.mark()
+	w.checkpoint()
+	w.happened(mark, "session.low")
+	w.clock.Advance(500 * time.Millisecond)
+	w.checkpoint()
+	w.state(short.ID, sessions.Consumed)
+	w.state(next.ID, sessions.Running)
+	if written() != start {
+		t.Error("a session that was not due was written")
+	}
+	w.clock.Advance(5 * time.Second)
+	w.checkpoint()
+	if written() != w.clock.Boot() {
+		t.Error("the checkpoint was not written")
+	}
+}
+
 func TestTimeOrDataEndsOnEither(t *testing.T) {
 	w := newWorld(t, sessions.Config{})
 	both := sessions.SessionSpec{Type: sessions.TimeOrData, Time: time.Minute, Bytes: 10_000}

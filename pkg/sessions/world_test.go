@@ -135,6 +135,18 @@ func (w *world) session(id sessions.SessionID) sessions.Session {
 	return s
 }
 
+// stored is a session as it is on the disk.
+func (w *world) stored(id sessions.SessionID) sessions.Session {
+	w.Helper()
+	var s sessions.Session
+	w.ok(w.store.View(w.ctx, func(tx sessions.Tx) error {
+		var err error
+		s, err = tx.Session(id)
+		return err
+	}))
+	return s
+}
+
 func (w *world) state(id sessions.SessionID, want sessions.State) sessions.Session {
 	w.Helper()
 	s := w.session(id)
