@@ -127,9 +127,9 @@ struct usage {
 	__u32 told; /* which of the ended_ values user space has been told of */
 	struct passed passed[DIRECTIONS];
 	struct bucket bucket[DIRECTIONS];
-	__u64 rate_drops;   /* frames, as are the next two */
-	__u64 limit_drops;
-	__u64 deadline_drops;
+	__u64 rate_drops;     /* frames over the speed */
+	__u64 limit_drops;    /* frames after the limit was met */
+	__u64 deadline_drops; /* frames after the deadline */
 	__u64 last_seen_ns;
 	__u64 ended_limit;    /* the limit_bytes that was exhausted: closed until it changes */
 	__u64 ended_deadline; /* the deadline_ns at or after which a frame came */

@@ -29,17 +29,6 @@ static __always_inline void account_close(struct usage *u, __u64 limit_bytes)
 	u->told &= ~TOLD_LIMIT;
 }
 
-/* The limit is met when not even a segment of the frame fits. A super-packet that
- * is too long while a segment would do is dropped alone: its sender comes back
- * with less. */
-static __always_inline void account_over(struct usage *u, const struct rule *r, const struct frame *f)
-{
-	if (account_fits(u, f->segment, r->limit_bytes))
-		u->limit_drops++;
-	else
-		account_close(u, r->limit_bytes);
-}
-
 static __always_inline bool account_closed(const struct usage *u, const struct rule *r)
 {
 	return u->ended_limit == r->limit_bytes;
@@ -62,8 +51,13 @@ static __always_inline enum reason account_frame(struct usage *u, const struct r
 	} else if (local) {
 		reason = PASS_LOCAL;
 	} else if (!account_fits(u, f->wire, r->limit_bytes)) {
+		/* The limit is met when not even a segment of the frame fits. A
+		 * super-packet that is too long while a segment would do is dropped
+		 * alone: its sender comes back with less. It is in no drop counter of
+		 * the account: limit_drops says that the account has ended. */
 		reason = DROP_LIMIT;
-		account_over(u, r, f);
+		if (!account_fits(u, f->segment, r->limit_bytes))
+			account_close(u, r->limit_bytes);
 	} else if (!bucket_admit(&u->bucket[dir], &speed, cost, now)) {
 		reason = DROP_RATE;
 		u->rate_drops++;

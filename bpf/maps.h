@@ -11,8 +11,8 @@
  * Full: Go refuses the next client with a clear error. Go sets max_entries.
  * Since 6.1 the kernel reuses the memory of a replaced or removed element at once,
  * so that a packet in flight on another CPU could read the next element in its
- * place: Go lets an RCU grace period pass (membarrier(2), MEMBARRIER_CMD_GLOBAL)
- * after it replaced or removed a rule and before it writes the next one. */
+ * place: Go lets an RCU grace period pass after it replaced or removed a rule and
+ * before it writes the next one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
