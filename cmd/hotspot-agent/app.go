@@ -42,7 +42,7 @@ func newApp(env func(string) string, stdout, stderr io.Writer) *app {
 		Description: description,
 		Flags: []cli.Flag{
 			&cli.StringFlag{
-				Name: "socket", Usage: "the agent's socket, a `PATH` [$HOTSPOT_SOCKET]",
+				Name: "socket", Usage: "`PATH` of the agent's socket [$HOTSPOT_SOCKET]",
 				Value: a.defaultSocket(),
 			},
 			&cli.BoolFlag{Name: "json", Usage: "print the API's JSON", DisableDefaultText: true},

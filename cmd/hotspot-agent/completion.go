@@ -103,7 +103,8 @@ func flagCandidates(w *walk) []candidate {
 	out := []candidate{{"--help", "show help"}}
 	for _, f := range append(append([]cli.Flag{}, w.commandFlags()...), w.root.Flags...) {
 		if doc, ok := f.(cli.DocGenerationFlag); ok {
-			out = append(out, candidate{"--" + f.Names()[0], strings.ReplaceAll(doc.GetUsage(), "`", "")})
+			value, meaning := describe(doc)
+			out = append(out, candidate{"--" + f.Names()[0], strings.TrimSpace(value + " " + meaning)})
 		}
 	}
 	return out

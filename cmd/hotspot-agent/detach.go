@@ -29,7 +29,7 @@ succeeds.
    systemctl stop hotspot-agent && hotspot-agent detach`,
 		Flags: []cli.Flag{
 			configFlag(),
-			&cli.StringFlag{Name: "bpffs", Usage: "the `FOLDER` of the pins, instead of the configuration's"},
+			&cli.StringFlag{Name: "bpffs", Usage: "`FOLDER` of the pins, instead of the configuration's"},
 		},
 		Action: a.detach,
 	}

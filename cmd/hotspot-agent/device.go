@@ -33,7 +33,7 @@ func (a *app) deviceCommand() *cli.Command {
 			{
 				Name: "update", Usage: "change a device; its session goes on under the new MAC", ArgsUsage: "DEVICE",
 				Description: "   hotspot-agent device update 5 --mac 02:00:5e:10:00:02",
-				Flags:       append([]cli.Flag{&cli.StringFlag{Name: "mac", Usage: "move it to this `MAC`"}}, deviceFlags()...),
+				Flags:       append([]cli.Flag{&cli.StringFlag{Name: "mac", Usage: "`MAC` to move it to"}}, deviceFlags()...),
 				Action:      a.deviceUpdate,
 			},
 		},
@@ -42,8 +42,8 @@ func (a *app) deviceCommand() *cli.Command {
 
 func deviceFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "ip", Usage: "its `ADDRESS`"},
-		&cli.StringFlag{Name: "hostname", Usage: "its `NAME`"},
+		&cli.StringFlag{Name: "ip", Usage: "`ADDRESS` of the device"},
+		&cli.StringFlag{Name: "hostname", Usage: "`NAME` of the device"},
 	}
 }
 

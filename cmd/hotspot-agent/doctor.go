@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -100,6 +101,9 @@ func (a *app) diagnoseConfig(c *cli.Context) (config.Config, []finding) {
 }
 
 func configDetail(path string, cfg config.Config) string {
+	if _, err := os.Stat(path); err != nil {
+		path = "the defaults, there is no " + path
+	}
 	return fmt.Sprintf("%s: interfaces %s, at most %d clients", path, strings.Join(cfg.Interfaces, ", "), cfg.MaxClients)
 }
 

@@ -22,7 +22,7 @@ without a gap, when the agent is restarted.
    hotspot-agent events --after 120
    hotspot-agent events --new | jq -r 'select(.type == "client.disconnected") | .mac'`,
 		Flags: []cli.Flag{
-			&cli.Int64Flag{Name: "after", Usage: "events with a number above `N`; all that are stored by default"},
+			&cli.Int64Flag{Name: "after", Usage: "`N` is the number of the last event seen; 0, the default, is all that are stored"},
 			&cli.BoolFlag{Name: "new", Usage: "only what happens from now on", DisableDefaultText: true},
 		},
 		Action: a.events,

@@ -50,22 +50,28 @@ func commandLines(commands []*cli.Command) (lines [][2]string) {
 	return lines
 }
 
-// flagLines shows the word in backquotes of a usage as what the flag takes.
+// flagLines shows what each flag takes, and its default.
 func flagLines(flags []cli.Flag) (lines [][2]string) {
 	for _, f := range flags {
 		doc, ok := f.(cli.DocGenerationFlag)
 		if !ok {
 			continue
 		}
-		name, usage := "--"+f.Names()[0], doc.GetUsage()
-		if _, rest, found := strings.Cut(usage, "`"); found {
-			value, _, _ := strings.Cut(rest, "`")
-			name += " " + value
+		value, meaning := describe(doc)
+		if now := doc.GetValue(); value != "" && now != "" && now != "0" {
+			meaning += " (default " + now + ")"
 		}
-		if value := doc.GetValue(); doc.TakesValue() && value != "" && value != "0" {
-			usage += " (default " + value + ")"
-		}
-		lines = append(lines, [2]string{name, strings.ReplaceAll(usage, "`", "")})
+		lines = append(lines, [2]string{strings.TrimSpace("--" + f.Names()[0] + " " + value), meaning})
 	}
 	return lines
+}
+
+// describe splits a flag's usage: it begins with what the flag takes, in backquotes.
+func describe(f cli.DocGenerationFlag) (value, meaning string) {
+	rest, found := strings.CutPrefix(f.GetUsage(), "`")
+	if !found {
+		return "", f.GetUsage()
+	}
+	value, meaning, _ = strings.Cut(rest, "`")
+	return value, strings.TrimSpace(meaning)
 }

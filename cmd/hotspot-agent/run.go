@@ -20,7 +20,7 @@ import (
 )
 
 func configFlag() cli.Flag {
-	return &cli.StringFlag{Name: "config", Usage: "the configuration, a `FILE`", Value: config.DefaultPath}
+	return &cli.StringFlag{Name: "config", Usage: "`FILE` with the configuration", Value: config.DefaultPath}
 }
 
 func (a *app) runCommand() *cli.Command {

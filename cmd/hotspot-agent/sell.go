@@ -15,10 +15,10 @@ import (
 // saleFlags are what a session is made of, when it is sold and when it is changed.
 func saleFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "type", Usage: "`TYPE` time, data or time_or_data (ends on whichever is spent first)"},
-		&cli.StringFlag{Name: "time", Usage: "`TIME` connected, with units w, d, h, m, s: 1h, 90m, 2d12h"},
+		&cli.StringFlag{Name: "type", Usage: "`TYPE` is time, data or time_or_data (ends on whichever is spent first)"},
+		&cli.StringFlag{Name: "time", Usage: "`TIME` connected, with its units w, d, h, m, s: 1h, 90m, 2d12h"},
 		&cli.StringFlag{Name: "data", Usage: "`AMOUNT` with its unit, up and down together: 100MB, 1.5GB, 2GiB"},
-		&cli.StringFlag{Name: "expires", Usage: "whole `DAYS` after the first start: 30d, 2w, or never"},
+		&cli.StringFlag{Name: "expires", Usage: "`DAYS` after the first start, whole ones: 30d, 2w, or never"},
 		&cli.StringFlag{Name: "down", Usage: "`SPEED` towards the device in Mbit/s, or with a unit: 5, 512k, 1G; 0 is no limit"},
 		&cli.StringFlag{Name: "up", Usage: "`SPEED` from the device, like --down"},
 		&cli.BoolFlag{Name: "global-speed", Usage: "use the configuration's global_speed", DisableDefaultText: true},
@@ -32,7 +32,7 @@ func (a *app) sessionCreateCommand() *cli.Command {
 		Description: `   hotspot-agent session create --device 02:00:5e:10:00:01 --type time --time 1h
    hotspot-agent session create --device 5 --type data --data 100MB --expires 30d --down 5 --up 3
    hotspot-agent session create --device 10.0.0.23 --type time_or_data --time 1d --data 2GB --global-speed`,
-		Flags:  append([]cli.Flag{&cli.StringFlag{Name: "device", Usage: "the `DEVICE` that buys"}}, saleFlags()...),
+		Flags:  append([]cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` that buys"}}, saleFlags()...),
 		Action: a.sessionCreate,
 	}
 }

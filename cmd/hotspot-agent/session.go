@@ -22,7 +22,7 @@ func (a *app) sessionCommand() *cli.Command {
 			a.sessionCreateCommand(),
 			{
 				Name: "list", Usage: "list sessions",
-				Flags:  []cli.Flag{&cli.StringFlag{Name: "device", Usage: "only those of `DEVICE`"}},
+				Flags:  []cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"}},
 				Action: a.sessionList,
 			},
 			{

@@ -88,14 +88,8 @@ func (d *Daemon) enforce() (err error) {
 	if d.plane, err = dataplane.Open(PlaneOptions(d.cfg, d.log)); err != nil {
 		return err
 	}
-	status := d.plane.Status()
-	for _, i := range status.Interfaces {
-		if i.Attached {
-			d.log.Info("programs are attached", "interface", i.Name, "mode", string(i.Mode), "bridge_port", i.Port)
-		}
-	}
 	if d.cfg.Limiter == config.LimiterFair {
-		d.log.Warn("limiter: fair comes with a later version; speeds are held by one bucket for each direction", "limiter", string(limiterInUse))
+		d.log.Info("limiter fair comes with a later version, speeds are held by one bucket for each direction", "limiter", string(limiterInUse))
 	}
 	return nil
 }
