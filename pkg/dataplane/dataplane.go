@@ -54,7 +54,8 @@ type Dataplane struct {
 // Only one process at a time can have a BPFFS open.
 //
 // Errors: ErrPermission, ErrUnsupported, or one that names the offending option.
-// After an error what was enforced before is enforced still.
+// After an error what was enforced before, and what was attached by then, is
+// enforced still.
 func Open(opts Options) (*Dataplane, error) {
 	opts, err := opts.normalized()
 	if err != nil {
