@@ -81,19 +81,29 @@ func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane
 	if err != nil {
 		return err
 	}
-	before := s
+	reason := c.m.mayNotRun(d, s, c.now)
+	if reason == "" && c.joined(s, r, rules[d.MAC]) {
+		c.stored = append(c.stored, s) // remembered as running; the settling that follows writes it
+		return nil
+	}
 	c.rejoin(&s, r, rules[d.MAC])
-	if reason := c.m.mayNotRun(d, before, c.now); reason != "" {
+	if reason != "" {
 		if err := c.halt(d, &s, Paused, reason); err != nil {
 			return err
 		}
 		return c.disconnected(d, s, reason, "")
 	}
-	c.stored = append(c.stored, s) // remembered as running, also when nothing changed
-	if s == before {
-		return nil
-	}
 	return c.save(&s)
+}
+
+// joined reports that the kernel has what the row says, as it is in health.
+func (c *change) joined(s Session, r *dataplane.Reading, rule dataplane.Rule) bool {
+	return s.Meter.Boot == c.now.bootID && enforces(rule, s) &&
+		r != nil && r.Counters.Spent() >= s.Meter.spentIn(r.Epoch)
+}
+
+func enforces(rule dataplane.Rule, s Session) bool {
+	return rule.Verdict == dataplane.Allow && rule.Account == s.ID.Account()
 }
 
 // rejoin takes the baseline to what the kernel has. Where it does not hold the
@@ -108,8 +118,7 @@ func (c *change) rejoin(s *Session, r *dataplane.Reading, rule dataplane.Rule) {
 	} else if !debitBytes(s, *r) {
 		s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = r.Epoch, r.Counters.Spent(), r.Counters.LimitDrops
 	}
-	enforced := rule.Verdict == dataplane.Allow && rule.Account == s.ID.Account()
-	if s.Meter.Boot == c.now.bootID && enforced {
+	if s.Meter.Boot == c.now.bootID && enforces(rule, *s) {
 		debitTime(s, c.now.boot, c.now)
 		return
 	}
