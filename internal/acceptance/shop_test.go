@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,8 @@ func TestMain(m *testing.M) {
 	if os.Geteuid() != 0 {
 		os.Exit(m.Run()) // each test says that it needs root
 	}
+	// Senders and sinks must not wait for a thread that the machine keeps waiting.
+	runtime.GOMAXPROCS(16)
 	// Programs with the race detector sleep for a second at their end otherwise.
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	dir, err := os.MkdirTemp("", "hs-acceptance-")
@@ -216,6 +219,7 @@ func (s *shop) until(what string, holds func() bool) {
 // silent waits until nothing arrived at a sink for a while.
 func (s *shop) silent(sink *lab.Sink) lab.Arrivals {
 	s.Helper()
+	s.until("a packet", func() bool { return sink.Read().Packets > 0 })
 	s.until("silence", func() bool { return lab.Boottime()-sink.Read().Last > 2*lab.Silence })
 	return sink.Read()
 }

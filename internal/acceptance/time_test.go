@@ -44,6 +44,7 @@ func TestTimeSessionEndsAtTheMoment(t *testing.T) {
 			if killed {
 				must(t, s.agent.Kill())
 			}
+			s.until("the end", func() bool { return lab.Boottime() > end })
 			for direction, sink := range map[string]*lab.Sink{"down": down, "up": up} {
 				got := s.silent(sink)
 				t.Logf("%s: %d packets in %s, the last %s after the end", direction, got.Packets, got.Last-got.First, got.Last-end)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -25,6 +26,8 @@ const interrupted = 130 // what shells report for SIGINT
 func main() {
 	binary := flag.String("agent", "bin/hotspot-agent", "the agent's binary")
 	flag.Parse()
+	// Senders and sinks must not wait for a thread that the machine keeps waiting.
+	runtime.GOMAXPROCS(16)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	status := run(ctx, *binary, newScreen(os.Stdout))
 	stop()

@@ -4,12 +4,12 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -26,20 +26,17 @@ type Host struct {
 	Addr6 netip.Addr       // of its first interface
 	MAC   net.HardwareAddr // of its first interface
 
-	nsName string
-	ns     netns.NsHandle
-	nl     *netlink.Handle
+	path string // of the namespace
+	ns   netns.NsHandle
+	nl   *netlink.Handle
 }
 
-func newHost(nsName, name string) (*Host, error) {
-	h := &Host{Name: name, nsName: nsName}
-	err := onThrowawayThread(func() (err error) {
-		h.ns, err = netns.NewNamed(nsName)
-		return err
-	})
+func newHost(path, name string) (*Host, error) {
+	ns, err := newNamespace(path)
 	if err != nil {
 		return nil, err
 	}
+	h := &Host{Name: name, path: path, ns: ns}
 	if h.nl, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
 		return nil, err
 	}
@@ -51,6 +48,35 @@ func newHost(nsName, name string) (*Host, error) {
 		return nil, err
 	}
 	return h, h.quiet()
+}
+
+// newNamespace binds a new namespace to a file of its own, not in /run/netns: that
+// is mounted over itself by the first `ip netns add` on a machine, and what was
+// there before cannot be removed any more.
+func newNamespace(path string) (ns netns.NsHandle, err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o444)
+	if err != nil {
+		return netns.None(), err
+	}
+	_ = file.Close()
+	err = onThrowawayThread(func() error {
+		if ns, err = netns.New(); err != nil {
+			return err
+		}
+		mine := fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid())
+		return unix.Mount(mine, path, "", unix.MS_BIND, "")
+	})
+	if err != nil {
+		return netns.None(), errors.Join(err, os.Remove(path))
+	}
+	return ns, nil
+}
+
+func removeNamespace(path string) error {
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount %s: %w", path, err)
+	}
+	return os.Remove(path)
 }
 
 // quiet keeps the kernel from talking by itself over IPv6 and from holding
@@ -67,7 +93,7 @@ func (h *Host) quiet() error {
 }
 
 // NetNS is the path of the namespace, for setns(2).
-func (h *Host) NetNS() string { return filepath.Join("/run/netns", h.nsName) }
+func (h *Host) NetNS() string { return h.path }
 
 // Netlink is a handle inside the namespace. It lives as long as the lab.
 func (h *Host) Netlink() *netlink.Handle { return h.nl }
@@ -78,7 +104,7 @@ func (h *Host) Netlink() *netlink.Handle { return h.nl }
 func (h *Host) Do(fn func() error) error {
 	return onThrowawayThread(func() error {
 		if err := netns.Set(h.ns); err != nil {
-			return fmt.Errorf("enter %s: %w", h.nsName, err)
+			return fmt.Errorf("enter %s: %w", h.path, err)
 		}
 		return fn()
 	})

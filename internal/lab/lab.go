@@ -8,34 +8,36 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
-
-	"github.com/vishvananda/netns"
 )
 
-// Lab is a set of hosts, each a named network namespace. It is safe for
-// concurrent use.
+// Lab is a set of hosts, each a network namespace. It is safe for concurrent use.
 type Lab struct {
-	prefix string
+	name string
 
 	mu     sync.Mutex
 	hosts  []*Host
 	closed bool
 }
 
-// New makes an empty lab. The names of its namespaces start with the prefix and a
-// random part, so that labs of several processes live side by side.
+// New makes an empty lab. Its name is the prefix with a random part, so that labs
+// of several processes live side by side.
 func New(prefix string) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("a lab of network namespaces needs root")
 	}
 	random := make([]byte, 3)
 	_, _ = rand.Read(random) // never fails (crypto/rand)
-	return &Lab{prefix: prefix + "-" + hex.EncodeToString(random)}, nil
+	l := &Lab{name: prefix + "-" + hex.EncodeToString(random)}
+	return l, os.Mkdir(l.folder(), 0o755)
 }
 
-// Prefix is what the names of the lab's namespaces start with; unique on the machine.
-func (l *Lab) Prefix() string { return l.prefix }
+// folder holds a file for each namespace.
+func (l *Lab) folder() string { return filepath.Join("/run", l.name) }
+
+// Prefix is unique on the machine: a name for what belongs to the lab.
+func (l *Lab) Prefix() string { return l.name }
 
 // AddHost makes a namespace with nothing but its loopback interface.
 func (l *Lab) AddHost(name string) (*Host, error) {
@@ -44,7 +46,7 @@ func (l *Lab) AddHost(name string) (*Host, error) {
 	if l.closed {
 		return nil, errors.New("the lab is closed")
 	}
-	h, err := newHost(l.prefix+"-"+name, name)
+	h, err := newHost(filepath.Join(l.folder(), name), name)
 	if err != nil {
 		return nil, fmt.Errorf("make host %s: %w", name, err)
 	}
@@ -58,13 +60,15 @@ func (l *Lab) AddHost(name string) (*Host, error) {
 func (l *Lab) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
 	l.closed = true
 	var errs []error
 	for _, h := range l.hosts {
 		errs = append(errs, h.remove())
 	}
-	l.hosts = nil
-	return errors.Join(errs...)
+	return errors.Join(append(errs, os.Remove(l.folder()))...)
 }
 
 func (h *Host) remove() error {
@@ -78,5 +82,5 @@ func (h *Host) remove() error {
 		}
 	}
 	h.nl.Close()
-	return errors.Join(h.ns.Close(), netns.DeleteNamed(h.nsName))
+	return errors.Join(h.ns.Close(), removeNamespace(h.path))
 }
