@@ -47,7 +47,7 @@ func TestComplete(t *testing.T) {
 		{"run --config _", ""},
 		{"_", "run connect disconnect status device session events top doctor detach version completion"},
 	} {
-		words := strings.Fields(strings.ReplaceAll("--socket "+k.socket+" "+c.words, "_", "_"))
+		words := strings.Fields("--socket " + k.socket + " " + c.words)
 		for i, w := range words {
 			if w == "_" {
 				words[i] = ""

@@ -46,7 +46,11 @@ func newMachine(t *testing.T, config ...string) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	kiosk, err := l.Kiosk(lab.KioskConfig{Customers: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +214,7 @@ func TestDaemonStopsCleanly(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("a clean stop: %v", err)
 	}
-	for _, part := range []string{`"msg":"agent is ready"`, `"msg":"client.disconnected"`, `"reason":"stopped"`, `"msg":"agent has stopped"`, "SIGHUP is ignored"} {
+	for _, part := range []string{`"msg":"agent is ready"`, `"type":"client.disconnected"`, `"reason":"stopped"`, `"msg":"agent has stopped"`, "SIGHUP is ignored"} {
 		if !strings.Contains(log.String(), part) {
 			t.Errorf("the log does not say %s:\n%s", part, log.String())
 		}
@@ -223,12 +227,13 @@ func TestDaemonStopsCleanly(t *testing.T) {
 
 // serviceManager receives what sd_notify sends.
 func serviceManager(t *testing.T) (told chan string, path string) {
+	t.Helper()
 	path = filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	told = make(chan string, 1000)
 	go func() {
 		for buffer := make([]byte, 4096); ; {
@@ -341,7 +346,7 @@ func (m *machine) scrape(address string) string {
 	}}}
 	response, err := client.Get("http://" + address + "/metrics")
 	m.must(err)
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	m.must(err)
 	return string(text)

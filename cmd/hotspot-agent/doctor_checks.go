@@ -58,7 +58,7 @@ func quickCheck(ctx context.Context, path string) (answer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer)
 	return answer, err
 }

@@ -56,7 +56,7 @@ func (a *app) follow(ctx context.Context, client *api.Client, after int64) error
 			return err
 		}
 		if err := out.Encode(event); err != nil {
-			return fmt.Errorf("writing the events: %v", err)
+			return fmt.Errorf("writing the events: %w", err)
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ func (k *kiosk) follow(args ...string) *following {
 	f := &following{T: k.T, out: reader, lines: bufio.NewScanner(reader), cancel: cancel, status: make(chan int, 1), stderr: &bytes.Buffer{}}
 	go func() {
 		f.status <- run(ctx, append([]string{"events", "--socket", k.socket}, args...), noEnv, writer, f.stderr)
-		writer.Close()
+		_ = writer.Close()
 	}()
 	k.Cleanup(cancel)
 	return f

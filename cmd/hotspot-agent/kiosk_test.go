@@ -68,7 +68,7 @@ func newKiosk(t *testing.T) *kiosk {
 	if k.store, err = sqlite.Open(filepath.Join(dir, "hotspot.db"), nil); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { k.store.Close() })
+	t.Cleanup(func() { _ = k.store.Close() })
 	k.manager = sessions.New(k.store, k.kernel, k.clock, sessions.Config{LowBalancePercent: 10, GlobalDownBPS: 2_000_000})
 	if err := k.manager.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
@@ -95,18 +95,6 @@ func (k *kiosk) stopServer() {
 	defer cancel()
 	if err := k.server.Shutdown(ctx); err != nil {
 		k.Error(err)
-	}
-}
-
-// settle does what the meter would.
-func (k *kiosk) settle() {
-	k.Helper()
-	readings, err := k.kernel.ReadAll()
-	if err == nil {
-		err = k.manager.Settle(k.Context(), readings)
-	}
-	if err != nil {
-		k.Fatal(err)
 	}
 }
 

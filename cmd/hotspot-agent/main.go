@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/quiet"
 )
 
 // Exit statuses, as DESIGN and the help promise them.
@@ -21,6 +23,7 @@ const (
 )
 
 func main() {
+	quiet.Restore()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()

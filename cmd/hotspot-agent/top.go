@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,8 +43,8 @@ func (a *app) top(c *cli.Context) error {
 	}
 	model := newTopModel(c.Context, client, connected)
 	_, err = tea.NewProgram(model, tea.WithAltScreen(), tea.WithOutput(a.stdout), tea.WithContext(c.Context)).Run()
-	if c.Context.Err() != nil {
-		return nil
+	if errors.Is(err, tea.ErrProgramKilled) { // by the end of the context
+		err = nil
 	}
 	return err
 }

@@ -109,7 +109,7 @@ func openTerminal(t *testing.T) (screen, terminal *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { screen.Close() })
+	t.Cleanup(func() { _ = screen.Close() })
 	number, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0)
@@ -124,7 +124,7 @@ func openTerminal(t *testing.T) (screen, terminal *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { terminal.Close() })
+	t.Cleanup(func() { _ = terminal.Close() })
 	return screen, terminal
 }
 
@@ -147,5 +147,20 @@ func readAlong(screen io.Reader) (shown func() string) {
 		mu.Lock()
 		defer mu.Unlock()
 		return text.String()
+	}
+}
+
+// Only top talks to the terminal; any other command prints what it has to say.
+func TestNothingElseQuestionsTheTerminal(t *testing.T) {
+	screen, terminal := openTerminal(t)
+	cmd := exec.CommandContext(t.Context(), program(t), "completion", "frobnicate")
+	cmd.Env = append(os.Environ(), "TERM=xterm")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+	shown := readAlong(screen)
+	_ = cmd.Run() // a usage error, so that there is an end to wait for
+	sessionstest.WaitFor(t, "the line", func() bool { return strings.Contains(shown(), "\n") })
+	if strings.Contains(shown(), "\x1b") {
+		t.Errorf("it wrote %q", shown())
 	}
 }

@@ -45,10 +45,10 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	d := &Daemon{cfg: cfg, version: version, log: log, started: time.Now()}
 	defer func() {
 		if err != nil {
-			d.close()
+			_ = d.close() // what matters is why it did not open
 		}
 	}()
-	if err := d.claim(); err != nil {
+	if err := d.claim(ctx); err != nil {
 		return nil, err
 	}
 	if d.store, err = sqlite.Open(cfg.Database(), log); err != nil {
@@ -68,7 +68,7 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 }
 
 // claim takes what only one agent can have.
-func (d *Daemon) claim() (err error) {
+func (d *Daemon) claim(ctx context.Context) (err error) {
 	if d.state, err = lockState(d.cfg.StateDir); err != nil {
 		return err
 	}
@@ -78,7 +78,8 @@ func (d *Daemon) claim() (err error) {
 	if d.cfg.MetricsListen == "" {
 		return nil
 	}
-	if d.metrics, err = net.Listen("tcp", d.cfg.MetricsListen); err != nil {
+	var listening net.ListenConfig
+	if d.metrics, err = listening.Listen(ctx, "tcp", d.cfg.MetricsListen); err != nil {
 		return fmt.Errorf("metrics.listen: %w", err)
 	}
 	return nil

@@ -29,10 +29,10 @@ func lockState(dir string) (*stateLock, error) {
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		file.Close()
+		_ = file.Close()
 		return nil, fmt.Errorf("state_dir %s is in use by a running agent", dir)
 	case err != nil:
-		file.Close()
+		_ = file.Close()
 		return nil, fmt.Errorf("locking %s: %w", file.Name(), err)
 	}
 	return &stateLock{file}, nil
@@ -47,6 +47,6 @@ func HoldsState(dir string) bool {
 	if err != nil {
 		return false // no folder, no agent
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }

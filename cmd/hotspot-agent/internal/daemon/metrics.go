@@ -27,7 +27,7 @@ func (d *Daemon) serveMetrics(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", MetricsHandler(d.service()))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	d.log.Info("metrics are served", "address", d.metrics.Addr().String())
 	if err := server.Serve(d.metrics); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("metrics: %w", err)
@@ -35,13 +35,13 @@ func (d *Daemon) serveMetrics(ctx context.Context) error {
 	return nil
 }
 
-// statuser is who knows the agent's figures.
-type statuser interface {
+// reporter is who knows the agent's figures.
+type reporter interface {
 	AgentStatus(context.Context) (api.AgentStatus, error)
 }
 
 // MetricsHandler answers with the figures of the moment, in Prometheus' text format.
-func MetricsHandler(agent statuser) http.Handler {
+func MetricsHandler(agent reporter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		status, err := agent.AgentStatus(r.Context())
 		if err != nil {

@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -23,9 +24,9 @@ func notify(log *slog.Logger, state string) {
 func (d *Daemon) watchdog(ctx context.Context) error {
 	allowed, err := systemd.SdWatchdogEnabled(false)
 	if err != nil {
-		d.log.Warn("the service manager's watchdog is not served", "error", err)
+		return fmt.Errorf("the service manager's watchdog: %w", err)
 	}
-	if err != nil || allowed <= 0 {
+	if allowed <= 0 {
 		return nil
 	}
 	return every(ctx, allowed/2, func() {
@@ -47,7 +48,7 @@ func (d *Daemon) alive(ctx context.Context) bool {
 
 // eventAttrs are the parts of an event that it has.
 func eventAttrs(e sessions.Event) []any {
-	attrs := []any{"seq", e.Seq}
+	attrs := []any{"type", string(e.Type), "seq", e.Seq}
 	if e.Device != 0 {
 		attrs = append(attrs, "device", int64(e.Device))
 	}

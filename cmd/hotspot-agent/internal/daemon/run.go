@@ -128,7 +128,7 @@ func (d *Daemon) logRest(ctx context.Context) {
 }
 
 func (d *Daemon) logEvent(event sessions.Event) {
-	d.log.Info(string(event.Type), eventAttrs(event)...)
+	d.log.Info("event", eventAttrs(event)...)
 	d.logged = event.Seq
 }
 
