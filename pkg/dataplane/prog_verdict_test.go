@@ -180,6 +180,7 @@ func configureCases(t *testing.T) []frameCase {
 		{"DHCP offer by a client", upload, dhcp(upload, all4, "255.255.255.255", 67, 68), noRule, local, 0},
 		{"DHCP offer", download, dhcp(download, down4, router4, 68, 67), allowance, local, 0},
 		{"DHCP offer from elsewhere", download, dhcp(download, down4, server4, 68, 67), noRule, forwarded, 328},
+		{"DHCP offer from everywhere", download, dhcp(download, down4, "255.255.255.255", 68, 67), noRule, forwarded, 328},
 		{"DHCPv6 solicit", upload, dhcp6(upload, all6, "ff02::1:2", 546, 547), allowance, local, 0},
 		{"DHCPv6 to another group", upload, dhcp6(upload, all6, "ff05::1:3", 546, 547), noRule, local, 0},
 		{"DHCPv6 to the router", upload, dhcp6(upload, up, routerLL, 546, 547), allowance, local, 0},
