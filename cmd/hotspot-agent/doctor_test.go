@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
+)
+
+func TestCheckDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a ?#.db")
+	if f := checkDatabase(t.Context(), path); f.Result != resultOK || !strings.Contains(f.Detail, "not there yet") {
+		t.Errorf("no file: %+v", f)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the check made the file")
+	}
+	store, err := sqlite.Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := checkDatabase(t.Context(), path); f.Result != resultOK || !strings.Contains(f.Detail, "is sound") {
+		t.Errorf("while it is open: %+v", f)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(content[4096:], bytes.Repeat([]byte{0xa5}, 8192))
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f := checkDatabase(t.Context(), path); f.Result != resultFail || f.Advice == "" {
+		t.Errorf("damaged: %+v", f)
+	}
+}
+
+func TestCheckDisk(t *testing.T) {
+	if f := checkDisk("/nowhere/at/all"); f.Result == resultFail || !strings.HasPrefix(f.Detail, "/ ") {
+		t.Errorf("a folder to be made: %+v", f)
+	}
+	if f := checkDisk("/dev/shm/hotspot"); f.Result != resultWarn || !strings.Contains(f.Advice, "power cut") {
+		t.Errorf("in memory: %+v", f)
+	}
+	if f := checkDisk("/proc/1"); f.Result == resultOK {
+		t.Errorf("no room: %+v", f)
+	}
+}
+
+func TestDoctorAsksTheAgent(t *testing.T) {
+	k := newKiosk(t)
+	if f := diagnoseAgent(t.Context(), k.socket); f[0].Result != resultOK || !strings.Contains(f[0].Detail, "version v1.2.3") {
+		t.Errorf("healthy: %+v", f)
+	}
+	k.plane.status.Problems = []string{"interface br-lan: gone"}
+	if f := diagnoseAgent(t.Context(), k.socket); f[0].Result != resultFail || !strings.Contains(f[0].Detail, "br-lan: gone") {
+		t.Errorf("ill: %+v", f)
+	}
+	if f := diagnoseAgent(t.Context(), k.socket+"2"); f[0].Result != resultWarn || !strings.Contains(f[0].Advice, "start it") {
+		t.Errorf("no agent: %+v", f)
+	}
+	var findings []finding
+	r := call(t, "doctor", "--json", "--socket", k.socket)
+	if err := json.Unmarshal([]byte(r.out), &findings); err != nil || len(findings) < 5 || r.status == exitUsage {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// The files for service managers say what these understand.
+func TestServiceFiles(t *testing.T) {
+	dist := filepath.Join("..", "..", "dist")
+	if out, err := exec.CommandContext(t.Context(), "sh", "-n", filepath.Join(dist, "hotspot-agent.init")).CombinedOutput(); err != nil {
+		t.Errorf("init script: %v: %s", err, out)
+	}
+	text, err := os.ReadFile(filepath.Join(dist, "hotspot-agent.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, forbidden := range []string{"\nPrivateTmp=", "\nProtectSystem=", "\nProtectHome=", "\nPrivateMounts=", "\nProtectKernelTunables="} {
+		if strings.Contains(string(text), forbidden) {
+			t.Errorf("%q makes a mount namespace, in which pins are lost", strings.TrimSpace(forbidden))
+		}
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		return // nothing here understands units; what is above is still held
+	}
+	unit := filepath.Join(t.TempDir(), "hotspot-agent.service")
+	installed := bytes.ReplaceAll(text, []byte("/usr/local/bin/hotspot-agent"), []byte(program(t)))
+	if err := os.WriteFile(unit, installed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil || bytes.Contains(out, []byte("hotspot-agent.service:")) {
+		t.Errorf("unit: %v: %s", err, out)
+	}
+}
