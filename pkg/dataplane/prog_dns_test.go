@@ -3,8 +3,6 @@
 package dataplane
 
 import (
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -65,33 +63,6 @@ func TestDNSRefills(t *testing.T) {
 	least := dnsBurstBytes + int(o.until.Sub(start).Seconds()*dnsBytesPerSecond) - 2*68
 	if spent, most := o.passed*68, dnsMost(start); spent > most || spent < least {
 		t.Errorf("%d bytes, want %d to %d", spent, least, most)
-	}
-}
-
-// TestDNSOnManyCPUs: the bucket without a lock gives nothing twice.
-func TestDNSOnManyCPUs(t *testing.T) {
-	b := newTestbed(t, false)
-	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
-	start := BootNow()
-	var passed atomic.Int64
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 2000 {
-				ok, err := b.send(upload, query, 0)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if ok {
-					passed.Add(1)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if spent, most := int(passed.Load()*68), dnsMost(start); spent > most || spent < dnsBurstBytes-68 {
-		t.Errorf("%d bytes, want %d to %d", spent, dnsBurstBytes-68, most)
 	}
 }
 
