@@ -120,7 +120,11 @@ func (f *film) untilConsumed(ctx context.Context, along func(used uint64) error)
 		}
 		return false, nil
 	}, func() string {
-		return fmt.Sprintf("downloading: %.1f of %d MB at %.2f Mbit/s", float64(f.ended.DataUsedBytes)/1e6, f.session.DataBytes/1e6, last.since(first)/1e6)
+		text := fmt.Sprintf("downloading: %.1f of %d MB", float64(f.ended.DataUsedBytes)/1e6, f.session.DataBytes/1e6)
+		if speed := last.since(first); speed > 0 {
+			text += fmt.Sprintf(" at %.2f Mbit/s", speed/1e6)
+		}
+		return text
 	})
 	return last.since(first), err
 }

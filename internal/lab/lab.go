@@ -30,7 +30,10 @@ func New(prefix string) (*Lab, error) {
 	random := make([]byte, 3)
 	_, _ = rand.Read(random) // never fails (crypto/rand)
 	l := &Lab{name: prefix + "-" + hex.EncodeToString(random)}
-	return l, os.Mkdir(l.folder(), 0o755)
+	if err := os.Mkdir(l.folder(), 0o755); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // folder holds a file for each namespace.
