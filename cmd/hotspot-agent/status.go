@@ -67,7 +67,6 @@ func printAgentStatus(w io.Writer, s api.AgentStatus) {
 		rows = append(rows, []string{i.Name, attachment(i), stampOf(i.Since)})
 	}
 	table(w, []string{"INTERFACE", "ATTACHED", "SINCE"}, rows)
-	fmt.Fprintln(w)
 	printTallies(w, s)
 }
 
@@ -104,5 +103,8 @@ func printTallies(w io.Writer, s api.AgentStatus) {
 			rows = append(rows, []string{tally.Reason, tally.Direction, fmt.Sprint(tally.Frames), units.FormatBytes(tally.Bytes)})
 		}
 	}
-	table(w, []string{"FRAMES", "DIRECTION", "COUNT", "BYTES"}, rows)
+	if len(rows) > 0 {
+		fmt.Fprintln(w)
+		table(w, []string{"FRAMES", "DIRECTION", "COUNT", "BYTES"}, rows)
+	}
 }
