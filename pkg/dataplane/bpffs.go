@@ -98,7 +98,8 @@ func mountBPFFS(dir string) error {
 
 func onBPFFS(dir string) bool {
 	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && st.Type == unix.BPF_FS_MAGIC
+	// The type is a signed number of 32 bits on some machines.
+	return unix.Statfs(dir, &st) == nil && uint32(st.Type) == unix.BPF_FS_MAGIC
 }
 
 // ownMount reports whether dir is where a bpffs was mounted by ensureBPFFS.

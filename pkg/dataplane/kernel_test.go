@@ -3,6 +3,7 @@
 package dataplane
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -47,7 +48,7 @@ func newBox(t *testing.T) *box {
 	t.Cleanup(func() { check(t, l.Close()) })
 	host, err := l.AddHost("router")
 	check(t, err)
-	return boxOf(t, l, host)
+	return boxOf(t, host)
 }
 
 // needTCX skips on a kernel that is too old for links, and on no other.
@@ -80,9 +81,9 @@ func modes(t *testing.T, test func(b *box)) {
 }
 
 // boxOf also takes the enforcement down at the end of the test.
-func boxOf(t *testing.T, l *lab.Lab, host *lab.Host) *box {
+func boxOf(t *testing.T, host *lab.Host) *box {
 	t.Helper()
-	b := &box{Host: host, t: t, bpffs: "/sys/fs/bpf/" + l.Prefix(), log: &logbook{}}
+	b := &box{Host: host, t: t, bpffs: fmt.Sprintf("%s/hs-test-%d-%x", systemBPFFS, os.Getpid(), newEpoch()), log: &logbook{}}
 	t.Cleanup(func() {
 		check(t, detachIn(b.bpffs, host.NetNS()))
 		if t.Failed() {

@@ -26,7 +26,7 @@ func newKiosk(t *testing.T) *kiosk {
 	t.Cleanup(func() { check(t, l.Close()) })
 	k, err := l.Kiosk(lab.KioskConfig{Customers: 1, Offloads: lab.OffloadsInside})
 	check(t, err)
-	return &kiosk{box: boxOf(t, l, k.Router), Kiosk: k, mac: MAC(k.Customers[0].MAC)}
+	return &kiosk{box: boxOf(t, k.Router), Kiosk: k, mac: MAC(k.Customers[0].MAC)}
 }
 
 // eachAttachment runs a test on a bridge in both modes, and on its port in the
