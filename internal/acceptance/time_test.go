@@ -13,7 +13,8 @@ import (
 const (
 	bought    = 3 * time.Second
 	exactness = 5 * time.Millisecond
-	opening   = 50 * time.Millisecond // a Connect, which waits for the disk
+	opening   = 50 * time.Millisecond  // a Connect, which waits for the disk
+	resuming  = 100 * time.Millisecond // and what the sender may be late, on a busy machine
 	// Small packets in quick succession show to 0.5 ms when the way was open.
 	beaconBits  = 4e6
 	beaconBytes = 250
@@ -90,7 +91,7 @@ func TestPauseAndResumeLoseNoSecond(t *testing.T) {
 		if got.Gaps != 2 {
 			t.Errorf("%s: %d pauses, want 2", direction, got.Gaps)
 		}
-		if got.Flowing > bought+exactness || got.Flowing < bought-3*opening {
+		if got.Flowing > bought+exactness || got.Flowing < bought-3*resuming {
 			t.Errorf("%s: open for %s in all, want %s", direction, got.Flowing, bought)
 		}
 	}

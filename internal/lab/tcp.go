@@ -89,21 +89,29 @@ func (h *Host) Upload(to netip.AddrPort, n int) (*Transfer, error) {
 	})
 }
 
+// transfer connects all before any of them moves a byte: the first could spend a
+// whole balance meanwhile.
 func (h *Host) transfer(to netip.AddrPort, n int, want byte, move func(*Transfer, net.Conn)) (*Transfer, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &Transfer{stop: cancel, started: time.Now()}
+	var conns []net.Conn
 	for range n {
 		conn, err := h.Dial(ctx, "tcp", to.String())
-		if err == nil {
-			_, err = conn.Write([]byte{want})
-		}
 		if err != nil {
-			t.Stop()
+			for _, open := range conns {
+				_ = open.Close()
+			}
+			cancel()
 			return nil, fmt.Errorf("%s to %s: %w", h.Name, to, err)
 		}
+		conns = append(conns, conn)
+	}
+	for _, conn := range conns {
 		t.flows.Go(func() {
 			defer closeWith(ctx, conn)()
-			move(t, conn)
+			if _, err := conn.Write([]byte{want}); err == nil {
+				move(t, conn)
+			}
 		})
 	}
 	return t, nil
