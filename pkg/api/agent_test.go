@@ -50,10 +50,7 @@ func startAgent(t *testing.T, opts ServerOptions) *testAgent {
 	a.opts.Log = slog.New(slog.NewTextHandler(a.log, nil))
 	a.client = NewClient(a.socket())
 	a.start()
-	t.Cleanup(func() {
-		a.client.Close()
-		a.stop()
-	})
+	t.Cleanup(a.stop)
 	return a
 }
 

@@ -42,29 +42,25 @@ func NewClient(socket string) *Client {
 	if socket == "" {
 		socket = DefaultSocket
 	}
-	return &Client{socket: socket, http: unixClient(socket, true)}
+	return &Client{socket: socket, http: unixClient(socket)}
 }
 
-// unixClient speaks HTTP to a socket, whatever the host of the URL, and keeps
-// connections for the next request if told to.
-func unixClient(socket string, keep bool) *http.Client {
+// unixClient speaks HTTP to a socket, whatever the host of the URL. Each request has
+// its own connection, which costs little here: one that was kept may belong to an
+// agent that restarted, and a POST that fails on it cannot simply be sent again.
+func unixClient(socket string) *http.Client {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, "unix", socket)
 			},
-			MaxIdleConnsPerHost: 4,
-			IdleConnTimeout:     30 * time.Second,
-			DisableCompression:  true,
-			DisableKeepAlives:   !keep,
+			DisableCompression: true,
+			DisableKeepAlives:  true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
-
-// Close closes connections that are kept for reuse.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Do sends a request with a JSON body, or none when body is nil, and returns the
 // answer's JSON as it came.

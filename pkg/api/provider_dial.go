@@ -26,7 +26,7 @@ const maxProviderAnswer = 1 << 20
 // Unavailable when it does not answer or answers nonsense (negative amounts, wrong
 // types, more than 1 MiB), or with the provider's own code.
 func DialProvider(record sessions.ProviderRecord) sessions.Provider {
-	return &remoteProvider{record: record, http: unixClient(record.Socket, false)}
+	return &remoteProvider{record: record, http: unixClient(record.Socket)}
 }
 
 type remoteProvider struct {

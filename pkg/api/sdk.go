@@ -38,7 +38,6 @@ func Dial(socket string) (*API, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), sdkTimeout)
 	defer cancel()
 	if _, err := client.Status(ctx); err != nil {
-		client.Close()
 		return nil, err
 	}
 	a := &API{client: client}
@@ -56,8 +55,7 @@ func (a *API) SessionsMgr() *SessionsMgr { return a.mgr }
 // Client is the same agent, without the seed's shape.
 func (a *API) Client() *Client { return a.client }
 
-// Close unregisters this process's session providers, ends its subscriptions and
-// closes its connections.
+// Close unregisters this process's session providers and ends its subscriptions.
 func (a *API) Close() error {
 	a.end()
 	a.mu.Lock()
@@ -74,6 +72,5 @@ func (a *API) Close() error {
 		}
 	}
 	a.hub.close()
-	a.client.Close()
 	return first
 }

@@ -171,7 +171,7 @@ func TestClientResumesAfterARestart(t *testing.T) {
 		if seqs = append(seqs, event.Seq); len(seqs) == 2 {
 			a.stop()
 			a.start()
-			go a.sell("1")
+			a.sell("1")
 		}
 		if len(seqs) == 3 {
 			break
