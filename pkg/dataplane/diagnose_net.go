@@ -73,6 +73,9 @@ func checkAttached(opts Options, s *space, v *view, name string) Finding {
 	dev := device{name, l.Attrs().Index}
 	for dir, hook := range hookNames {
 		id, ok := attachedProgram(p, s, dev, dir)
+		if !ok && ours == nil {
+			return Finding{check, Warn, "not attached: the agent was not started yet", "start the agent"}
+		}
 		if !ok {
 			return Finding{check, Fail, "nothing of ours on " + hook + ": traffic is not enforced", "start the agent"}
 		}

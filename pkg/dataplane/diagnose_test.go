@@ -28,7 +28,7 @@ func TestDiagnose(t *testing.T) {
 		b.expect(before, "interface lan", OK, "veth")
 		b.expect(before, "interface absent", Warn, "does not exist")
 		b.expect(before, "tables", Warn, "nothing is enforced")
-		b.expect(before, "programs lan", Fail, "not enforced")
+		b.expect(before, "programs lan", Warn, "not started yet")
 		b.expect(before, "flow offload", OK, "no nft flowtable")
 
 		d := b.open(opts)
@@ -40,6 +40,12 @@ func TestDiagnose(t *testing.T) {
 			check(t, d.Grant(MAC{2, 0, 0, 0, 0, byte(i)}, Rule{Verdict: Block}))
 		}
 		check(t, d.Close())
+
+		check(t, b.Netlink().LinkDel(b.link("lan")))
+		b.veth("lan")
+		b.expect(findings(Diagnose(opts)), "programs lan", Fail, "not enforced")
+
+		check(t, b.open(opts).Close())
 		b.renamePrograms()
 		full := findings(Diagnose(opts))
 		b.expect(full, "tables", Warn, "15 clients, room for 16")
