@@ -90,7 +90,7 @@ INIT
 chmod +x "$root/init"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initramfs.gz"
 
-timeout 1500 qemu-system-x86_64 -M q35 -cpu max -smp 2 -m 2048 -nographic -no-reboot \
+timeout 1500 qemu-system-x86_64 -M q35 -cpu Nehalem,-cx16 -smp 2 -m 2048 -nographic -no-reboot \
 	-kernel "$vmlinuz" -initrd "$work/initramfs.gz" \
 	-append "console=ttyS0 quiet panic=-1 sysctl.kernel.unprivileged_bpf_disabled=2" </dev/null | tee "$work/console"
 grep -q "kernel-test: $release: passed" "$work/console"
