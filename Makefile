@@ -33,7 +33,7 @@ generate: ## rebuild the committed kernel programs from bpf/ (needs deps-dev)
 
 .PHONY: build
 build: ## build bin/hotspot-agent
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
 
 .PHONY: demo
 demo: root deps build ## play a day at the kiosk in a lab of network namespaces (root)
