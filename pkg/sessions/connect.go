@@ -69,6 +69,15 @@ func (m *Manager) begin(ctx context.Context, id DeviceID, offers []offer, then f
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	err := m.startOne(ctx, id, offers, then)
+	if err == nil {
+		m.gaps.leave(id)
+	}
+	return err
+}
+
+// startOne is begin for one who holds the device's lock.
+func (m *Manager) startOne(ctx context.Context, id DeviceID, offers []offer, then func(*change, Device, Session) error) error {
 	ctx = context.WithoutCancel(ctx)
 	for {
 		d, s, err := m.pick(ctx, id, offers)
@@ -79,6 +88,7 @@ func (m *Manager) begin(ctx context.Context, id DeviceID, offers []offer, then f
 		if !errors.Is(err, errChanged) {
 			return err
 		}
+		offers = nil // made before the change: taken again, it would undo it
 	}
 }
 

@@ -32,8 +32,11 @@ func (m *Manager) pause(ctx context.Context, id DeviceID, reason, message string
 	}
 	ctx = context.WithoutCancel(ctx)
 	d, s, err := m.lookup(ctx, id)
-	if err != nil || s == nil {
+	if err != nil {
 		return err
+	}
+	if s == nil {
+		return m.stay(ctx, id, reason, message)
 	}
 	if err := m.revoke(d.MAC); err != nil {
 		return err
@@ -41,6 +44,20 @@ func (m *Manager) pause(ctx context.Context, id DeviceID, reason, message string
 	err = m.update(ctx, m.halting(d, s.ID, m.lastReading(s.ID), reason, message))
 	if err != nil {
 		m.restore(ctx, id)
+	}
+	return err
+}
+
+// stay sees to it that a device on which nothing runs stays that way, if its next
+// session is being looked for just now. The caller holds its lock.
+func (m *Manager) stay(ctx context.Context, id DeviceID, reason, message string) error {
+	e, between := m.gaps.leave(id)
+	if !between {
+		return nil
+	}
+	err := m.update(ctx, func(c *change) error { return c.gone(e, reason, message) })
+	if err != nil {
+		m.gaps.enter(e)
 	}
 	return err
 }

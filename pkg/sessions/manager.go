@@ -50,6 +50,7 @@ type Manager struct {
 	checkpoint checkpoint
 
 	live      liveTable
+	gaps      gapTable
 	rates     rateTable
 	hub       hub
 	providers providerSet

@@ -181,7 +181,9 @@ func (m *Manager) remove(ctx context.Context, device DeviceID, id SessionID) (*e
 	case err != nil || !stop:
 		return nil, err
 	}
-	return &ended{device: d, last: last, reason: ReasonDeleted}, nil
+	e := ended{device: d, last: last, reason: ReasonDeleted}
+	m.gaps.enter(e)
+	return &e, nil
 }
 
 func (c *change) remove(d Device, id SessionID) (Session, error) {
@@ -199,21 +201,6 @@ func (c *change) remove(d Device, id SessionID) (Session, error) {
 	}
 	c.stored = append(c.stored, s) // it runs no more
 	return s, c.event(e)
-}
-
-// continueAfter starts what comes after a session that was taken away, or says
-// that the device is disconnected.
-func (m *Manager) continueAfter(ctx context.Context, e ended) error {
-	err := m.begin(ctx, e.device.ID, m.ask(ctx, e.device), func(*change, Device, Session) error { return nil })
-	if err == nil {
-		return nil
-	}
-	if CodeOf(err) != NoSession {
-		m.log.Error("the next session could not be started", "device", e.device.ID, "error", err)
-	}
-	return m.update(context.WithoutCancel(ctx), func(c *change) error {
-		return c.disconnected(e.device, e.last, e.reason, "")
-	})
 }
 
 func cloned(days *uint) *uint {

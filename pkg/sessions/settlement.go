@@ -219,6 +219,7 @@ func (m *Manager) follow(ctx context.Context, t *settlement) {
 			m.repairLater(e.device.ID, err)
 		}
 		if e.asking {
+			m.gaps.enter(e)
 			m.continueLater(e)
 		}
 	}
