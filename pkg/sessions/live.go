@@ -104,13 +104,15 @@ func (l *liveTable) next(now moment) dataplane.Boottime {
 	return l.due
 }
 
-// dueBy returns the running sessions of which something is due.
-func (l *liveTable) dueBy(now moment) []Session {
+// dueBy returns the running sessions of which something is due, or that are over by
+// their counts.
+func (l *liveTable) dueBy(now moment, read counts) []Session {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var due []Session
 	for _, e := range l.entries {
-		if at := e.dueAt(l, now); at != 0 && at <= now.boot {
+		at := e.dueAt(l, now)
+		if at != 0 && at <= now.boot || overBy(e.session, read.of(e.session.ID), now) {
 			due = append(due, e.session)
 		}
 	}

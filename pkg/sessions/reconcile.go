@@ -16,6 +16,7 @@ import (
 // session has, and grants those that are missing; denials first. It is the same at
 // boot, after a crash and as a periodic repair, and may be repeated at any time.
 func (m *Manager) Reconcile(ctx context.Context) error {
+	first := m.known.Load() == 0
 	if err := m.recall(ctx); err != nil {
 		return err
 	}
@@ -33,12 +34,16 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	if err := m.settleRunning(ctx, SessionFilter{}, 0); err != nil {
 		return err
 	}
-	return errors.Join(
+	err = errors.Join(
 		m.denyStale(ctx, rules),
 		m.grantStatic(rules),
 		m.grantMissing(ctx, rules),
 		m.expireAll(ctx),
 	)
+	if first {
+		err = errors.Join(err, m.closeGaps(ctx))
+	}
+	return err
 }
 
 // recover prepares the rows of running sessions that the kernel does not enforce

@@ -62,7 +62,7 @@ func (m *Manager) Settle(ctx context.Context, readings []dataplane.Reading) erro
 	for _, r := range readings {
 		read[r.Account] = r
 	}
-	if due, few := m.onlyDue(); few {
+	if due, few := m.onlyDue(read); few {
 		return m.settleDue(ctx, due, read)
 	}
 	m.settle.whole = m.clock.Boot()
@@ -81,12 +81,12 @@ const fewDue = 8
 // onlyDue returns the sessions that are due, if they are few and everything was
 // settled not long ago: then the others can wait for the checkpoint, and the disk is
 // not written for all of them each time that one ends.
-func (m *Manager) onlyDue() ([]Session, bool) {
+func (m *Manager) onlyDue(read counts) ([]Session, bool) {
 	now := m.now()
 	if m.settle.whole == 0 || now.boot.Sub(m.settle.whole) >= m.cfg.Checkpoint/2 {
 		return nil, false
 	}
-	due := m.live.dueBy(now)
+	due := m.live.dueBy(now, read)
 	return due, len(due) > 0 && len(due) <= fewDue
 }
 
