@@ -33,7 +33,8 @@ generate: ## rebuild the committed kernel programs from bpf/ (needs deps-dev)
 
 .PHONY: build
 build: ## build bin/hotspot-agent
-	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
+	@echo "building bin/hotspot-agent (the first time takes a minute: SQLite is C)"
+	@go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
 
 .PHONY: demo
 demo: root deps build ## play a day at the kiosk in a lab of network namespaces (root)
@@ -57,6 +58,7 @@ bench: root deps ## run the benchmarks: cost per packet, per reading, per purcha
 .PHONY: lint
 lint: ## run the linters and check the formatting (needs deps-dev)
 	$(TOOLS)/golangci-lint run ./...
+	for example in examples/*/; do (cd "$$example" && $(TOOLS)/golangci-lint run ./...) || exit 1; done
 	$(TOOLS)/golangci-lint fmt --diff ./...
 
 .PHONY: fmt
