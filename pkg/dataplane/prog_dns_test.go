@@ -59,9 +59,9 @@ func TestDNSRefills(t *testing.T) {
 	b := newTestbed(t, false)
 	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
 	start := BootNow()
-	o := b.offer(upload, query, 300*time.Millisecond)
+	o := b.offer(upload, query, 300*time.Millisecond, allowance)
 	least := dnsBurstBytes + int(o.until.Sub(start).Seconds()*dnsBytesPerSecond) - 2*68
-	if spent, most := o.passed*68, dnsMost(start); spent > most || spent < least {
+	if spent, most := int(o.passed), dnsMost(start); spent > most || spent < least {
 		t.Errorf("%d bytes, want %d to %d", spent, least, most)
 	}
 }
