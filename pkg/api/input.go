@@ -43,17 +43,22 @@ type NewSession struct {
 // SessionPatch is the body of PATCH /v1/sessions/{id}; what is nil stays as it is.
 // It takes effect on the next packet of a running session.
 type SessionPatch struct {
-	Type           *string `json:"type,omitempty"`
-	TimeSecs       *int64  `json:"time_secs,omitempty"`  // new total
-	DataBytes      *uint64 `json:"data_bytes,omitempty"` // new total
-	AddTimeSecs    *int64  `json:"add_time_secs,omitempty"`
-	AddDataBytes   *uint64 `json:"add_data_bytes,omitempty"`
-	TimeUsedSecs   *int64  `json:"time_used_secs,omitempty"`
-	DataUsedBytes  *uint64 `json:"data_used_bytes,omitempty"`
-	ExpDays        Expiry  `json:"exp_days,omitzero"`
-	DownBPS        *uint64 `json:"down_bps,omitempty"`
-	UpBPS          *uint64 `json:"up_bps,omitempty"`
-	UseGlobalSpeed *bool   `json:"use_global_speed,omitempty"`
+	Type          *string `json:"type,omitempty"`
+	TimeSecs      *int64  `json:"time_secs,omitempty"`  // new total
+	DataBytes     *uint64 `json:"data_bytes,omitempty"` // new total
+	AddTimeSecs   *int64  `json:"add_time_secs,omitempty"`
+	AddDataBytes  *uint64 `json:"add_data_bytes,omitempty"`
+	TimeUsedSecs  *int64  `json:"time_used_secs,omitempty"`
+	DataUsedBytes *uint64 `json:"data_used_bytes,omitempty"`
+
+	AddTimeUsedSecs  *int64  `json:"add_time_used_secs,omitempty"`
+	AddDataUsedBytes *uint64 `json:"add_data_used_bytes,omitempty"`
+
+	StartedAt      *time.Time `json:"started_at,omitempty"`
+	ExpDays        Expiry     `json:"exp_days,omitzero"`
+	DownBPS        *uint64    `json:"down_bps,omitempty"`
+	UpBPS          *uint64    `json:"up_bps,omitempty"`
+	UseGlobalSpeed *bool      `json:"use_global_speed,omitempty"`
 }
 
 // Expiry is a change of exp_days, which null makes "never". The zero value
@@ -117,13 +122,14 @@ func newSessionFrom(body []byte) (sessions.SessionSpec, string, error) {
 
 func sessionPatchFrom(body []byte) (sessions.SessionPatch, error) {
 	o := readObject(body, "type", "time_secs", "data_bytes", "add_time_secs", "add_data_bytes",
-		"time_used_secs", "data_used_bytes", "exp_days", "down_bps", "up_bps", "use_global_speed")
+		"time_used_secs", "data_used_bytes", "add_time_used_secs", "add_data_used_bytes", "started_at", "exp_days", "down_bps", "up_bps", "use_global_speed")
 	patch := sessions.SessionPatch{
 		Type: optional(o, "type", o.sessionType),
 		Time: optional(o, "time_secs", o.secs), AddTime: optional(o, "add_time_secs", o.secs),
-		TimeUsed: optional(o, "time_used_secs", o.secs),
-		Bytes:    optional(o, "data_bytes", o.amount), AddBytes: optional(o, "add_data_bytes", o.amount),
-		Used:    optional(o, "data_used_bytes", o.amount),
+		TimeUsed: optional(o, "time_used_secs", o.secs), AddTimeUsed: optional(o, "add_time_used_secs", o.secs),
+		Started: optional(o, "started_at", o.time),
+		Bytes:   optional(o, "data_bytes", o.amount), AddBytes: optional(o, "add_data_bytes", o.amount),
+		Used: optional(o, "data_used_bytes", o.amount), AddUsed: optional(o, "add_data_used_bytes", o.amount),
 		DownBPS: optional(o, "down_bps", o.amount), UpBPS: optional(o, "up_bps", o.amount),
 		UseGlobalSpeed: optional(o, "use_global_speed", o.bool),
 	}

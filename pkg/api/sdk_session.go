@@ -38,8 +38,8 @@ type ClientSession interface {
 	SetDataMb(mbytes float64)
 	SetTimeCons(sec uint)
 	SetDataCons(mbytes float64)
-	// SetStartedAt changes this object only: the agent alone knows when a session
-	// first ran, and a Save after it fails.
+	// SetStartedAt moves the first start, from which the expiry counts. A started
+	// session cannot be made one that never was: nil is refused.
 	SetStartedAt(started *time.Time)
 	SetExpDays(days *uint)
 	SetDownMbits(mbits int)
@@ -58,9 +58,10 @@ type clientSession struct {
 	mu   sync.Mutex
 	base Session // as fetched
 	now  Session // with the changes
-	// Whether the consumption was set, or only added to.
-	timeUsedSet, dataUsedSet bool
-	err                      error // of the first setter whose value is refused
+	// What was added to the consumption, and not set.
+	timeAdded *int64
+	dataAdded *uint64
+	err       error // of the first setter whose value is refused
 }
 
 func newClientSession(client *Client, s Session) *clientSession {
@@ -135,6 +136,7 @@ func (s *clientSession) IncTimeCons(sec uint) {
 		}
 		if err == nil {
 			now.TimeUsedSecs += more
+			s.timeAdded = plus(s.timeAdded, more)
 		}
 		return err
 	})
@@ -148,6 +150,7 @@ func (s *clientSession) IncDataCons(mbytes float64) {
 		}
 		if err == nil {
 			now.DataUsedBytes += more
+			s.dataAdded = plus(s.dataAdded, more)
 		}
 		return err
 	})
@@ -163,21 +166,25 @@ func (s *clientSession) SetDataMb(mbytes float64) {
 
 func (s *clientSession) SetTimeCons(sec uint) {
 	s.set(func(now *Session) error {
-		s.timeUsedSet = true
+		s.timeAdded = nil
 		return assign(&now.TimeUsedSecs, secsOf, "time_cons", sec)
 	})
 }
 
 func (s *clientSession) SetDataCons(mbytes float64) {
 	s.set(func(now *Session) error {
-		s.dataUsedSet = true
+		s.dataAdded = nil
 		return assign(&now.DataUsedBytes, bytesOf, "data_cons", mbytes)
 	})
 }
 
 func (s *clientSession) SetStartedAt(started *time.Time) {
 	s.set(func(now *Session) error {
-		now.StartedAt = started
+		if started == nil {
+			return sessions.Invalidf("started_at", "nil: a first start cannot be taken back")
+		}
+		at := *started
+		now.StartedAt = &at
 		return nil
 	})
 }

@@ -29,17 +29,11 @@ func (s *clientSession) Save(ctx context.Context) error {
 		s.err = nil
 		return err
 	}
-	patch, changed := diff(s.base, s.now)
+	patch, changed := s.changes()
 	if !changed {
 		return nil
 	}
 	if err := s.stored("saved"); err != nil {
-		return err
-	}
-	if !sameTime(s.base.StartedAt, s.now.StartedAt) {
-		return sessions.Invalidf("started_at", "%v cannot be set: the agent sets it when a session first runs", s.now.StartedAt)
-	}
-	if err := s.rebase(ctx, &patch); err != nil {
 		return err
 	}
 	saved, err := s.client.UpdateSession(ctx, s.base.ID, patch)
@@ -59,30 +53,22 @@ func (s *clientSession) stored(what string) error {
 
 func (s *clientSession) take(fresh Session) {
 	s.base, s.now = fresh, fresh
-	s.timeUsedSet, s.dataUsedSet, s.err = false, false, nil
+	s.timeAdded, s.dataAdded, s.err = nil, nil, nil
 }
 
-// rebase puts consumption that was added, not set, on top of what the agent has
-// debited since the session was fetched.
-func (s *clientSession) rebase(ctx context.Context, patch *SessionPatch) error {
-	addTime := patch.TimeUsedSecs != nil && !s.timeUsedSet
-	addData := patch.DataUsedBytes != nil && !s.dataUsedSet
-	if !addTime && !addData {
-		return nil
+// changes returns what Save sends. Consumption that was only added goes as an
+// addition, on top of what the agent has debited by then.
+func (s *clientSession) changes() (patch SessionPatch, changed bool) {
+	now := s.now
+	if s.timeAdded != nil {
+		now.TimeUsedSecs -= *s.timeAdded
 	}
-	fresh, err := s.client.Session(ctx, s.base.ID)
-	if err != nil {
-		return err
+	if s.dataAdded != nil {
+		now.DataUsedBytes -= *s.dataAdded
 	}
-	if addTime {
-		total := fresh.TimeUsedSecs + s.now.TimeUsedSecs - s.base.TimeUsedSecs
-		patch.TimeUsedSecs = &total
-	}
-	if addData {
-		total := fresh.DataUsedBytes + s.now.DataUsedBytes - s.base.DataUsedBytes
-		patch.DataUsedBytes = &total
-	}
-	return nil
+	patch, changed = diff(s.base, now)
+	patch.AddTimeUsedSecs, patch.AddDataUsedBytes = s.timeAdded, s.dataAdded
+	return patch, changed || s.timeAdded != nil || s.dataAdded != nil
 }
 
 // diff returns what makes now of base.
@@ -100,7 +86,22 @@ func diff(base, now Session) (patch SessionPatch, changed bool) {
 		patch.ExpDays = Expiry{Set: true, Days: now.ExpDays}
 		changed = true
 	}
-	return patch, changed || !sameTime(base.StartedAt, now.StartedAt)
+	if !sameTime(base.StartedAt, now.StartedAt) {
+		patch.StartedAt = now.StartedAt
+		changed = true
+	}
+	return patch, changed
+}
+
+// plus adds to a sum that is nil while nothing was added.
+func plus[T int64 | uint64](sum *T, more T) *T {
+	if sum != nil {
+		more += *sum
+	}
+	if more == 0 {
+		return nil
+	}
+	return &more
 }
 
 func ifChanged[T comparable](before, now T, changed *bool) *T {

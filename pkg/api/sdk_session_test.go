@@ -94,19 +94,61 @@ func TestConsumptionIsAddedOrSet(t *testing.T) {
 	if s.TimeConsumption() != 3 || s.DataConsumption() != 0 || s.RemainingTime() != 57 {
 		t.Errorf("after setting: %d s, %v MB", s.TimeConsumption(), s.DataConsumption())
 	}
+	s.IncTimeCons(30)
+	s.SetTimeCons(4)
+	s.IncTimeCons(2)
+	if err := s.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s.TimeConsumption() != 6 {
+		t.Errorf("after setting 4 s and adding 2: %d s", s.TimeConsumption())
+	}
+}
+
+// Nothing that the kernel counts between reading and saving is overwritten.
+func TestConsumptionIsAddedByTheAgent(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	startSession(t, a, clnt)
+	secs, bytes := int64(11), uint64(500)
+	agent.clock.Advance(5 * time.Second)
+	now := must(agent.client.UpdateSession(t.Context(), 1, SessionPatch{AddTimeUsedSecs: &secs, AddDataUsedBytes: &bytes}))(t)
+	if now.TimeUsedSecs != 16 || now.DataUsedBytes != 500 {
+		t.Errorf("after adding 11 s and 500 bytes to 5 s and nothing: %d s, %d bytes", now.TimeUsedSecs, now.DataUsedBytes)
+	}
+	secs = 0
+	_, err := agent.client.UpdateSession(t.Context(), 1, SessionPatch{AddTimeUsedSecs: &secs})
+	wantCode(t, err, sessions.Invalid, "add_time_used_secs")
+}
+
+func TestFirstStartIsMoved(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	s := startSession(t, a, clnt)
+	days := uint(2)
+	moved := s.StartedAt().Add(-24 * time.Hour)
+	s.SetExpDays(&days)
+	s.SetStartedAt(&moved)
+	if err := s.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now := must(agent.client.Session(t.Context(), 1))(t)
+	if want := moved.Add(48 * time.Hour); now.ExpiresAt == nil || !now.ExpiresAt.Equal(want) {
+		t.Errorf("expires at %v, want %v", now.ExpiresAt, want)
+	}
+	plain := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	_, err := agent.client.UpdateSession(t.Context(), 1, SessionPatch{StartedAt: &plain})
+	wantCode(t, err, sessions.Invalid, "started_at")
 }
 
 func TestSettersRefuseAtSave(t *testing.T) {
 	_, a, clnt := dialAgent(t)
 	s := startSession(t, a, clnt)
-	now := time.Now()
 	for field, set := range map[string]func(){
 		"data_mb":    func() { s.SetDataMb(math.NaN()) },
 		"data_cons":  func() { s.IncDataCons(-1) },
 		"time_secs":  func() { s.SetTimeSecs(math.MaxUint) },
 		"time_cons":  func() { s.IncTimeCons(math.MaxUint) },
 		"down_mbits": func() { s.SetDownMbits(-3) },
-		"started_at": func() { s.SetStartedAt(&now) },
+		"started_at": func() { s.SetStartedAt(nil) },
 	} {
 		set()
 		wantCode(t, s.Save(t.Context()), sessions.Invalid, field)

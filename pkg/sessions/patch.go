@@ -21,6 +21,12 @@ func patched(s Session, p SessionPatch) (Session, error) {
 	if err := s.add(p.AddTime, p.AddBytes); err != nil {
 		return before, err
 	}
+	if err := s.consume(p.AddTimeUsed, p.AddUsed); err != nil {
+		return before, err
+	}
+	if err := s.startedAt(p.Started); err != nil {
+		return before, err
+	}
 	if s.RemainingTime() > before.RemainingTime() || s.RemainingBytes() > before.RemainingBytes() {
 		s.Meter.Low = false // a new allowance, a new warning
 	}
@@ -50,8 +56,37 @@ func (s *Session) add(extra *time.Duration, bytes *uint64) error {
 	return nil
 }
 
+// consume adds to what is used, next to what the kernel counts.
+func (s *Session) consume(extra *time.Duration, bytes *uint64) error {
+	if extra != nil {
+		if *extra <= 0 || *extra > maxTime {
+			return Invalidf("add_time_used_secs", "%s is out of range (above 0, at most %d hours)", *extra, maxTime/time.Hour)
+		}
+		s.TimeUsed = addTime(s.TimeUsed, *extra)
+	}
+	if bytes != nil {
+		if *bytes == 0 || *bytes > maxBytes {
+			return Invalidf("add_data_used_bytes", "%d is out of range (1 to %d)", *bytes, uint64(maxBytes))
+		}
+		s.Used = addBytes(s.Used, *bytes)
+	}
+	return nil
+}
+
+func (s *Session) startedAt(started *time.Time) error {
+	if started == nil {
+		return nil
+	}
+	if started.Before(earliest) {
+		return Invalidf("started_at", "%s is before %s, which no set clock shows", started.Format(time.RFC3339), earliest.Format(time.DateOnly))
+	}
+	s.Started = *started
+	return nil
+}
+
 // balance reports whether the patch can give a session something left again.
 func (p SessionPatch) balance() bool {
 	return p.Type != nil || p.Time != nil || p.TimeUsed != nil || p.Bytes != nil || p.Used != nil ||
-		p.AddTime != nil || p.AddBytes != nil || p.ExpDays != nil
+		p.AddTime != nil || p.AddBytes != nil || p.AddTimeUsed != nil || p.AddUsed != nil ||
+		p.Started != nil || p.ExpDays != nil
 }

@@ -5,6 +5,8 @@ package sessions
 import (
 	"context"
 	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // SessionSpec is a purchase.
@@ -26,7 +28,10 @@ type SessionPatch struct {
 	Bytes, Used    *uint64
 	AddTime        *time.Duration
 	AddBytes       *uint64
-	ExpDays        **uint // pointer to nil: never expires
+	AddTimeUsed    *time.Duration // on top of what is debited
+	AddUsed        *uint64
+	Started        *time.Time // first start, from which the expiry counts
+	ExpDays        **uint     // pointer to nil: never expires
 	DownBPS, UpBPS *uint64
 	UseGlobalSpeed *bool
 }
@@ -138,17 +143,67 @@ func (m *Manager) endIfOver(ctx context.Context, id SessionID) error {
 }
 
 // DeleteSession removes a session. One that runs is stopped first, for the reason
-// "deleted", and the device's next session starts. Codes: NotFound.
+// "deleted", and the device's next session starts. Of a registered provider's
+// session the provider is told first what was used. Codes: NotFound, Unavailable
+// (the provider does not take it; nothing was changed).
 func (m *Manager) DeleteSession(ctx context.Context, id SessionID) error {
 	s, err := m.stored(ctx, id)
 	if err != nil {
+		return err
+	}
+	if err := m.tellBefore(ctx, s); err != nil {
 		return err
 	}
 	stopped, err := m.remove(ctx, s.Device, id)
 	if err != nil || stopped == nil {
 		return err
 	}
-	return m.continueAfter(context.WithoutCancel(ctx), *stopped)
+	ctx = context.WithoutCancel(ctx)
+	m.tellAfter(ctx, stopped.last)
+	return m.continueAfter(ctx, *stopped)
+}
+
+// tellBefore tells the provider of a session that is to be deleted what it used.
+func (m *Manager) tellBefore(ctx context.Context, s Session) error {
+	r := m.teller(s)
+	if r == nil {
+		return nil
+	}
+	if err := m.settleRunning(ctx, SessionFilter{Device: s.Device}, 0); err != nil {
+		return err
+	}
+	if err := m.deliver(ctx, r, s.ID); err != nil {
+		return Errorf(Unavailable, "session %d cannot be deleted, for its provider %q was not told what it used: %w", s.ID, s.Provider, err)
+	}
+	return nil
+}
+
+// tellAfter tells the provider what a session used that ran until it was deleted.
+// Little was used since tellBefore; it is lost if the provider does not take it.
+func (m *Manager) tellAfter(ctx context.Context, last Session) {
+	r := m.teller(last)
+	if r == nil {
+		return
+	}
+	done, err := m.providers.telling.take(ctx, last.ID)
+	if err == nil {
+		defer done()
+		err = m.callFor(ctx, func(ctx context.Context) error { return r.call.Save(ctx, last.Token, dataOf(last)) })
+	}
+	if err != nil {
+		m.log.Warn("a provider was not told the last usage of a deleted session", "provider", last.Provider, "session", last.ID, "error", err)
+	}
+}
+
+// teller is who is told of a session's usage, nil for nobody.
+func (m *Manager) teller(s Session) *remote {
+	if s.Provider == LocalProvider {
+		return nil
+	}
+	if r := m.providers.named(s.Provider); r != nil && r.call != nil {
+		return r
+	}
+	return nil
 }
 
 // remove deletes a session, and returns what it stopped for that.
@@ -168,10 +223,14 @@ func (m *Manager) remove(ctx context.Context, device DeviceID, id SessionID) (*e
 			return nil, err
 		}
 	}
+	var r *dataplane.Reading
+	if stop {
+		r = m.lastReading(id)
+	}
 	var last Session
 	err = m.update(ctx, func(c *change) error {
 		var err error
-		last, err = c.remove(d, id)
+		last, err = c.remove(d, id, r)
 		return err
 	})
 	switch {
@@ -186,11 +245,12 @@ func (m *Manager) remove(ctx context.Context, device DeviceID, id SessionID) (*e
 	return &e, nil
 }
 
-func (c *change) remove(d Device, id SessionID) (Session, error) {
+func (c *change) remove(d Device, id SessionID, r *dataplane.Reading) (Session, error) {
 	s, err := c.Session(id)
 	if err != nil {
 		return s, err
 	}
+	s = settled(s, r, c.now)
 	e := c.of(SessionUpdated, d, s)
 	if s.State == Running {
 		e.Type, s.State = SessionPaused, Paused
