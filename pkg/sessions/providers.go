@@ -13,6 +13,9 @@ import (
 type providerSet struct {
 	mu   sync.Mutex
 	list []*remote
+
+	loading sync.Mutex // from the look at the store to what is made of it
+	telling turns
 }
 
 // remote is one registered provider.
@@ -71,7 +74,10 @@ func (m *Manager) RegisterProvider(ctx context.Context, record ProviderRecord) e
 	if err != nil {
 		return err
 	}
-	return m.loadProviders(ctx)
+	if err := m.loadProviders(ctx); err != nil {
+		return err
+	}
+	return m.tellRest(ctx)
 }
 
 // UnregisterProvider removes a provider: it is asked for nothing more. A session
@@ -100,25 +106,31 @@ func (m *Manager) Providers(ctx context.Context) ([]ProviderRecord, error) {
 	return list, err
 }
 
-// loadProviders takes over the stored providers and sends them what they were not
-// told.
+// loadProviders takes over the stored providers.
 func (m *Manager) loadProviders(ctx context.Context) error {
-	var records []ProviderRecord
-	var unsaved []Session
+	m.providers.loading.Lock()
+	defer m.providers.loading.Unlock()
+	records, err := m.Providers(context.WithoutCancel(ctx))
+	if err == nil {
+		m.providers.set(records, m.cfg.Dial)
+	}
+	return err
+}
+
+// tellRest sends the providers what they were not told, by an earlier run or while
+// they were not registered.
+func (m *Manager) tellRest(ctx context.Context) error {
+	if !m.providers.any() {
+		return nil
+	}
+	var all []Session
 	err := m.store.View(context.WithoutCancel(ctx), func(tx Tx) error {
 		var err error
-		if records, err = tx.Providers(); err != nil || len(records) == 0 {
-			return err
-		}
-		unsaved, err = tx.Sessions(SessionFilter{})
+		all, err = tx.Sessions(SessionFilter{})
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	m.providers.set(records, m.cfg.Dial)
-	m.saveLater(unsaved)
-	return nil
+	m.saveLater(all)
+	return err
 }
 
 // offer is what a provider has for a device.

@@ -43,7 +43,7 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	if first {
 		err = errors.Join(err, m.closeGaps(ctx))
 	}
-	return err
+	return errors.Join(err, m.tellRest(ctx)) // last: what providers answer may change what runs
 }
 
 // recover prepares the rows of running sessions that the kernel does not enforce

@@ -116,8 +116,14 @@ func (m *Manager) deliverAll(ctx context.Context, r *remote, id DeviceID) error 
 	return nil
 }
 
-// deliver tells a provider the state of a session.
+// deliver tells a provider the state of a session. One at a time for each session:
+// an older state that comes after a newer one would give back what was used.
 func (m *Manager) deliver(ctx context.Context, r *remote, id SessionID) error {
+	done, err := m.providers.telling.take(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
 	s, err := m.stored(ctx, id)
 	if CodeOf(err) == NotFound || err == nil && !s.Unsaved {
 		return nil

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"sync"
+)
+
+// turns lets one at a time do something for a session that may take long. Unlike a
+// mutex, waiting for it can be given up.
+type turns struct {
+	mu   sync.Mutex
+	busy map[SessionID]chan struct{} // closed when the turn is over
+}
+
+// take waits for the turn and returns what ends it. Code Unavailable when ctx ends
+// before.
+func (t *turns) take(ctx context.Context, id SessionID) (done func(), err error) {
+	for {
+		over := t.begin(id)
+		if over == nil {
+			return func() { t.end(id) }, nil
+		}
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, Errorf(Unavailable, "an earlier call for session %d is not over: %w", id, ctx.Err())
+		}
+	}
+}
+
+// begin returns nil when the turn is the caller's now, else what tells its end.
+func (t *turns) begin(id SessionID) (over chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if over := t.busy[id]; over != nil {
+		return over
+	}
+	if t.busy == nil {
+		t.busy = make(map[SessionID]chan struct{})
+	}
+	t.busy[id] = make(chan struct{})
+	return nil
+}
+
+func (t *turns) end(id SessionID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.busy[id])
+	delete(t.busy, id)
+}
