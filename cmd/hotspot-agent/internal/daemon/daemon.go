@@ -115,21 +115,27 @@ func (d *Daemon) build() error {
 	if err != nil {
 		return err
 	}
-	d.manager = sessions.New(d.store, d.plane, clock, sessions.Config{
+	d.manager = sessions.New(d.store, d.plane, clock, d.rules())
+	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
+	d.server = api.NewServer(d.service(), api.ServerOptions{Group: d.cfg.SocketGroup, Log: d.log})
+	return nil
+}
+
+// rules is what the configuration says to the rules.
+func (d *Daemon) rules() sessions.Config {
+	return sessions.Config{
 		GlobalDownBPS:     d.cfg.GlobalDownBPS,
 		GlobalUpBPS:       d.cfg.GlobalUpBPS,
 		LowBalancePercent: d.cfg.LowBalancePercent,
 		IdleTimeout:       d.cfg.IdleTimeout,
+		Checkpoint:        d.cfg.Checkpoint,
 		ResumeAfterReboot: d.cfg.AfterReboot == config.RebootResume,
 		Trusted:           d.cfg.Trusted,
 		Blocked:           d.cfg.Blocked,
 		RouterMACs:        d.plane.RouterMACs,
 		Dial:              api.DialProvider,
 		Log:               d.log,
-	})
-	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
-	d.server = api.NewServer(d.service(), api.ServerOptions{Group: d.cfg.SocketGroup, Log: d.log})
-	return nil
+	}
 }
 
 // join makes database and kernel agree, and says what there is.

@@ -5,8 +5,10 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -55,6 +58,22 @@ var (
 	first   = dataplane.MAC{2, 0, 0, 0, 0, 1}
 	second  = dataplane.MAC{2, 0, 0, 0, 0, 2}
 )
+
+// Every setting reaches the rules.
+func TestRulesFollowTheConfiguration(t *testing.T) {
+	mac := []dataplane.MAC{first}
+	d := &Daemon{log: slog.New(slog.DiscardHandler), cfg: config.Config{
+		GlobalDownBPS: 1, GlobalUpBPS: 2, LowBalancePercent: 3, IdleTimeout: 4, Checkpoint: 5,
+		AfterReboot: config.RebootResume, Trusted: mac, Blocked: mac,
+	}}
+	rules := reflect.ValueOf(d.rules())
+	for i := range rules.NumField() {
+		name := rules.Type().Field(i).Name
+		if rules.Field(i).IsZero() && name != "ProviderTimeout" { // no setting
+			t.Errorf("%s is not set", name)
+		}
+	}
+}
 
 func TestResolveRegisters(t *testing.T) {
 	s, plane, _ := newService(t)
