@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,48 +17,40 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
 // checkTimeout bounds each check that waits for something.
 const checkTimeout = 10 * time.Second
 
-// checkDatabase reads the whole file as SQLite's own check does. It opens it for
-// reading only, so that it neither makes nor migrates one, and no agent is disturbed.
+// checkDatabase reads the whole file and asks whether the daemon would take it. It is
+// opened for reading only, so that none is made or migrated and no agent disturbed.
 func checkDatabase(ctx context.Context, path string) finding {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
 	f := finding{Check: "database", Result: resultOK}
-	info, err := os.Stat(path)
+	version, err := sqlite.Check(ctx, path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.Detail = path + " is not there yet; the first start makes it"
-		return f
-	case err != nil:
+	case errors.Is(err, fs.ErrPermission):
 		f.Result, f.Detail, f.Advice = resultFail, err.Error(), "run doctor as root"
-		return f
-	}
-	answer, err := quickCheck(ctx, path)
-	switch {
 	case err != nil:
-		f.Result, f.Detail = resultFail, fmt.Sprintf("%s: %v", path, err)
-	case answer != "ok":
-		f.Result, f.Detail = resultFail, fmt.Sprintf("%s is damaged: %s", path, answer)
+		f.Result, f.Detail = resultFail, err.Error()
+		f.Advice = "stop the agent, move the file away and restore a backup"
 	default:
-		f.Detail = fmt.Sprintf("%s is sound, %s", path, units.FormatBytes(uint64(info.Size())))
-		return f
+		f.Detail = fmt.Sprintf("%s is sound, schema version %d%s", path, version, sizeOf(path))
 	}
-	f.Advice = "stop the agent, move the file away and restore a backup"
 	return f
 }
 
-func quickCheck(ctx context.Context, path string) (answer string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro&_busy_timeout=5000")
+// sizeOf is for people; a file that went away has none.
+func sizeOf(path string) string {
+	info, err := os.Stat(path)
 	if err != nil {
-		return "", err
+		return ""
 	}
-	defer func() { _ = db.Close() }()
-	err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer)
-	return answer, err
+	return ", " + units.FormatBytes(uint64(info.Size()))
 }
 
 // lowDisk is less than what a busy kiosk's database and its WAL grow to.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -42,6 +43,24 @@ func TestCheckDatabase(t *testing.T) {
 	}
 	if f := checkDatabase(t.Context(), path); f.Result != resultFail || f.Advice == "" {
 		t.Errorf("damaged: %+v", f)
+	}
+}
+
+// A file that the daemon would refuse is not sound, though SQLite can read it.
+func TestCheckDatabaseOfAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hotspot.db")
+	db, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE songs (title TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f := checkDatabase(t.Context(), path); f.Result != resultFail || !strings.Contains(f.Detail, "another program") {
+		t.Errorf("another program's: %+v", f)
 	}
 }
 
