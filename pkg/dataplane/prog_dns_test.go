@@ -23,6 +23,7 @@ func TestDNSBeforePayingIsSlow(t *testing.T) {
 	b := newTestbed(t, false)
 	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)      // 68 bytes
 	answer := build(t, append([]layer{l2(download, etherIPv6)}, dns6(download)...)...) // 88 bytes
+	long := build(t, l2(download, etherIPv4), ip4(download, router4, protoUDP), udp(download, 40000, 53), blob(1200)) // 600 ms
 	start := BootNow()
 	spent := 0
 	for {
@@ -38,7 +39,7 @@ func TestDNSBeforePayingIsSlow(t *testing.T) {
 	if most := dnsMost(start); spent > most || spent < dnsBurstBytes-88 {
 		t.Errorf("%d bytes at once, want about %d", spent, dnsBurstBytes)
 	}
-	b.expect(download, answer, dnsDrop)
+	b.expect(download, long, dnsDrop)
 
 	portal := build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 8080), blob(1000))
 	b.expect(upload, portal, allowance)
@@ -46,9 +47,9 @@ func TestDNSBeforePayingIsSlow(t *testing.T) {
 	b.expect(upload, other, allowance)
 
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
-	b.expect(download, answer, local) // who pays is not slowed
+	b.expect(download, long, local) // who pays is not slowed
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit, Deadline: 1})
-	b.expect(download, answer, dnsDrop)
+	b.expect(download, long, dnsDrop)
 	if got := b.counters(7).DeadlineDrops; got != 1 {
 		t.Errorf("%d frames dropped after the deadline, want 1", got)
 	}
