@@ -21,8 +21,8 @@ func dnsMost(start Boottime) int {
 // TestDNSBeforePayingIsSlow: one bucket of both directions and families, for each MAC.
 func TestDNSBeforePayingIsSlow(t *testing.T) {
 	b := newTestbed(t, false)
-	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)      // 68 bytes
-	answer := build(t, append([]layer{l2(download, etherIPv6)}, dns6(download)...)...) // 88 bytes
+	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)                                     // 68 bytes
+	answer := build(t, append([]layer{l2(download, etherIPv6)}, dns6(download)...)...)                                // 88 bytes
 	long := build(t, l2(download, etherIPv4), ip4(download, router4, protoUDP), udp(download, 40000, 53), blob(1200)) // 600 ms
 	start := BootNow()
 	spent := 0

@@ -228,10 +228,6 @@ func (b *testbed) stats() statistics {
 	return sums
 }
 
-func (b *testbed) stat(dir int, reason hotspotReason) hotspotStat {
-	return b.stats()[dir*int(hotspotReasonREASONS)+int(reason)]
-}
-
 // events takes all that the programs have told so far.
 func (b *testbed) events() []Event {
 	b.t.Helper()

@@ -37,7 +37,7 @@ func superCases() []superCase {
 			segment.Options = []layers.TCPOption{{OptionType: 8, OptionLength: 10, OptionData: make([]byte, 8)}}
 			return build(t, l2(dir, etherIPv4), ip4(dir, server4, protoTCP), segment, blob(n))
 		}},
-		{"UDP", 28, func(t testing.TB, dir, n int) []byte { return udp4(t, dir, n) }},
+		{"UDP", 28, udp4},
 		{"TCP over IPv6", 60, func(t testing.TB, dir, n int) []byte {
 			return build(t, l2(dir, etherIPv6), ip6(dir, server6, protoTCP), tcp(dir, 1, 2), blob(n))
 		}},
