@@ -104,6 +104,7 @@ func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, pa
 		}
 		if found && s.State == Running {
 			s = settled(s, &r, c.now)
+			s.Meter.At = c.now.boot // past its deadline nothing passed: what is added counts from now
 		}
 		if s, err = patched(s, patch); err != nil {
 			return err

@@ -101,9 +101,10 @@ func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane
 	return c.save(&s)
 }
 
-// joined reports that the kernel has what the row says, as it is in health.
+// joined reports that the kernel has what the row says, as it is in health, and lets
+// packets pass still.
 func (c *change) joined(s Session, r *dataplane.Reading, rule dataplane.Rule) bool {
-	return s.Meter.Boot == c.now.bootID && enforces(rule, s) &&
+	return s.Meter.Boot == c.now.bootID && enforces(rule, s) && until(rule, c.now) == c.now.boot &&
 		r != nil && r.Counters.Spent() >= s.Meter.spentIn(r.Epoch)
 }
 
@@ -111,9 +112,18 @@ func enforces(rule dataplane.Rule, s Session) bool {
 	return rule.Verdict == dataplane.Allow && rule.Account == s.ID.Account()
 }
 
+// until is when a rule let packets pass last, now if it does still.
+func until(rule dataplane.Rule, now moment) dataplane.Boottime {
+	if rule.Deadline == 0 {
+		return now.boot
+	}
+	return min(rule.Deadline, now.boot)
+}
+
 // rejoin takes the baseline to what the kernel has. Where it does not hold the
 // session's rule, the device could not use its time, at least since its last
-// packet: that time is not charged.
+// packet: that time is not charged. Nor is the time past the rule's deadline, when
+// a later one was stored that the kernel was not told of.
 func (c *change) rejoin(s *Session, r *dataplane.Reading, rule dataplane.Rule) {
 	if limitMet(*s, r) { // for the settling that follows to see
 		defer func(drops uint64) { s.Meter.Drops = drops }(s.Meter.dropsIn(r.Epoch))
@@ -124,10 +134,8 @@ func (c *change) rejoin(s *Session, r *dataplane.Reading, rule dataplane.Rule) {
 		s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = r.Epoch, r.Counters.Spent(), r.Counters.LimitDrops
 	}
 	if s.Meter.Boot == c.now.bootID && enforces(rule, *s) {
-		debitTime(s, c.now.boot, c.now)
-		return
-	}
-	if r != nil {
+		debitTime(s, until(rule, c.now), c.now)
+	} else if r != nil {
 		debitTime(s, min(r.Counters.LastSeen, c.now.boot), c.now)
 	}
 	s.Meter.Boot, s.Meter.At = c.now.bootID, c.now.boot
