@@ -5,6 +5,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
@@ -102,15 +103,26 @@ func (m *Manager) restore(ctx context.Context, id DeviceID) {
 	}
 }
 
-// disconnectAll pauses every running session.
+// atOnce is how many devices are disconnected at the same time.
+const atOnce = 64
+
+// disconnectAll pauses every running session. Many at once: each waits for the
+// kernel to be done with its packets, and those that wait together wait once.
 func (m *Manager) disconnectAll(ctx context.Context, reason string) error {
-	running, err := m.Sessions(ctx, SessionFilter{States: []State{Running}})
+	running, err := m.runningSessions(ctx, SessionFilter{})
 	if err != nil {
 		return err
 	}
-	var failed error
-	for _, s := range running {
-		failed = errors.Join(failed, m.pause(ctx, s.Device, reason, ""))
+	failed := make([]error, len(running))
+	var group sync.WaitGroup
+	places := make(chan struct{}, atOnce)
+	for i, s := range running {
+		places <- struct{}{}
+		group.Go(func() {
+			failed[i] = m.pause(ctx, s.Device, reason, "")
+			<-places
+		})
 	}
-	return failed
+	group.Wait()
+	return errors.Join(failed...)
 }
