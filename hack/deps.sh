@@ -33,6 +33,7 @@ need_for_run() {
 	need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt # Go fetches modules over TLS
 	need nftables has nft                                 # the lab's independent counts
 	need util-linux has nsenter                           # processes in the lab's hosts
+	need iproute2 has ip                                  # tests change interfaces as people do
 }
 
 need_for_dev() {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -70,12 +71,51 @@ func (l *Lab) Kiosk(config KioskConfig) (*Kiosk, error) {
 		k.addRouter, k.addServer,
 		func() error { return k.addCustomers(config.Customers) },
 		func() error { return k.setOffloads(config.Offloads) },
+		k.awaitLinks,
 	} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("build the kiosk: %w", err)
 		}
 	}
 	return k, nil
+}
+
+// awaitLinks waits until every interface carries packets: for up to a second after
+// it was set up, the kernel drops them.
+func (k *Kiosk) awaitLinks() error {
+	const patience, look = 10 * time.Second, time.Millisecond
+	deadline := time.Now().Add(patience)
+	for _, h := range append([]*Host{k.Router, k.Server}, k.Customers...) {
+		for {
+			down, err := h.linkDown()
+			if err != nil {
+				return err
+			}
+			if down == "" {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%s of %s is not up after %s", down, h.Name, patience)
+			}
+			time.Sleep(look)
+		}
+	}
+	return nil
+}
+
+// linkDown names an interface that is not up.
+func (h *Host) linkDown() (string, error) {
+	links, err := h.nl.LinkList()
+	if err != nil {
+		return "", fmt.Errorf("interfaces of %s: %w", h.Name, err)
+	}
+	for _, link := range links {
+		managed := link.Type() == "veth" || link.Type() == "bridge"
+		if managed && link.Attrs().OperState != netlink.OperUp {
+			return link.Attrs().Name, nil
+		}
+	}
+	return "", nil
 }
 
 // Port is the router's interface towards customer i, counted from 0.
