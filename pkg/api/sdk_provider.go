@@ -242,6 +242,11 @@ func (s *providerServer) save(ctx context.Context, ask *object) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	done, err := s.sources.turn(ctx, token, data)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if err := source.Save(ctx, sessionDataOf(data)); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package api
 
 import (
 	"container/list"
+	"context"
 	"crypto/rand"
 	"reflect"
 	"sync"
@@ -24,6 +25,7 @@ type sourceBook struct {
 	tokens  map[ownedSource]string // of sources that can be compared
 	used    list.List              // of *knownSource, the latest first
 	exact   map[purchase]time.Duration
+	saving  map[purchase]chan struct{} // closed when the Save that runs is over
 }
 
 // purchase is what makes two sources the same to the agent.
@@ -93,6 +95,49 @@ func (b *sourceBook) purchase(token string, data sessions.SessionData) (purchase
 		return purchase{}, false
 	}
 	return purchase{known.Value.(*knownSource).device, data.Type, data.Created.UnixNano()}, true
+}
+
+// turn waits until no other Save of the purchase runs, and returns what ends this
+// one's. A Save may outlast the agent's patience, and must not undo the one that the
+// agent sent instead. What the agent gave up while it waited is not done at all.
+func (b *sourceBook) turn(ctx context.Context, token string, data sessions.SessionData) (done func(), err error) {
+	for {
+		key, over := b.begin(token, data)
+		if err := ctx.Err(); err != nil && over == nil {
+			b.end(key)
+			return nil, err
+		}
+		if over == nil {
+			return func() { b.end(key) }, nil
+		}
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// begin returns nil when the turn is the caller's now, else what tells its end.
+func (b *sourceBook) begin(token string, data sessions.SessionData) (key purchase, over chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key, _ = b.purchase(token, data)
+	if over := b.saving[key]; over != nil {
+		return key, over
+	}
+	if b.saving == nil {
+		b.saving = map[purchase]chan struct{}{}
+	}
+	b.saving[key] = make(chan struct{})
+	return key, nil
+}
+
+func (b *sourceBook) end(key purchase) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.saving[key])
+	delete(b.saving, key)
 }
 
 // saved remembers the exact time used, of which [SessionData] has whole seconds:
