@@ -180,7 +180,7 @@ func TestDaemonLives(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no agent answers") {
 		t.Errorf("status without an agent: %v", err)
 	}
-	m.call("doctor", "--config", m.agent.Config()).expect(t, exitFailed, "warn  agent", "does not run", "1 check failed: programs br-lan")
+	m.call("doctor", "--config", m.agent.Config()).expect(t, exitDone, "warn  agent", "does not run", "warn  programs br-lan")
 }
 
 func (m *machine) used() int64 {
@@ -274,7 +274,7 @@ func TestDaemonDoesNotStart(t *testing.T) {
 	bad := write("bad.yaml", "interfaces: [br-lan]\nmax_client: 5\n")
 	m.call("run", "--config", bad).expect(t, exitFailed, bad+":2: max_client: unknown key (did you mean max_clients?)")
 	m.call("run", "--config", dir+"/none.yaml").expect(t, exitFailed, "no configuration file at "+dir+"/none.yaml")
-	m.call("doctor", "--config", bad).expect(t, exitFailed, "fail  config", "checks failed: config")
+	m.call("doctor", "--config", bad).expect(t, exitFailed, "fail  config", "1 check failed: config")
 
 	m.must(os.MkdirAll(dir+"/state", 0o700))
 	write("state/hotspot.db", strings.Repeat("this is no database ", 100))

@@ -74,7 +74,7 @@ func checkAttached(opts Options, s *space, v *view, name string) Finding {
 	for dir, hook := range hookNames {
 		id, ok := attachedProgram(p, s, dev, dir)
 		if !ok && ours == nil {
-			return Finding{check, Warn, "not attached: the agent was not started yet", "start the agent"}
+			return Finding{check, Warn, "not attached: no agent ran since the start of the machine, or it was detached", "start the agent"}
 		}
 		if !ok {
 			return Finding{check, Fail, "nothing of ours on " + hook + ": traffic is not enforced", "start the agent"}

@@ -28,7 +28,7 @@ func TestDiagnose(t *testing.T) {
 		b.expect(before, "interface lan", OK, "veth")
 		b.expect(before, "interface absent", Warn, "does not exist")
 		b.expect(before, "tables", Warn, "nothing is enforced")
-		b.expect(before, "programs lan", Warn, "not started yet")
+		b.expect(before, "programs lan", Warn, "not attached")
 		b.expect(before, "flow offload", OK, "no nft flowtable")
 
 		d := b.open(opts)
