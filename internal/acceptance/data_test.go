@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 
@@ -78,6 +79,25 @@ func (s *shop) checkEnd(session rig.Session, wire *wire, offloads lab.Offloads) 
 	if later := wire.total(); later != carried || answered != 0 || err != nil {
 		s.Errorf("after the end the wire carried %d packets more (%v)", later.Packets-carried.Packets, err)
 	}
+}
+
+// The kernel ends a data session by itself, and an agent that comes back finds all
+// of it counted.
+func TestDataSessionEndsWithoutTheAgent(t *testing.T) {
+	s := open(t, lab.KioskConfig{Customers: 1, Offloads: lab.OffloadsInside})
+	wire := s.wire(0)
+	session := s.sell(0, "--type", "data", "--data", "10MB")
+	must(t, s.agent.Kill())
+	download, err := s.kiosk.Customers[0].Download(netip.AddrPortFrom(server4, bulkPort), 4)
+	must(t, err)
+	t.Cleanup(download.Stop)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if !download.WaitIdle(ctx, 2*lab.Silence) {
+		t.Errorf("the download still goes on after %d bytes", download.Bytes())
+	}
+	must(t, s.agent.Start())
+	s.checkEnd(s.ended(session.ID), wire, lab.OffloadsInside)
 }
 
 // A top-up during a download goes on with the same connections and loses no byte.

@@ -124,6 +124,7 @@ func probes(t *testing.T, from, router *lab.Host) []probe {
 		build("IPv6 in IPv4", ip(ip4, layers.IPProtocolIPv6), gopacket.Payload("tunnel")),
 		build("VLAN tag", tag(0), ip(ip4, layers.IPProtocolUDP), udp(53000, 40000)),
 		build("VLAN tag over IPv6", tag(0), ip(ip6, layers.IPProtocolUDP), udp(53000, 40000)),
+		build("two VLAN tags", tag(0), tag(0), ip(ip4, layers.IPProtocolUDP), udp(53000, 40000)),
 	}
 	first, later := ip4, ip4
 	first.Flags, later.FragOffset = layers.IPv4MoreFragments, 2
@@ -145,16 +146,18 @@ func frameBuilder(t *testing.T, ethernet layers.Ethernet) func(string, ...gopack
 		t.Helper()
 		header := ethernet
 		header.EthernetType = etherType(parts[0])
-		tags := uint64(0)
-		if tag, ok := parts[0].(*layers.Dot1Q); ok {
-			tag.Type = etherType(parts[1])
-			tags = 4
+		tags := 0
+		for i, part := range parts {
+			if tag, ok := part.(*layers.Dot1Q); ok {
+				tag.Type = etherType(parts[i+1])
+				tags += 4
+			}
 		}
 		buffer := gopacket.NewSerializeBuffer()
 		options := gopacket.SerializeOptions{FixLengths: true}
 		err := gopacket.SerializeLayers(buffer, options, append([]gopacket.SerializableLayer{&header}, parts...)...)
 		must(t, err)
-		frame := withIPChecksum(buffer.Bytes(), int(14+tags))
+		frame := withIPChecksum(buffer.Bytes(), 14+tags)
 		return probe{name: name, frames: [][]byte{frame}, bytes: ipBytes(frame[14+tags:])}
 	}
 }
