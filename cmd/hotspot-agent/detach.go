@@ -61,19 +61,13 @@ func (a *app) detach(c *cli.Context) error {
 	return nil
 }
 
-// loadOrDefault reads the configuration; a default file that does not exist is as
-// if it were empty. --socket goes before what the file says.
+// loadOrDefault is loadConfig, but the default file need not exist.
 func (a *app) loadOrDefault(c *cli.Context) (config.Config, error) {
-	path := c.String("config")
-	cfg := config.Default()
-	if _, err := os.Stat(path); c.IsSet("config") || !errors.Is(err, fs.ErrNotExist) {
-		if cfg, err = config.Load(path); err != nil {
-			return cfg, err
-		}
+	if _, err := os.Stat(c.String("config")); c.IsSet("config") || !errors.Is(err, fs.ErrNotExist) {
+		return a.loadConfig(c)
 	}
-	if c.IsSet("socket") || a.env("HOTSPOT_SOCKET") != "" {
-		cfg.Socket = c.String("socket")
-	}
+	cfg := a.defaultConfig()
+	cfg.Socket = c.String("socket")
 	return cfg, nil
 }
 

@@ -6,12 +6,16 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/urfave/cli/v2"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
@@ -121,5 +125,40 @@ func TestServiceFiles(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil || bytes.Contains(out, []byte("hotspot-agent.service:")) {
 		t.Errorf("unit: %v: %s", err, out)
+	}
+}
+
+// --socket goes before the file, the file before the environment, as in run.
+func TestWhichSocket(t *testing.T) {
+	dir := t.TempDir()
+	with, without := filepath.Join(dir, "with.yaml"), filepath.Join(dir, "without.yaml")
+	for path, text := range map[string]string{with: "socket: " + dir + "/file.sock\n", without: "max_clients: 8\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := func(name string) string { return map[string]string{"HOTSPOT_SOCKET": dir + "/env.sock"}[name] }
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"flag.sock", []string{"--config", with, "--socket", dir + "/flag.sock"}},
+		{"file.sock", []string{"--config", with}},
+		{"env.sock", []string{"--config", without}},
+	} {
+		a := newApp(env, io.Discard, io.Discard)
+		w, err := understand(a.cli, append([]string{"run"}, c.args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, err := a.contextOf(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, load := range map[string]func(*cli.Context) (config.Config, error){"run": a.loadConfig, "doctor": a.loadOrDefault} {
+			if cfg, err := load(ctx); err != nil || cfg.Socket != filepath.Join(dir, c.want) {
+				t.Errorf("%s %v: socket %s, %v; want %s", name, c.args, cfg.Socket, err, c.want)
+			}
+		}
 	}
 }

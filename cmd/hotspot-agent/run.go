@@ -30,7 +30,8 @@ func (a *app) runCommand() *cli.Command {
 		Description: `Runs until SIGTERM or SIGINT, and then settles what was used; on_stop says what
 happens to connected devices. The configuration is read once: to change it, restart.
 A restart, a crash or an upgrade cuts nobody off and loses no byte, the kernel goes
-on meanwhile. --socket, when given, goes before the configuration's.
+on meanwhile. --socket, when given, goes before the configuration's socket, and that
+before $HOTSPOT_SOCKET.
 
    hotspot-agent run --config /etc/hotspot-agent/config.yaml`,
 		Flags:  []cli.Flag{configFlag()},
@@ -39,12 +40,9 @@ on meanwhile. --socket, when given, goes before the configuration's.
 }
 
 func (a *app) run(c *cli.Context) error {
-	cfg, err := config.Load(c.String("config"))
+	cfg, err := a.loadConfig(c)
 	if err != nil {
 		return err
-	}
-	if c.IsSet("socket") {
-		cfg.Socket = c.String("socket")
 	}
 	if err := checkPrivilege(); err != nil {
 		return err
@@ -56,6 +54,22 @@ func (a *app) run(c *cli.Context) error {
 		return notWhenStopped(c.Context, err)
 	}
 	return d.Run(c.Context)
+}
+
+// loadConfig reads the file that --config names. The socket is that of --socket, else
+// the file's, else that of the environment.
+func (a *app) loadConfig(c *cli.Context) (config.Config, error) {
+	cfg, err := config.Load(c.String("config"), a.defaultConfig())
+	if err == nil && c.IsSet("socket") {
+		cfg.Socket = c.String("socket")
+	}
+	return cfg, err
+}
+
+func (a *app) defaultConfig() config.Config {
+	cfg := config.Default()
+	cfg.Socket = a.defaultSocket()
+	return cfg
 }
 
 // notWhenStopped makes a start that was called off no failure.

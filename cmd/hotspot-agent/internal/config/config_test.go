@@ -26,7 +26,7 @@ var asValues = []cmp.Option{
 // The example that people copy says the truth about every default, and names every key.
 func TestExampleIsTheDefault(t *testing.T) {
 	path := filepath.Join("..", "..", "config.example.yaml")
-	got, err := Load(path)
+	got, err := Load(path, Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,10 +167,10 @@ func TestRefusals(t *testing.T) {
 
 func TestLoadSaysWhy(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Load(dir + "/none.yaml"); err == nil || !strings.Contains(err.Error(), "no configuration file at "+dir+"/none.yaml") {
+	if _, err := Load(dir+"/none.yaml", Default()); err == nil || !strings.Contains(err.Error(), "no configuration file at "+dir+"/none.yaml") {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, err := Load(dir, Default()); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("folder: %v", err)
 	}
 }

@@ -43,8 +43,9 @@ func (ps Problems) Error() string {
 	return fmt.Sprintf("%s (and %d more)", ps[0].Error(), len(ps)-1)
 }
 
-// Load reads and checks a file. The error is [Problems] unless the file cannot be read.
-func Load(path string) (Config, error) {
+// Load reads and checks a file. What it does not say is as in base. The error is
+// [Problems] unless the file cannot be read.
+func Load(path string, base Config) (Config, error) {
 	data, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -52,13 +53,15 @@ func Load(path string) (Config, error) {
 	case err != nil:
 		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
 	}
-	return Parse(path, data)
+	return parse(path, data, base)
 }
 
 // Parse checks the text of a file that is called name in errors. What the text
 // does not say is as in [Default].
-func Parse(name string, data []byte) (Config, error) {
-	d := &decoder{file: name, cfg: Default(), lines: map[string]int{}}
+func Parse(name string, data []byte) (Config, error) { return parse(name, data, Default()) }
+
+func parse(name string, data []byte, base Config) (Config, error) {
+	d := &decoder{file: name, cfg: base, lines: map[string]int{}}
 	if root := d.document(data); root != nil {
 		d.mapping("", root, topLevel)
 	}
