@@ -4,11 +4,13 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // decode reads what --json printed.
@@ -122,6 +124,32 @@ func TestFull(t *testing.T) {
 	k.sell("--type", "time", "--time", "1h")
 	k.kernel.SetMax(0)
 	k.run("connect", "1").expect(t, exitFailed, "max_clients")
+}
+
+// A trusted device has no session, but its traffic is counted.
+func TestStatusOfTrusted(t *testing.T) {
+	var out strings.Builder
+	printDeviceStatus(&out, api.DeviceStatus{
+		Device: api.Device{ID: 3, MAC: "02:00:5e:10:00:03"}, Connected: true,
+		Traffic: api.Traffic{DownBytes: 2_000_000, UpBytes: 1_000_000},
+	})
+	if got := out.String(); !strings.Contains(got, "2 MB down, 1 MB up") {
+		t.Errorf("no traffic:\n%s", got)
+	}
+	out.Reset()
+	printDeviceStatus(&out, api.DeviceStatus{Device: api.Device{ID: 3, MAC: "02:00:5e:10:00:03"}})
+	if got := out.String(); strings.Contains(got, "passed") {
+		t.Errorf("traffic of one that is not connected:\n%s", got)
+	}
+}
+
+// A restart alone does not enlarge a table that is pinned.
+func TestHintOfFull(t *testing.T) {
+	var stderr strings.Builder
+	a := newApp(noEnv, io.Discard, &stderr)
+	if status := a.report(sessions.Errorf(sessions.Full, "no room")); status != exitFailed || !strings.Contains(stderr.String(), "detach") {
+		t.Errorf("status %d: %s", status, stderr.String())
+	}
 }
 
 func TestAgentStatus(t *testing.T) {

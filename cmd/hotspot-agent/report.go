@@ -46,7 +46,7 @@ var hints = map[sessions.Code]string{
 	sessions.NoSession:    "sell it one: hotspot-agent session create --device DEVICE --type time --time 1h",
 	sessions.NotConnected: "connect it: hotspot-agent connect DEVICE",
 	sessions.NotFound:     "see what there is: hotspot-agent device list, hotspot-agent session list",
-	sessions.Full:         "raise max_clients in the configuration and restart the agent",
+	sessions.Full:         "raise max_clients in the configuration, stop the agent, run hotspot-agent detach, start the agent",
 	sessions.Internal:     "look at the agent's log",
 }
 

@@ -75,11 +75,13 @@ func printDeviceStatus(w io.Writer, s api.DeviceStatus) {
 		connected = "yes"
 	}
 	fields(w, append(deviceFields(s.Device), "connected", connected)...)
-	if s.Session == nil {
+	if s.Session != nil {
+		fmt.Fprintln(w)
+		fields(w, sessionFields(*s.Session)...)
+	}
+	if !s.Connected {
 		return
 	}
-	fmt.Fprintln(w)
-	fields(w, sessionFields(*s.Session)...)
 	fmt.Fprintln(w)
 	fields(w, "now", fmt.Sprintf("%s down, %s up", units.FormatSpeed(s.Traffic.DownBPS), units.FormatSpeed(s.Traffic.UpBPS)),
 		"passed", fmt.Sprintf("%s down, %s up", units.FormatBytes(s.Traffic.DownBytes), units.FormatBytes(s.Traffic.UpBytes)),
