@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -34,10 +35,24 @@ func (a *app) status(c *cli.Context) error {
 		return show(a, c, agent, printAgentStatus)
 	}
 	device, err := a.client(c).DeviceStatus(c.Context, c.Args().First())
+	if err == nil && device.Connected && !c.Bool("json") {
+		device, err = a.lookAgain(c)
+	}
 	if err != nil {
 		return err
 	}
 	return show(a, c, device, printDeviceStatus)
+}
+
+// lookAgain makes the rates those of this moment: they are of the time since the
+// last look at the device, which otherwise may be a whole checkpoint.
+func (a *app) lookAgain(c *cli.Context) (api.DeviceStatus, error) {
+	select {
+	case <-c.Context.Done():
+		return api.DeviceStatus{}, c.Context.Err()
+	case <-time.After(600 * time.Millisecond):
+	}
+	return a.client(c).DeviceStatus(c.Context, c.Args().First())
 }
 
 // client talks to the agent of --socket.

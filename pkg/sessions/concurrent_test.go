@@ -255,6 +255,33 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// A rate is of the time since the last checkpoint at the most, also for the first
+// who asks.
+func TestRatesWithoutAnAudience(t *testing.T) {
+	w := newWorld(t, sessions.Config{Checkpoint: 10 * time.Second})
+	d := w.phone(1)
+	w.buyTime(d, time.Hour)
+	w.connect(d)
+	for _, bytes := range []uint64{50_000_000, 1_250_000} {
+		w.clock.Advance(10 * time.Second)
+		w.kernel.Download(d.MAC, bytes)
+		w.checkpoint()
+	}
+	w.clock.Advance(time.Second)
+	w.kernel.Download(d.MAC, 250_000)
+	status, err := w.Status(w.ctx, d.ID)
+	w.ok(err)
+	if status.Traffic.DownBPS != 2_000_000 {
+		t.Errorf("%d bit/s down, want those of the last second, 2,000,000", status.Traffic.DownBPS)
+	}
+	w.clock.Advance(time.Minute)
+	status, err = w.Status(w.ctx, d.ID)
+	w.ok(err)
+	if status.Traffic.DownBPS != 0 {
+		t.Errorf("%d bit/s down after a minute without a checkpoint", status.Traffic.DownBPS)
+	}
+}
+
 func TestWake(t *testing.T) {
 	w := newWorld(t, sessions.Config{})
 	d := w.phone(1)

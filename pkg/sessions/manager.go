@@ -76,6 +76,7 @@ func New(store Store, kernel Enforcer, clock Clock, cfg Config) *Manager {
 		static: staticRules(cfg.Trusted, cfg.Blocked),
 		settle: settleState{linger: make(map[dataplane.Account]dataplane.Boottime)},
 	}
+	m.rates.memory = 2 * cfg.Checkpoint
 	m.live.init(cfg)
 	m.running = m.background.begin()
 	return m

@@ -9,15 +9,14 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// A rate is taken between two looks at an account, not closer than this, and is
-// forgotten when nobody looked for so long.
-const (
-	rateWindow = 500 * time.Millisecond
-	rateMemory = time.Minute
-)
+// rateWindow is the least time over which a rate is taken: between two looks at an
+// account, by somebody's request or by a checkpoint.
+const rateWindow = 500 * time.Millisecond
 
 // rateTable remembers the last look at each account.
 type rateTable struct {
+	memory time.Duration // an older look says nothing of now
+
 	mu    sync.Mutex
 	looks map[dataplane.Account]look
 }
@@ -43,7 +42,7 @@ func (t *rateTable) observe(r dataplane.Reading, now dataplane.Boottime) (up, do
 		return last.upBPS, last.downBPS
 	}
 	next := look{at: now, epoch: r.Epoch, up: r.Counters.UpBytes, down: r.Counters.DownBytes}
-	if known && passed < rateMemory && last.epoch == r.Epoch && next.up >= last.up && next.down >= last.down {
+	if known && passed <= t.memory && last.epoch == r.Epoch && next.up >= last.up && next.down >= last.down {
 		next.upBPS = bitsPerSecond(next.up-last.up, passed)
 		next.downBPS = bitsPerSecond(next.down-last.down, passed)
 	}

@@ -59,8 +59,10 @@ func (m *Manager) Settle(ctx context.Context, readings []dataplane.Reading) erro
 	m.settling.Lock()
 	defer m.settling.Unlock()
 	read := make(counts, len(readings))
+	at := m.clock.Boot()
 	for _, r := range readings {
 		read[r.Account] = r
+		m.rates.observe(r, at)
 	}
 	if due, few := m.onlyDue(read); few {
 		return m.settleDue(ctx, due, read)
