@@ -294,14 +294,37 @@ func TestDaemonDoesNotStart(t *testing.T) {
 	m.call("run", "--config", taken).expect(t, exitFailed, "metrics.listen", "127.0.0.1:1", "address already in use")
 	m.must(busy.Close())
 
-	nobody := exec.Command(m.program, "run", "--config", good)
-	nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	if err := exec.Command("runuser", "-u", "nobody", "--", "test", "-x", m.program).Run(); err == nil {
-		m.wait(nobody).expect(t, exitFailed, "not permitted: uid 65534", "run it as root")
-	}
 	if _, err := os.Stat("/sys/fs/bpf/hotspot-agent"); err == nil {
 		t.Error("a start that failed left pins behind")
 	}
+}
+
+// Who is not root is told so.
+func TestDaemonNeedsRoot(t *testing.T) {
+	m := newMachine(t)
+	dir, err := os.MkdirTemp("", "hotspot-nobody") // t.TempDir is closed to others
+	m.must(err)
+	t.Cleanup(func() { m.must(os.RemoveAll(dir)) })
+	m.must(os.Chmod(dir, 0o755))
+	self, err := os.Executable()
+	m.must(err)
+	text, err := os.ReadFile(self)
+	m.must(err)
+	program := filepath.Join(dir, programName)
+	m.must(os.WriteFile(program, text, 0o755))
+	m.must(os.Mkdir(dir+"/own", 0o755))
+	m.must(os.Chown(dir+"/own", 65534, 65534))
+	config := filepath.Join(dir, "config.yaml")
+	m.must(os.WriteFile(config, []byte("socket: "+dir+"/own/a.sock\nstate_dir: "+dir+"/own/state\nbpffs: "+dir+"/own/bpf\n"), 0o644))
+	asNobody := func(command string) result {
+		nobody := exec.Command(program, command, "--config", config)
+		nobody.Dir = dir
+		nobody.Env = []string{actAsProgram + "=1"}
+		nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		return m.wait(nobody)
+	}
+	asNobody("run").expect(t, exitFailed, "not permitted: uid 65534", "run it as root")
+	asNobody("doctor").expect(t, exitFailed, "fail  kernel", "run doctor as root")
 }
 
 // An interface that is not there yet is waited for, and said to be missing.

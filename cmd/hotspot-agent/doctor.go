@@ -108,6 +108,12 @@ func configDetail(path string, cfg config.Config) string {
 }
 
 func diagnoseKernel(cfg config.Config) []finding {
+	if uid := os.Geteuid(); uid != 0 {
+		return []finding{{
+			Check: "kernel", Result: resultFail,
+			Detail: fmt.Sprintf("uid %d may not see programs, maps and hooks", uid), Advice: "run doctor as root",
+		}}
+	}
 	var findings []finding
 	for _, f := range dataplane.Diagnose(daemon.PlaneOptions(cfg, slog.New(slog.DiscardHandler))) {
 		findings = append(findings, finding{Check: f.Check, Result: string(f.Level), Detail: f.Detail, Advice: f.Advice})

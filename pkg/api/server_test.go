@@ -136,7 +136,7 @@ func TestRefusedPurchaseMakesNoDevice(t *testing.T) {
 	_, err := a.client.CreateSession(t.Context(), NewSession{Device: firstMAC, Type: "data"})
 	wantCode(t, err, sessions.Invalid, "data_bytes")
 	_, err = a.client.CreateSession(t.Context(), NewSession{Device: "01:00:00:00:00:01", Type: "time", TimeSecs: 5})
-	wantCode(t, err, sessions.Invalid, "mac")
+	wantCode(t, err, sessions.Invalid, "device")
 	_, err = a.client.CreateSession(t.Context(), NewSession{Device: "10.0.0.77", Type: "time", TimeSecs: 5})
 	wantCode(t, err, sessions.NotFound, "10.0.0.77")
 	if devices := must(a.client.Devices(t.Context()))(t); len(devices) != 0 {

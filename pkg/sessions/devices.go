@@ -198,6 +198,9 @@ func (m *Manager) deviceByMAC(ctx context.Context, mac dataplane.MAC) (Device, e
 // any common form, or its IP. Codes: NotFound, Invalid (ref is none of these).
 func (m *Manager) FindDevice(ctx context.Context, ref string) (Device, error) {
 	if mac, err := dataplane.ParseMAC(ref); err == nil && !isDecimal(ref) {
+		if err := mac.CheckClient(); err != nil {
+			return Device{}, Invalidf("device", "%w", err)
+		}
 		return m.deviceByMAC(ctx, mac)
 	}
 	if ip, err := netip.ParseAddr(ref); err == nil {

@@ -42,7 +42,7 @@ func TestFindDevice(t *testing.T) {
 	}
 	for ref, code := range map[string]sessions.Code{
 		"2": sessions.NotFound, "02:00:5e:10:00:02": sessions.NotFound, "10.0.0.9": sessions.NotFound,
-		"": sessions.Invalid, "phone": sessions.Invalid, "-1": sessions.Invalid, "0": sessions.Invalid,
+		"": sessions.Invalid, "01:00:5e:00:00:01": sessions.Invalid, "ff:ff:ff:ff:ff:ff": sessions.Invalid, "phone": sessions.Invalid, "-1": sessions.Invalid, "0": sessions.Invalid,
 	} {
 		if _, err := w.FindDevice(w.ctx, ref); sessions.CodeOf(err) != code || err == nil {
 			t.Errorf("FindDevice(%q): %v, want %s", ref, err, code)
