@@ -302,7 +302,7 @@ func TestDaemonDoesNotStart(t *testing.T) {
 // Who is not root is told so.
 func TestDaemonNeedsRoot(t *testing.T) {
 	m := newMachine(t)
-	dir, err := os.MkdirTemp("", "hotspot-nobody") // t.TempDir is closed to others
+	dir, err := os.MkdirTemp("", "hotspot-nobody") //nolint:usetesting // t.TempDir is closed to others
 	m.must(err)
 	t.Cleanup(func() { m.must(os.RemoveAll(dir)) })
 	m.must(os.Chmod(dir, 0o755))
