@@ -19,42 +19,28 @@ var offloads = map[string]lab.Offloads{"on": lab.OffloadsOn, "inside": lab.Offlo
 // is written off, whatever the flows are.
 func TestDataSessionEndsAtTheByte(t *testing.T) {
 	for name, offloads := range offloads {
-		for direction, start := range map[string]func(*lab.Host) ([]*lab.Transfer, error){
-			"download": func(c *lab.Host) ([]*lab.Transfer, error) {
-				return transfers(c.Download(netip.AddrPortFrom(server4, bulkPort), 4))
+		for direction, start := range map[string]func(*lab.Host) (*lab.Transfer, error){
+			"download": func(c *lab.Host) (*lab.Transfer, error) {
+				return c.Download(netip.AddrPortFrom(server4, bulkPort), 4)
 			},
-			"upload": func(c *lab.Host) ([]*lab.Transfer, error) {
-				return transfers(c.Upload(netip.AddrPortFrom(server4, bulkPort), 4))
+			"upload": func(c *lab.Host) (*lab.Transfer, error) {
+				return c.Upload(netip.AddrPortFrom(server4, bulkPort), 4)
 			},
-			"both over IPv6": func(c *lab.Host) ([]*lab.Transfer, error) {
-				down, err := c.Download(netip.AddrPortFrom(server6, bulkPort), 2)
-				if err != nil {
-					return nil, err
-				}
-				up, err := transfers(c.Upload(netip.AddrPortFrom(server6, bulkPort), 2))
-				return append(up, down), err
+			"both over IPv6": func(c *lab.Host) (*lab.Transfer, error) {
+				return c.Transfer(netip.AddrPortFrom(server6, bulkPort), 2, 2)
 			},
 		} {
 			t.Run("offloads "+name+", "+direction, func(t *testing.T) {
 				s := open(t, lab.KioskConfig{Customers: 1, Offloads: offloads})
 				wire := s.wire(0)
 				session := s.sell(0, "--type", "data", "--data", "10MB")
-				running, err := start(s.kiosk.Customers[0])
-				for _, transfer := range running {
-					t.Cleanup(transfer.Stop)
-				}
+				transfer, err := start(s.kiosk.Customers[0])
 				must(t, err)
+				t.Cleanup(transfer.Stop)
 				s.checkEnd(s.ended(session.ID), wire, offloads)
 			})
 		}
 	}
-}
-
-func transfers(t *lab.Transfer, err error) ([]*lab.Transfer, error) {
-	if err != nil {
-		return nil, err
-	}
-	return []*lab.Transfer{t}, nil
 }
 
 // checkEnd compares what was bought, what the agent counted and what the wire

@@ -76,26 +76,18 @@ type Transfer struct {
 }
 
 // Download starts n connections to a bulk server that receive without end.
-func (h *Host) Download(to netip.AddrPort, n int) (*Transfer, error) {
-	return h.transfer(to, n, wantDownload, func(t *Transfer, conn net.Conn) {
-		_, _ = io.Copy(countingWriter{&t.bytes}, conn)
-	})
-}
+func (h *Host) Download(to netip.AddrPort, n int) (*Transfer, error) { return h.Transfer(to, n, 0) }
 
 // Upload starts n connections to a bulk server that send without end.
-func (h *Host) Upload(to netip.AddrPort, n int) (*Transfer, error) {
-	return h.transfer(to, n, wantUpload, func(t *Transfer, conn net.Conn) {
-		_, _ = io.Copy(io.MultiWriter(conn, countingWriter{&t.bytes}), endless{})
-	})
-}
+func (h *Host) Upload(to netip.AddrPort, n int) (*Transfer, error) { return h.Transfer(to, 0, n) }
 
-// transfer connects all before any of them moves a byte: the first could spend a
-// whole balance meanwhile.
-func (h *Host) transfer(to netip.AddrPort, n int, want byte, move func(*Transfer, net.Conn)) (*Transfer, error) {
+// Transfer starts connections of both kinds. All are there before any of them moves
+// a byte: the first could spend a whole balance meanwhile.
+func (h *Host) Transfer(to netip.AddrPort, downloads, uploads int) (*Transfer, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &Transfer{stop: cancel, started: time.Now()}
 	var conns []net.Conn
-	for range n {
+	for range downloads + uploads {
 		conn, err := h.Dial(ctx, "tcp", to.String())
 		if err != nil {
 			for _, open := range conns {
@@ -106,18 +98,30 @@ func (h *Host) transfer(to netip.AddrPort, n int, want byte, move func(*Transfer
 		}
 		conns = append(conns, conn)
 	}
-	for _, conn := range conns {
+	for i, conn := range conns {
+		want, move := byte(wantDownload), t.receive
+		if i >= downloads {
+			want, move = wantUpload, t.send
+		}
 		t.flows.Go(func() {
 			defer closeWith(ctx, conn)()
 			if _, err := conn.Write([]byte{want}); err == nil {
-				move(t, conn)
+				move(conn)
 			}
 		})
 	}
 	return t, nil
 }
 
-// Bytes is the payload received (Download) or handed to the kernel (Upload) up to now.
+func (t *Transfer) receive(conn net.Conn) {
+	_, _ = io.Copy(countingWriter{&t.bytes}, conn)
+}
+
+func (t *Transfer) send(conn net.Conn) {
+	_, _ = io.Copy(io.MultiWriter(conn, countingWriter{&t.bytes}), endless{})
+}
+
+// Bytes is the payload received or, of an upload, handed to the kernel up to now.
 func (t *Transfer) Bytes() uint64 { return t.bytes.Load() }
 
 // Elapsed is the time since the transfer was started.
