@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ABI_LAYOUT_VERSION 1
+#define ABI_LAYOUT_VERSION 2
 
 /* rate_ns_per_byte is fixed point with this many fraction bits: the product with
  * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
@@ -22,6 +22,12 @@
  * passes the bucket of a slow client; all of it is charged. */
 #define ABI_ADMIT_BYTES 1514
 #define ABI_NO_LIMIT (~0ULL)
+
+/* The queues of one account and direction that tell flows apart: sets of FLOW_WAYS,
+ * in each of which a flow takes the queue that is free. */
+#define ABI_FLOWS 32
+#define ABI_FLOW_WAYS 8
+#define ABI_FLOW_SAMPLES 3
 
 /* DNS before paying, both directions together, for each MAC: 16 kbit/s is about
  * ten lookups a second, and too slow for a tunnel; 16 KiB at once is a page with
@@ -55,7 +61,13 @@ enum reason {
 	DROP_LIMIT = 7,
 	DROP_DEADLINE = 8,
 	DROP_MALFORMED = 9,
-	DROP_ALLOWANCE_RATE = 10, /* DNS before paying, over its speed */
+	DROP_ALLOWANCE_RATE = 10, /* The queues of one account and direction that tell flows apart: sets of FLOW_WAYS,
+ * in each of which a flow takes the queue that is free. */
+#define ABI_FLOWS 32
+#define ABI_FLOW_WAYS 8
+#define ABI_FLOW_SAMPLES 3
+
+/* DNS before paying, over its speed */
 	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
 	REASONS = 12,
 };
@@ -116,6 +128,24 @@ struct bucket {
 	__u64 rate_ns_per_byte; /* the rate that tat_ns was reckoned with */
 };
 
+/* The phantom queues of one direction. Times on the clock are virtual, see fair.h. */
+struct fair {
+	__u64 clock_ns;
+	__u64 reckoned_ns; /* the real time at which clock_ns was right */
+	__u64 next_ns;     /* on the clock: no queue is empty before */
+	__u64 last_ns;     /* on the clock: all queues are empty after */
+	__u64 sampled_ns;  /* when heavy[0] was counted */
+	__u32 active;      /* queues that are not empty */
+	__u8 heavy[ABI_FLOW_SAMPLES]; /* flows that filled their queue, latest count first */
+	__u8 pad;
+	__u64 finish_ns[ABI_FLOWS];   /* on the clock: this queue is empty after */
+	__u32 tag[ABI_FLOWS];         /* of the flow that has it */
+};
+
+struct flows {
+	struct fair fair[DIRECTIONS];
+};
+
 /* Bits of usage.told. */
 enum told {
 	TOLD_LIMIT = 1 << 0,
@@ -163,4 +193,5 @@ _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct rule) == 80, "layout");
 _Static_assert(sizeof(struct usage) == 120, "layout");
+_Static_assert(sizeof(struct flows) == 864, "layout");
 _Static_assert(sizeof(struct event) == 32, "layout");

@@ -14,6 +14,7 @@
 
 #include "abi.h"
 #include "bucket.h"
+#include "fair.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -34,10 +35,19 @@ static __always_inline bool account_closed(const struct usage *u, const struct r
 	return u->ended_limit == r->limit_bytes;
 }
 
+static __always_inline bool account_admit(struct usage *u, const struct speed *s, enum direction dir,
+					  const struct fair_flow *flow, struct bucket_cost cost, __u64 now)
+{
+	if (flow->fair)
+		return fair_admit(flow, &u->bucket[dir], s, cost, now);
+	return bucket_admit(&u->bucket[dir], s, cost, now);
+}
+
 /* Decides about a frame of an account, and counts it if it passes. *ended tells
  * that nothing more passes under this rule: account_ended is due. */
 static __always_inline enum reason account_frame(struct usage *u, const struct rule *r, enum direction dir,
-						 const struct frame *f, bool local, __u64 now, bool *ended)
+						 const struct frame *f, const struct fair_flow *flow, bool local,
+						 __u64 now, bool *ended)
 {
 	const struct speed speed = r->speed[dir];
 	const struct bucket_cost cost = bucket_cost(f, speed.rate_ns_per_byte);
@@ -58,7 +68,7 @@ static __always_inline enum reason account_frame(struct usage *u, const struct r
 		reason = DROP_LIMIT;
 		if (!account_fits(u, f->segment, r->limit_bytes))
 			account_close(u, r->limit_bytes);
-	} else if (!bucket_admit(&u->bucket[dir], &speed, cost, now)) {
+	} else if (!account_admit(u, &speed, dir, flow, cost, now)) {
 		reason = DROP_RATE;
 		u->rate_drops++;
 	} else {

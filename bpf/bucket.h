@@ -37,20 +37,31 @@ static __always_inline struct bucket_cost bucket_cost(const struct frame *f, __u
 	};
 }
 
+/* Whether the speed is a new one. A debt made at another must not hold it up. */
+static __always_inline bool bucket_renew(struct bucket *b, const struct speed *s, __u64 now)
+{
+	if (b->rate_ns_per_byte == s->rate_ns_per_byte)
+		return false;
+	b->rate_ns_per_byte = s->rate_ns_per_byte;
+	if (b->tat_ns > now + s->burst_ns)
+		b->tat_ns = now + s->burst_ns;
+	return true;
+}
+
+static __always_inline __u64 bucket_backlog(const struct bucket *b, __u64 now)
+{
+	return b->tat_ns > now ? b->tat_ns - now : 0;
+}
+
 /* Admits the frame and charges it, or neither. The caller holds the account's lock. */
 static __always_inline bool bucket_admit(struct bucket *b, const struct speed *s, struct bucket_cost cost, __u64 now)
 {
-	__u64 backlog = b->tat_ns > now ? b->tat_ns - now : 0;
+	__u64 backlog;
 
 	if (!s->rate_ns_per_byte)
 		return true;
-	/* A debt made at another speed must not hold up the new one. */
-	if (b->rate_ns_per_byte != s->rate_ns_per_byte) {
-		b->rate_ns_per_byte = s->rate_ns_per_byte;
-		if (backlog > s->burst_ns)
-			backlog = s->burst_ns;
-		b->tat_ns = now + backlog;
-	}
+	bucket_renew(b, s, now);
+	backlog = bucket_backlog(b, now);
 	if (backlog + cost.admit_ns > s->burst_ns)
 		return false;
 	b->tat_ns = now + backlog + cost.charge_ns;

@@ -34,6 +34,19 @@ struct {
 	__type(value, struct usage);
 } usages SEC(".maps");
 
+/* account -> its flows' queues, where the limiter is fair and the rule has a speed;
+ * else one entry that nobody uses. Go makes and removes keys with those of usages,
+ * the programs write values, under the lock of the account's usage, and nobody else
+ * reads them: apart from usages, because a reading would copy seven times as much.
+ * Full: Go refuses the next account. Without its key an account has its bucket alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct flows);
+} flows SEC(".maps");
+
 /* The router's own MACs (set), looked up in port mode only. Go writes as netlink
  * tells, the programs read. */
 struct {

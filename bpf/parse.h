@@ -36,6 +36,7 @@ struct frame {
 	struct mac_key client;
 	struct mac_key peer_mac;
 	struct addr_key peer __attribute__((aligned(8))); /* when ip */
+	struct addr_key self __attribute__((aligned(8))); /* the client's own, when ip */
 	__u32 l3_off;
 	__u32 l4_off;   /* of IP without options */
 	__u32 wire;     /* bytes on the wire, all segments */
@@ -130,6 +131,7 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, enum direction dir,
 	f->peer.addr[10] = 0xff;
 	f->peer.addr[11] = 0xff;
 	__builtin_memcpy(&f->peer.addr[12], dir == UPLOAD ? &ip.daddr : &ip.saddr, sizeof(ip.daddr));
+	__builtin_memcpy(&f->self.addr[12], dir == UPLOAD ? &ip.saddr : &ip.daddr, sizeof(ip.saddr));
 	return 0;
 }
 
@@ -154,6 +156,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, enum direction dir,
 	f->fragment = ip.nexthdr == IPPROTO_FRAGMENT;
 	f->options = ip.nexthdr == IPPROTO_HOPOPTS || ip.nexthdr == IPPROTO_ROUTING || ip.nexthdr == IPPROTO_DSTOPTS;
 	__builtin_memcpy(&f->peer, dir == UPLOAD ? &ip.daddr : &ip.saddr, sizeof(f->peer));
+	__builtin_memcpy(&f->self, dir == UPLOAD ? &ip.saddr : &ip.daddr, sizeof(f->self));
 	return 0;
 }
 

@@ -37,6 +37,20 @@ static __always_inline bool verdict_local(const struct frame *f)
 	       (f->router && !f->options);
 }
 
+/* Reads the frame again: else the verifier would take each way in which it can be
+ * read through all of account_frame. */
+static __always_inline enum reason verdict_allowance(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+						     __u64 now, enum reason otherwise)
+{
+	struct frame again = {};
+
+	if (parse_ethernet(skb, dir, &again) || parse_network(skb, dir, &again))
+		return DROP_MALFORMED;
+	again.router = again.ip && bpf_map_lookup_elem(&router_addrs, &again.peer);
+	again.wire = f->wire;
+	return allow_frame(skb, dir, &again, now, otherwise);
+}
+
 /* A frame between one client and one peer. r is NULL for who has not paid; and
  * whose account has ended, is served like them. */
 static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum direction dir, const struct frame *f,
@@ -51,11 +65,15 @@ static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum di
 		why = DROP_NO_ACCOUNT;
 		u = bpf_map_lookup_elem(&usages, &r->account);
 	}
-	if (u)
-		why = account_frame(u, r, dir, f, verdict_local(f), now, &unpaid);
+	if (u) {
+		const bool local = verdict_local(f);
+		const struct fair_flow flow = fair_flow(skb, dir, f, r, local);
+
+		why = account_frame(u, r, dir, f, &flow, local, now, &unpaid);
+	}
 	if (!unpaid)
 		return why;
-	reason = allow_frame(skb, dir, f, now, why);
+	reason = verdict_allowance(skb, dir, f, now, why);
 	if (u)
 		account_ended(u, r, why, verdict_passes(reason), f, now);
 	return reason;

@@ -153,7 +153,7 @@ func (d *Dataplane) openPrograms() error {
 		d.opts.Log.Warn("max_clients takes effect after a detach or a reboot, the pinned table is kept",
 			"max_clients", d.opts.MaxClients, "in_effect", have)
 	}
-	if d.progs, err = openPrograms(spec, d.pins, d.state); err != nil {
+	if d.progs, err = openPrograms(spec, d.pins, d.state, d.opts.Limiter); err != nil {
 		return err
 	}
 	if d.ring, err = ringbuf.NewReader(d.state.Events); err != nil {
@@ -205,7 +205,7 @@ func (d *Dataplane) enforce() error {
 	if err := d.state.commit(d.pins); err != nil {
 		return err
 	}
-	return prunePrograms(d.pins)
+	return prunePrograms(d.pins, d.opts.Limiter)
 }
 
 // start runs the goroutines that Close ends.

@@ -32,6 +32,23 @@ type hotspotEvent struct {
 	Pad     uint32
 }
 
+type hotspotFlows struct {
+	_    structs.HostLayout
+	Fair [2]struct {
+		_          structs.HostLayout
+		ClockNs    uint64
+		ReckonedNs uint64
+		NextNs     uint64
+		LastNs     uint64
+		SampledNs  uint64
+		Active     uint32
+		Heavy      [3]uint8
+		Pad        uint8
+		FinishNs   [32]uint64
+		Tag        [32]uint32
+	}
+}
+
 type hotspotMacKey struct {
 	_    structs.HostLayout
 	Addr [6]uint8
@@ -129,6 +146,7 @@ type hotspotUsage struct {
 const (
 	hotspotMapAllowances   = "allowances"
 	hotspotMapEvents       = "events"
+	hotspotMapFlows        = "flows"
 	hotspotMapIdentity     = "identity"
 	hotspotMapPortals      = "portals"
 	hotspotMapRouterAddrs  = "router_addrs"
@@ -139,6 +157,8 @@ const (
 	hotspotMapWalledGarden = "walled_garden"
 	hotspotProgFromClient  = "from_client"
 	hotspotProgToClient    = "to_client"
+	hotspotVarFairMode     = "fair_mode"
+	hotspotVarFairSeed     = "fair_seed"
 	hotspotVarPortMode     = "port_mode"
 )
 
@@ -194,6 +214,7 @@ type hotspotProgramSpecs struct {
 type hotspotMapSpecs struct {
 	Allowances   *ebpf.MapSpec `ebpf:"allowances"`
 	Events       *ebpf.MapSpec `ebpf:"events"`
+	Flows        *ebpf.MapSpec `ebpf:"flows"`
 	Identity     *ebpf.MapSpec `ebpf:"identity"`
 	Portals      *ebpf.MapSpec `ebpf:"portals"`
 	RouterAddrs  *ebpf.MapSpec `ebpf:"router_addrs"`
@@ -208,6 +229,8 @@ type hotspotMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type hotspotVariableSpecs struct {
+	FairMode *ebpf.VariableSpec `ebpf:"fair_mode"`
+	FairSeed *ebpf.VariableSpec `ebpf:"fair_seed"`
 	PortMode *ebpf.VariableSpec `ebpf:"port_mode"`
 }
 
@@ -233,6 +256,7 @@ func (o *hotspotObjects) Close() error {
 type hotspotMaps struct {
 	Allowances   *ebpf.Map `ebpf:"allowances"`
 	Events       *ebpf.Map `ebpf:"events"`
+	Flows        *ebpf.Map `ebpf:"flows"`
 	Identity     *ebpf.Map `ebpf:"identity"`
 	Portals      *ebpf.Map `ebpf:"portals"`
 	RouterAddrs  *ebpf.Map `ebpf:"router_addrs"`
@@ -247,6 +271,7 @@ func (m *hotspotMaps) Close() error {
 	return _HotspotClose(
 		m.Allowances,
 		m.Events,
+		m.Flows,
 		m.Identity,
 		m.Portals,
 		m.RouterAddrs,
@@ -262,6 +287,8 @@ func (m *hotspotMaps) Close() error {
 //
 // It can be passed to loadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hotspotVariables struct {
+	FairMode *ebpf.Variable `ebpf:"fair_mode"`
+	FairSeed *ebpf.Variable `ebpf:"fair_seed"`
 	PortMode *ebpf.Variable `ebpf:"port_mode"`
 }
 

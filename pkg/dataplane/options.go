@@ -26,6 +26,7 @@ type Options struct {
 	MaxClients   uint32         // how many rules the kernel holds, 1 to 1,000,000
 	Portals      []Portal       // services open before paying
 	WalledGarden []netip.Prefix // networks open before paying, IPv4 and IPv6
+	Limiter      Limiter        // how speeds are held; default Fair
 	NetNS        string         // path of the network namespace to work in; default: the process's own
 	Log          *slog.Logger   // default: silent
 
@@ -51,6 +52,12 @@ func (o Options) normalized() (Options, error) {
 	}
 	if o.MaxClients == 0 || o.MaxClients > maxClientsBound {
 		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, maxClientsBound)
+	}
+	if o.Limiter == "" {
+		o.Limiter = Fair
+	}
+	if err := o.Limiter.check(); err != nil {
+		return o, err
 	}
 	if err := checkInterfaces(o.Interfaces); err != nil {
 		return o, err

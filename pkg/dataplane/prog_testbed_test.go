@@ -36,6 +36,9 @@ type testbed struct {
 	t testing.TB
 }
 
+// testbedLimiter is what testbeds are loaded with.
+var testbedLimiter = Bucket
+
 // newTestbed loads the programs, for bridge ports when port is true.
 func newTestbed(t testing.TB, port bool) *testbed {
 	t.Helper()
@@ -46,10 +49,12 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v := wholeInterface
 	if port {
-		if err := spec.Variables[hotspotVarPortMode].Set(uint8(1)); err != nil {
-			t.Fatal(err)
-		}
+		v = bridgePort
+	}
+	if err := setConstants(spec, v, testbedLimiter); err != nil {
+		t.Fatal(err)
 	}
 	b := &testbed{t: t}
 	if err := spec.LoadAndAssign(&b.hotspotObjects, nil); err != nil {
@@ -63,7 +68,7 @@ func newTestbed(t testing.TB, port bool) *testbed {
 // clean returns the testbed for another test, without clients.
 func (b *testbed) clean(t testing.TB) *testbed {
 	t.Helper()
-	for _, m := range []*ebpf.Map{b.Rules, b.Usages, b.Allowances} {
+	for _, m := range []*ebpf.Map{b.Rules, b.Usages, b.Flows, b.Allowances} {
 		var keys [][]byte
 		var key []byte
 		for entries := m.Iterate(); entries.Next(&key, new([]byte)); {
@@ -110,7 +115,7 @@ func (b *testbed) put(m *ebpf.Map, key, value any) {
 	}
 }
 
-// grant writes a rule, and its account unless it is there.
+// grant writes a rule, and its account and queues unless they are there.
 func (b *testbed) grant(mac MAC, r Rule) {
 	b.t.Helper()
 	w, err := ruleToWire(r)
@@ -118,8 +123,11 @@ func (b *testbed) grant(mac MAC, r Rule) {
 		b.t.Fatal(err)
 	}
 	if r.Account != 0 {
-		err = b.Usages.Update(uint64(r.Account), new(hotspotUsage), ebpf.UpdateNoExist)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+		err = errors.Join(
+			makeKey(b.Usages, uint64(r.Account), new(hotspotUsage)),
+			makeKey(b.Flows, uint64(r.Account), new(hotspotFlows)),
+		)
+		if err != nil {
 			b.t.Fatal(err)
 		}
 	}

@@ -124,6 +124,14 @@ func (d *Dataplane) Rules() (map[MAC]Rule, error) {
 	return rules, nil
 }
 
+// makeKey makes a key with a value, unless it is there.
+func makeKey(m *ebpf.Map, key, value any) error {
+	if err := m.Update(key, value, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+		return err
+	}
+	return nil
+}
+
 // deleteKey removes a key that may not be there.
 func deleteKey(m *ebpf.Map, key any) error {
 	if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Fair phantom queues: an account's bucket holds its rate, and each of its flows
+ * has a queue in it, of charges and never of packets. The queues drain as fair
+ * queueing would drain real ones: those that are not empty share the rate evenly.
+ * One virtual clock reckons that for all of them. It advances by 1/active of real
+ * time, so that a queue is one moment on it, when it will be empty; and all queues
+ * together are as long as the bucket's backlog, to the nanosecond.
+ *
+ * A flow is held to the burst of its own share. One that takes what it can get
+ * (bbr, UDP) fills its own queue, and no other flow feels it; and one that sends
+ * little finds its queue empty.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "bucket.h"
+#include "maps.h"
+#include "parse.h"
+
+#define FAIR_STEPS 2 /* queues found empty with one packet, which fills at most one */
+#define FAIR_NEVER (1ULL << 62)
+#define FAIR_SAMPLE_NS 100000000LL /* a slow start comes and goes within three of these */
+#define FAIR_SMALL_BYTES 256       /* SYN, ACK, DNS, echo */
+/* In packets of ABI_ADMIT_BYTES: */
+#define FAIR_LEAST 8 /* what every flow may have in its queue */
+#define FAIR_EXTRA 6 /* and small packets, and the first of a flow, beyond */
+#define FAIR_HEAVY 4 /* what a flow has in its queue that wants more than its share */
+
+#define FAIR_SHARE_SHIFT 20 /* times the longest backlog this fits 64 bits */
+#define FAIR_SHARES 64      /* more than ABI_FLOWS, and a power of two */
+
+/* Set when the limiter is fair; the kernel drops the code otherwise. */
+volatile const __u8 fair_mode = 0;
+
+/* Random, so that nobody can make flows that share a queue. */
+volatile const __u64 fair_seed = 0;
+
+#define FAIR_1(n) [n] = (1U << FAIR_SHARE_SHIFT) / (n)
+#define FAIR_4(n) FAIR_1(n), FAIR_1(n + 1), FAIR_1(n + 2), FAIR_1(n + 3)
+#define FAIR_16(n) FAIR_4(n), FAIR_4(n + 4), FAIR_4(n + 8), FAIR_4(n + 12)
+
+static const __u32 fair_shares[FAIR_SHARES] = {FAIR_16(1), FAIR_16(17)};
+
+/* Which flow a frame is of, and where that is queued. */
+struct fair_flow {
+	struct fair *fair; /* NULL: the bucket alone decides */
+	__u32 tag;
+	bool small;
+};
+
+/* ns / n, rounded down; 0 for n = 0. */
+static __always_inline __u64 fair_share(__u64 ns, __u32 n)
+{
+	return ns * fair_shares[n & (FAIR_SHARES - 1)] >> FAIR_SHARE_SHIFT;
+}
+
+static __always_inline __u64 fair_mix(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ hash >> 32;
+}
+
+/* Whether the packet tells ports right after its IP header (of ESP, the SPI). Of
+ * fragments only the first does, and they are to stay together. */
+static __always_inline bool fair_has_ports(const struct frame *f)
+{
+	return f->ip && !f->fragment &&
+	       (f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP || f->protocol == IPPROTO_SCTP ||
+		f->protocol == IPPROTO_ESP);
+}
+
+static __always_inline __u32 fair_hash(struct __sk_buff *skb, const struct frame *f)
+{
+	__u64 hash = fair_seed, words[4];
+	__u32 ports = 0;
+
+	if (fair_has_ports(f))
+		bpf_skb_load_bytes(skb, f->l4_off, &ports, sizeof(ports));
+	__builtin_memcpy(&words[0], &f->self, sizeof(f->self));
+	__builtin_memcpy(&words[2], &f->peer, sizeof(f->peer));
+	hash = fair_mix(hash, (__u64)ports << 8 | f->protocol);
+	for (int i = 0; i < 4; i++)
+		hash = fair_mix(hash, words[i]);
+	return hash;
+}
+
+static __always_inline struct fair_flow fair_flow(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+						  const struct rule *r, bool local)
+{
+	struct fair_flow flow = {};
+	struct flows *all;
+
+	if (!fair_mode || local || !r->speed[dir].rate_ns_per_byte)
+		return flow;
+	all = bpf_map_lookup_elem(&flows, &r->account);
+	if (!all)
+		return flow;
+	flow.fair = &all->fair[dir];
+	flow.tag = fair_hash(skb, f);
+	flow.small = f->wire <= FAIR_SMALL_BYTES;
+	return flow;
+}
+
+/* 1 if a > b, for numbers less than 2^63 apart. Of a comparison the compiler would
+ * make a branch, and the verifier would follow both sides at every turn of a loop. */
+static __always_inline __u64 fair_above(__u64 a, __u64 b)
+{
+	__u64 sign = b - a;
+
+	asm("" : "+r"(sign)); /* the compiler must not know where it is from, */
+	sign >>= 63;
+	asm("" : "+r"(sign)); /* nor that it is one bit */
+	return sign;
+}
+
+static __always_inline __u64 fair_min(__u64 a, __u64 b)
+{
+	return b + ((a - b) & -fair_above(b, a));
+}
+
+static __always_inline __u32 fair_longer_than(const struct fair *q, __u64 ns)
+{
+	const __u64 clock_ns = q->clock_ns + ns;
+	__u64 queues = 0;
+
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < ABI_FLOWS; i++)
+		queues += fair_above(q->finish_ns[i], clock_ns);
+	return queues;
+}
+
+/* Finds out which queues are not empty. */
+static __always_inline void fair_look(struct fair *q)
+{
+	const __u64 clock_ns = q->clock_ns;
+	__u64 shortest_ns = FAIR_NEVER, active = 0;
+
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < ABI_FLOWS; i++) {
+		const __u64 queue_ns = q->finish_ns[i] - clock_ns;
+		const __u64 busy = fair_above(q->finish_ns[i], clock_ns);
+
+		active += busy;
+		shortest_ns = fair_min(shortest_ns, (queue_ns & -busy) | (FAIR_NEVER & (busy - 1)));
+	}
+	q->active = active;
+	q->next_ns = clock_ns + shortest_ns;
+}
+
+/* All queues are empty. */
+static __always_inline void fair_empty(struct fair *q, __u64 now)
+{
+	q->clock_ns = q->last_ns;
+	q->reckoned_ns = now;
+	q->active = 0;
+}
+
+/* Advances the clock to now. Where a queue empties the others drain faster from
+ * there on. Real time that makes no whole ns of the clock is kept for the next packet. */
+static __always_inline void fair_advance(struct fair *q, __u64 now)
+{
+	__u64 left = now - q->reckoned_ns, until_next, step;
+
+	if ((__s64)left <= 0)
+		return; /* a packet on another CPU was here first */
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < FAIR_STEPS; i++) {
+		until_next = (q->next_ns - q->clock_ns) * q->active;
+		if (!q->active || left < until_next)
+			break;
+		left -= until_next;
+		q->clock_ns = q->next_ns;
+		fair_look(q);
+	}
+	if (!q->active)
+		left = 0;
+	until_next = (q->next_ns - q->clock_ns) * q->active;
+	step = fair_share(left < until_next ? left : until_next, q->active);
+	q->clock_ns += step;
+	q->reckoned_ns = now - (left - step * q->active);
+}
+
+static __always_inline void fair_sample(struct fair *q, __u64 heavy_ns, __u64 now)
+{
+	const __s64 since = now - q->sampled_ns;
+
+	if (since < FAIR_SAMPLE_NS)
+		return;
+	q->heavy[2] = since < ABI_FLOW_SAMPLES * FAIR_SAMPLE_NS ? q->heavy[1] : 0;
+	q->heavy[1] = since < ABI_FLOW_SAMPLES * FAIR_SAMPLE_NS ? q->heavy[0] : 0;
+	q->heavy[0] = fair_longer_than(q, heavy_ns);
+	q->sampled_ns = now;
+}
+
+/* How many flows share the rate. */
+static __always_inline __u32 fair_sharers(const struct fair *q)
+{
+	__u32 most = 1;
+
+	for (int i = 0; i < ABI_FLOW_SAMPLES; i++)
+		if (q->heavy[i] > most)
+			most = q->heavy[i];
+	return most;
+}
+
+/* The queue of a flow: its own, else an empty one of its set, else it shares one. */
+static __always_inline __u32 fair_queue(const struct fair *q, __u32 tag)
+{
+	const __u32 home = tag % ABI_FLOWS;
+	__u64 best = FAIR_NEVER;
+
+	if (q->tag[home] == tag)
+		return home;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < ABI_FLOW_WAYS; i++) {
+		const __u64 foreign = fair_above(q->tag[home ^ i] ^ tag, 0);
+		const __u64 busy = fair_above(q->finish_ns[home ^ i], q->clock_ns);
+
+		best = fair_min(best, (foreign + (foreign & busy)) * ABI_FLOW_WAYS + i);
+	}
+	return home ^ (best % ABI_FLOW_WAYS);
+}
+
+static __always_inline bool fair_fits(const struct fair_flow *flow, const struct speed *s, struct bucket_cost cost,
+				      __u64 packet_ns, __u64 queue_ns, __u64 backlog_ns)
+{
+	__u64 most_ns = fair_share(s->burst_ns, fair_sharers(flow->fair));
+	__u64 total_ns = 2 * s->burst_ns;
+
+	if (most_ns < FAIR_LEAST * packet_ns)
+		most_ns = FAIR_LEAST * packet_ns;
+	if (!queue_ns || flow->small) {
+		most_ns += FAIR_EXTRA * packet_ns;
+		total_ns += s->burst_ns / 4;
+	}
+	return queue_ns + cost.admit_ns <= most_ns && backlog_ns + cost.admit_ns <= total_ns;
+}
+
+static __always_inline void fair_charge(const struct fair_flow *flow, __u32 way, __u64 queue_ns, __u64 charge_ns)
+{
+	struct fair *q = flow->fair;
+	const __u64 finish = q->clock_ns + queue_ns + charge_ns;
+
+	if (!queue_ns) {
+		q->tag[way] = flow->tag;
+		if (!q->active || finish < q->next_ns)
+			q->next_ns = finish;
+		q->active++;
+	}
+	q->finish_ns[way] = finish;
+	if (finish > q->last_ns)
+		q->last_ns = finish;
+}
+
+/* Admits the frame and charges it to its flow and the bucket, or neither. The
+ * caller holds the account's lock. */
+static __always_inline bool fair_admit(const struct fair_flow *flow, struct bucket *b, const struct speed *s,
+				       struct bucket_cost cost, __u64 now)
+{
+	const __u64 packet_ns = bucket_ns(ABI_ADMIT_BYTES, s->rate_ns_per_byte);
+	struct fair *q = flow->fair;
+	__u64 queue_ns, backlog_ns;
+	__u32 way;
+
+	if (bucket_renew(b, s, now) || b->tat_ns <= now)
+		fair_empty(q, now);
+	else
+		fair_advance(q, now);
+	fair_sample(q, FAIR_HEAVY * packet_ns, now);
+	way = fair_queue(q, flow->tag);
+	queue_ns = q->finish_ns[way] > q->clock_ns ? q->finish_ns[way] - q->clock_ns : 0;
+	backlog_ns = bucket_backlog(b, now);
+	if (!fair_fits(flow, s, cost, packet_ns, queue_ns, backlog_ns))
+		return false;
+	fair_charge(flow, way, queue_ns, cost.charge_ns);
+	b->tat_ns = now + backlog_ns + cost.charge_ns;
+	return true;
+}
