@@ -146,12 +146,15 @@ func (d *Dataplane) openPrograms() error {
 	}
 	spec.Maps[hotspotMapRules].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapUsages].MaxEntries = maxAccounts(d.opts.MaxClients)
-	if d.state, err = openState(spec, d.pins, d.opts.Log); err != nil {
+	if d.state, err = openState(spec, d.pins, d.opts.Limiter, d.opts.Log); err != nil {
 		return err
 	}
 	if have := d.maxClients(); have != d.opts.MaxClients {
 		d.opts.Log.Warn("max_clients takes effect after a detach or a reboot, the pinned table is kept",
 			"max_clients", d.opts.MaxClients, "in_effect", have)
+	}
+	if err := d.state.makeAllFlows(); err != nil {
+		return err
 	}
 	if d.progs, err = openPrograms(spec, d.pins, d.state, d.opts.Limiter); err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 type state struct {
 	hotspotMaps
 	byName  map[string]*ebpf.Map // the same maps
+	limiter Limiter
 	epoch   uint64
 	adopted bool // they were there: counters and rules of before live on
 }
@@ -28,10 +29,10 @@ type state struct {
 // openState adopts the pinned maps, or makes new ones when there are none or
 // when this version cannot share them. New maps are pinned in pins.newMaps and
 // take their place by commit. spec's sizes are set to those of the maps.
-func openState(spec *ebpf.CollectionSpec, p pins, log *slog.Logger) (*state, error) {
+func openState(spec *ebpf.CollectionSpec, p pins, l Limiter, log *slog.Logger) (*state, error) {
 	found, err := adoptMaps(spec, p.maps())
 	if err == nil && found != nil {
-		return newState(found, true)
+		return newState(spec, found, p.maps(), l, true)
 	}
 	if err != nil {
 		log.Warn("pinned maps are of another version: starting with new ones, clients are let in again from the store",
@@ -41,11 +42,18 @@ func openState(spec *ebpf.CollectionSpec, p pins, log *slog.Logger) (*state, err
 	if err != nil {
 		return nil, err
 	}
-	return newState(made, false)
+	return newState(spec, made, p.newMaps(), l, false)
 }
 
-func newState(byName map[string]*ebpf.Map, adopted bool) (*state, error) {
-	s := &state{adopted: adopted, byName: maps.Clone(byName)}
+// newState adds the map of flows to the others, which are pinned in dir.
+func newState(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string, l Limiter, adopted bool) (*state, error) {
+	flows, err := openFlows(spec, dir, l)
+	if err != nil {
+		closeMaps(byName)
+		return nil, err
+	}
+	byName[hotspotMapFlows] = flows
+	s := &state{adopted: adopted, limiter: l, byName: maps.Clone(byName)}
 	if err := (&ebpf.Collection{Maps: byName}).Assign(&s.hotspotMaps); err != nil {
 		closeMaps(s.byName)
 		return nil, fmt.Errorf("maps: %w", err)
@@ -63,7 +71,7 @@ func newState(byName map[string]*ebpf.Map, adopted bool) (*state, error) {
 // programs are attached: a crash before it only leads to another rebuild.
 func (s *state) commit(p pins) error {
 	if s.adopted {
-		return nil
+		return s.unpinUnused(p)
 	}
 	if err := removeAll(p.maps()); err != nil {
 		return err
@@ -147,11 +155,12 @@ func createMaps(spec *ebpf.CollectionSpec, dir string) (map[string]*ebpf.Map, er
 	return made, nil
 }
 
-// stateMaps are the maps of spec without the programs' own sections (.rodata).
+// stateMaps are the maps of spec that every start needs: all but the programs' own
+// sections (.rodata), and flows.
 func stateMaps(spec *ebpf.CollectionSpec) map[string]*ebpf.MapSpec {
 	specs := make(map[string]*ebpf.MapSpec)
 	for name, ms := range spec.Maps {
-		if !strings.HasPrefix(name, ".") {
+		if !strings.HasPrefix(name, ".") && name != hotspotMapFlows {
 			specs[name] = ms
 		}
 	}

@@ -24,7 +24,7 @@ func (d *Dataplane) Grant(mac MAC, rule Rule) error {
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	made, err := d.makeAccount(rule)
+	made, err := d.makeAccount(&wire)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (d *Dataplane) Grant(mac MAC, rule Rule) error {
 	if err := d.state.Rules.Put(macToWire(mac), &wire); err != nil {
 		if made {
 			// Nothing names the account: refused clients must not fill the table.
-			_ = deleteKey(d.state.Usages, uint64(rule.Account))
+			_ = d.state.removeAccount(rule.Account)
 		}
 		return d.tableError("rule of "+mac.String(), err)
 	}
@@ -62,19 +62,24 @@ func checkRule(mac MAC, rule Rule) (hotspotRule, error) {
 	return ruleToWire(rule)
 }
 
-// makeAccount makes the counter of a rule's account, unless it is there.
-func (d *Dataplane) makeAccount(rule Rule) (made bool, err error) {
+// makeAccount makes the counter of a rule's account and its flows' queues, unless
+// they are there.
+func (d *Dataplane) makeAccount(rule *hotspotRule) (made bool, err error) {
 	if rule.Account == 0 {
 		return false, nil
 	}
-	err = d.state.Usages.Update(uint64(rule.Account), &hotspotUsage{}, ebpf.UpdateNoExist)
-	if errors.Is(err, ebpf.ErrKeyExist) {
-		return false, nil
+	err = d.state.Usages.Update(rule.Account, &hotspotUsage{}, ebpf.UpdateNoExist)
+	made = err == nil
+	if made || errors.Is(err, ebpf.ErrKeyExist) {
+		err = d.state.makeFlows(rule)
 	}
-	if err != nil {
-		return false, d.tableError(fmt.Sprintf("account %d", rule.Account), err)
+	if err == nil {
+		return made, nil
 	}
-	return true, nil
+	if made {
+		_ = d.state.removeAccount(Account(rule.Account))
+	}
+	return false, d.tableError(fmt.Sprintf("account %d", rule.Account), err)
 }
 
 func (d *Dataplane) tableError(what string, err error) error {
@@ -106,7 +111,7 @@ func (d *Dataplane) Revoke(mac MAC) error {
 func (d *Dataplane) Forget(account Account) error {
 	d.writing.RLock()
 	defer d.writing.RUnlock()
-	if err := deleteKey(d.state.Usages, uint64(account)); err != nil {
+	if err := d.state.removeAccount(account); err != nil {
 		return explain(fmt.Sprintf("account %d", account), err)
 	}
 	return nil

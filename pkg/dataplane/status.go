@@ -11,6 +11,7 @@ import (
 type Status struct {
 	Kernel     string // release
 	Epoch      uint64
+	Limiter    Limiter
 	Healthy    bool // every named interface is attached and nothing else is wrong
 	Problems   []string
 	Interfaces []Interface // in the order of the options
@@ -30,7 +31,7 @@ type Traffic struct {
 
 // Status reads the state of everything. What it cannot read becomes a problem.
 func (d *Dataplane) Status() Status {
-	s := Status{Kernel: kernelRelease(), Epoch: d.state.epoch, MaxClients: int(d.maxClients())}
+	s := Status{Kernel: kernelRelease(), Epoch: d.state.epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maxClients())}
 	d.seen.Lock()
 	s.Interfaces = slices.Clone(d.seen.attachments)
 	if d.seen.problem != "" {

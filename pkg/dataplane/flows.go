@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+)
+
+// openFlows opens the map of the flows' queues that is pinned in dir, or makes it.
+// A limiter that has no such queues gets a map of one entry, unpinned, because the
+// programs name one. What is in the queues is worth less than a second of traffic:
+// a map that does not suit is replaced.
+func openFlows(spec *ebpf.CollectionSpec, dir string, l Limiter) (*ebpf.Map, error) {
+	ms := spec.Maps[hotspotMapFlows]
+	if l != Fair {
+		ms.MaxEntries = 1
+		return newMap(ms)
+	}
+	ms.MaxEntries = spec.Maps[hotspotMapUsages].MaxEntries
+	pin := filepath.Join(dir, hotspotMapFlows)
+	if m, err := ebpf.LoadPinnedMap(pin, nil); err == nil {
+		if ms.Compatible(m) == nil {
+			return m, nil
+		}
+		_ = m.Close()
+	}
+	m, err := newMap(ms)
+	if err != nil {
+		return nil, err
+	}
+	if err := replacePin(m, pin); err != nil {
+		_ = m.Close()
+		return nil, explain("pinning map "+hotspotMapFlows, err)
+	}
+	return m, nil
+}
+
+func newMap(ms *ebpf.MapSpec) (*ebpf.Map, error) {
+	m, err := ebpf.NewMap(ms)
+	if err != nil {
+		return nil, explain("making map "+ms.Name, err)
+	}
+	return m, nil
+}
+
+// makeFlows makes the queues of a rule's account, when it has a speed to share.
+func (s *state) makeFlows(r *hotspotRule) error {
+	if s.limiter != Fair || r.Account == 0 || r.Speed[upload].BitPerS == 0 && r.Speed[download].BitPerS == 0 {
+		return nil
+	}
+	return makeKey(s.Flows, r.Account, new(hotspotFlows))
+}
+
+// makeAllFlows makes those that are missing: of rules made under another limiter.
+func (s *state) makeAllFlows() error {
+	var err error
+	walked := walk(s.Rules, 0, func(_ hotspotMacKey, r *hotspotRule) { err = errors.Join(err, s.makeFlows(r)) })
+	if err = errors.Join(walked, err); err != nil {
+		return explain("making the queues of flows", err)
+	}
+	return nil
+}
+
+// removeAccount removes an account's queues before its counter: what has no
+// counter has no queues.
+func (s *state) removeAccount(account Account) error {
+	if err := deleteKey(s.Flows, uint64(account)); err != nil {
+		return err
+	}
+	return deleteKey(s.Usages, uint64(account))
+}
+
+// unpinUnused lets go of the queues that another limiter left.
+func (s *state) unpinUnused(p pins) error {
+	if s.limiter == Fair {
+		return nil
+	}
+	err := os.Remove(filepath.Join(p.maps(), hotspotMapFlows))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing pins: %w", err)
+	}
+	return nil
+}
