@@ -156,10 +156,10 @@ func TestAgentStatus(t *testing.T) {
 	k := newKiosk(t)
 	k.sell("--type", "time", "--time", "1h")
 	k.run("connect", "1").expect(t, exitDone)
-	k.run("status").expect(t, exitDone, "version        v1.2.3", "kernel         6.6.0", "attached by    tcx", "limiter        bucket", "health         ok",
+	k.run("status").expect(t, exitDone, "version        v1.2.3", "kernel         6.6.0", "attached by    tcx", "limiter        fair", "health         ok",
 		"devices        1, 1 connected", "sessions       1 running", "br-lan     tcx", "no_rule    up         7      700 B", "!rate ")
 	s := decode[api.AgentStatus](t, k.run("status", "--json"))
-	if s.Limiter != "bucket" || !s.Health.OK || s.Counts.Connected != 1 || s.Counts.LastEvent == 0 || len(s.Drops) != 2 || s.Drops[0].Reason != "no_rule" {
+	if s.Limiter != "fair" || !s.Health.OK || s.Counts.Connected != 1 || s.Counts.LastEvent == 0 || len(s.Drops) != 2 || s.Drops[0].Reason != "no_rule" {
 		t.Errorf("status %+v", s)
 	}
 	k.plane.status.Problems = []string{"interface br-lan: gone"}

@@ -55,7 +55,7 @@ func newKiosk(t *testing.T) *kiosk {
 	k.plane = &playedPlane{
 		neighbors: map[netip.Addr]dataplane.MAC{netip.MustParseAddr("10.0.0.23"): phone},
 		status: dataplane.Status{
-			Kernel: "6.6.0", Healthy: true, MaxClients: 4096,
+			Kernel: "6.6.0", Limiter: dataplane.Fair, Healthy: true, MaxClients: 4096,
 			Interfaces: []dataplane.Interface{{Name: "br-lan", Index: 3, Attached: true, Mode: dataplane.TCX, Since: 1}},
 			Traffic: []dataplane.Traffic{
 				{Direction: "upload", Reason: "drop_no_rule", Frames: 7, Bytes: 700},

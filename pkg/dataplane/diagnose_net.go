@@ -65,7 +65,7 @@ func checkAttached(opts Options, s *space, v *view, name string) Finding {
 		return Finding{check, Warn, "not attached: no interface", ""}
 	}
 	p := pins{opts.BPFFS}
-	progs := &programs{pins: p}
+	progs := &programs{pins: p, limiter: opts.Limiter}
 	ours, _ := progs.adopt(variantOf(v.bridge(l) != nil))
 	if ours != nil {
 		defer ours.close()
@@ -80,7 +80,7 @@ func checkAttached(opts Options, s *space, v *view, name string) Finding {
 			return Finding{check, Fail, "nothing of ours on " + hook + ": traffic is not enforced", "start the agent"}
 		}
 		if ours == nil {
-			return Finding{check, Warn, "another version's programs are attached", "restart the agent to upgrade them in place"}
+			return Finding{check, Warn, "another version's or limiter's programs are attached", "restart the agent to upgrade them in place"}
 		}
 		if want, err := programID(ours[dir]); err != nil || want != id {
 			return Finding{check, Warn, fmt.Sprintf("%s runs program %d, not this version's", hook, id), "restart the agent to upgrade it in place"}

@@ -36,7 +36,7 @@ type Config struct {
 	IdleTimeout       time.Duration // 0: never
 
 	Trusted, Blocked []dataplane.MAC
-	Limiter          Limiter
+	Limiter          dataplane.Limiter
 	WalledGarden     []netip.Prefix
 	Portals          []dataplane.Portal // services that any device may reach before paying
 
@@ -63,15 +63,6 @@ const (
 	RebootResume RebootMode = "resume"
 )
 
-// Limiter names how speeds are held.
-type Limiter string
-
-// The limiters.
-const (
-	LimiterFair   Limiter = "fair"   // fair among a customer's flows
-	LimiterBucket Limiter = "bucket" // one bucket for each direction
-)
-
 // LogFormat is how log lines are written.
 type LogFormat string
 
@@ -93,7 +84,7 @@ func Default() Config {
 		LowBalancePercent: 10,
 		OnStop:            StopKeep,
 		AfterReboot:       RebootPause,
-		Limiter:           LimiterFair,
+		Limiter:           dataplane.Fair,
 		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},
 		LogLevel:          slog.LevelInfo,
 		LogFormat:         LogText,

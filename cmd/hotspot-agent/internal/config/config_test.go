@@ -89,7 +89,7 @@ metrics: {listen: "127.0.0.1:9273"}
 		BPFFS: "/run/bpf/x", MaxClients: 100, GlobalDownBPS: 5_000_000, GlobalUpBPS: 512_000, Checkpoint: time.Minute,
 		OnStop: StopDisconnect, AfterReboot: RebootResume, IdleTimeout: 5 * time.Minute,
 		Trusted: []dataplane.MAC{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}, Blocked: []dataplane.MAC{{2, 0, 0, 0, 0, 10}},
-		Limiter:      LimiterBucket,
+		Limiter:      dataplane.Bucket,
 		WalledGarden: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("198.51.100.7/32")},
 		Portals: []dataplane.Portal{
 			{Port: 8080, Protocol: "tcp"}, {Addr: netip.MustParseAddr("10.0.0.1"), Port: 443, Protocol: "tcp"}, {Addr: netip.MustParseAddr("fd00::1"), Port: 80, Protocol: "tcp"},

@@ -38,7 +38,7 @@ var topLevel = map[string]field{
 	"idle_timeout":        valueOf(func(c *Config) *time.Duration { return &c.IdleTimeout }, parseIdle),
 	"trusted":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Trusted }, parseMAC),
 	"blocked":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Blocked }, parseMAC),
-	"limiter":             valueOf(func(c *Config) *Limiter { return &c.Limiter }, oneOf(LimiterFair, LimiterBucket)),
+	"limiter":             valueOf(func(c *Config) *dataplane.Limiter { return &c.Limiter }, oneOf(dataplane.Fair, dataplane.Bucket)),
 	"walled_garden":       listOf(func(c *Config) *[]netip.Prefix { return &c.WalledGarden }, parseGarden),
 	"portal":              listOf(func(c *Config) *[]dataplane.Portal { return &c.Portals }, parsePortal),
 	"log":                 section(logging),

@@ -86,17 +86,9 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 }
 
 func (d *Daemon) enforce() (err error) {
-	if d.plane, err = dataplane.Open(PlaneOptions(d.cfg, d.log)); err != nil {
-		return err
-	}
-	if d.cfg.Limiter == config.LimiterFair {
-		d.log.Info("limiter fair comes with a later version, speeds are held by one bucket for each direction", "limiter", string(limiterInUse))
-	}
-	return nil
+	d.plane, err = dataplane.Open(PlaneOptions(d.cfg, d.log))
+	return err
 }
-
-// limiterInUse is what the programs of this version have.
-const limiterInUse = config.LimiterBucket
 
 // PlaneOptions is the kernel's part of a configuration.
 func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
@@ -106,6 +98,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 		MaxClients:   cfg.MaxClients,
 		Portals:      cfg.Portals,
 		WalledGarden: cfg.WalledGarden,
+		Limiter:      cfg.Limiter,
 		Log:          log,
 	}
 }

@@ -74,7 +74,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	plane := s.plane.Status()
 	status := api.AgentStatus{
 		Version: s.version, Kernel: plane.Kernel, AttachMode: attachMode(plane.Interfaces), StartedAt: s.started,
-		Limiter: string(limiterInUse),
+		Limiter: string(plane.Limiter),
 		Counts: api.Counts{
 			Devices: summary.Devices, Connected: summary.Connected, Sessions: map[string]int{},
 			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: len(providers), LastEvent: summary.LastSeq,
