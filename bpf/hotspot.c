@@ -14,6 +14,7 @@
  * read-only section of the load-time constants, and hidden they are no variables. */
 __hidden const enum reason *const type_reason = NULL;
 __hidden const struct event *const type_event = NULL;
+__hidden const struct fair *const type_fair = NULL;
 
 static __always_inline int handle(struct __sk_buff *skb, enum direction dir)
 {

@@ -32,21 +32,23 @@ type hotspotEvent struct {
 	Pad     uint32
 }
 
+type hotspotFair struct {
+	_          structs.HostLayout
+	ClockNs    uint64
+	ReckonedNs uint64
+	NextNs     uint64
+	LastNs     uint64
+	SampledNs  uint64
+	Active     uint32
+	Heavy      [3]uint8
+	Pad        uint8
+	FinishNs   [32]uint64
+	Tag        [32]uint32
+}
+
 type hotspotFlows struct {
 	_    structs.HostLayout
-	Fair [2]struct {
-		_          structs.HostLayout
-		ClockNs    uint64
-		ReckonedNs uint64
-		NextNs     uint64
-		LastNs     uint64
-		SampledNs  uint64
-		Active     uint32
-		Heavy      [3]uint8
-		Pad        uint8
-		FinishNs   [32]uint64
-		Tag        [32]uint32
-	}
+	Fair [2]hotspotFair
 }
 
 type hotspotMacKey struct {

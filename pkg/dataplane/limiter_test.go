@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+)
+
+// hasQueues reports whether an account has its flows' queues.
+func (d *Dataplane) hasQueues(t *testing.T, account Account) bool {
+	t.Helper()
+	err := d.state.Flows.Lookup(uint64(account), new(hotspotFlows))
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+var limited = Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit, DownBPS: 1_000_000}
+
+// A restart with the other limiter swaps the programs under their links, and keeps
+// rules and counters.
+func TestLimiterChanges(t *testing.T) {
+	modes(t, func(b *box) {
+		t := b.t
+		b.veth("lan")
+		opts := b.options("lan")
+		opts.Limiter = Bucket
+		d := b.open(opts)
+		check(t, d.Grant(phone, limited))
+		b.count(limited.Account, 1500)
+		links, epoch := b.linkIDs(), d.Epoch()
+		programs := b.programIDs("lan", d.hooks.mode())
+		for _, limiter := range []Limiter{Fair, Bucket, Fair} {
+			check(t, d.Close())
+			opts.Limiter = limiter
+			d = b.open(opts)
+			if got := d.Status().Limiter; got != limiter {
+				t.Errorf("the status says %s, want %s", got, limiter)
+			}
+			if d.Epoch() != epoch {
+				t.Errorf("%s: the counters were made anew", limiter)
+			}
+			if diff := cmp.Diff(links, b.linkIDs()); diff != "" {
+				t.Errorf("%s: links were not kept (-before +after):\n%s", limiter, diff)
+			}
+			now := b.programIDs("lan", d.hooks.mode())
+			if now[upload] == programs[upload] || now[download] == programs[download] {
+				t.Errorf("%s: the other limiter's programs are still attached", limiter)
+			}
+			programs = now
+			if r, err := d.Read(limited.Account); err != nil || r.Counters.Spent() != 1500 {
+				t.Errorf("%s: %+v, %v, want 1500 bytes spent", limiter, r, err)
+			}
+			if d.hasQueues(t, limited.Account) != (limiter == Fair) {
+				t.Errorf("%s: the account has queues: %t", limiter, limiter != Fair)
+			}
+			if left := b.programPins(); len(left) != directions {
+				t.Errorf("%s: pinned programs: %v", limiter, left)
+			}
+			_, err := os.Stat(filepath.Join(b.bpffs, "maps", hotspotMapFlows))
+			if pinned := err == nil; pinned != (limiter == Fair) {
+				t.Errorf("%s: the queues are pinned: %t", limiter, pinned)
+			}
+		}
+	})
+}
+
+// The same limiter adopts the queues: a restart forgets nobody's backlog.
+func TestQueuesAreAdopted(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	opts := b.options("lan")
+	d := b.open(opts)
+	check(t, d.Grant(phone, limited))
+	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
+	check(t, d.state.Flows.Put(uint64(7), &want))
+	check(t, d.Close())
+	var got hotspotFlows
+	check(t, b.open(opts).state.Flows.Lookup(uint64(7), &got))
+	if got != want {
+		t.Errorf("queues after a restart: %+v", got)
+	}
+}
+
+// Queues come with the first rule that has a speed, and go with the account.
+func TestQueuesOfAccounts(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	unlimited := limited
+	unlimited.DownBPS = 0
+	check(t, d.Grant(phone, unlimited))
+	if d.hasQueues(t, 7) {
+		t.Error("an account without a speed has queues")
+	}
+	check(t, d.Grant(phone, limited))
+	if !d.hasQueues(t, 7) {
+		t.Error("an account with a speed has no queues")
+	}
+	check(t, d.Revoke(phone))
+	check(t, d.Forget(7))
+	if d.hasQueues(t, 7) {
+		t.Error("a forgotten account has queues")
+	}
+}
+
+// Refused clients leave no queues.
+func TestFullLeavesNoQueues(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.MaxClients = 1
+	d := b.open(opts)
+	check(t, d.Grant(phone, limited))
+	second := limited
+	second.Account = 8
+	if err := d.Grant(MAC{2, 0, 0, 0, 0, 9}, second); !errors.Is(err, ErrFull) {
+		t.Fatalf("a second client: %v, want %v", err, ErrFull)
+	}
+	if d.hasQueues(t, 8) {
+		t.Error("a refused client has queues")
+	}
+}
+
+func TestUnknownLimiter(t *testing.T) {
+	_, err := Options{Interfaces: []string{"lan"}, MaxClients: 1, Limiter: "htb"}.normalized()
+	if err == nil || !strings.Contains(err.Error(), `"htb"`) || !slices.Contains(strings.Fields(err.Error()), "fair") {
+		t.Errorf("%v, want an error that names it and the known ones", err)
+	}
+}
