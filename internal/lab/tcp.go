@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const bulkChunk = 64 << 10
@@ -24,9 +27,22 @@ const (
 // ServeBulk serves bulk downloads and uploads over TCP on a port of the host,
 // IPv4 and IPv6, until the returned function is called.
 func (h *Host) ServeBulk(port uint16) (stop func(), err error) {
+	return h.ServeBulkWith(port, "")
+}
+
+// ServeBulkWith is ServeBulk with a congestion control, such as "cubic" or "bbr";
+// "" is the system's.
+func (h *Host) ServeBulkWith(port uint16, congestion string) (stop func(), err error) {
 	listener, err := h.Listen(fmt.Sprintf("[::]:%d", port))
 	if err != nil {
 		return nil, err
+	}
+	if congestion != "" {
+		// Connections inherit it.
+		if err := setCongestion(listener.(*net.TCPListener), congestion); err != nil {
+			_ = listener.Close()
+			return nil, err
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
@@ -40,6 +56,21 @@ func (h *Host) ServeBulk(port uint16) (stop func(), err error) {
 		}
 	})
 	return func() { cancel(); _ = listener.Close(); serving.Wait() }, nil
+}
+
+func setCongestion(l *net.TCPListener, name string) error {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var set error
+	err = raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+	})
+	if err = errors.Join(err, set); err != nil {
+		return fmt.Errorf("congestion control %s: %w", name, err)
+	}
+	return nil
 }
 
 func serveBulk(ctx context.Context, conn net.Conn) {
