@@ -37,10 +37,10 @@ static __always_inline bool verdict_local(const struct frame *f)
 	       (f->router && !f->options);
 }
 
-/* Reads the frame again: else the verifier would take each way in which it can be
- * read through all of account_frame. */
-static __always_inline enum reason verdict_allowance(struct __sk_buff *skb, enum direction dir, const struct frame *f,
-						     __u64 now, enum reason otherwise)
+/* What a client whose account has ended may do still. The frame is read again: else
+ * the verifier would take each way in which it can be read through the account. */
+static __always_inline enum reason verdict_ended(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+						 __u64 now, enum reason why)
 {
 	struct frame again = {};
 
@@ -48,32 +48,26 @@ static __always_inline enum reason verdict_allowance(struct __sk_buff *skb, enum
 		return DROP_MALFORMED;
 	again.router = again.ip && bpf_map_lookup_elem(&router_addrs, &again.peer);
 	again.wire = f->wire;
-	return allow_frame(skb, dir, &again, now, otherwise);
+	return allow_frame(skb, dir, &again, now, why);
 }
 
-/* A frame between one client and one peer. r is NULL for who has not paid; and
- * whose account has ended, is served like them. */
+/* A frame between one client with a rule and one peer. */
 static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum direction dir, const struct frame *f,
-						  const struct rule *r)
+						  const struct rule *r, __u64 now)
 {
-	const __u64 now = bpf_ktime_get_boot_ns();
-	struct usage *u = NULL;
-	enum reason why = DROP_NO_RULE, reason;
-	bool unpaid = true;
+	struct usage *u = bpf_map_lookup_elem(&usages, &r->account);
+	enum reason why = DROP_NO_ACCOUNT, reason;
+	bool ended = true;
 
-	if (r) {
-		why = DROP_NO_ACCOUNT;
-		u = bpf_map_lookup_elem(&usages, &r->account);
-	}
 	if (u) {
 		const bool local = verdict_local(f);
 		const struct fair_flow flow = fair_flow(skb, dir, f, r, local);
 
-		why = account_frame(u, r, dir, f, &flow, local, now, &unpaid);
+		why = account_frame(u, r, dir, f, &flow, local, now, &ended);
 	}
-	if (!unpaid)
+	if (!ended)
 		return why;
-	reason = verdict_allowance(skb, dir, f, now, why);
+	reason = verdict_ended(skb, dir, f, now, why);
 	if (u)
 		account_ended(u, r, why, verdict_passes(reason), f, now);
 	return reason;
@@ -82,6 +76,7 @@ static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum di
 static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
 	struct rule *r;
+	__u64 now;
 
 	if (parse_ethernet(skb, dir, f))
 		return DROP_MALFORMED;
@@ -98,5 +93,6 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 	if (dir == DOWNLOAD && f->group)
 		return allow_group(skb, f);
 	wire_segments(skb, f);
-	return verdict_client(skb, dir, f, r);
+	now = bpf_ktime_get_boot_ns();
+	return r ? verdict_client(skb, dir, f, r, now) : allow_frame(skb, dir, f, now, DROP_NO_RULE);
 }

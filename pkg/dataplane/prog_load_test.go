@@ -118,6 +118,7 @@ func benchmarkLimiter(b *testing.B) {
 		{"unlimited", upload, Rule{LimitBytes: NoLimit}},
 		{"upload", upload, Rule{LimitBytes: NoLimit, UpBPS: MaxBPS}},
 		{"download", download, Rule{LimitBytes: NoLimit, DownBPS: MaxBPS}},
+		{"backlogged", upload, Rule{LimitBytes: NoLimit, UpBPS: 20_000_000_000}},
 		{"rate drop", upload, Rule{LimitBytes: NoLimit, UpBPS: MinBPS}},
 		{"limit drop", upload, Rule{LimitBytes: 1}},
 	} {
