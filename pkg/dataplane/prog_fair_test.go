@@ -90,7 +90,7 @@ func (b *testbed) queuesOf(dir int) hotspotFair {
 	if err := b.Flows.Lookup(uint64(7), &f); err != nil {
 		b.t.Fatal(err)
 	}
-	return hotspotFair(f.Fair[dir])
+	return f.Fair[dir]
 }
 
 // age lets time pass: what happened lies further back.

@@ -139,8 +139,9 @@ func TestAttachMode(t *testing.T) {
 
 func TestAgentStatusTellsWhatIsWrong(t *testing.T) {
 	s, plane, clock := newService(t)
+	plane.status.Limiter = dataplane.Fair
 	status, err := s.AgentStatus(t.Context())
-	if err != nil || !status.Health.OK || status.Limiter != "bucket" {
+	if err != nil || !status.Health.OK || status.Limiter != "fair" {
 		t.Errorf("healthy: %+v, %v", status, err)
 	}
 	plane.status.Problems = []string{"interface br-lan: gone"}
