@@ -39,7 +39,7 @@
 /* Set when the limiter is fair; the kernel drops the code otherwise. */
 volatile const __u8 fair_mode = 0;
 
-/* Random, so that nobody can make flows that share a queue. */
+/* Random for each load, so that nobody can make flows that share a queue. */
 volatile const __u64 fair_seed = 0;
 
 #define FAIR_1(n) [n] = (1U << FAIR_SHARE_SHIFT) / (n)
@@ -125,6 +125,7 @@ static __always_inline __u64 fair_min(__u64 a, __u64 b)
 	return b + ((a - b) & -fair_above(b, a));
 }
 
+/* Counts the queues that are longer. */
 static __always_inline __u32 fair_longer_than(const struct fair *q, __u64 ns)
 {
 	const __u64 clock_ns = q->clock_ns + ns;
@@ -210,18 +211,26 @@ static __always_inline __u32 fair_sharers(const struct fair *q)
 	return most;
 }
 
-/* The queue of a flow: its own, else an empty one of its set, else it shares one. */
-static __always_inline __u32 fair_queue(const struct fair *q, __u32 tag)
+/* An index that the verifier believes: masked in the instruction before its use, so
+ * that no bound is lost on the stack (before 5.16 the verifier forgets them there). */
+static __always_inline __u64 fair_index(__u64 i)
 {
-	const __u32 home = tag % ABI_FLOWS;
+	asm("" : "+r"(i));
+	return i & (ABI_FLOWS - 1);
+}
+
+/* The queue of a flow: its own, else an empty one of its set, else it shares one. */
+static __always_inline __u64 fair_queue(const struct fair *q, __u32 tag)
+{
+	const __u64 home = tag % ABI_FLOWS;
 	__u64 best = FAIR_NEVER;
 
 	if (q->tag[home] == tag)
 		return home;
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < ABI_FLOW_WAYS; i++) {
-		const __u64 foreign = fair_above(q->tag[home ^ i] ^ tag, 0);
-		const __u64 busy = fair_above(q->finish_ns[home ^ i], q->clock_ns);
+	for (__u64 i = 0; i < ABI_FLOW_WAYS; i++) {
+		const __u64 foreign = fair_above(q->tag[fair_index(home ^ i)] ^ tag, 0);
+		const __u64 busy = fair_above(q->finish_ns[fair_index(home ^ i)], q->clock_ns);
 
 		best = fair_min(best, (foreign + (foreign & busy)) * ABI_FLOW_WAYS + i);
 	}
@@ -243,18 +252,18 @@ static __always_inline bool fair_fits(const struct fair_flow *flow, const struct
 	return queue_ns + cost.admit_ns <= most_ns && backlog_ns + cost.admit_ns <= total_ns;
 }
 
-static __always_inline void fair_charge(const struct fair_flow *flow, __u32 way, __u64 queue_ns, __u64 charge_ns)
+static __always_inline void fair_charge(const struct fair_flow *flow, __u64 queue, __u64 queue_ns, __u64 charge_ns)
 {
 	struct fair *q = flow->fair;
 	const __u64 finish = q->clock_ns + queue_ns + charge_ns;
 
 	if (!queue_ns) {
-		q->tag[way] = flow->tag;
+		q->tag[fair_index(queue)] = flow->tag;
 		if (!q->active || finish < q->next_ns)
 			q->next_ns = finish;
 		q->active++;
 	}
-	q->finish_ns[way] = finish;
+	q->finish_ns[fair_index(queue)] = finish;
 	if (finish > q->last_ns)
 		q->last_ns = finish;
 }
@@ -266,20 +275,20 @@ static __always_inline bool fair_admit(const struct fair_flow *flow, struct buck
 {
 	const __u64 packet_ns = bucket_ns(ABI_ADMIT_BYTES, s->rate_ns_per_byte);
 	struct fair *q = flow->fair;
-	__u64 queue_ns, backlog_ns;
-	__u32 way;
+	__u64 queue, finish, queue_ns, backlog_ns;
 
 	if (bucket_renew(b, s, now) || b->tat_ns <= now)
 		fair_empty(q, now);
 	else
 		fair_advance(q, now);
 	fair_sample(q, FAIR_HEAVY * packet_ns, now);
-	way = fair_queue(q, flow->tag);
-	queue_ns = q->finish_ns[way] > q->clock_ns ? q->finish_ns[way] - q->clock_ns : 0;
+	queue = fair_queue(q, flow->tag);
+	finish = q->finish_ns[fair_index(queue)];
+	queue_ns = finish > q->clock_ns ? finish - q->clock_ns : 0;
 	backlog_ns = bucket_backlog(b, now);
 	if (!fair_fits(flow, s, cost, packet_ns, queue_ns, backlog_ns))
 		return false;
-	fair_charge(flow, way, queue_ns, cost.charge_ns);
+	fair_charge(flow, queue, queue_ns, cost.charge_ns);
 	b->tat_ns = now + backlog_ns + cost.charge_ns;
 	return true;
 }
