@@ -180,10 +180,11 @@ static __always_inline void fair_advance(struct fair *q, __u64 now)
 		q->clock_ns = q->next_ns;
 		fair_look(q);
 	}
+	step = q->next_ns - q->clock_ns;
+	if (left < step * q->active)
+		step = fair_share(left, q->active);
 	if (!q->active)
-		left = 0;
-	until_next = (q->next_ns - q->clock_ns) * q->active;
-	step = fair_share(left < until_next ? left : until_next, q->active);
+		step = left = 0;
 	q->clock_ns += step;
 	q->reckoned_ns = now - (left - step * q->active);
 }
