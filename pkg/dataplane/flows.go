@@ -16,29 +16,29 @@ import (
 // A limiter that has no such queues gets a map of one entry, unpinned, because the
 // programs name one. What is in the queues is worth less than a second of traffic:
 // a map that does not suit is replaced.
-func openFlows(spec *ebpf.CollectionSpec, dir string, l Limiter) (*ebpf.Map, error) {
+func openFlows(spec *ebpf.CollectionSpec, dir string, l Limiter) (m *ebpf.Map, made bool, err error) {
 	ms := spec.Maps[hotspotMapFlows]
 	if l != Fair {
 		ms.MaxEntries = 1
-		return newMap(ms)
+		m, err = newMap(ms)
+		return m, false, err
 	}
 	ms.MaxEntries = spec.Maps[hotspotMapUsages].MaxEntries
 	pin := filepath.Join(dir, hotspotMapFlows)
-	if m, err := ebpf.LoadPinnedMap(pin, nil); err == nil {
+	if m, err = ebpf.LoadPinnedMap(pin, nil); err == nil {
 		if ms.Compatible(m) == nil {
-			return m, nil
+			return m, false, nil
 		}
 		_ = m.Close()
 	}
-	m, err := newMap(ms)
-	if err != nil {
-		return nil, err
+	if m, err = newMap(ms); err != nil {
+		return nil, false, err
 	}
 	if err := replacePin(m, pin); err != nil {
 		_ = m.Close()
-		return nil, explain("pinning map "+hotspotMapFlows, err)
+		return nil, false, explain("pinning map "+hotspotMapFlows, err)
 	}
-	return m, nil
+	return m, true, nil
 }
 
 func newMap(ms *ebpf.MapSpec) (*ebpf.Map, error) {

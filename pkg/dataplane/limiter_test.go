@@ -91,6 +91,26 @@ func TestQueuesAreAdopted(t *testing.T) {
 	}
 }
 
+// Without the queues' map, programs that are pinned and work on it are replaced.
+func TestMissingQueues(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	opts := b.options("lan")
+	d := b.open(opts)
+	check(t, d.Grant(phone, limited))
+	epoch, before := d.Epoch(), b.programIDs("lan", d.hooks.mode())
+	check(t, d.Close())
+	check(t, os.Remove(filepath.Join(b.bpffs, "maps", hotspotMapFlows)))
+	d = b.open(opts)
+	after := b.programIDs("lan", d.hooks.mode())
+	if before[upload] == after[upload] || before[download] == after[download] || d.Epoch() != epoch {
+		t.Errorf("programs %v became %v, epoch %d became %d", before, after, epoch, d.Epoch())
+	}
+	if !d.hasQueues(t, limited.Account) {
+		t.Error("the account has no queues")
+	}
+}
+
 // Queues come with the first rule that has a speed, and go with the account.
 func TestQueuesOfAccounts(t *testing.T) {
 	b := newBox(t)

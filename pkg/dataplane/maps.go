@@ -20,10 +20,11 @@ import (
 // state is the pinned maps: what is enforced and what was counted.
 type state struct {
 	hotspotMaps
-	byName  map[string]*ebpf.Map // the same maps
-	limiter Limiter
-	epoch   uint64
-	adopted bool // they were there: counters and rules of before live on
+	byName   map[string]*ebpf.Map // the same maps
+	limiter  Limiter
+	epoch    uint64
+	adopted  bool // they were there: counters and rules of before live on
+	newFlows bool // but not the flows' queues
 }
 
 // openState adopts the pinned maps, or makes new ones when there are none or
@@ -47,13 +48,13 @@ func openState(spec *ebpf.CollectionSpec, p pins, l Limiter, log *slog.Logger) (
 
 // newState adds the map of flows to the others, which are pinned in dir.
 func newState(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string, l Limiter, adopted bool) (*state, error) {
-	flows, err := openFlows(spec, dir, l)
+	flows, made, err := openFlows(spec, dir, l)
 	if err != nil {
 		closeMaps(byName)
 		return nil, err
 	}
 	byName[hotspotMapFlows] = flows
-	s := &state{adopted: adopted, limiter: l, byName: maps.Clone(byName)}
+	s := &state{adopted: adopted, newFlows: made, limiter: l, byName: maps.Clone(byName)}
 	if err := (&ebpf.Collection{Maps: byName}).Assign(&s.hotspotMaps); err != nil {
 		closeMaps(s.byName)
 		return nil, fmt.Errorf("maps: %w", err)

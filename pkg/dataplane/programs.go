@@ -57,7 +57,11 @@ func (p *programs) get(v variant) (*pair, error) {
 	if p.loaded[v] != nil {
 		return p.loaded[v], nil
 	}
-	progs, ok := p.adopt(v)
+	var progs *pair
+	ok := false
+	if !p.state.newFlows { // else those pinned have others
+		progs, ok = p.adopt(v)
+	}
 	if !ok {
 		var err error
 		if progs, err = p.load(v); err != nil {
