@@ -108,7 +108,7 @@ func TestUsedTimeDoesNotNoticeTheWallClock(t *testing.T) {
 
 // The deadline in the kernel follows when the wall clock is set.
 func TestTheDeadlineFollowsTheWallClock(t *testing.T) {
-	w := newWorld(t, sessions.Config{})
+	w := newWorld(t, sessions.Config{Checkpoint: 2 * day})
 	d := w.phone(1)
 	w.buy(sessions.SessionSpec{Device: d.ID, Type: sessions.Data, Bytes: 1 << 30, ExpDays: ptr(uint(2))})
 	w.connect(d)

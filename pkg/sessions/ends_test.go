@@ -155,6 +155,9 @@ func TestOnlyWhatIsDueIsWritten(t *testing.T) {
 	if written() != start {
 		t.Error("a session that was not due was written")
 	}
+	if due, ok := w.Due(); !ok || due != start.Add(15*time.Second) {
+		t.Errorf("due at %d, %v, want a checkpoint after the last of everything, %d", due, ok, start.Add(15*time.Second))
+	}
 	w.clock.Advance(5 * time.Second)
 	w.checkpoint()
 	if written() != w.clock.Boot() {

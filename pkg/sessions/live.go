@@ -152,10 +152,24 @@ func earlier(a, b dataplane.Boottime) dataplane.Boottime {
 }
 
 // Due returns the earliest moment when a running session ends by time (deadline,
-// expiry, idle time-out) or becomes low; false when there is none. Cheap.
+// expiry, idle time-out) or becomes low, and at the latest when all are to be
+// settled again, a checkpoint after the last time; false when there is none. Cheap.
 func (m *Manager) Due() (dataplane.Boottime, bool) {
 	at := m.live.next(m.now())
+	if last := m.checkpoint.last(); last != 0 && m.live.any() {
+		whole := last.Add(m.cfg.Checkpoint)
+		if at == 0 || whole < at {
+			at = whole
+		}
+	}
 	return at, at != 0
+}
+
+// any reports whether a session runs.
+func (l *liveTable) any() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.entries) > 0
 }
 
 // Wake receives a value when Due may have moved. It holds one value, and is never

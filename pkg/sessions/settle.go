@@ -13,7 +13,6 @@ import (
 
 // settleState is what Settle remembers from call to call.
 type settleState struct {
-	whole  dataplane.Boottime                       // when everything was last settled; 0: not yet
 	linger map[dataplane.Account]dataplane.Boottime // accounts nobody runs, and since when
 	offset time.Duration                            // wall clock minus CLOCK_BOOTTIME, to notice a step
 	sane   bool
@@ -21,9 +20,23 @@ type settleState struct {
 
 // checkpoint is how the last Settle went.
 type checkpoint struct {
-	mu  sync.Mutex
-	at  time.Time // wall clock
-	err error
+	mu    sync.Mutex
+	began dataplane.Boottime // of everything; 0: not yet
+	at    time.Time          // wall clock
+	err   error
+}
+
+func (c *checkpoint) begin(now dataplane.Boottime) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.began = now
+}
+
+// last is when everything was last settled; 0: not yet.
+func (c *checkpoint) last() dataplane.Boottime {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.began
 }
 
 func (c *checkpoint) set(at time.Time, err error) {
@@ -67,7 +80,7 @@ func (m *Manager) Settle(ctx context.Context, readings []dataplane.Reading) erro
 	if due, few := m.onlyDue(read); few {
 		return m.settleDue(ctx, due, read)
 	}
-	m.settle.whole = m.clock.Boot()
+	m.checkpoint.begin(m.clock.Boot())
 	err := m.settleWith(ctx, SessionFilter{}, read, 0)
 	if err == nil {
 		m.forget(ctx, read)
@@ -84,8 +97,8 @@ const fewDue = 8
 // settled not long ago: then the others can wait for the checkpoint, and the disk is
 // not written for all of them each time that one ends.
 func (m *Manager) onlyDue(read counts) ([]Session, bool) {
-	now := m.now()
-	if m.settle.whole == 0 || now.boot.Sub(m.settle.whole) >= m.cfg.Checkpoint/2 {
+	now, last := m.now(), m.checkpoint.last()
+	if last == 0 || now.boot.Sub(last) >= m.cfg.Checkpoint/2 {
 		return nil, false
 	}
 	due := m.live.dueBy(now, read)

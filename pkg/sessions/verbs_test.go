@@ -202,7 +202,7 @@ func TestFull(t *testing.T) {
 }
 
 func TestIdlePause(t *testing.T) {
-	w := newWorld(t, sessions.Config{IdleTimeout: 5 * time.Minute})
+	w := newWorld(t, sessions.Config{IdleTimeout: 5 * time.Minute, Checkpoint: time.Hour})
 	d := w.phone(1)
 	s := w.buyTime(d, time.Hour)
 	w.connect(d)
