@@ -29,6 +29,13 @@ func fpqOf(s speed, tat uint64, k *hotspotFair) fpq {
 	return m
 }
 
+// samplePeriod is how often heavy flows are counted, in ns.
+const samplePeriod = 100_000_000
+
+// shareOf is ns / n as the kernel has it, without a division: a millionth less at
+// most, which decides about a packet that just fits.
+func shareOf(ns, n uint64) uint64 { return ns * ((1 << 20) / n) >> 20 }
+
 func (m *fpq) cost(bytes uint64) uint64 { return bytes * m.speed.rateNsPerByte >> rateShift }
 
 // queue is what is charged to a queue and not drained yet.
@@ -85,19 +92,18 @@ func (m *fpq) advance(now uint64) {
 		m.reckon = now
 		return
 	}
-	step := min(left, (m.next-m.clock)*m.active) / m.active
+	step := shareOf(min(left, (m.next-m.clock)*m.active), m.active)
 	m.clock += step
 	m.reckon = now - (left - step*m.active)
 }
 
 func (m *fpq) count(now uint64) {
-	const period = 100_000_000
 	since := now - m.sample
-	if since < period {
+	if since < samplePeriod {
 		return
 	}
 	m.heavy[2], m.heavy[1] = m.heavy[1], m.heavy[0]
-	if since >= 3*period {
+	if since >= 3*samplePeriod {
 		m.heavy[1], m.heavy[2] = 0, 0
 	}
 	m.heavy[0], m.sample = m.longer(4*m.cost(1514)), now
@@ -115,7 +121,7 @@ func (m fpq) admit(i int, wire, now uint64) (pass bool, queue uint64) {
 	if m.tat > now {
 		backlog = m.tat - now
 	}
-	share := m.speed.burstNs / max(1, m.heavy[0], m.heavy[1], m.heavy[2])
+	share := shareOf(m.speed.burstNs, max(1, m.heavy[0], m.heavy[1], m.heavy[2]))
 	most, total := max(share, 8*m.cost(1514)), 2*m.speed.burstNs
 	if queue == 0 || wire <= 256 {
 		most += 6 * m.cost(1514)
