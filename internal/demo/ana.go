@@ -36,7 +36,9 @@ func (d *day) anaBuysData(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.promise(speed > 0.9*anaSpeed && speed < 1.02*anaSpeed, "held to %.2f Mbit/s", speed/1e6)
+	// Not above is the promise; how near TCP comes, without any delay on the way in
+	// this lab, is also a matter of how busy the machine is.
+	d.promise(speed > 0.8*anaSpeed && speed < 1.02*anaSpeed, "held to %.2f Mbit/s", speed/1e6)
 	return film.showEnd()
 }
 
