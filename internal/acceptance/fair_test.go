@@ -5,8 +5,10 @@ package acceptance
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,8 +37,22 @@ func TestFlowsShareTheSpeed(t *testing.T) {
 	s.sell(0, "--type", "time", "--time", "1h", "--down", fairMegabits, "--up", fairMegabits)
 	s.serveCongested()
 	flows := s.downloads(bbrPort, cubicPort, cubicPort, cubicPort)
-	echo := s.echo()
 	time.Sleep(settling)
+	// A stall of the machine spoils one window; a limiter that is unfair, all.
+	var wrong []string
+	for range 3 {
+		if wrong = s.window(flows); len(wrong) == 0 {
+			return
+		}
+	}
+	t.Error(strings.Join(wrong, "; "))
+}
+
+// window measures the flows and an echo beside them for a while, and says what is
+// not as it should be.
+func (s *shop) window(flows []*lab.Transfer) (wrong []string) {
+	s.Helper()
+	echo := s.echo()
 	before, start := payloads(flows), time.Now()
 	time.Sleep(sharing)
 	elapsed := time.Since(start).Seconds()
@@ -46,16 +62,17 @@ func TestFlowsShareTheSpeed(t *testing.T) {
 	}
 	sent, answered := echo()
 	total, jain := shares(rates)
-	t.Logf("bbr, cubic, cubic, cubic: %.3f of the speed, together %.3f, Jain's index %.4f; %d of %d echoes", rates, total, jain, answered, sent)
+	s.Logf("bbr, cubic, cubic, cubic: %.3f of the speed, together %.3f, Jain's index %.4f; %d of %d echoes", rates, total, jain, answered, sent)
 	if jain < 0.97 {
-		t.Errorf("Jain's index %.4f, want at least 0.97", jain)
+		wrong = append(wrong, fmt.Sprintf("Jain's index %.4f, want at least 0.97", jain))
 	}
 	if total < 0.95 || total > 1.03 {
-		t.Errorf("the flows got %.3f of the speed together", total)
+		wrong = append(wrong, fmt.Sprintf("the flows got %.3f of the speed together", total))
 	}
 	if lost := sent - answered; lost*100 > sent {
-		t.Errorf("%d of %d echoes were lost, want at most 1 %%", lost, sent)
+		wrong = append(wrong, fmt.Sprintf("%d of %d echoes were lost, want at most 1 %%", lost, sent))
 	}
+	return wrong
 }
 
 // serveCongested serves downloads with either congestion control, and echoes.
