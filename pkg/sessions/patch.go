@@ -18,10 +18,7 @@ func patched(s Session, p SessionPatch) (Session, error) {
 	if p.ExpDays != nil {
 		s.ExpDays = cloned(*p.ExpDays)
 	}
-	if err := s.add(p.AddTime, p.AddBytes); err != nil {
-		return before, err
-	}
-	if err := s.consume(p.AddTimeUsed, p.AddUsed); err != nil {
+	if err := s.add(p); err != nil {
 		return before, err
 	}
 	if err := s.startedAt(p.Started); err != nil {
@@ -39,37 +36,40 @@ func set[T any](field *T, value *T) {
 	}
 }
 
-// add puts a top-up on the allowances; the sums are checked with the rest.
-func (s *Session) add(extra *time.Duration, bytes *uint64) error {
-	if extra != nil {
-		if *extra <= 0 || *extra > maxTime {
-			return Invalidf("add_time_secs", "%s is out of range (above 0, at most %d hours)", *extra, maxTime/time.Hour)
-		}
-		s.Time = addTime(s.Time, *extra)
+// add puts a top-up on the allowances, and on what is used what was consumed
+// elsewhere; the sums are checked with the rest.
+func (s *Session) add(p SessionPatch) error {
+	if err := increaseTime("add_time_secs", &s.Time, p.AddTime); err != nil {
+		return err
 	}
-	if bytes != nil {
-		if *bytes == 0 || *bytes > maxBytes {
-			return Invalidf("add_data_bytes", "%d is out of range (1 to %d)", *bytes, uint64(maxBytes))
-		}
-		s.Bytes = addBytes(s.Bytes, *bytes)
+	if err := increaseBytes("add_data_bytes", &s.Bytes, p.AddBytes); err != nil {
+		return err
 	}
+	if err := increaseTime("add_time_used_secs", &s.TimeUsed, p.AddTimeUsed); err != nil {
+		return err
+	}
+	return increaseBytes("add_data_used_bytes", &s.Used, p.AddUsed)
+}
+
+func increaseTime(field string, total, extra *time.Duration) error {
+	if extra == nil {
+		return nil
+	}
+	if *extra <= 0 || *extra > maxTime {
+		return Invalidf(field, "%s is out of range (above 0, at most %d hours)", *extra, maxTime/time.Hour)
+	}
+	*total = addTime(*total, *extra)
 	return nil
 }
 
-// consume adds to what is used, next to what the kernel counts.
-func (s *Session) consume(extra *time.Duration, bytes *uint64) error {
-	if extra != nil {
-		if *extra <= 0 || *extra > maxTime {
-			return Invalidf("add_time_used_secs", "%s is out of range (above 0, at most %d hours)", *extra, maxTime/time.Hour)
-		}
-		s.TimeUsed = addTime(s.TimeUsed, *extra)
+func increaseBytes(field string, total, extra *uint64) error {
+	if extra == nil {
+		return nil
 	}
-	if bytes != nil {
-		if *bytes == 0 || *bytes > maxBytes {
-			return Invalidf("add_data_used_bytes", "%d is out of range (1 to %d)", *bytes, uint64(maxBytes))
-		}
-		s.Used = addBytes(s.Used, *bytes)
+	if *extra == 0 || *extra > maxBytes {
+		return Invalidf(field, "%d is out of range (1 to %d)", *extra, uint64(maxBytes))
 	}
+	*total = addBytes(*total, *extra)
 	return nil
 }
 
