@@ -52,8 +52,10 @@ unit: ## run the tests that need neither root nor the kernel
 	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane)
 
 .PHONY: bench
-bench: root deps ## run the benchmarks: cost per packet, per reading, per purchase (root)
-	HOTSPOT_REQUIRE_KERNEL=1 go test -run='^$$' -bench=. -benchmem ./pkg/... ./cmd/...
+bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
+	@hack/deps.sh bench
+	@go build -o bin/bench ./internal/bench
+	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' -out bin/bench-results
 
 .PHONY: lint
 lint: ## run the linters and check the formatting (needs deps-dev)

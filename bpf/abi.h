@@ -61,13 +61,7 @@ enum reason {
 	DROP_LIMIT = 7,
 	DROP_DEADLINE = 8,
 	DROP_MALFORMED = 9,
-	DROP_ALLOWANCE_RATE = 10, /* The queues of one account and direction that tell flows apart: sets of FLOW_WAYS,
- * in each of which a flow takes the queue that is free. */
-#define ABI_FLOWS 32
-#define ABI_FLOW_WAYS 8
-#define ABI_FLOW_SAMPLES 3
-
-/* DNS before paying, over its speed */
+	DROP_ALLOWANCE_RATE = 10, /* DNS before paying, over its speed */
 	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
 	REASONS = 12,
 };

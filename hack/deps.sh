@@ -6,6 +6,7 @@
 #
 #   hack/deps.sh run        what build, demo and test need beyond make and Go
 #   hack/deps.sh run dev    and what lint and generate need
+#   hack/deps.sh bench      what the benchmark's rivals need
 set -eu
 export PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 
@@ -42,6 +43,10 @@ need_for_dev() {
 	need llvm-14 has llvm-strip-14
 	need libbpf-dev test -e /usr/include/bpf/bpf_helpers.h
 	need linux-libc-dev test -e /usr/include/linux/bpf.h
+}
+
+need_for_bench() {
+	need iproute2 has tc # HTB
 }
 
 check_go() {
@@ -81,7 +86,8 @@ for part in "$@"; do
 	case $part in
 	run) check_go && need_for_run ;;
 	dev) need_for_dev ;;
-	*) fail "unknown part $part: want run or dev" ;;
+	bench) need_for_bench ;;
+	*) fail "unknown part $part: want run, dev or bench" ;;
 	esac
 done
 install_missing

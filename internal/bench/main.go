@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures the agent next to its rivals, all in one run, in labs of
+// network namespaces. It prints a table, and writes each figure as a JSON line. It
+// ends with status 1 when a figure is beyond its bound. It needs root.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
+)
+
+// study is one part of the benchmark. Studies run one after another: each has the
+// machine for itself.
+type study struct {
+	name string
+	run  func(context.Context, options, *report.Report) error
+}
+
+// studies is every part, in the order of a run.
+var studies []study
+
+// options are what the studies are told.
+type options struct {
+	scale report.Scale
+	agent string // the agent's binary
+}
+
+func main() {
+	var o options
+	scale := flag.String("scale", "sampled", "how much is measured: quick, sampled or full")
+	only := flag.String("only", "", "measure these studies only, comma-separated: "+strings.Join(names(), ", "))
+	out := flag.String("out", "bench-results", "the folder that the figures are written to")
+	flag.StringVar(&o.agent, "agent", "bin/hotspot-agent", "the agent's binary")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err := run(ctx, o, *scale, *only, *out)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func names() []string {
+	var all []string
+	for _, s := range studies {
+		all = append(all, s.name)
+	}
+	return all
+}
+
+func run(ctx context.Context, o options, scale, only, out string) (err error) {
+	scales := []string{"quick", "sampled", "full"} // in the order of report.Scale
+	index := slices.Index(scales, scale)
+	if index < 0 {
+		return fmt.Errorf("scale %q: want one of %s", scale, strings.Join(scales, ", "))
+	}
+	o.scale = report.Scale(index)
+	wanted := names()
+	if only != "" {
+		wanted = strings.Split(only, ",")
+	}
+	for _, name := range wanted {
+		if !slices.Contains(names(), name) {
+			return fmt.Errorf("study %q: want one of %s", name, strings.Join(names(), ", "))
+		}
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	lines, err := os.Create(filepath.Join(out, scale+".jsonl"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lines.Close()) }()
+	return measure(ctx, o, wanted, report.New(lines, os.Stderr), os.Stdout)
+}
+
+func measure(ctx context.Context, o options, wanted []string, r *report.Report, w io.Writer) error {
+	started := time.Now()
+	var failed error
+	for _, s := range studies {
+		if !slices.Contains(wanted, s.name) || ctx.Err() != nil {
+			continue
+		}
+		r.Say("== %s (%.0f s)", s.name, time.Since(started).Seconds())
+		if err := s.run(ctx, o, r); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	if err := errors.Join(r.WriteTable(w), r.Err(), failed, ctx.Err()); err != nil {
+		return err
+	}
+	crossed := r.Crossed()
+	for _, row := range crossed {
+		fmt.Fprintf(w, "beyond its bound: %s %s of %s (%s): %v, bound %s\n",
+			row.Study, row.Metric, row.Subject, row.Cell, row.Value, row.Bound)
+	}
+	if len(crossed) > 0 {
+		return fmt.Errorf("%d figures are beyond their bound", len(crossed))
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestRowsAreJSONLines(t *testing.T) {
+	var lines bytes.Buffer
+	r := New(&lines, io.Discard)
+	row := Row{Study: "limiter", Cell: "10 Mbit/s", Subject: "fair", Metric: "goodput", Value: 0.99, Goal: AtLeast(0.97)}
+	r.Add(row, row)
+	if err := r.Err(); err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(&lines)
+	for range 2 {
+		var got Row
+		if err := decoder.Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Value != row.Value || *got.Goal != *row.Goal {
+			t.Errorf("got %+v, want %+v", got, row)
+		}
+	}
+}
+
+func TestTableTellsTheWorstCell(t *testing.T) {
+	r := New(io.Discard, io.Discard)
+	for cell, value := range map[string]float64{"good": 1, "bad": 0.5, "worse": 0.25} {
+		r.Add(Row{Study: "limiter", Cell: cell, Subject: "fair", Metric: "goodput", Value: value, Goal: AtLeast(0.97)})
+	}
+	var table strings.Builder
+	if err := r.WriteTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	last := strings.Fields(table.String()[strings.Index(table.String(), "\n"):])
+	want := []string{"limiter", "goodput", "fair", "0.250", "0.500", "1", ">=", "0.970", "1/3", "worse"}
+	if strings.Join(last, " ") != strings.Join(want, " ") {
+		t.Errorf("got %q, want %q", last, want)
+	}
+}
+
+func TestCrossedAreThoseBeyondTheirBound(t *testing.T) {
+	r := New(io.Discard, io.Discard)
+	r.Add(
+		Row{Metric: "free", Value: 9},
+		Row{Metric: "kept", Value: 1.2, Goal: AtMost(1), Bound: AtMost(1.5)},
+		Row{Metric: "crossed", Value: 1.6, Bound: AtMost(1.5)},
+		Row{Metric: "low", Value: 0.8, Bound: AtLeast(0.9)},
+	)
+	var got []string
+	for _, row := range r.Crossed() {
+		got = append(got, row.Metric)
+	}
+	if strings.Join(got, " ") != "crossed low" {
+		t.Errorf("got %v", got)
+	}
+}
+
+type brokenWriter struct{}
+
+var errBroken = errors.New("broken")
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
+
+func TestARowThatIsNotWrittenIsTold(t *testing.T) {
+	r := New(brokenWriter{}, io.Discard)
+	r.Add(Row{Study: "limiter", Metric: "goodput"})
+	if !errors.Is(r.Err(), errBroken) {
+		t.Errorf("got %v", r.Err())
+	}
+}
