@@ -44,6 +44,16 @@ var tables atomic.Uint64
 // Count starts counting what matches one of the nft expressions, such as
 // "ip saddr 10.77.0.11", or everything where there is none. The device is ignored for Forward.
 func (h *Host) Count(hook Hook, device string, matches ...string) (*Counter, error) {
+	return h.count(hook, device, "accept", matches)
+}
+
+// Swallow counts what comes in on a device, and drops it there.
+func (h *Host) Swallow(device string) (*Counter, error) {
+	return h.count(Ingress, device, "drop", nil)
+}
+
+// count has the verdict on all, also on what it does not count.
+func (h *Host) count(hook Hook, device, verdict string, matches []string) (*Counter, error) {
 	family, where := "netdev", fmt.Sprintf("device %q ", device)
 	if hook == Forward {
 		family, where = "inet", ""
@@ -56,8 +66,8 @@ func (h *Host) Count(hook Hook, device string, matches ...string) (*Counter, err
 	for _, match := range matches {
 		fmt.Fprintf(&rules, "    %s counter name matched\n", match)
 	}
-	script := fmt.Sprintf("table %s {\n  counter matched { }\n  chain look {\n    type filter hook %s %spriority 0; policy accept;\n%s  }\n}\n",
-		c.table, hook, where, rules.String())
+	script := fmt.Sprintf("table %s {\n  counter matched { }\n  chain look {\n    type filter hook %s %spriority 0; policy %s;\n%s  }\n}\n",
+		c.table, hook, where, verdict, rules.String())
 	cmd := h.Command("nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(script)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// sprayBatch is how many frames a system call sends.
+const sprayBatch = 64
+
+// Spray sends frames as fast as one CPU can: what they do on their way, up to the
+// first queue that waits for somebody, is done on that CPU before the next one is sent.
+type Spray struct {
+	fd      int
+	batches [][]mmsghdr
+	next    int
+	frames  [][]byte // what the batches point into
+}
+
+// mmsghdr is struct mmsghdr.
+type mmsghdr struct {
+	header unix.Msghdr
+	sent   uint32
+	_      [4]byte
+}
+
+// Spray prepares to send frames, one after another and then again, on a device of
+// the host. The caller closes it.
+func (h *Host) Spray(device string, frames [][]byte) (*Spray, error) {
+	link, err := h.nl.LinkByName(device)
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s: %w", device, h.Name, err)
+	}
+	s := &Spray{fd: -1, frames: frames, batches: batchesOf(frames)}
+	err = h.Do(func() error {
+		s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(
+			unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1),
+			unix.Bind(s.fd, &unix.SockaddrLinklayer{Ifindex: link.Attrs().Index}),
+		)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("spray on %s of %s: %w", device, h.Name, err), s.Close())
+	}
+	return s, nil
+}
+
+// batchesOf goes through the frames as often as it takes to fill every batch.
+func batchesOf(frames [][]byte) [][]mmsghdr {
+	rounds := 1
+	for len(frames)*rounds%sprayBatch != 0 {
+		rounds++
+	}
+	batches := make([][]mmsghdr, len(frames)*rounds/sprayBatch)
+	at := 0
+	for b := range batches {
+		batches[b] = make([]mmsghdr, sprayBatch)
+		for i := range batches[b] {
+			frame := frames[at%len(frames)]
+			vector := &unix.Iovec{Base: &frame[0]}
+			vector.SetLen(len(frame))
+			batches[b][i].header.Iov = vector
+			batches[b][i].header.SetIovlen(1)
+			at++
+		}
+	}
+	return batches
+}
+
+// Sprayed is what a spray did.
+type Sprayed struct {
+	Frames uint64
+	CPU    time.Duration // of the sending thread, the ways of the frames included
+	Wall   time.Duration
+}
+
+// Run sends for a while, on the CPU of that number.
+func (s *Spray) Run(cpu int, d time.Duration) (done Sprayed, err error) {
+	err = onThrowawayThread(func() error {
+		var only unix.CPUSet
+		only.Set(cpu)
+		if err := unix.SchedSetaffinity(0, &only); err != nil {
+			return fmt.Errorf("run on CPU %d: %w", cpu, err)
+		}
+		favour()
+		started, used := readClock(unix.CLOCK_MONOTONIC), readClock(unix.CLOCK_THREAD_CPUTIME_ID)
+		for {
+			n, err := s.send()
+			done.Frames += uint64(n)
+			done.Wall = readClock(unix.CLOCK_MONOTONIC) - started
+			if err != nil || done.Wall >= d {
+				done.CPU = readClock(unix.CLOCK_THREAD_CPUTIME_ID) - used
+				return err
+			}
+		}
+	})
+	return done, err
+}
+
+// send sends one batch. Frames that the device has no room for are not sent again.
+func (s *Spray) send() (int, error) {
+	batch := s.batches[s.next]
+	s.next = (s.next + 1) % len(s.batches)
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&batch[0])), uintptr(len(batch)), 0, 0, 0)
+	runtime.KeepAlive(s.frames)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.ENOBUFS, unix.EINTR, unix.EAGAIN:
+		return 0, nil
+	default:
+		return 0, fmt.Errorf("sendmmsg: %w", errno)
+	}
+}
+
+// Close ends a spray that does not run.
+func (s *Spray) Close() error {
+	if s.fd < 0 {
+		return nil
+	}
+	return unix.Close(s.fd)
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rig
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+)
+
+// API speaks to a daemon's socket over connections that stay open: for what is too
+// much for a process per call. It is safe for concurrent use.
+type API struct {
+	client http.Client
+}
+
+// API makes a client of the daemon's socket.
+func (a *Agent) API() *API {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", a.Socket())
+	}
+	const connections = 64
+	return &API{http.Client{
+		Timeout:   callTimeout,
+		Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: connections},
+	}}
+}
+
+// Call sends a request with a body as JSON and decodes the answer into the other
+// value; either may be nil.
+func (c *API) Call(ctx context.Context, method, path string, body, into any) error {
+	var sent io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		sent = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent/v1"+path, sent)
+	if err != nil {
+		return err
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode >= http.StatusBadRequest {
+		err = fmt.Errorf("%s", bytes.TrimSpace(answer))
+	}
+	if err == nil && into != nil {
+		err = json.Unmarshal(answer, into)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// Close closes the connections.
+func (c *API) Close() { c.client.CloseIdleConnections() }
