@@ -30,12 +30,14 @@ func (b *background) end() {
 	b.group.Wait()
 }
 
-// later runs fn in the background, unless the Manager was stopped: what has to be
-// done then is in the store, and done by the next start.
-func (m *Manager) later(fn func()) {
+// later runs fn in the background. It reports false, and does nothing, when the
+// Manager was stopped.
+func (m *Manager) later(fn func()) bool {
 	m.background.mu.Lock()
 	defer m.background.mu.Unlock()
-	if !m.background.ended {
-		m.background.group.Go(fn)
+	if m.background.ended {
+		return false
 	}
+	m.background.group.Go(fn)
+	return true
 }

@@ -4,39 +4,69 @@ package sessions
 
 import "context"
 
-// change is one write transaction with what follows from it in memory once it
-// committed.
+// change is one write transaction with what follows from it once it committed.
 type change struct {
 	Tx
 	now    moment
 	m      *Manager
 	stored []Session // in order
-	events int
+	last   int64     // number of its last event; 0: none
 }
 
-// update runs fn in a transaction. When it committed, live figures are brought up
-// to date, subscribers are told of its events, and providers of their sessions.
-// Once begun it is not given up: the kernel may have been changed already.
+// update runs fn in a transaction that is on the disk when it returns: for what was
+// bought. Once begun it is not given up: the kernel may have been changed already.
 func (m *Manager) update(ctx context.Context, fn func(*change) error) error {
-	if err := ctx.Err(); err != nil {
+	c, err := m.transact(ctx, fn)
+	if err != nil {
 		return err
+	}
+	if err := m.store.Sync(); err != nil {
+		return err
+	}
+	m.publish(c)
+	return nil
+}
+
+// commit is update for what was used: the disk has it some milliseconds after it
+// returned. A machine that dies in these gives the customer back what was used since
+// the last checkpoint, as it does in any others.
+func (m *Manager) commit(ctx context.Context, fn func(*change) error) error {
+	c, err := m.transact(ctx, fn)
+	if err != nil {
+		return err
+	}
+	if c.last > 0 || len(c.stored) > 0 {
+		m.syncLater(c)
+	}
+	return nil
+}
+
+// transact brings what is remembered up to date when fn's transaction committed.
+func (m *Manager) transact(ctx context.Context, fn func(*change) error) (*change, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	m.commits.Lock()
 	defer m.commits.Unlock()
 	c := &change{m: m}
-	err := m.store.Update(context.WithoutCancel(ctx), func(tx Tx) error {
+	err := m.store.Commit(context.WithoutCancel(ctx), func(tx Tx) error {
 		*c = change{Tx: tx, m: m, now: m.now()}
 		return fn(c)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m.live.apply(c.stored, c.now)
+	return c, nil
+}
+
+// publish tells the world of a transaction that is on the disk: were it told before,
+// a power cut could take back what subscribers and providers know already.
+func (m *Manager) publish(c *change) {
 	m.saveLater(c.stored)
-	if c.events > 0 {
-		m.hub.notify()
+	if c.last > 0 {
+		m.hub.release(c.last)
 	}
-	return nil
 }
 
 // save stores a session whose balance or state changed; its provider is told.
@@ -57,8 +87,12 @@ func (c *change) put(s *Session) error {
 // event appends an event at this moment.
 func (c *change) event(e Event) error {
 	e.Time = c.now.wall
-	c.events++
-	return c.AppendEvent(&e)
+	if err := c.AppendEvent(&e); err != nil {
+		return err
+	}
+	c.last = e.Seq
+	c.m.hub.hold(e.Seq)
+	return nil
 }
 
 // of begins an event about a device and a session.

@@ -165,7 +165,7 @@ func (m *Manager) open(ctx context.Context, d Device, s Session, then func(*chan
 	if err := m.grant(d.MAC, ruleOf(planned, m.speeds(), at)); err != nil {
 		return err
 	}
-	err = m.update(ctx, func(c *change) error {
+	err = m.commit(ctx, func(c *change) error {
 		s, err := c.Session(s.ID)
 		if err != nil {
 			return err
@@ -211,7 +211,7 @@ func (m *Manager) takeBack(d Device, cause error) error {
 // settleSpent debits a late count that used up a paused session, and has another
 // one picked.
 func (m *Manager) settleSpent(ctx context.Context, d Device, id SessionID, r *dataplane.Reading) error {
-	err := m.update(ctx, func(c *change) error {
+	err := m.commit(ctx, func(c *change) error {
 		s, err := c.Session(id)
 		if err != nil {
 			return err

@@ -42,7 +42,7 @@ func (m *Manager) pause(ctx context.Context, id DeviceID, reason, message string
 	if err := m.revoke(d.MAC); err != nil {
 		return err
 	}
-	err = m.update(ctx, m.halting(d, s.ID, m.lastReading(s.ID), reason, message))
+	err = m.commit(ctx, m.halting(d, s.ID, m.lastReading(s.ID), reason, message))
 	if err != nil {
 		m.restore(ctx, id)
 	}
@@ -56,7 +56,7 @@ func (m *Manager) stay(ctx context.Context, id DeviceID, reason, message string)
 	if !between {
 		return nil
 	}
-	err := m.update(ctx, func(c *change) error { return c.gone(e, reason, message) })
+	err := m.commit(ctx, func(c *change) error { return c.gone(e, reason, message) })
 	if err != nil {
 		m.gaps.enter(e)
 	}

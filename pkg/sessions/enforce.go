@@ -48,7 +48,7 @@ func (m *Manager) refresh(ctx context.Context, s Session) (Session, *dataplane.R
 // stands for no account.
 func (m *Manager) rebase(ctx context.Context, id SessionID, r dataplane.Reading) (Session, error) {
 	var s Session
-	err := m.update(ctx, func(c *change) error {
+	err := m.commit(ctx, func(c *change) error {
 		var err error
 		if s, err = c.Session(id); err != nil {
 			return err

@@ -57,7 +57,7 @@ func (m *Manager) continueAfter(ctx context.Context, e ended) error {
 	if CodeOf(err) != NoSession {
 		m.log.Error("the next session could not be started", "device", e.device.ID, "error", err)
 	}
-	return m.update(context.WithoutCancel(ctx), func(c *change) error { return c.gone(e, e.reason, "") })
+	return m.commit(context.WithoutCancel(ctx), func(c *change) error { return c.gone(e, e.reason, "") })
 }
 
 // gone says that the device of a session that ended is disconnected.
@@ -90,7 +90,7 @@ func (m *Manager) closeGap(ctx context.Context, id DeviceID, last Event) error {
 	if err != nil || running != nil {
 		return err
 	}
-	return m.update(ctx, func(c *change) error {
+	return m.commit(ctx, func(c *change) error {
 		return c.disconnected(d, Session{ID: last.Session}, last.Reason, "")
 	})
 }

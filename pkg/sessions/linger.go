@@ -83,7 +83,7 @@ func (m *Manager) forgetOne(ctx context.Context, a dataplane.Account) error {
 	}
 	if found && (r.Epoch != s.Meter.Epoch || r.Counters.Spent() != s.Meter.Spent) {
 		t := settlement{}
-		if err := m.update(ctx, func(c *change) error { return t.lateOne(c, id, r) }); err != nil {
+		if err := m.commit(ctx, func(c *change) error { return t.lateOne(c, id, r) }); err != nil {
 			return err
 		}
 	}

@@ -53,6 +53,7 @@ type Manager struct {
 	gaps      gapTable
 	rates     rateTable
 	hub       hub
+	syncs     syncQueue
 	providers providerSet
 	known     atomic.Int64 // wall time, in Unix ns, that certainly has passed
 

@@ -33,12 +33,26 @@ type Enforcer interface {
 	Rules() (map[dataplane.MAC]dataplane.Rule, error)
 }
 
-// Store keeps what was bought. A transaction sees its own writes, is serializable
-// and, when Update returns nil, durable. A function that returns an error leaves
-// nothing behind. Safe for concurrent use; Update blocks while another runs.
+// Store keeps what was bought. A transaction sees its own writes and is serializable.
+// A function that returns an error leaves nothing behind. Safe for concurrent use;
+// one writing transaction blocks while another runs.
 type Store interface {
 	View(ctx context.Context, fn func(Tx) error) error
+	// Update returns nil when the transaction is on the disk.
 	Update(ctx context.Context, fn func(Tx) error) error
+	// Commit is Update without the wait for the disk. What it returned nil for
+	// survives the end of this process, and is seen by all; the machine's end it
+	// survives from the next Sync or Update on. Order is kept: nothing that was
+	// committed later survives without it.
+	Commit(ctx context.Context, fn func(Tx) error) error
+	// Sync returns nil when all that was committed before is on the disk. Callers
+	// that wait at the same time wait for the same write.
+	Sync() error
+	// PutMarks replaces the marks, and returns nil when they are on the disk. Should
+	// the machine die meanwhile, the ones before are there.
+	PutMarks(Marks) error
+	// Marks returns the last marks, the zero Marks when there are none.
+	Marks() (Marks, error)
 }
 
 // Tx is one transaction. Lookups of what does not exist fail with Code NotFound.

@@ -64,7 +64,7 @@ func (m *Manager) recover(ctx context.Context, running []Session, rules map[data
 			read[r.Account] = r
 		}
 	}
-	return m.update(ctx, func(c *change) error {
+	return m.commit(ctx, func(c *change) error {
 		for _, s := range running {
 			if err := c.recover(s.ID, read.of(s.ID), rules); err != nil {
 				return err
@@ -222,7 +222,7 @@ func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID, rules map[dat
 		return cause
 	}
 	m.log.Error("there is no room for a running session; it is paused", "device", id, "session", s.ID, "error", cause)
-	return m.update(ctx, m.halting(d, s.ID, nil, ReasonFailed, cause.Error()))
+	return m.commit(ctx, m.halting(d, s.ID, nil, ReasonFailed, cause.Error()))
 }
 
 // expireAll records what expired while it did not run.
@@ -246,7 +246,7 @@ func (m *Manager) expire(ctx context.Context, list []Session) error {
 	if len(list) == 0 {
 		return nil
 	}
-	return m.update(ctx, func(c *change) error {
+	return m.commit(ctx, func(c *change) error {
 		for _, s := range list {
 			if err := c.expire(s.ID); err != nil {
 				return err

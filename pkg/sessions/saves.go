@@ -177,7 +177,7 @@ func (m *Manager) reload(ctx context.Context, r *remote, sent Session) error {
 // delivered notes that the provider knows the state that s is; whatever changed
 // since is still to be told.
 func (m *Manager) delivered(ctx context.Context, sent Session) error {
-	return m.update(ctx, func(c *change) error {
+	return m.commit(ctx, func(c *change) error {
 		s, err := c.Session(sent.ID)
 		if CodeOf(err) == NotFound {
 			return nil
@@ -221,7 +221,7 @@ func (m *Manager) renew(ctx context.Context, r *remote, s Session) error {
 
 // retoken stores the token that the provider gave anew.
 func (m *Manager) retoken(ctx context.Context, sent Session) error {
-	err := m.update(ctx, func(c *change) error {
+	err := m.commit(ctx, func(c *change) error {
 		s, err := c.Session(sent.ID)
 		if err != nil {
 			return err

@@ -172,7 +172,7 @@ func (m *Manager) settleWith(ctx context.Context, which SessionFilter, read coun
 		return err
 	}
 	t := settlement{which: which, read: read, closed: closed, next: next}
-	if err := m.update(ctx, t.run); err != nil {
+	if err := m.commit(ctx, t.run); err != nil {
 		return err
 	}
 	m.follow(ctx, &t)

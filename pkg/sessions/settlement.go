@@ -243,7 +243,7 @@ func (m *Manager) abandon(ctx context.Context, e ended, cause error) {
 	if err := m.revoke(e.device.MAC); err != nil {
 		m.repairLater(e.device.ID, err)
 	}
-	err := m.update(ctx, m.halting(e.device, e.next.ID, m.lastReading(e.next.ID), ReasonFailed, cause.Error()))
+	err := m.commit(ctx, m.halting(e.device, e.next.ID, m.lastReading(e.next.ID), ReasonFailed, cause.Error()))
 	if err != nil {
 		m.repairLater(e.device.ID, err)
 	}

@@ -11,20 +11,50 @@ import (
 // hub tells subscribers that there are new events. It carries no events: each
 // subscriber reads them from the store at its own pace, so that a slow one holds
 // up nobody and loses nothing.
+//
+// Events that are not yet on the disk are held back: a power cut would take them, and
+// their numbers would come again with others.
 type hub struct {
-	mu   sync.Mutex
-	subs map[*Subscription]struct{}
+	mu        sync.Mutex
+	subs      map[*Subscription]struct{}
+	committed int64 // number of the last event
+	durable   int64 // below committed: events after it are held back
 }
 
-func (h *hub) notify() {
+// hold is called before the event's transaction commits.
+func (h *hub) hold(seq int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.durable >= h.committed {
+		h.durable = seq - 1
+	}
+	h.committed = seq
+}
+
+// release lets events up to a number go, and tells the subscribers.
+func (h *hub) release(seq int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.durable = max(h.durable, seq)
 	for s := range h.subs {
 		select {
 		case s.news <- struct{}{}:
 		default: // it has not yet looked at the last news
 		}
 	}
+}
+
+// released cuts off what is held back. The events were read before the call.
+func (h *hub) released(events []Event) []Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.durable >= h.committed {
+		return events
+	}
+	for len(events) > 0 && events[len(events)-1].Seq > h.durable {
+		events = events[:len(events)-1]
+	}
+	return events
 }
 
 func (h *hub) add(s *Subscription) {
@@ -74,7 +104,7 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 		if err != nil {
 			return Event{}, err
 		}
-		if s.ahead = events; len(events) > 0 {
+		if s.ahead = s.m.hub.released(events); len(s.ahead) > 0 {
 			break
 		}
 		select {

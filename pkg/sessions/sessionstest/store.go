@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,10 @@ type Store struct {
 	current atomic.Pointer[tables] // never changed once stored here
 	turn    chan struct{}          // held by the one that updates
 	hook    atomic.Pointer[func() error]
+
+	mu    sync.Mutex
+	disk  *tables // what Sync made durable
+	marks sessions.Marks
 }
 
 type tables struct {
@@ -33,11 +38,11 @@ type tables struct {
 
 // NewStore returns an empty store.
 func NewStore() *Store {
-	s := &Store{turn: make(chan struct{}, 1)}
-	s.current.Store(&tables{
+	s := &Store{turn: make(chan struct{}, 1), disk: &tables{
 		devices:  make(map[sessions.DeviceID]sessions.Device),
 		sessions: make(map[sessions.SessionID]sessions.Session),
-	})
+	}}
+	s.current.Store(s.disk)
 	return s
 }
 
@@ -51,6 +56,13 @@ func (s *Store) BeforeCommit(fn func() error) {
 	s.hook.Store(&fn)
 }
 
+// PowerCut takes back what was committed and not synced.
+func (s *Store) PowerCut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current.Store(s.disk)
+}
+
 // View runs fn on what is stored now.
 func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
 	if err := ctx.Err(); err != nil {
@@ -59,8 +71,45 @@ func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
 	return fn(&tx{ctx: ctx, tables: s.current.Load(), readOnly: true})
 }
 
-// Update runs fn, one at a time, and keeps what it did if it returns nil.
+// Update is Commit and Sync.
 func (s *Store) Update(ctx context.Context, fn func(sessions.Tx) error) error {
+	if err := s.Commit(ctx, fn); err != nil {
+		return err
+	}
+	return s.Sync()
+}
+
+// Sync makes what was committed outlive a PowerCut.
+func (s *Store) Sync() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disk = s.current.Load()
+	return nil
+}
+
+// PutMarks keeps the marks; BeforeCommit's function may refuse.
+func (s *Store) PutMarks(k sessions.Marks) error {
+	if hook := s.hook.Load(); hook != nil {
+		if err := (*hook)(); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k.Spent = slices.Clone(k.Spent)
+	s.marks = k
+	return nil
+}
+
+// Marks returns the last marks.
+func (s *Store) Marks() (sessions.Marks, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.marks, nil
+}
+
+// Commit runs fn, one at a time, and keeps what it did if it returns nil.
+func (s *Store) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ type Store struct {
 	log   *slog.Logger
 	write *sql.DB // one connection, whose transactions begin IMMEDIATE
 	read  *sql.DB // connections that refuse to write
+	wal   wal
+	marks marksFile
 }
 
 // Open opens the database at path, makes it when it does not exist (directory
@@ -43,7 +45,7 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	s := &Store{path: path, log: log}
+	s := &Store{path: path, log: log, wal: newWAL(path + "-wal"), marks: marksFile{path: path + "-marks"}}
 	if err := s.open(); err != nil {
 		_ = s.Close() // nothing was stored
 		return nil, explain(path, err)
@@ -58,6 +60,11 @@ func (s *Store) open() (err error) {
 	}
 	s.write.SetMaxOpenConns(1)
 	if err := migrate(context.Background(), s.write, embedded(), s.log); err != nil {
+		return err
+	}
+	// What an agent that died had committed is believed from now on.
+	s.wal.wrote()
+	if err := s.Sync(); err != nil {
 		return err
 	}
 	if s.read, err = sql.Open("sqlite3", readDSN(s.path)); err != nil {
@@ -85,13 +92,12 @@ func (s *Store) Close() error {
 var common = url.Values{
 	"mode":             {"rw"}, // createFile made it, with the right mode
 	"_busy_timeout":    {"5000"},
-	"_synchronous":     {"FULL"},
 	"_foreign_keys":    {"on"},
 	"_stmt_cache_size": {"32"},
 }
 
 func writeDSN(path string) string {
-	return dsn(path, url.Values{"_journal_mode": {"WAL"}, "_txlock": {"immediate"}})
+	return dsn(path, url.Values{"_journal_mode": {"WAL"}, "_synchronous": {"NORMAL"}, "_txlock": {"immediate"}})
 }
 
 func readDSN(path string) string {
@@ -125,7 +131,7 @@ func createFile(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return syncParent(path)
 }
 
 // makeDir makes dir and syncs its parent: without that the first purchase could
@@ -138,11 +144,12 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return syncParent(dir)
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// syncParent makes it durable that a file exists.
+func syncParent(path string) error {
+	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}

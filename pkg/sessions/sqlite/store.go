@@ -24,7 +24,27 @@ func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
 // run one after the other; one must not be called from within another. ctx ends
 // the waiting for the turn and, up to the commit, the transaction.
 func (s *Store) Update(ctx context.Context, fn func(sessions.Tx) error) error {
-	return s.transact(ctx, s.write, fn)
+	if err := s.Commit(ctx, fn); err != nil {
+		return err
+	}
+	return s.Sync()
+}
+
+// Commit is Update without the wait for the disk.
+func (s *Store) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
+	if err := s.transact(ctx, s.write, fn); err != nil {
+		return err
+	}
+	s.wal.wrote()
+	return nil
+}
+
+// Sync returns nil when all that was committed is on disk.
+func (s *Store) Sync() error {
+	if err := s.wal.sync(); err != nil {
+		return sessions.Errorf(sessions.Unavailable, "the database %s cannot be written to the disk: %w", s.path, err)
+	}
+	return nil
 }
 
 // transact commits when fn returns nil, and rolls back when it fails or panics.

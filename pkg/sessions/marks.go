@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import "github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+
+// Marks are how far the running sessions had come at one moment. A checkpoint writes
+// them instead of a row for each session: they are for the machine that loses its
+// counters, by a power cut. Whoever still has the counters needs none.
+//
+// A mark is a reading that is as good as any: to settle it twice debits once, and
+// where the row knows more it changes nothing.
+type Marks struct {
+	Boot  string
+	At    dataplane.Boottime // time is used up to here, by everyone who ran
+	Epoch uint64
+	Spent []Mark // of sessions whose rows say less
+}
+
+// Mark is what a session's account had counted.
+type Mark struct {
+	Session SessionID
+	Spent   uint64
+}
+
+// find returns the marks by session.
+func (k Marks) find() map[SessionID]uint64 {
+	spent := make(map[SessionID]uint64, len(k.Spent))
+	for _, mark := range k.Spent {
+		spent[mark.Session] = mark.Spent
+	}
+	return spent
+}
+
+// moment is when the marks were taken. Its wall clock is not known, so that no
+// expiry bounds what is debited: whatever had expired was ended then.
+func (k Marks) moment() moment { return moment{boot: k.At, bootID: k.Boot} }
+
+// settle debits to a running session what its mark says. A row that was written
+// later, as of a session that was started again, says it all.
+func (k Marks) settle(s *Session, spent map[SessionID]uint64) {
+	if s.State != Running || s.Meter.Boot != k.Boot || s.Meter.At >= k.At {
+		return
+	}
+	if count, ok := spent[s.ID]; ok {
+		debitBytes(s, dataplane.Reading{Epoch: k.Epoch, Counters: dataplane.Counters{
+			UpBytes: count, LimitDrops: s.Meter.dropsIn(k.Epoch),
+		}})
+	}
+	debitTime(s, k.At, k.moment())
+}
