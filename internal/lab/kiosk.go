@@ -47,6 +47,9 @@ const (
 type KioskConfig struct {
 	Customers int // how many; at least one
 	Offloads  Offloads
+	// Delay is how long a packet takes between router and server, each way. 0 is a
+	// cable; else it is a DelayLine.
+	Delay time.Duration
 }
 
 // Kiosk is a hotspot: customers on a bridge of the router, which forwards IPv4
@@ -59,6 +62,8 @@ type Kiosk struct {
 	Router    *Host
 	Server    *Host
 	Customers []*Host
+
+	delay *DelayLine // between router and server, or nil
 }
 
 // Kiosk builds the topology. On error the caller closes the lab.
@@ -68,7 +73,8 @@ func (l *Lab) Kiosk(config KioskConfig) (*Kiosk, error) {
 	}
 	k := &Kiosk{Lab: l}
 	for _, step := range []func() error{
-		k.addRouter, k.addServer,
+		k.addRouter,
+		func() error { return k.addServer(config.Delay) },
 		func() error { return k.addCustomers(config.Customers) },
 		func() error { return k.setOffloads(config.Offloads) },
 		k.awaitLinks,
@@ -159,11 +165,16 @@ func (h *Host) bridgeWithoutNetfilter() error {
 	})
 }
 
-func (k *Kiosk) addServer() (err error) {
+func (k *Kiosk) addServer(delay time.Duration) (err error) {
 	if k.Server, err = k.AddHost("server"); err != nil {
 		return err
 	}
-	if err := k.Router.cable(WAN, wanMAC, k.Server, serverMAC); err != nil {
+	if delay > 0 {
+		err = k.delayed(delay)
+	} else {
+		err = k.Router.cable(WAN, wanMAC, k.Server, serverMAC)
+	}
+	if err != nil {
 		return err
 	}
 	if err := k.Router.configure(WAN, RouterWAN4+"/24", RouterWAN6+"/64"); err != nil {

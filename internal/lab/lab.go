@@ -16,9 +16,10 @@ import (
 type Lab struct {
 	name string
 
-	mu     sync.Mutex
-	hosts  []*Host
-	closed bool
+	mu      sync.Mutex
+	hosts   []*Host
+	closers []func() error
+	closed  bool
 }
 
 // New makes an empty lab. Its name is the prefix with a random part, so that labs
@@ -57,6 +58,13 @@ func (l *Lab) AddHost(name string) (*Host, error) {
 	return h, nil
 }
 
+// onClose has something done before the hosts are removed.
+func (l *Lab) onClose(f func() error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closers = append(l.closers, f)
+}
+
 // Close removes the interfaces and the namespaces. A second call does nothing.
 // Sockets and processes that the caller left inside keep their namespace alive,
 // nameless and without links, until they end.
@@ -68,6 +76,9 @@ func (l *Lab) Close() error {
 	}
 	l.closed = true
 	var errs []error
+	for _, f := range l.closers {
+		errs = append(errs, f())
+	}
 	for _, h := range l.hosts {
 		errs = append(errs, h.remove())
 	}
