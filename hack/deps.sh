@@ -46,7 +46,17 @@ need_for_dev() {
 }
 
 need_for_bench() {
-	need iproute2 has tc # HTB
+	need iproute2 has tc       # HTB
+	need opennds has opennds   # with what it calls
+	need iptables has iptables
+	has opennds >/dev/null || keep_from_starting opennds.service
+}
+
+# keep_from_starting UNIT: a rival is measured in a lab; the service that its package
+# would start here, and at every boot, is masked before it is installed.
+keep_from_starting() {
+	unit=/etc/systemd/system/$1
+	[ "$(id -u)" != 0 ] || [ -e "$unit" ] || [ -L "$unit" ] || { mkdir -p "${unit%/*}" && ln -s /dev/null "$unit"; }
 }
 
 check_go() {

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/forward"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
 )
 
@@ -30,7 +31,11 @@ type study struct {
 }
 
 // studies is every part, in the order of a run.
-var studies []study
+var studies = []study{
+	{"forward", func(ctx context.Context, o options, r *report.Report) error {
+		return forward.Run(ctx, o.scale, o.agent, r)
+	}},
+}
 
 // options are what the studies are told.
 type options struct {

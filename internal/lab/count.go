@@ -44,15 +44,15 @@ var tables atomic.Uint64
 // Count starts counting what matches one of the nft expressions, such as
 // "ip saddr 10.77.0.11", or everything where there is none. The device is ignored for Forward.
 func (h *Host) Count(hook Hook, device string, matches ...string) (*Counter, error) {
-	return h.count(hook, device, "accept", matches)
+	return h.count(hook, device, "continue", matches)
 }
 
-// Swallow counts what comes in on a device, and drops it there.
-func (h *Host) Swallow(device string) (*Counter, error) {
-	return h.count(Ingress, device, "drop", nil)
+// Swallow counts what comes in on a device and matches, and drops it there.
+func (h *Host) Swallow(device, match string) (*Counter, error) {
+	return h.count(Ingress, device, "drop", []string{match})
 }
 
-// count has the verdict on all, also on what it does not count.
+// count has a verdict on what it counts.
 func (h *Host) count(hook Hook, device, verdict string, matches []string) (*Counter, error) {
 	family, where := "netdev", fmt.Sprintf("device %q ", device)
 	if hook == Forward {
@@ -64,10 +64,10 @@ func (h *Host) count(hook Hook, device, verdict string, matches []string) (*Coun
 	}
 	var rules strings.Builder
 	for _, match := range matches {
-		fmt.Fprintf(&rules, "    %s counter name matched\n", match)
+		fmt.Fprintf(&rules, "    %s counter name matched %s\n", match, verdict)
 	}
-	script := fmt.Sprintf("table %s {\n  counter matched { }\n  chain look {\n    type filter hook %s %spriority 0; policy %s;\n%s  }\n}\n",
-		c.table, hook, where, verdict, rules.String())
+	script := fmt.Sprintf("table %s {\n  counter matched { }\n  chain look {\n    type filter hook %s %spriority 0; policy accept;\n%s  }\n}\n",
+		c.table, hook, where, rules.String())
 	cmd := h.Command("nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(script)
 	if out, err := cmd.CombinedOutput(); err != nil {

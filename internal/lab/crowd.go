@@ -11,10 +11,12 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
+// CrowdPort is the UDP port that the frames of a crowd are from and to.
+const CrowdPort = 4000
+
 const (
-	crowdGateway = "10.80.0.1" // of br-lan
-	crowdBits    = 16
-	crowdFirst   = 256 // the number of the first member's address in the crowd's network
+	crowdNetwork = "10.80.0.0/16"
+	crowdFirst   = 256 // the number of the first member's address in it
 	maxCrowd     = 1<<16 - 1 - crowdFirst
 )
 
@@ -35,8 +37,13 @@ func (k *Kiosk) Crowd(n int) ([]Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := k.Router.configure(Bridge, fmt.Sprintf("%s/%d", crowdGateway, crowdBits)); err != nil {
+	_, network, err := net.ParseCIDR(crowdNetwork)
+	if err != nil {
 		return nil, err
+	}
+	onLink := &netlink.Route{LinkIndex: bridge.Attrs().Index, Dst: network, Scope: netlink.SCOPE_LINK}
+	if err := k.Router.nl.RouteAdd(onLink); err != nil {
+		return nil, fmt.Errorf("route to %s by %s: %w", crowdNetwork, Bridge, err)
 	}
 	crowd := make([]Member, n)
 	for i := range crowd {
@@ -56,27 +63,28 @@ func (k *Kiosk) Crowd(n int) ([]Member, error) {
 }
 
 func member(i int) Member {
-	network := netip.MustParseAddr(crowdGateway).As4()
-	binary.BigEndian.PutUint16(network[2:], uint16(crowdFirst+i))
+	address := netip.MustParsePrefix(crowdNetwork).Addr().As4()
+	binary.BigEndian.PutUint16(address[2:], uint16(crowdFirst+i))
 	mac := net.HardwareAddr{0x02, 0xc1, 0, 0, 0, 0}
 	binary.BigEndian.PutUint32(mac[2:], uint32(i))
-	return Member{MAC: mac, Addr4: netip.AddrFrom4(network)}
+	return Member{MAC: mac, Addr4: netip.AddrFrom4(address)}
 }
 
-// Up is a frame with an IPv4 packet of ipBytes, UDP, from the member to the server.
+// Up is the head of a frame with an IPv4 packet of ipBytes, UDP, from the member to
+// the server: what follows it is ipBytes - UDPOverIPv4 of any payload.
 func (k *Kiosk) Up(m Member, ipBytes int) []byte {
-	return udpFrame(k.Router.MAC, m.MAC, m.Addr4, k.Server.Addr4, ipBytes)
+	return udpHead(k.Router.MAC, m.MAC, m.Addr4, k.Server.Addr4, ipBytes)
 }
 
-// Down is a frame with an IPv4 packet of ipBytes, UDP, from the server to the member.
+// Down is such a head from the server to the member.
 func (k *Kiosk) Down(m Member, ipBytes int) []byte {
-	return udpFrame(mustMAC(wanMAC), k.Server.MAC, k.Server.Addr4, m.Addr4, ipBytes)
+	return udpHead(mustMAC(wanMAC), k.Server.MAC, k.Server.Addr4, m.Addr4, ipBytes)
 }
 
-// udpFrame has no UDP checksum, which IPv4 allows.
-func udpFrame(dst, src net.HardwareAddr, from, to netip.Addr, ipBytes int) []byte {
+// udpHead has no UDP checksum, which IPv4 allows.
+func udpHead(dst, src net.HardwareAddr, from, to netip.Addr, ipBytes int) []byte {
 	const ipHeader, ttl, udp = 20, 64, 17
-	frame := make([]byte, ethernetHeader+ipBytes)
+	frame := make([]byte, ethernetHeader+UDPOverIPv4)
 	copy(frame, dst)
 	copy(frame[6:], src)
 	binary.BigEndian.PutUint16(frame[12:], 0x0800)
@@ -87,9 +95,9 @@ func udpFrame(dst, src net.HardwareAddr, from, to netip.Addr, ipBytes int) []byt
 	copy(ip[16:], to.AsSlice())
 	binary.BigEndian.PutUint16(ip[10:], internetChecksum(ip[:ipHeader]))
 	datagram := ip[ipHeader:]
-	binary.BigEndian.PutUint16(datagram, 4000)
-	binary.BigEndian.PutUint16(datagram[2:], 4000)
-	binary.BigEndian.PutUint16(datagram[4:], uint16(len(datagram)))
+	binary.BigEndian.PutUint16(datagram, CrowdPort)
+	binary.BigEndian.PutUint16(datagram[2:], CrowdPort)
+	binary.BigEndian.PutUint16(datagram[4:], uint16(ipBytes-ipHeader))
 	return frame
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -21,7 +22,7 @@ type Spray struct {
 	fd      int
 	batches [][]mmsghdr
 	next    int
-	frames  [][]byte // what the batches point into
+	pinned  [][]byte // what the batches point into
 }
 
 // mmsghdr is struct mmsghdr.
@@ -32,13 +33,13 @@ type mmsghdr struct {
 }
 
 // Spray prepares to send frames, one after another and then again, on a device of
-// the host. The caller closes it.
-func (h *Host) Spray(device string, frames [][]byte) (*Spray, error) {
+// the host: each is one of the heads and the payload. The caller closes it.
+func (h *Host) Spray(device string, heads [][]byte, payload []byte) (*Spray, error) {
 	link, err := h.nl.LinkByName(device)
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", device, h.Name, err)
 	}
-	s := &Spray{fd: -1, frames: frames, batches: batchesOf(frames)}
+	s := &Spray{fd: -1, pinned: append(slices.Clone(heads), payload), batches: batchesOf(heads, payload)}
 	err = h.Do(func() error {
 		s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -55,22 +56,23 @@ func (h *Host) Spray(device string, frames [][]byte) (*Spray, error) {
 	return s, nil
 }
 
-// batchesOf goes through the frames as often as it takes to fill every batch.
-func batchesOf(frames [][]byte) [][]mmsghdr {
+// batchesOf goes through the heads as often as it takes to fill every batch.
+func batchesOf(heads [][]byte, payload []byte) [][]mmsghdr {
 	rounds := 1
-	for len(frames)*rounds%sprayBatch != 0 {
+	for len(heads)*rounds%sprayBatch != 0 {
 		rounds++
 	}
-	batches := make([][]mmsghdr, len(frames)*rounds/sprayBatch)
+	batches := make([][]mmsghdr, len(heads)*rounds/sprayBatch)
 	at := 0
 	for b := range batches {
 		batches[b] = make([]mmsghdr, sprayBatch)
 		for i := range batches[b] {
-			frame := frames[at%len(frames)]
-			vector := &unix.Iovec{Base: &frame[0]}
-			vector.SetLen(len(frame))
-			batches[b][i].header.Iov = vector
-			batches[b][i].header.SetIovlen(1)
+			head := heads[at%len(heads)]
+			parts := []unix.Iovec{{Base: &head[0]}, {Base: &payload[0]}}
+			parts[0].SetLen(len(head))
+			parts[1].SetLen(len(payload))
+			batches[b][i].header.Iov = &parts[0]
+			batches[b][i].header.SetIovlen(len(parts))
 			at++
 		}
 	}
@@ -112,7 +114,7 @@ func (s *Spray) send() (int, error) {
 	batch := s.batches[s.next]
 	s.next = (s.next + 1) % len(s.batches)
 	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&batch[0])), uintptr(len(batch)), 0, 0, 0)
-	runtime.KeepAlive(s.frames)
+	runtime.KeepAlive(s.pinned)
 	switch errno {
 	case 0:
 		return int(n), nil

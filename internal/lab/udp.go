@@ -17,8 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// UDPOverIPv4 is the length of the headers of a UDP packet.
+const UDPOverIPv4 = 28
+
 const (
-	udpOverIPv4     = 28 // IP and UDP headers
 	udpOverIPv6     = 48
 	blastTick       = 500 * time.Microsecond
 	sinkBuffer      = 8 << 20
@@ -60,7 +62,7 @@ type Sink struct {
 
 // Sink starts a sink on a UDP port of all addresses of one family of the host.
 func (h *Host) Sink(network string, port uint16) (*Sink, error) {
-	address, headers := "0.0.0.0", uint64(udpOverIPv4)
+	address, headers := "0.0.0.0", uint64(UDPOverIPv4)
 	if network == "udp6" {
 		address, headers = "::", udpOverIPv6
 	}
@@ -170,7 +172,7 @@ func (s *Sink) Close() error {
 // first carries sequence number 0. The sender has priority over other programs,
 // so that its gaps are not taken for the network's.
 func (h *Host) Blast(ctx context.Context, to netip.AddrPort, bitsPerSecond float64, ipBytes int) (sent uint64, err error) {
-	headers := udpOverIPv4
+	headers := UDPOverIPv4
 	if to.Addr().Is6() {
 		headers = udpOverIPv6
 	}

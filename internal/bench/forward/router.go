@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forward
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+)
+
+// What every customer has bought: more than the benchmark can send, at a speed
+// that it cannot reach, so that all is checked and nothing is dropped.
+const (
+	speedBits  = 10_000_000_000
+	quotaBytes = 1_000_000_000_000_000
+)
+
+// subject is a way to enforce what customers bought.
+type subject struct {
+	name    string
+	most    int // customers that it bears; 0: as many as are asked for
+	enforce func(ctx context.Context, r *router) error
+}
+
+// router is a kiosk of its own for one subject: subjects take turns within
+// milliseconds, with all their customers connected.
+type router struct {
+	subject string
+	kiosk   *lab.Kiosk
+	// members are the customers: a crowd that sends made frames, and last the one
+	// that is a host.
+	members []lab.Member
+	closers []func() error // in the order of their making
+}
+
+func newRouter(ctx context.Context, s subject, customers int) (r *router, err error) {
+	r = &router{subject: s.name}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("a router with %s: %w", s.name, err), r.Close())
+		}
+	}()
+	l, err := lab.New("hs-forward")
+	if err != nil {
+		return r, err
+	}
+	r.onClose(l.Close)
+	if r.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 1}); err != nil {
+		return r, err
+	}
+	if r.members, err = r.kiosk.Crowd(customers); err != nil {
+		return r, err
+	}
+	host := r.kiosk.Customers[0]
+	r.members = append(r.members, lab.Member{MAC: host.MAC, Addr4: host.Addr4})
+	if err := swallow(r); err != nil {
+		return r, err
+	}
+	return r, s.enforce(ctx, r)
+}
+
+// crowd is the members that are no hosts.
+func (r *router) crowd() []lab.Member { return r.members[:len(r.members)-1] }
+
+func (r *router) onClose(f func() error) { r.closers = append(r.closers, f) }
+
+// Close takes all down, what came last first.
+func (r *router) Close() (err error) {
+	for i := len(r.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, r.closers[i]())
+	}
+	r.closers = nil
+	return err
+}
+
+// feed runs a program in the router with a script on its standard input.
+func (r *router) feed(ctx context.Context, script, program string, args ...string) error {
+	cmd := r.kiosk.Router.Command(program, args...)
+	cmd.Stdin = strings.NewReader(script)
+	return finish(ctx, cmd)
+}
+
+// finish runs a command; its error holds the beginning of what it said.
+func finish(ctx context.Context, cmd *exec.Cmd) error {
+	const enough = 400
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	defer stop()
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, said.Bytes()[:min(said.Len(), enough)])
+	}
+	return nil
+}

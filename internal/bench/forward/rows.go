@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forward
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
+)
+
+// cell is the conditions of a comparison.
+type cell struct {
+	customers, size int
+	direction       direction
+}
+
+func (c cell) String() string { return fmt.Sprintf("%s, %s", c.traffic(), counted(c.customers)) }
+
+// traffic is the conditions that have nothing to do with customers.
+func (c cell) traffic() string { return fmt.Sprintf("%d B %s", c.size, c.direction) }
+
+func counted(customers int) string {
+	if customers == 1 {
+		return "1 customer"
+	}
+	return fmt.Sprintf("%d customers", customers)
+}
+
+// ours are the subjects that are the agent, the one that is the default first.
+var ours = []string{"fair", "bucket"}
+
+// report adds what a packet costs each subject, and how much of the traffic of the
+// router without enforcement it forwards.
+func (c cell) report(turns map[string][]flow, out *report.Report) {
+	for _, subject := range inOrder(turns) {
+		add := func(metric string, value float64, row report.Row) {
+			row.Study, row.Cell, row.Subject, row.Metric, row.Value = study, c.String(), subject, metric, value
+			out.Add(row)
+		}
+		add("CPU of a packet", median(each(turns[subject], flow.perPacket)), report.Row{Unit: "ns"})
+		add("packets", median(each(turns[subject], flow.perSecond))/1000, report.Row{Unit: "k/s"})
+		if subject == baseline {
+			continue
+		}
+		row := report.Row{Versus: baseline}
+		if isOurs(subject) {
+			row.Goal, row.Bound = report.AtLeast(goal), report.AtLeast(bound)
+		}
+		add("forwarded", ratio(turns[subject], turns[baseline]), row)
+		add("CPU added to a packet", added(turns[subject], turns[baseline]), report.Row{Unit: "ns"})
+	}
+	for _, mine := range ours {
+		for _, rival := range inOrder(turns) {
+			if rival == baseline || isOurs(rival) || len(turns[mine]) == 0 {
+				continue
+			}
+			out.Add(report.Row{Study: study, Cell: c.String(), Subject: mine, Metric: "forwarded",
+				Value: ratio(turns[mine], turns[rival]), Versus: rival})
+		}
+	}
+}
+
+// ratio is what one forwards for each packet of the other, at the same CPU time:
+// the middle of what neighbouring turns say.
+func ratio(of, to []flow) float64 {
+	var ratios []float64
+	for i := range of {
+		ratios = append(ratios, to[i].perPacket()/of[i].perPacket())
+	}
+	return median(ratios)
+}
+
+// added is the CPU time that one takes for a packet more than the other.
+func added(of, to []flow) float64 {
+	var more []float64
+	for i := range of {
+		more = append(more, of[i].perPacket()-to[i].perPacket())
+	}
+	return median(more)
+}
+
+func each(turns []flow, what func(flow) float64) []float64 {
+	var values []float64
+	for _, f := range turns {
+		values = append(values, what(f))
+	}
+	return values
+}
+
+func isOurs(subject string) bool { return slices.Contains(ours, subject) }
+
+// inOrder is the subjects in the order of the plan, those that took turns.
+func inOrder(turns map[string][]flow) (names []string) {
+	for _, name := range []string{baseline, "fair", "bucket", "nft", "flare", "opennds"} {
+		if len(turns[name]) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// growth is what a packet costs, by traffic, subject and customers.
+type growth map[string]map[string]map[int]float64
+
+func (g growth) add(c cell, turns map[string][]flow) {
+	if g[c.traffic()] == nil {
+		g[c.traffic()] = make(map[string]map[int]float64)
+	}
+	for subject, flows := range turns {
+		if g[c.traffic()][subject] == nil {
+			g[c.traffic()][subject] = make(map[int]float64)
+		}
+		g[c.traffic()][subject][c.customers] = median(each(flows, flow.perPacket))
+	}
+}
+
+// report compares the CPU of a packet with most customers to that with fewest.
+func (g growth) report(customers []int, out *report.Report) {
+	for traffic, subjects := range g {
+		for subject, cost := range subjects {
+			for _, n := range customers[1:] {
+				if cost[n] > 0 && cost[customers[0]] > 0 {
+					out.Add(report.Row{Study: study, Cell: traffic + ", " + counted(n), Subject: subject,
+						Metric: "growth of CPU", Value: cost[n] / cost[customers[0]], Versus: counted(customers[0])})
+				}
+			}
+		}
+	}
+}
