@@ -5,6 +5,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
@@ -13,103 +14,102 @@ import (
 // pass. On a connected device it changes nothing. Codes: NotFound, NoSession, Full,
 // Forbidden (a blocked device), Unavailable. notify goes into client.connected.
 func (m *Manager) Connect(ctx context.Context, id DeviceID, notify string) (Status, error) {
-	d, err := m.Device(ctx, id)
+	if s, running := m.live.running(id); running && m.nearEnd(m.overlay(s, m.now())) {
+		if err := m.settleRunning(ctx, SessionFilter{Device: id}, 0); err != nil {
+			return Status{}, err
+		}
+	}
+	offers, err := m.offers(ctx, id)
 	if err != nil {
 		return Status{}, err
 	}
-	if rule, ok := m.static[d.MAC]; ok {
-		return m.connectStatic(ctx, d, rule)
-	}
-	s, err := m.Current(ctx, id)
-	switch {
-	case err == nil && m.nearEnd(s):
-		err = m.settleRunning(ctx, SessionFilter{Device: id}, 0)
-	case CodeOf(err) == NotConnected:
-		err = nil
-	default:
-		return m.statusOr(ctx, id, err)
-	}
-	if err != nil {
-		return Status{}, err
-	}
-	offers := m.ask(ctx, d)
-	err = m.begin(ctx, id, offers, func(c *change, d Device, s Session) error {
+	d, s, err := m.begin(ctx, id, offers, func(c *change, d Device, s Session) error {
 		return c.connected(d, s, notify)
 	})
-	return m.statusOr(ctx, id, err)
+	if err != nil {
+		return Status{}, err
+	}
+	return m.statusOf(d, s)
 }
 
-// nearEnd reports whether a session that the store has as running may have ended
-// in the kernel already, so that a Connect has to look closer.
+// nearEnd reports whether a session that is remembered as running may have ended in
+// the kernel already, so that a Connect has to look closer.
 func (m *Manager) nearEnd(s Session) bool {
 	return s.spent() || s.writtenOff() || m.now().expired(s)
 }
 
-func (m *Manager) connectStatic(ctx context.Context, d Device, rule dataplane.Rule) (Status, error) {
-	if rule.Verdict == dataplane.Block {
-		return Status{}, Errorf(Forbidden, "device %d (%s) is blocked by the configuration", d.ID, d.MAC)
+// offers asks the providers, if there are any, what the device has.
+func (m *Manager) offers(ctx context.Context, id DeviceID) ([]offer, error) {
+	if _, running := m.live.running(id); running || !m.providers.any() {
+		return nil, nil
 	}
-	return m.Status(ctx, d.ID)
-}
-
-func (m *Manager) statusOr(ctx context.Context, id DeviceID, err error) (Status, error) {
-	if err != nil {
-		return Status{}, err
+	d, err := m.Device(ctx, id)
+	if err != nil || m.static[d.MAC].Verdict != 0 {
+		return nil, err
 	}
-	return m.Status(context.WithoutCancel(ctx), id)
+	return m.ask(ctx, d), nil
 }
 
 // errChanged says that a session changed between being chosen and being started.
 var errChanged = errors.New("the session changed meanwhile")
 
 // begin starts a session of a device that has none running, and calls then in the
-// same transaction. It succeeds and changes nothing when one runs.
-func (m *Manager) begin(ctx context.Context, id DeviceID, offers []offer, then func(*change, Device, Session) error) error {
+// same transaction. It succeeds and changes nothing when one runs, or when the
+// configuration lets the device through. It returns what runs then, nil for nothing.
+func (m *Manager) begin(ctx context.Context, id DeviceID, offers []offer, then func(*change, Device, Session) error) (Device, *Session, error) {
 	defer m.locks.lock(id)()
 	if err := ctx.Err(); err != nil {
-		return err
+		return Device{}, nil, err
 	}
-	err := m.startOne(ctx, id, offers, then)
+	d, s, err := m.startOne(ctx, id, offers, then)
 	if err == nil {
 		m.gaps.leave(id)
 	}
-	return err
+	return d, s, err
 }
 
 // startOne is begin for one who holds the device's lock.
-func (m *Manager) startOne(ctx context.Context, id DeviceID, offers []offer, then func(*change, Device, Session) error) error {
+func (m *Manager) startOne(ctx context.Context, id DeviceID, offers []offer, then func(*change, Device, Session) error) (Device, *Session, error) {
 	ctx = context.WithoutCancel(ctx)
 	for {
 		d, s, err := m.pick(ctx, id, offers)
-		if err != nil || s == nil {
-			return err
+		if err != nil || s == nil || s.State == Running {
+			return d, s, err
 		}
-		err = m.open(ctx, d, *s, then)
+		started, err := m.open(ctx, d, *s, then)
+		if err == nil {
+			return d, &started, nil
+		}
 		if !errors.Is(err, errChanged) {
-			return err
+			return d, nil, err
 		}
 		offers = nil // made before the change: taken again, it would undo it
 	}
 }
 
-// pick returns the session to start; nil when one runs already.
+// pick returns the session to start, or the one that runs already; nil for a device
+// that needs none.
 func (m *Manager) pick(ctx context.Context, id DeviceID, offers []offer) (Device, *Session, error) {
 	var d Device
 	var list []Session
-	var running bool
 	err := m.store.View(ctx, func(tx Tx) error {
 		var err error
-		if d, err = tx.Device(id); err != nil {
-			return err
+		if d, err = tx.Device(id); err == nil {
+			list, err = tx.Sessions(SessionFilter{Device: id, States: []State{Running, Available, Paused}})
 		}
-		if _, running, err = runningOf(tx, id); err != nil {
-			return err
-		}
-		list, err = tx.Sessions(SessionFilter{Device: id, States: []State{Available, Paused}})
 		return err
 	})
-	if err != nil || running {
+	if err != nil {
 		return d, nil, err
+	}
+	if rule, ok := m.static[d.MAC]; ok {
+		if rule.Verdict == dataplane.Block {
+			return d, nil, Errorf(Forbidden, "device %d (%s) is blocked by the configuration", id, d.MAC)
+		}
+		return d, nil, nil
+	}
+	if i := slices.IndexFunc(list, func(s Session) bool { return s.State == Running }); i >= 0 {
+		return d, &list[i], nil
 	}
 	if err := m.expire(ctx, list); err != nil {
 		return d, nil, err
@@ -152,22 +152,22 @@ func localOnly(list []Session) []Session {
 // open grants a session and stores that it runs. The kernel comes first: it alone
 // knows whether there is room, and then nothing is left behind. Should the agent
 // die in between, reconciling takes the grant back and debits what passed.
-func (m *Manager) open(ctx context.Context, d Device, s Session, then func(*change, Device, Session) error) error {
+func (m *Manager) open(ctx context.Context, d Device, s Session, then func(*change, Device, Session) error) (Session, error) {
 	s, r, err := m.refresh(ctx, s)
 	if err != nil {
-		return err
+		return s, err
 	}
 	at := m.now()
 	planned := opened(s, r, at)
 	if planned.spent() || limitMet(s, r) && planned.writtenOff() { // by packets that were counted late
-		return m.settleSpent(ctx, d, s.ID, r)
+		return s, m.settleSpent(ctx, d, s.ID, r)
 	}
 	if err := m.grant(d.MAC, ruleOf(planned, m.speeds(), at)); err != nil {
-		return err
+		return s, err
 	}
 	err = m.commit(ctx, func(c *change) error {
-		s, err := c.Session(s.ID)
-		if err != nil {
+		var err error
+		if s, err = c.Session(s.ID); err != nil {
 			return err
 		}
 		if r != nil {
@@ -182,9 +182,9 @@ func (m *Manager) open(ctx context.Context, d Device, s Session, then func(*chan
 		return then(c, d, s)
 	})
 	if err != nil {
-		return m.takeBack(d, err)
+		return s, m.takeBack(d, err)
 	}
-	return nil
+	return s, nil
 }
 
 // opened is the session as it will be once it runs.

@@ -15,38 +15,38 @@ import (
 // changes nothing. Codes: NotFound, Forbidden (a trusted device), Unavailable.
 // notify goes into client.disconnected.
 func (m *Manager) Disconnect(ctx context.Context, id DeviceID, notify string) (Status, error) {
-	d, err := m.Device(ctx, id)
+	d, err := m.pause(ctx, id, ReasonRequest, notify)
 	if err != nil {
 		return Status{}, err
 	}
 	if m.trusted(d.MAC) {
 		return Status{}, Errorf(Forbidden, "device %d (%s) is trusted by the configuration: it is always connected", id, d.MAC)
 	}
-	return m.statusOr(ctx, id, m.pause(ctx, id, ReasonRequest, notify))
+	return Status{Device: d}, nil
 }
 
 // pause stops the running session of a device, if there is one.
-func (m *Manager) pause(ctx context.Context, id DeviceID, reason, message string) error {
+func (m *Manager) pause(ctx context.Context, id DeviceID, reason, message string) (Device, error) {
 	defer m.locks.lock(id)()
 	if err := ctx.Err(); err != nil {
-		return err
+		return Device{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	d, s, err := m.lookup(ctx, id)
 	if err != nil {
-		return err
+		return d, err
 	}
 	if s == nil {
-		return m.stay(ctx, id, reason, message)
+		return d, m.stay(ctx, id, reason, message)
 	}
 	if err := m.revoke(d.MAC); err != nil {
-		return err
+		return d, err
 	}
 	err = m.commit(ctx, m.halting(d, s.ID, m.lastReading(s.ID), reason, message))
 	if err != nil {
 		m.restore(ctx, id)
 	}
-	return err
+	return d, err
 }
 
 // stay sees to it that a device on which nothing runs stays that way, if its next
@@ -119,7 +119,7 @@ func (m *Manager) disconnectAll(ctx context.Context, reason string) error {
 	for i, s := range running {
 		places <- struct{}{}
 		group.Go(func() {
-			failed[i] = m.pause(ctx, s.Device, reason, "")
+			_, failed[i] = m.pause(ctx, s.Device, reason, "")
 			<-places
 		})
 	}

@@ -49,7 +49,7 @@ func (m *Manager) continueAfter(ctx context.Context, e ended) error {
 	}
 	err := ctx.Err()
 	if err == nil {
-		err = m.startOne(ctx, e.device.ID, offers, func(*change, Device, Session) error { return nil })
+		_, _, err = m.startOne(ctx, e.device.ID, offers, func(*change, Device, Session) error { return nil })
 	}
 	if err == nil {
 		return nil

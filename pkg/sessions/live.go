@@ -59,6 +59,16 @@ func (l *liveTable) apply(stored []Session, now moment) {
 	}
 }
 
+// running returns what a device runs, as of its last transaction.
+func (l *liveTable) running(id DeviceID) (Session, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.entries[id]; e != nil {
+		return e.session, true
+	}
+	return Session{}, false
+}
+
 // moved says that something is due at another moment than before.
 func (l *liveTable) moved(from, to dataplane.Boottime) {
 	if from == to {

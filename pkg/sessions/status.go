@@ -34,6 +34,11 @@ func (m *Manager) Status(ctx context.Context, id DeviceID) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	return m.statusOf(d, s)
+}
+
+// statusOf adds live figures to a device and what it runs, nil for nothing.
+func (m *Manager) statusOf(d Device, s *Session) (Status, error) {
 	status := Status{Device: d}
 	account := dataplane.TrustedAccount(d.MAC)
 	switch {
