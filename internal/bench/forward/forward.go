@@ -20,32 +20,50 @@ const (
 	baseline = "none"
 	goal     = 0.95 // of the router without enforcement
 	bound    = 0.60 // of a busy machine, for a packet that costs little else
-	turn     = 60 * time.Millisecond
 	warmUp   = 20 * time.Millisecond
 )
 
 // plan is how much is measured.
 type plan struct {
-	customers  []int
-	sizes      []int // of IP packets
+	customers []int
+	loads     []load
+	rounds    int
+	subjects  []subject
+}
+
+// load is a kind of traffic, and the directions to measure it in.
+type load struct {
+	name       string
+	make       func(*router) (traffic, error)
 	directions []direction
-	rounds     int
-	subjects   []subject
+	turn       time.Duration
+}
+
+func framesOf(ipBytes int, directions ...direction) load {
+	return load{
+		name:       fmt.Sprintf("%d B", ipBytes),
+		make:       func(r *router) (traffic, error) { return newFrames(r, ipBytes) },
+		directions: directions,
+		turn:       60 * time.Millisecond,
+	}
+}
+
+func tcpLoad() load {
+	return load{name: "TCP, GSO", make: newTCP, directions: []direction{up, down}, turn: 150 * time.Millisecond}
 }
 
 func planFor(scale report.Scale, agent string) plan {
 	none := subject{name: baseline, enforce: func(context.Context, *router) error { return nil }}
 	p := plan{
-		customers:  []int{1, 1000},
-		sizes:      []int{64, 1500},
-		directions: []direction{up, down},
-		rounds:     9,
-		subjects:   []subject{none, agentSubject(agent, "fair"), agentSubject(agent, "bucket"), nftSubject},
+		customers: []int{1, 1000},
+		loads:     []load{framesOf(64, up, down), framesOf(1500, up, down)},
+		rounds:    9,
+		subjects:  []subject{none, agentSubject(agent, "fair"), agentSubject(agent, "bucket"), nftSubject},
 	}
 	if scale > report.Quick {
-		p.customers = append(p.customers, 10_000)
-		p.directions = append(p.directions, both)
-		p.rounds = 25
+		p.customers = []int{1, openNDSSubject.most, 1000, 10_000}
+		p.loads = []load{framesOf(64, up, down, both), framesOf(1500, up, down, both), tcpLoad()}
+		p.rounds = 13
 		p.subjects = append(p.subjects, flareSubject, openNDSSubject)
 	}
 	return p
@@ -85,61 +103,63 @@ func (p plan) measure(ctx context.Context, customers int, grown growth, out *rep
 		routers = append(routers, r)
 		out.Say("forward: %s has %d customers (%.1f s)", s.name, customers, time.Since(started).Seconds())
 	}
-	for _, size := range p.sizes {
-		if err := p.measureSize(ctx, routers, customers, size, grown, out); err != nil {
-			return fmt.Errorf("packets of %d B: %w", size, err)
+	for _, l := range p.loads {
+		if err := p.measureLoad(ctx, routers, customers, l, grown, out); err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
 	return nil
 }
 
-func (p plan) measureSize(ctx context.Context, routers []*router, customers, size int, grown growth, out *report.Report) (err error) {
-	var sides []*traffic
+func (p plan) measureLoad(ctx context.Context, routers []*router, customers int, l load, grown growth, out *report.Report) (err error) {
+	var sides []side
 	defer func() {
-		for _, t := range sides {
-			err = errors.Join(err, t.Close())
+		for _, s := range sides {
+			err = errors.Join(err, s.traffic.Close())
 		}
 	}()
 	for _, r := range routers {
-		t, err := newTraffic(r, size)
+		t, err := l.make(r)
 		if err != nil {
 			return err
 		}
-		sides = append(sides, t)
+		sides = append(sides, side{r.subject, t})
 	}
-	for _, d := range p.directions {
-		turns, err := p.takeTurns(ctx, sides, d)
+	for _, d := range l.directions {
+		turns, err := takeTurns(ctx, sides, d, p.rounds, l.turn)
 		if err != nil {
 			return err
 		}
-		c := cell{customers: customers, size: size, direction: d}
+		c := cell{load: l.name, direction: d, customers: customers}
 		c.report(turns, out)
 		grown.add(c, turns)
 	}
 	return nil
 }
 
+// side is the traffic of one subject.
+type side struct {
+	subject string
+	traffic traffic
+}
+
 // takeTurns has every router forward for a moment, and all again, so that what
 // disturbs the machine disturbs all alike. It returns the turns of each subject.
-func (p plan) takeTurns(ctx context.Context, sides []*traffic, d direction) (map[string][]flow, error) {
+func takeTurns(ctx context.Context, sides []side, d direction, rounds int, turn time.Duration) (map[string][]flow, error) {
+	for _, s := range sides {
+		// Fills caches and queues; what comes of it is not counted.
+		if _, err := s.traffic.run(d, warmUp); err != nil {
+			return nil, err
+		}
+	}
 	turns := make(map[string][]flow)
-	for round := range p.rounds + 1 {
-		for _, t := range sides {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if round == 0 {
-				// Fills caches and queues; what comes of it is not counted.
-				if _, err := t.run(d, warmUp); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			f, err := t.run(d, turn)
-			if err != nil {
+	for range rounds {
+		for _, s := range sides {
+			f, err := s.traffic.run(d, turn)
+			if err = errors.Join(err, ctx.Err()); err != nil {
 				return nil, err
 			}
-			turns[t.router.subject] = append(turns[t.router.subject], f)
+			turns[s.subject] = append(turns[s.subject], f)
 		}
 	}
 	return turns, nil

@@ -16,7 +16,7 @@ import (
 // What every customer has bought: more than the benchmark can send, at a speed
 // that it cannot reach, so that all is checked and nothing is dropped.
 const (
-	speedBits  = 10_000_000_000
+	speedBits  = 100_000_000_000
 	quotaBytes = 1_000_000_000_000_000
 )
 

@@ -11,14 +11,15 @@ import (
 
 // cell is the conditions of a comparison.
 type cell struct {
-	customers, size int
-	direction       direction
+	load      string
+	direction direction
+	customers int
 }
 
 func (c cell) String() string { return fmt.Sprintf("%s, %s", c.traffic(), counted(c.customers)) }
 
 // traffic is the conditions that have nothing to do with customers.
-func (c cell) traffic() string { return fmt.Sprintf("%d B %s", c.size, c.direction) }
+func (c cell) traffic() string { return c.load + " " + string(c.direction) }
 
 func counted(customers int) string {
 	if customers == 1 {
