@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,28 @@ type Sink struct {
 	mu      sync.Mutex
 	got     Arrivals
 	highest uint64 // sequence number
+	stamps  []Stamp
+	keep    bool // stamps
+}
+
+// Stamp is when a packet of a Blast arrived, on CLOCK_BOOTTIME.
+type Stamp struct {
+	Sequence uint64
+	At       time.Duration
+}
+
+// Keep has the sink keep the stamps of all packets from now on.
+func (s *Sink) Keep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep = true
+}
+
+// Stamps returns what was kept, in the order of arrival.
+func (s *Sink) Stamps() []Stamp {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.stamps)
 }
 
 // Sink starts a sink on a UDP port of all addresses of one family of the host.
@@ -145,7 +168,11 @@ func (s *Sink) count(payload []byte, at time.Duration) {
 	s.got.Bytes += uint64(len(payload)) + s.headers
 	s.got.Last = at
 	if len(payload) >= sequencePayload {
-		s.highest = max(s.highest, binary.BigEndian.Uint64(payload))
+		sequence := binary.BigEndian.Uint64(payload)
+		s.highest = max(s.highest, sequence)
+		if s.keep {
+			s.stamps = append(s.stamps, Stamp{sequence, at})
+		}
 	}
 }
 
