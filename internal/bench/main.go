@@ -14,12 +14,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/forward"
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/limiter"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
 )
 
@@ -32,6 +34,9 @@ type study struct {
 
 // studies is every part, in the order of a run.
 var studies = []study{
+	{"limiter", func(ctx context.Context, o options, r *report.Report) error {
+		return limiter.Run(ctx, limiter.Options{Scale: o.scale, Agent: o.agent, Cells: o.cells, Subjects: o.subjects}, r)
+	}},
 	{"forward", func(ctx context.Context, o options, r *report.Report) error {
 		return forward.Run(ctx, o.scale, o.agent, r)
 	}},
@@ -41,6 +46,9 @@ var studies = []study{
 type options struct {
 	scale report.Scale
 	agent string // the agent's binary
+	// What the limiter study is to measure only; all where they are empty.
+	cells    *regexp.Regexp
+	subjects []string
 }
 
 func main() {
@@ -49,6 +57,14 @@ func main() {
 	only := flag.String("only", "", "measure these studies only, comma-separated: "+strings.Join(names(), ", "))
 	out := flag.String("out", "bench-results", "the folder that the figures are written to")
 	flag.StringVar(&o.agent, "agent", "bin/hotspot-agent", "the agent's binary")
+	flag.Func("cells", "measure only the cells of the limiter whose name matches this expression", func(s string) (err error) {
+		o.cells, err = regexp.Compile(s)
+		return err
+	})
+	flag.Func("subjects", "measure only these subjects of the limiter, comma-separated: fair, bucket, htb", func(s string) error {
+		o.subjects = strings.Split(s, ",")
+		return nil
+	})
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := run(ctx, o, *scale, *only, *out)

@@ -172,8 +172,8 @@ func (l *line) deliver(w *way) {
 // answer tells the figures when asked, and says whether there will be more questions.
 func (l *line) answer() (more bool, err error) {
 	question := make([]byte, 1)
-	if n, err := unix.Read(0, question); n == 0 || err != nil {
-		return false, nil
+	if n, _ := unix.Read(0, question); n <= 0 {
+		return false, nil // nobody is there any more
 	}
 	s := l.stats
 	if s.Packets > 0 {

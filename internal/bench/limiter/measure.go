@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package limiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+)
+
+const (
+	// echoFrom is when the echoes beside the flows begin, after their first byte.
+	echoFrom = time.Second
+	// lead is the time to get all ready before the flows start.
+	lead = 20 * time.Millisecond
+	// lateness of the delay line beyond this makes a cell noisy.
+	lateness = 700 * time.Microsecond
+)
+
+// result is what a subject did in a cell.
+type result struct {
+	goodput       float64 // of what the limit allows after headers, in the steady part
+	start         float64 // the same from the first byte on
+	jain          float64
+	retransmitted float64 // share of the bytes sent
+	echoLost      float64 // share
+	echoAdded     time.Duration
+	line          lab.DelayStats
+}
+
+// noisy says whether the machine disturbed the measurement.
+func (r result) noisy() bool {
+	return r.line.Dropped > 0 || r.line.Failed > 0 || r.line.Late > lateness
+}
+
+// measure runs a cell in a kiosk of its own.
+func measure(ctx context.Context, s subject, c cell) (r result, err error) {
+	l, err := lab.New("hs-limiter")
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	offloads := lab.OffloadsOff
+	if c.supers {
+		offloads = lab.OffloadsOn
+	}
+	k, err := l.Kiosk(lab.KioskConfig{Customers: 1, Offloads: offloads, Delay: c.rtt / 2})
+	if err != nil {
+		return r, err
+	}
+	// What one connection learnt about the path is not for the next.
+	for _, h := range []*lab.Host{k.Server, k.Customers[0]} {
+		if err := h.Sysctl("net/ipv4/tcp_no_metrics_save=1"); err != nil {
+			return r, err
+		}
+	}
+	force, err := s.limit(ctx, k, c.bitsPerSecond())
+	if err != nil {
+		return r, fmt.Errorf("limit by %s: %w", s.name, err)
+	}
+	defer func() { err = errors.Join(err, force.close()) }()
+	r, err = load(ctx, k, c, s)
+	if err != nil {
+		return r, err
+	}
+	r.line, err = k.DelayStats()
+	return r, err
+}
+
+// load runs the flows of a cell with echoes beside them.
+func load(ctx context.Context, k *lab.Kiosk, c cell, s subject) (r result, err error) {
+	stop, err := k.Server.ServeEcho(echoPort)
+	if err != nil {
+		return r, err
+	}
+	defer stop()
+	idle, err := echo(ctx, k, time.Now().Add(lead), idleEchoes, idleBeat)
+	if err != nil {
+		return r, fmt.Errorf("echo without load: %w", err)
+	}
+	all, err := connect(ctx, k, c)
+	if err != nil {
+		all.close()
+		return r, fmt.Errorf("connect: %w", err)
+	}
+	first := time.Now().Add(c.rtt / 2)
+	var busy echoes
+	var beside errgroup.Group
+	beside.Go(func() (err error) {
+		n := int((c.lasts - echoFrom) / echoBeat)
+		busy, err = echo(ctx, k, first.Add(echoFrom), n, echoBeat)
+		return err
+	})
+	err = all.run(ctx, first, c.lasts)
+	if err = errors.Join(err, beside.Wait()); err != nil {
+		return r, err
+	}
+	r = all.result(c, s)
+	r.echoLost = busy.lost()
+	r.echoAdded = median(busy.took) - median(idle.took)
+	return r, nil
+}
+
+func (all flows) result(c cell, s subject) (r result) {
+	var total, steady float64
+	var shares []float64
+	var sent, again uint64
+	for _, f := range all {
+		share := float64(f.arrived.between(settling, c.lasts))
+		shares = append(shares, share)
+		steady += share
+		total += float64(f.arrived.between(0, min(c.lasts, usual)))
+		s, a := f.retransmitted()
+		sent, again = sent+s, again+a
+	}
+	perSecond := c.bitsPerSecond() / 8 * s.most()
+	r.goodput = steady / perSecond / (c.lasts - settling).Seconds()
+	r.start = total / perSecond / min(c.lasts, usual).Seconds()
+	r.jain = jain(shares)
+	r.retransmitted = float64(again) / float64(max(1, sent))
+	return r
+}
