@@ -9,9 +9,9 @@
 //
 // # When
 //
-//   - Due: all counters are read and settled at the moment the Sink names, by a
-//     timer on CLOCK_BOOTTIME, usually within 0.2 ms. That clock goes on while the
-//     machine sleeps, and so does the timer: what fell due is settled on waking.
+//   - Due: what is due is settled at the moment the Sink names, by a timer on
+//     CLOCK_BOOTTIME, usually within 0.2 ms. That clock goes on while the machine
+//     sleeps, and so does the timer: what fell due is settled on waking.
 //   - An event of the kernel (an account reached its limit, or a packet came after
 //     its deadline): the Sink settles that account alone, so that the gap before
 //     the next session does not grow with the number of customers. In a burst of

@@ -64,6 +64,7 @@ type settled struct {
 	at       dataplane.Boottime
 	readings int
 	err      error
+	due      bool // of SettleDue
 }
 
 // sink remembers what it was told, and ends what is due when it settles.
@@ -73,6 +74,7 @@ type sink struct {
 	dues    []dataplane.Boottime // sorted
 	stuck   bool                 // what is due never ends
 	err     error
+	blind   error // of SettleDue: counters cannot be read
 	took    time.Duration // how long each Settle takes
 	settles []settled
 	ends    []dataplane.Event
@@ -80,9 +82,23 @@ type sink struct {
 }
 
 func (s *sink) Settle(_ context.Context, readings []dataplane.Reading) error {
+	return s.settle(len(readings), false)
+}
+
+func (s *sink) SettleDue(context.Context) error {
+	s.mu.Lock()
+	blind := s.blind
+	s.mu.Unlock()
+	if blind != nil {
+		return blind
+	}
+	return s.settle(0, true)
+}
+
+func (s *sink) settle(readings int, due bool) error {
 	s.mu.Lock()
 	now := s.now()
-	s.settles = append(s.settles, settled{now, len(readings), s.err})
+	s.settles = append(s.settles, settled{now, readings, s.err, due})
 	took := s.took
 	s.mu.Unlock()
 	time.Sleep(took) // without the lock: for synctest, who waits for one is not idle

@@ -23,11 +23,13 @@ type Source interface {
 }
 
 // Sink is what is done with a reading; sessions.Manager is the real one. The meter
-// calls Settle and Ended from one goroutine.
+// calls Settle, SettleDue and Ended from one goroutine.
 type Sink interface {
 	// Settle debits the readings and the time since the last call, and ends what is
 	// spent or due. To settle twice what was read once changes nothing.
 	Settle(context.Context, []dataplane.Reading) error
+	// SettleDue ends what is due, reading those counters itself.
+	SettleDue(context.Context) error
 	// Ended settles the account of one event of the kernel, reading it itself.
 	Ended(context.Context, dataplane.Event) error
 	// Due is the earliest moment at which something ends by itself; false for none.
@@ -67,6 +69,7 @@ type Meter struct {
 
 	// Of the goroutine in Run:
 	began  dataplane.Boottime // when the last settling of everything began
+	tried  dataplane.Boottime // when the last settling of everything, or of what was due, began
 	done   dataplane.Boottime // when it was done, or an event's settling failed
 	failed bool               // it is to be tried again soon
 

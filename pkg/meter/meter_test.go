@@ -108,8 +108,12 @@ func TestDue(t *testing.T) {
 		r.sink.due(r.start.Add(2*time.Second + 3*time.Nanosecond)) // earlier, and told later
 		r.pass(10 * time.Second)
 		r.wantSettles(0, 2*time.Second+3, 7*time.Second)
-		r.pass(checkpoint) // counts from the last settling, for that settled everything
-		r.wantSettles(0, 2*time.Second+3, 7*time.Second, 7*time.Second+checkpoint)
+		r.pass(checkpoint) // the others' checkpoint did not move
+		r.wantSettles(0, 2*time.Second+3, 7*time.Second, checkpoint)
+		settles, _ := r.sink.calls()
+		if !settles[1].due || !settles[2].due || settles[3].due {
+			r.Errorf("settled %+v: want only what is due, until the checkpoint", settles)
+		}
 		if s := r.meter.Status(); s.LastLate != 0 {
 			r.Errorf("late by %s in fake time", s.LastLate)
 		}
@@ -259,7 +263,11 @@ func (r *rig) wantLog(what string, times int) {
 // TestTimeIsSettledWithoutCounters: a kernel that cannot be read stops no clock.
 func TestTimeIsSettledWithoutCounters(t *testing.T) {
 	run(t, func(r *rig) {
-		r.source.fail(errors.New("no map"))
+		broken := errors.New("no map")
+		r.source.fail(broken)
+		r.sink.mu.Lock()
+		r.sink.blind = broken
+		r.sink.mu.Unlock()
 		r.sink.due(r.start.Add(time.Second))
 		r.pass(5 * time.Second)
 		r.wantSettles(0, time.Second, 2*time.Second, 3*time.Second, 4*time.Second, 5*time.Second)

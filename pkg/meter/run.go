@@ -61,7 +61,7 @@ func (m *Meter) next() dataplane.Boottime {
 		at = min(at, again)
 	}
 	due, some := m.sink.Due()
-	if some && due <= m.began {
+	if some && due <= m.tried {
 		due = again // was settled already; to go on at once would be a busy loop
 	}
 	if some {
@@ -79,13 +79,25 @@ func (m *Meter) ring(ctx context.Context) {
 	if due, some := m.sink.Due(); some && due == at {
 		m.note(func(s *Status) { s.LastLate = now.Sub(due) })
 	}
-	_ = m.settle(ctx) // noted, and tried again
+	if m.failed || now >= m.began.Add(m.every) || !m.settleDue(ctx) {
+		_ = m.settle(ctx) // noted, and tried again
+	}
+}
+
+// settleDue settles what is due, and nothing else: a customer whose session ended does
+// not wait for the counters of all others. It reports whether that worked.
+func (m *Meter) settleDue(ctx context.Context) bool {
+	m.tried = m.now()
+	err := m.sink.SettleDue(ctx)
+	m.done = m.now()
+	return err == nil
 }
 
 // settle reads and settles everything. Where counters cannot be read, time is
 // settled all the same: it must not run on because of them.
 func (m *Meter) settle(ctx context.Context) error {
 	m.began = m.now()
+	m.tried = m.began
 	readings, err := m.source.ReadAll()
 	m.health.see("reading the counters", err)
 	settleErr := m.sink.Settle(ctx, readings)

@@ -299,12 +299,14 @@ func TestWake(t *testing.T) {
 	if !woken() {
 		t.Error("a Connect does not wake")
 	}
-	_, err := w.UpdateSession(w.ctx, s.ID, sessions.SessionPatch{AddTime: ptr(time.Hour)})
-	w.ok(err)
-	if !woken() {
-		t.Error("a top-up does not wake")
-	}
-	if due, ok := w.Due(); !ok || due != w.clock.Boot().Add(2*time.Hour) {
-		t.Errorf("due %d %v", due, ok)
+	for _, left := range []time.Duration{2 * time.Hour, time.Minute} {
+		_, err := w.UpdateSession(w.ctx, s.ID, sessions.SessionPatch{Time: &left})
+		w.ok(err)
+		if due, ok := w.Due(); !ok || due != w.clock.Boot().Add(left) {
+			t.Errorf("due %d %v", due, ok)
+		}
+		if earlier := left < time.Hour; woken() != earlier {
+			t.Errorf("a change to %s wakes: %v, want %v", left, !earlier, earlier)
+		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // Forbidden (a blocked device), Unavailable. notify goes into client.connected.
 func (m *Manager) Connect(ctx context.Context, id DeviceID, notify string) (Status, error) {
 	if s, running := m.live.running(id); running && m.nearEnd(m.overlay(s, m.now())) {
-		if err := m.settleRunning(ctx, SessionFilter{Device: id}, 0); err != nil {
+		if err := m.settleRunning(ctx, []DeviceID{id}, 0); err != nil {
 			return Status{}, err
 		}
 	}

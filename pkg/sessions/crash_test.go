@@ -43,6 +43,8 @@ func TestNoByteIsLostOrDebitedTwice(t *testing.T) {
 			"top up":     h.topUp,
 			"move":       h.moveAny,
 			"packets":    func(*rapid.T) { h.packets() },
+			"late":       func(*rapid.T) { h.late() },
+			"power cut":  func(*rapid.T) { h.powerCut() },
 			"time": func(*rapid.T) {
 				h.clock.Advance(time.Duration(rapid.IntRange(1, 3000).Draw(h.rt, "ms")) * time.Millisecond)
 			},
@@ -150,6 +152,37 @@ func (h *history) packets() {
 			}
 		}
 	}
+}
+
+// late counts packets that were in flight when their rule went: as long as the account
+// is there, they may come.
+func (h *history) late() {
+	inUse := make(map[dataplane.Account]bool)
+	for _, rule := range h.rules() {
+		inUse[rule.Account] = true
+	}
+	left, err := h.kernel.ReadAll()
+	h.ok(err)
+	for _, r := range left {
+		id := sessions.SessionID(r.Account)
+		size := min(rapid.Uint64Range(0, 1500).Draw(h.rt, "size"), h.bought[id]-h.passed[id])
+		if !inUse[r.Account] {
+			h.kernel.Late(r.Account, size)
+			h.passed[id] += size
+		}
+	}
+}
+
+// powerCut is the machine's end right after a checkpoint: what was bought is there, and
+// what was used up to the checkpoint.
+func (h *history) powerCut() {
+	h.lose(func() {
+		h.ok(h.Stop(h.ctx, false)) // nobody commits any more
+		h.ok(h.settleAll())
+		h.kernel.Detach()
+		h.clock.Reboot(time.Minute)
+		h.store.PowerCut()
+	})
 }
 
 // rules looks at the kernel from outside: that is no step of the agent.

@@ -59,11 +59,8 @@ func date(s *Session, now moment) {
 	if s.State != Running || !now.sane || !s.Started.Before(earliest) {
 		return
 	}
-	ran := s.TimeUsed
-	if s.Meter.Boot == now.bootID {
-		ran = addTime(ran, max(0, now.boot.Sub(s.Meter.At)))
-	}
-	s.Started = now.wall.Add(-ran)
+	debitTime(s, now.boot, moment{boot: now.boot, bootID: now.bootID}) // no expiry bounded it
+	s.Started = now.wall.Add(-s.TimeUsed)
 }
 
 // settled returns s as it is at this moment. r may be nil: no count is known.

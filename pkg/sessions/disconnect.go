@@ -109,7 +109,7 @@ const atOnce = 64
 // disconnectAll pauses every running session. Many at once: each waits for the
 // kernel to be done with its packets, and those that wait together wait once.
 func (m *Manager) disconnectAll(ctx context.Context, reason string) error {
-	running, err := m.runningSessions(ctx, SessionFilter{})
+	running, err := m.runningSessions(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -133,35 +134,34 @@ func TestTheNextSessionStartsByItself(t *testing.T) {
 	w.happened(mark, "session.consumed(consumed)", "client.disconnected(consumed)")
 }
 
-// One that ends between two checkpoints is not a reason to write all of them.
-func TestOnlyWhatIsDueIsWritten(t *testing.T) {
+// Rows are written of what ends or becomes low; a checkpoint has marks for the others.
+func TestWhatGoesOnIsMarked(t *testing.T) {
 	w := newWorld(t, sessions.Config{LowBalancePercent: 10})
 	a, b := w.phone(1), w.phone(2)
 	short, long := w.buyTime(a, 5*time.Second), w.buyTime(b, time.Hour)
 	next := w.buyTime(a, time.Hour)
 	w.connect(a)
 	w.connect(b)
-	w.checkpoint()
-	written := func() dataplane.Boottime { return w.stored(long.ID).Meter.At }
-	start := written()
+	w.kernel.Download(b.MAC, 1000)
+	row := w.stored(long.ID)
 	w.clock.Advance(4500 * time.Millisecond)
 	mark := w.mark()
 	w.checkpoint()
 	w.happened(mark, "session.low")
 	w.clock.Advance(500 * time.Millisecond)
-	w.checkpoint()
+	w.ok(w.SettleDue(w.ctx))
 	w.state(short.ID, sessions.Consumed)
 	w.state(next.ID, sessions.Running)
-	if written() != start {
-		t.Error("a session that was not due was written")
-	}
-	if due, ok := w.Due(); !ok || due != start.Add(15*time.Second) {
-		t.Errorf("due at %d, %v, want a checkpoint after the last of everything, %d", due, ok, start.Add(15*time.Second))
+	if w.stored(long.ID) != row {
+		t.Error("the row of a session that goes on was written")
 	}
 	w.clock.Advance(5 * time.Second)
 	w.checkpoint()
-	if written() != w.clock.Boot() {
-		t.Error("the checkpoint was not written")
+	marks, err := w.store.Marks()
+	w.ok(err)
+	want := sessions.Marks{Boot: w.clock.BootID(), At: w.clock.Boot(), Epoch: 1, Spent: []sessions.Mark{{Session: long.ID, Spent: 1000}}}
+	if diff := cmp.Diff(want, marks); diff != "" {
+		t.Errorf("marks (-want +got):\n%s", diff)
 	}
 }
 

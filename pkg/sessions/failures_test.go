@@ -191,7 +191,7 @@ func TestOldReadingsAreIgnored(t *testing.T) {
 	for range 3 {
 		w.ok(w.Settle(w.ctx, old))
 	}
-	if got := w.stored(s.ID); got.Used != 2000 {
+	if got := w.session(s.ID); got.Used != 2000 {
 		t.Errorf("%d bytes used", got.Used)
 	}
 	rules, _ := w.kernel.Rules()

@@ -11,88 +11,209 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// quiet is how long an account stays in the kernel after its session stopped, so
-// that packets in flight find it and are debited to it.
+// quiet is how long an account stays in the kernel after its session stopped and its
+// count last changed: packets in flight find it, and are debited to it. The kernel is
+// done with them within milliseconds.
 const quiet = time.Second
 
-// forget removes the accounts of sessions that do not run, at the second Settle
-// that sees them so. read is every account that this Settle was given.
-func (m *Manager) forget(ctx context.Context, read counts) {
-	running, err := m.runningSessions(ctx, SessionFilter{})
-	if err != nil {
-		m.log.Error("unused accounts stay for now", "error", err)
-		return
-	}
-	for _, a := range m.unused(running, read) {
-		if err := m.forgetOne(context.WithoutCancel(ctx), a); err != nil {
-			m.log.Error("an unused account stays for now", "account", a, "error", err)
-			continue
-		}
-		delete(m.settle.linger, a)
-	}
+// lingering is an account that no session runs on.
+type lingering struct {
+	since dataplane.Boottime // that its count is what it is
+	epoch uint64
+	spent uint64
 }
 
-// unused returns the accounts that nobody has run for long enough.
-func (m *Manager) unused(running []Session, read counts) []dataplane.Account {
-	inUse := make(map[dataplane.Account]bool, len(running)+len(m.static))
-	for _, s := range running {
-		inUse[s.ID.Account()] = true
-	}
-	for _, rule := range m.static {
-		inUse[rule.Account] = true
-	}
-	maps.DeleteFunc(m.settle.linger, func(a dataplane.Account, _ dataplane.Boottime) bool {
-		_, known := read[a]
-		return inUse[a] || !known
-	})
-	now := m.clock.Boot()
+// loose debits what was counted after sessions stopped, by packets that were in
+// flight or passed under a grant that was never stored, and removes the accounts that
+// nobody has run for long enough. v has all that there are.
+func (m *Manager) loose(ctx context.Context, v *survey) error {
+	before := m.settle.linger
+	m.settle.linger = make(map[dataplane.Account]lingering, len(v.loose))
+	inUse := m.staticAccounts()
+	var late []dataplane.Reading
 	var long []dataplane.Account
-	for a := range read {
-		if inUse[a] {
+	for _, r := range v.loose {
+		if inUse[r.Account] {
 			continue
 		}
-		since, known := m.settle.linger[a]
-		if !known {
-			m.settle.linger[a] = now
-		} else if now.Sub(since) >= quiet {
-			long = append(long, a)
+		l, known := before[r.Account]
+		if !known || l.epoch != r.Epoch || l.spent != r.Counters.Spent() {
+			l = lingering{since: v.now.boot, epoch: r.Epoch, spent: r.Counters.Spent()}
+			late = append(late, r)
+		} else if v.now.boot.Sub(l.since) >= quiet {
+			long = append(long, r.Account)
 		}
+		m.settle.linger[r.Account] = l
 	}
-	slices.Sort(long)
-	return long
-}
-
-// forgetOne debits what came late, removes the account, and takes the baseline
-// back, in this order: wherever it stops, it can be done again.
-func (m *Manager) forgetOne(ctx context.Context, a dataplane.Account) error {
-	id := SessionID(a)
-	s, err := m.stored(ctx, id)
-	if isTrusted(a) || CodeOf(err) == NotFound {
-		return m.kernel.Forget(a)
-	}
-	if err != nil {
-		return err
-	}
-	defer m.locks.lock(s.Device)()
-	if s, err = m.stored(ctx, id); err != nil || s.State == Running {
-		return err
-	}
-	r, found, err := m.read(a)
-	if err != nil {
-		return err
-	}
-	if found && (r.Epoch != s.Meter.Epoch || r.Counters.Spent() != s.Meter.Spent) {
-		t := settlement{}
-		if err := m.commit(ctx, func(c *change) error { return t.lateOne(c, id, r) }); err != nil {
+	for some := range slices.Chunk(late, atATime) {
+		if err := m.debitLate(ctx, some); err != nil {
+			m.settle.linger = before // so that they are new to the next call
 			return err
 		}
 	}
-	if err := m.kernel.Forget(a); err != nil {
+	slices.Sort(long)
+	for some := range slices.Chunk(long, atATime) {
+		if err := m.forget(context.WithoutCancel(ctx), some); err != nil {
+			m.log.Error("unused accounts stay for now", "error", err)
+		}
+	}
+	return nil
+}
+
+func (m *Manager) staticAccounts() map[dataplane.Account]bool {
+	accounts := make(map[dataplane.Account]bool, len(m.static))
+	for _, rule := range m.static {
+		accounts[rule.Account] = true
+	}
+	return accounts
+}
+
+// debitLate debits readings to sessions that do not run.
+func (m *Manager) debitLate(ctx context.Context, readings []dataplane.Reading) error {
+	var news []dataplane.Reading
+	err := m.store.View(ctx, func(tx Tx) error {
+		for _, r := range readings {
+			s, err := looseSession(tx, r.Account)
+			if err != nil {
+				return err
+			}
+			if s != nil && s.Meter.unlike(r) {
+				news = append(news, r)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(news) == 0 {
 		return err
 	}
-	m.rates.forget(a)
-	_, err = m.rebase(ctx, id, dataplane.Reading{})
-	return err
+	return m.commit(ctx, func(c *change) error {
+		for _, r := range news {
+			if err := c.late(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// looseSession returns the session of an account if it exists and does not run.
+func looseSession(tx Tx, a dataplane.Account) (*Session, error) {
+	if isTrusted(a) {
+		return nil, nil
+	}
+	s, err := tx.Session(SessionID(a))
+	if CodeOf(err) == NotFound || err == nil && s.State == Running {
+		return nil, nil
+	}
+	return &s, err
+}
+
+// unlike reports that a reading says something that the baseline does not.
+func (b Baseline) unlike(r dataplane.Reading) bool {
+	return r.Epoch != b.Epoch || r.Counters.Spent() != b.Spent
+}
+
+// late debits a reading to a session that does not run.
+func (c *change) late(r dataplane.Reading) error {
+	s, err := looseSession(c, r.Account)
+	if err != nil || s == nil { // deleted, or started just now from a later reading
+		return err
+	}
+	before := s.Used
+	if !debitBytes(s, r) || s.Used == before {
+		return nil
+	}
+	if s.State == Consumed || s.State == Expired {
+		return c.save(s)
+	}
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
+	return c.rest(d, s)
+}
+
+// forget debits what came late, removes accounts, and takes their baselines back, in
+// this order: wherever it stops, it can be done again.
+func (m *Manager) forget(ctx context.Context, accounts []dataplane.Account) error {
+	unlock, accounts, err := m.lockLoose(ctx, accounts)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var last []dataplane.Reading
+	for _, a := range accounts {
+		r, found, err := m.read(a)
+		if err != nil {
+			return err
+		}
+		if found {
+			last = append(last, r)
+		}
+	}
+	if err := m.debitLate(ctx, last); err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		if err := m.kernel.Forget(a); err != nil {
+			return Errorf(Unavailable, "the kernel did not remove account %d: %w", a, err)
+		}
+		m.rates.forget(a)
+		delete(m.settle.linger, a)
+	}
+	return m.commit(ctx, func(c *change) error {
+		for _, a := range accounts {
+			if err := c.rebase(a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lockLoose locks the devices of accounts, and returns the accounts that no session
+// runs on then.
+func (m *Manager) lockLoose(ctx context.Context, accounts []dataplane.Account) (unlock func(), still []dataplane.Account, err error) {
+	owners := make(map[dataplane.Account]DeviceID, len(accounts))
+	look := func(tx Tx) error {
+		for _, a := range accounts {
+			if s, err := looseSession(tx, a); err != nil {
+				return err
+			} else if s != nil {
+				owners[a] = s.Device
+			}
+		}
+		return nil
+	}
+	if err := m.store.View(ctx, look); err != nil {
+		return nil, nil, err
+	}
+	unlock = m.locks.lock(slices.Collect(maps.Values(owners))...)
+	err = m.store.View(ctx, func(tx Tx) error {
+		for _, a := range accounts {
+			if s, err := tx.Session(SessionID(a)); isTrusted(a) || CodeOf(err) == NotFound || err == nil && s.State != Running {
+				still = append(still, a)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return unlock, still, nil
+}
+
+// rebase takes back the baseline of a session whose account is gone.
+func (c *change) rebase(a dataplane.Account) error {
+	s, err := looseSession(c, a)
+	if err != nil || s == nil {
+		return err
+	}
+	s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = 0, 0, 0
+	return c.put(s)
 }
 
 // repair brings those devices in line whose rule the kernel did not take, and,
@@ -101,7 +222,7 @@ func (m *Manager) repair(ctx context.Context) {
 	ids := m.live.repairs()
 	if m.clockWasSet() {
 		ids = append(ids, m.live.withExpiry()...)
-		m.live.reckon()
+		m.live.reckon(m.now())
 	}
 	for _, id := range ids {
 		if err := m.enforceLocked(ctx, id); err != nil {

@@ -6,34 +6,37 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// liveTable remembers the running session of each connected device, so that what
-// is due next is known without asking the store.
+// liveTable remembers the running session of each connected device, so that what is
+// due next is known, and what a reading means, without asking the store.
 type liveTable struct {
-	mu      sync.Mutex
-	entries map[DeviceID]*liveEntry
-	stale   bool // due has to be found again
-	due     dataplane.Boottime
-	wake    chan struct{}
-	percent int
-	idle    time.Duration
-	broken  map[DeviceID]struct{} // the kernel did not take their rule
+	mu       sync.Mutex
+	byDevice map[DeviceID]*liveEntry
+	byID     map[SessionID]*liveEntry
+	queue    dueQueue
+	wake     chan struct{}
+	cfg      Config                // of the due moments
+	broken   map[DeviceID]struct{} // the kernel did not take their rule
 }
 
 type liveEntry struct {
-	session  Session
+	session  Session            // its row
 	lastSeen dataplane.Boottime // last packet, at first the start
+	marked   uint64             // count of its last mark
+	round    uint64             // of the last checkpoint that had a reading of it
+	due      dataplane.Boottime // when it ends by itself or becomes low; 0: never
+	place    int                // in the queue
 }
 
 func (l *liveTable) init(cfg Config) {
-	l.entries = make(map[DeviceID]*liveEntry)
+	l.byDevice = make(map[DeviceID]*liveEntry)
+	l.byID = make(map[SessionID]*liveEntry)
 	l.broken = make(map[DeviceID]struct{})
 	l.wake = make(chan struct{}, 1)
-	l.percent, l.idle = cfg.LowBalancePercent, cfg.IdleTimeout
+	l.cfg = cfg
 }
 
 // apply takes over what a transaction stored. The caller holds Manager.commits, so
@@ -42,19 +45,46 @@ func (l *liveTable) apply(stored []Session, now moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range stored {
-		e := l.entries[s.Device]
+		e := l.byID[s.ID]
 		switch {
-		case s.State == Running && e != nil && e.session.ID == s.ID:
-			before := e.dueAt(l, now)
+		case s.State != Running && e != nil:
+			l.remove(e)
+		case s.State == Running && e != nil:
 			e.session = s
-			l.moved(before, e.dueAt(l, now))
+			l.setDue(e, e.dueAt(l.cfg, now))
 		case s.State == Running:
-			e = &liveEntry{session: s, lastSeen: now.boot}
-			l.entries[s.Device] = e
-			l.moved(0, e.dueAt(l, now))
-		case e != nil && e.session.ID == s.ID:
-			delete(l.entries, s.Device)
-			l.moved(e.dueAt(l, now), 0)
+			l.add(&liveEntry{session: s, lastSeen: now.boot}, now)
+		}
+	}
+}
+
+func (l *liveTable) add(e *liveEntry, now moment) {
+	if before := l.byDevice[e.session.Device]; before != nil {
+		l.remove(before)
+	}
+	l.byDevice[e.session.Device], l.byID[e.session.ID] = e, e
+	l.setDue(e, e.dueAt(l.cfg, now))
+}
+
+func (l *liveTable) remove(e *liveEntry) {
+	l.setDue(e, 0)
+	delete(l.byID, e.session.ID)
+	if l.byDevice[e.session.Device] == e {
+		delete(l.byDevice, e.session.Device)
+	}
+}
+
+// setDue tells who waits when something is due earlier than all before.
+func (l *liveTable) setDue(e *liveEntry, at dataplane.Boottime) {
+	if at == e.due {
+		return
+	}
+	before := l.queue.first()
+	l.queue.set(e, at)
+	if first := l.queue.first(); first != 0 && (before == 0 || first < before) {
+		select {
+		case l.wake <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -63,76 +93,60 @@ func (l *liveTable) apply(stored []Session, now moment) {
 func (l *liveTable) running(id DeviceID) (Session, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.entries[id]; e != nil {
+	if e := l.byDevice[id]; e != nil {
 		return e.session, true
 	}
 	return Session{}, false
 }
 
-// moved says that something is due at another moment than before.
-func (l *liveTable) moved(from, to dataplane.Boottime) {
-	if from == to {
-		return
-	}
-	l.stale = true
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// seen notes the last packet of running sessions.
-func (l *liveTable) seen(device DeviceID, at dataplane.Boottime) {
+// seen notes the last packet of a running session, and returns the last one of all.
+func (l *liveTable) seen(device DeviceID, at dataplane.Boottime, now moment) dataplane.Boottime {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.entries[device]; e != nil && at > e.lastSeen {
+	e := l.byDevice[device]
+	if e == nil {
+		return 0
+	}
+	l.see(e, at, now)
+	return e.lastSeen
+}
+
+func (l *liveTable) see(e *liveEntry, at dataplane.Boottime, now moment) {
+	if at > e.lastSeen {
 		e.lastSeen = at
-		l.stale = l.stale || l.idle > 0
-	}
-}
-
-func (l *liveTable) lastSeen(device DeviceID) dataplane.Boottime {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.entries[device]; e != nil {
-		return e.lastSeen
-	}
-	return 0
-}
-
-// next returns the earliest moment when something ends, 0 for never.
-func (l *liveTable) next(now moment) dataplane.Boottime {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.stale {
-		return l.due
-	}
-	l.due, l.stale = 0, false
-	for _, e := range l.entries {
-		l.due = earlier(l.due, e.dueAt(l, now))
-	}
-	return l.due
-}
-
-// dueBy returns the running sessions of which something is due, or that are over by
-// their counts.
-func (l *liveTable) dueBy(now moment, read counts) []Session {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var due []Session
-	for _, e := range l.entries {
-		at := e.dueAt(l, now)
-		if at != 0 && at <= now.boot || overBy(e.session, read.of(e.session.ID), now) {
-			due = append(due, e.session)
+		if l.cfg.IdleTimeout > 0 {
+			l.setDue(e, e.dueAt(l.cfg, now))
 		}
 	}
+}
+
+// next returns the earliest moment when something is due, 0 for never.
+func (l *liveTable) next() dataplane.Boottime {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.queue.first()
+}
+
+// dueBy returns the devices of the running sessions of which something is due.
+func (l *liveTable) dueBy(now dataplane.Boottime) []DeviceID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var due []DeviceID
+	l.queue.until(now, func(e *liveEntry) { due = append(due, e.session.Device) })
 	return due
 }
 
-func (e *liveEntry) dueAt(l *liveTable, now moment) dataplane.Boottime {
-	at := earlier(deadline(e.session, now), lowAt(e.session, l.percent))
-	if l.idle > 0 {
-		at = earlier(at, e.lastSeen.Add(l.idle))
+// devices returns the devices of all running sessions.
+func (l *liveTable) devices() []DeviceID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.byDevice))
+}
+
+func (e *liveEntry) dueAt(cfg Config, now moment) dataplane.Boottime {
+	at := earlier(deadline(e.session, now), lowAt(e.session, cfg.LowBalancePercent))
+	if cfg.IdleTimeout > 0 {
+		at = earlier(at, e.lastSeen.Add(cfg.IdleTimeout))
 	}
 	return at
 }
@@ -153,45 +167,12 @@ func (l *liveTable) repairs() []DeviceID {
 	return ids
 }
 
-// earlier is the smaller of two moments of which 0 means never.
-func earlier(a, b dataplane.Boottime) dataplane.Boottime {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
-}
-
-// Due returns the earliest moment when a running session ends by time (deadline,
-// expiry, idle time-out) or becomes low, and at the latest when all are to be
-// settled again, a checkpoint after the last time; false when there is none. Cheap.
-func (m *Manager) Due() (dataplane.Boottime, bool) {
-	at := m.live.next(m.now())
-	if last := m.checkpoint.last(); last != 0 && m.live.any() {
-		whole := last.Add(m.cfg.Checkpoint)
-		if at == 0 || whole < at {
-			at = whole
-		}
-	}
-	return at, at != 0
-}
-
-// any reports whether a session runs.
-func (l *liveTable) any() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.entries) > 0
-}
-
-// Wake receives a value when Due may have moved. It holds one value, and is never
-// closed.
-func (m *Manager) Wake() <-chan struct{} { return m.live.wake }
-
 // withExpiry returns the devices whose running session expires by the wall clock.
 func (l *liveTable) withExpiry() []DeviceID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var ids []DeviceID
-	for id, e := range l.entries {
+	for id, e := range l.byDevice {
 		if e.session.ExpDays != nil {
 			ids = append(ids, id)
 		}
@@ -199,9 +180,22 @@ func (l *liveTable) withExpiry() []DeviceID {
 	return ids
 }
 
-// reckon has Due found again, as after a step of the wall clock.
-func (l *liveTable) reckon() {
+// reckon finds again when things are due, as after a step of the wall clock.
+func (l *liveTable) reckon(now moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stale = true
+	for _, e := range l.byDevice {
+		l.setDue(e, e.dueAt(l.cfg, now))
+	}
 }
+
+// Due returns the earliest moment when a running session ends by time (deadline,
+// expiry, idle time-out) or becomes low; false when there is none. Cheap.
+func (m *Manager) Due() (dataplane.Boottime, bool) {
+	at := m.live.next()
+	return at, at != 0
+}
+
+// Wake receives a value when Due has become earlier. It holds one value, and is
+// never closed.
+func (m *Manager) Wake() <-chan struct{} { return m.live.wake }

@@ -5,6 +5,7 @@ package sessions
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,7 +76,7 @@ func New(store Store, kernel Enforcer, clock Clock, cfg Config) *Manager {
 	m := &Manager{
 		store: store, kernel: kernel, clock: clock, cfg: cfg, log: cfg.Log,
 		static: staticRules(cfg.Trusted, cfg.Blocked),
-		settle: settleState{linger: make(map[dataplane.Account]dataplane.Boottime)},
+		settle: settleState{linger: make(map[dataplane.Account]lingering)},
 	}
 	m.rates.memory = 2 * cfg.Checkpoint
 	m.live.init(cfg)
@@ -99,5 +100,10 @@ func (m *Manager) Stop(ctx context.Context, disconnect bool) error {
 	if disconnect {
 		return m.disconnectAll(ctx, ReasonStopped)
 	}
-	return m.settleRunning(ctx, SessionFilter{}, 0)
+	for some := range slices.Chunk(m.live.devices(), atATime) {
+		if err := m.settleRunning(ctx, some, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }

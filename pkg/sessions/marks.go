@@ -23,29 +23,31 @@ type Mark struct {
 	Spent   uint64
 }
 
-// find returns the marks by session.
-func (k Marks) find() map[SessionID]uint64 {
+// foundMarks are marks by session.
+type foundMarks struct {
+	Marks
+	spent map[SessionID]uint64
+}
+
+func (k Marks) find() foundMarks {
 	spent := make(map[SessionID]uint64, len(k.Spent))
 	for _, mark := range k.Spent {
 		spent[mark.Session] = mark.Spent
 	}
-	return spent
+	return foundMarks{k, spent}
 }
 
-// moment is when the marks were taken. Its wall clock is not known, so that no
-// expiry bounds what is debited: whatever had expired was ended then.
-func (k Marks) moment() moment { return moment{boot: k.At, bootID: k.Boot} }
-
 // settle debits to a running session what its mark says. A row that was written
-// later, as of a session that was started again, says it all.
-func (k Marks) settle(s *Session, spent map[SessionID]uint64) {
-	if s.State != Running || s.Meter.Boot != k.Boot || s.Meter.At >= k.At {
+// later, as of a session that was started again, says it all. The wall clock of the
+// marks is not known, so that no expiry bounds them: what had expired was ended then.
+func (k foundMarks) settle(s *Session) {
+	if s.State != Running || s.Meter.Boot != k.Boot || s.Meter.At > k.At {
 		return
 	}
-	if count, ok := spent[s.ID]; ok {
+	if count, ok := k.spent[s.ID]; ok {
 		debitBytes(s, dataplane.Reading{Epoch: k.Epoch, Counters: dataplane.Counters{
 			UpBytes: count, LimitDrops: s.Meter.dropsIn(k.Epoch),
 		}})
 	}
-	debitTime(s, k.At, k.moment())
+	debitTime(s, k.At, moment{boot: k.At, bootID: k.Boot})
 }

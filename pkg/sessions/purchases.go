@@ -140,7 +140,7 @@ func (m *Manager) endIfOver(ctx context.Context, id SessionID) error {
 	if err != nil || s.State != Running || !s.spent() && !m.now().expired(s) {
 		return err
 	}
-	return m.settleRunning(ctx, SessionFilter{Device: s.Device}, 0)
+	return m.settleRunning(ctx, []DeviceID{s.Device}, 0)
 }
 
 // DeleteSession removes a session. One that runs is stopped first, for the reason
@@ -170,7 +170,7 @@ func (m *Manager) tellBefore(ctx context.Context, s Session) error {
 	if r == nil {
 		return nil
 	}
-	if err := m.settleRunning(ctx, SessionFilter{Device: s.Device}, 0); err != nil {
+	if err := m.settleRunning(ctx, []DeviceID{s.Device}, 0); err != nil {
 		return err
 	}
 	if err := m.deliver(ctx, r, s.ID); err != nil {

@@ -3,6 +3,7 @@
 package sessions
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +30,25 @@ type look struct {
 	downBPS  uint64
 }
 
+// observeAll notes readings.
+func (t *rateTable) observeAll(readings []dataplane.Reading, now dataplane.Boottime) {
+	for some := range slices.Chunk(readings, atATime) {
+		t.mu.Lock()
+		for i := range some {
+			t.look(&some[i], now)
+		}
+		t.mu.Unlock()
+	}
+}
+
 // observe notes a reading and returns the current speeds in bit/s.
 func (t *rateTable) observe(r dataplane.Reading, now dataplane.Boottime) (up, down uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.look(&r, now)
+}
+
+func (t *rateTable) look(r *dataplane.Reading, now dataplane.Boottime) (up, down uint64) {
 	if t.looks == nil {
 		t.looks = make(map[dataplane.Account]look)
 	}

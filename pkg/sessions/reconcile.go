@@ -7,6 +7,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
@@ -20,7 +22,7 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	if err := m.recall(ctx); err != nil {
 		return err
 	}
-	running, err := m.runningSessions(ctx, SessionFilter{})
+	devices, err := m.connectedDevices(ctx, first)
 	if err != nil {
 		return err
 	}
@@ -28,16 +30,20 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	if err != nil {
 		return Errorf(Unavailable, "the kernel's rules cannot be read: %w", err)
 	}
-	if err := m.recover(ctx, running, rules); err != nil {
+	if err := m.recover(ctx, devices, rules); err != nil {
 		return err
 	}
-	if err := m.settleRunning(ctx, SessionFilter{}, 0); err != nil {
+	if err := m.settleOver(ctx); err != nil {
+		return err
+	}
+	wrong, right, err := m.compare(ctx, rules)
+	if err != nil {
 		return err
 	}
 	err = errors.Join(
-		m.denyStale(ctx, rules),
+		m.denyStale(ctx, wrong),
 		m.grantStatic(rules),
-		m.grantMissing(ctx, rules),
+		m.grantMissing(ctx, right, rules),
 		m.expireAll(ctx),
 	)
 	if first {
@@ -46,14 +52,45 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	return errors.Join(err, m.tellRest(ctx)) // last: what providers answer may change what runs
 }
 
-// recover prepares the rows of running sessions that the kernel does not enforce
-// as they say: after a reboot, after a detach, or by a change of configuration.
-func (m *Manager) recover(ctx context.Context, running []Session, rules map[dataplane.MAC]dataplane.Rule) error {
+// connectedDevices are those with a running session: at first as the store has it.
+func (m *Manager) connectedDevices(ctx context.Context, first bool) ([]DeviceID, error) {
+	if !first {
+		return m.live.devices(), nil
+	}
+	running, err := m.runningSessions(ctx)
 	ids := make([]DeviceID, len(running))
 	for i, s := range running {
 		ids[i] = s.Device
 	}
-	defer m.locks.lock(ids...)()
+	return ids, err
+}
+
+// recover remembers what runs, and prepares the rows of running sessions that the
+// kernel does not enforce as they say: after a reboot, after a detach, or by a change
+// of configuration.
+func (m *Manager) recover(ctx context.Context, devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule) error {
+	used := false
+	marks := sync.OnceValue(func() foundMarks { used = true; return m.lastMarks() })
+	for some := range slices.Chunk(devices, atATime) {
+		if err := m.recoverSome(ctx, some, rules, marks); err != nil {
+			return err
+		}
+	}
+	if !used {
+		return nil
+	}
+	if err := m.store.Sync(); err != nil { // what they said is in the rows
+		return err
+	}
+	return m.store.PutMarks(Marks{})
+}
+
+func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule, marks func() foundMarks) error {
+	defer m.locks.lock(devices...)()
+	running, err := m.runningOf(ctx, devices)
+	if err != nil {
+		return err
+	}
 	read := make(counts, len(running))
 	for _, s := range running {
 		r, found, err := m.read(s.ID.Account())
@@ -66,7 +103,7 @@ func (m *Manager) recover(ctx context.Context, running []Session, rules map[data
 	}
 	return m.commit(ctx, func(c *change) error {
 		for _, s := range running {
-			if err := c.recover(s.ID, read.of(s.ID), rules); err != nil {
+			if err := c.recover(s.ID, read.of(s.ID), rules, marks); err != nil {
 				return err
 			}
 		}
@@ -74,7 +111,17 @@ func (m *Manager) recover(ctx context.Context, running []Session, rules map[data
 	})
 }
 
-func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane.MAC]dataplane.Rule) error {
+// lastMarks are the marks of the last checkpoint. An agent that cannot read them
+// starts all the same: what they say is the customers'.
+func (m *Manager) lastMarks() foundMarks {
+	marks, err := m.store.Marks()
+	if err != nil {
+		m.log.Error("what was used up to the last checkpoint is lost, where the kernel lost it as well", "error", err)
+	}
+	return marks.find()
+}
+
+func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane.MAC]dataplane.Rule, marks func() foundMarks) error {
 	s, err := c.Session(id)
 	if CodeOf(err) == NotFound || err == nil && s.State != Running {
 		return nil
@@ -88,9 +135,10 @@ func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane
 	}
 	reason := c.m.mayNotRun(d, s, c.now)
 	if reason == "" && c.joined(s, r, rules[d.MAC]) {
-		c.stored = append(c.stored, s) // remembered as running; the settling that follows writes it
+		c.stored = append(c.stored, s) // remembered as running
 		return nil
 	}
+	marks().settle(&s)
 	c.rejoin(&s, r, rules[d.MAC])
 	if reason != "" {
 		if err := c.halt(d, &s, Paused, reason); err != nil {
@@ -155,13 +203,50 @@ func (m *Manager) mayNotRun(d Device, s Session, now moment) (reason string) {
 	return ""
 }
 
-// denyStale takes away the rules that no running session and no configuration has.
-func (m *Manager) denyStale(ctx context.Context, rules map[dataplane.MAC]dataplane.Rule) error {
-	var failed error
-	for mac := range rules {
-		if _, ok := m.static[mac]; !ok {
-			failed = errors.Join(failed, m.denyIfStale(ctx, mac))
+// compare returns the MACs whose rule no running session and no configuration has,
+// and the sessions whose rule is as it should be. It looks without locks: what it has
+// doubts about is looked at again, under them.
+func (m *Manager) compare(ctx context.Context, rules map[dataplane.MAC]dataplane.Rule) (wrong []dataplane.MAC, right map[SessionID]bool, err error) {
+	right = make(map[SessionID]bool, len(rules))
+	for some := range slices.Chunk(slices.Collect(maps.Keys(rules)), atATime) {
+		err := m.store.View(ctx, func(tx Tx) error {
+			for _, mac := range some {
+				if _, ok := m.static[mac]; ok {
+					continue
+				}
+				d, err := tx.DeviceByMAC(mac)
+				if err != nil && CodeOf(err) != NotFound {
+					return err
+				}
+				s, running := m.live.running(d.ID)
+				if !running {
+					wrong = append(wrong, mac)
+				} else if sameRule(rules[mac], ruleOf(s, m.speeds(), m.now())) {
+					right[s.ID] = true
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, nil, err
 		}
+	}
+	return wrong, right, nil
+}
+
+// sameRule leaves out by how much a deadline moves that follows the wall clock.
+func sameRule(a, b dataplane.Rule) bool {
+	if a.Deadline.Sub(b.Deadline).Abs() < time.Millisecond && (a.Deadline == 0) == (b.Deadline == 0) {
+		a.Deadline = b.Deadline
+	}
+	return a == b
+}
+
+// denyStale takes away rules, if they are as wrong as they seemed.
+func (m *Manager) denyStale(ctx context.Context, wrong []dataplane.MAC) error {
+	var failed error
+	for _, mac := range wrong {
+		failed = errors.Join(failed, m.denyIfStale(ctx, mac))
 	}
 	return failed
 }
@@ -199,12 +284,14 @@ func (m *Manager) grantStatic(rules map[dataplane.MAC]dataplane.Rule) error {
 }
 
 // grantMissing grants what should be enforced and is not, or not as it should.
-func (m *Manager) grantMissing(ctx context.Context, rules map[dataplane.MAC]dataplane.Rule) error {
-	running, err := m.runningSessions(ctx, SessionFilter{})
-	for _, s := range running {
-		err = errors.Join(err, m.grantIfMissing(ctx, s.Device, rules))
+func (m *Manager) grantMissing(ctx context.Context, right map[SessionID]bool, rules map[dataplane.MAC]dataplane.Rule) error {
+	var failed error
+	for _, id := range m.live.devices() {
+		if s, running := m.live.running(id); running && !right[s.ID] {
+			failed = errors.Join(failed, m.grantIfMissing(ctx, id, rules))
+		}
 	}
-	return err
+	return failed
 }
 
 func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID, rules map[dataplane.MAC]dataplane.Rule) error {
@@ -214,7 +301,7 @@ func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID, rules map[dat
 		return err
 	}
 	rule := ruleOf(*s, m.speeds(), m.now())
-	if rules[d.MAC] == rule {
+	if sameRule(rules[d.MAC], rule) {
 		return nil
 	}
 	cause := m.grant(d.MAC, rule)

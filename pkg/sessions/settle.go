@@ -4,7 +4,7 @@ package sessions
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,30 +13,18 @@ import (
 
 // settleState is what Settle remembers from call to call.
 type settleState struct {
-	linger map[dataplane.Account]dataplane.Boottime // accounts nobody runs, and since when
-	offset time.Duration                            // wall clock minus CLOCK_BOOTTIME, to notice a step
+	linger map[dataplane.Account]lingering // accounts nobody runs
+	marks  []Mark                          // used again by the next survey
+	round  uint64                          // of the last survey
+	offset time.Duration                   // wall clock minus CLOCK_BOOTTIME, to notice a step
 	sane   bool
 }
 
 // checkpoint is how the last Settle went.
 type checkpoint struct {
-	mu    sync.Mutex
-	began dataplane.Boottime // of everything; 0: not yet
-	at    time.Time          // wall clock
-	err   error
-}
-
-func (c *checkpoint) begin(now dataplane.Boottime) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.began = now
-}
-
-// last is when everything was last settled; 0: not yet.
-func (c *checkpoint) last() dataplane.Boottime {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.began
+	mu  sync.Mutex
+	at  time.Time // wall clock
+	err error
 }
 
 func (c *checkpoint) set(at time.Time, err error) {
@@ -61,60 +49,44 @@ func (c counts) of(id SessionID) *dataplane.Reading {
 	return nil
 }
 
-// Settle debits the readings and the time since the last call, ends what is spent
-// or due, starts the next session of each device that has one, and warns of low
-// balances; all of it in one transaction. When something is due between two
-// checkpoints, only that is settled. To settle the same readings twice does
-// nothing twice. Accounts that no session runs on are debited for what came late
-// and, once they have been silent for a checkpoint, removed; so readings must not
-// be older than the last call.
+// Settle is a checkpoint: it debits the readings and the time since the last one. What
+// simply goes on is marked, at once for all; what is spent or due is ended, the next
+// session of each such device that has one is started, and low balances are warned of.
+// To settle the same readings twice does nothing twice. Accounts that no session runs
+// on are debited for what came late and, once they have been silent for a while,
+// removed; so readings must not be older than the last call.
 func (m *Manager) Settle(ctx context.Context, readings []dataplane.Reading) error {
 	m.settling.Lock()
 	defer m.settling.Unlock()
-	read := make(counts, len(readings))
-	at := m.clock.Boot()
-	for _, r := range readings {
-		read[r.Account] = r
-		m.rates.observe(r, at)
-	}
-	if due, few := m.onlyDue(read); few {
-		return m.settleDue(ctx, due, read)
-	}
-	m.checkpoint.begin(m.clock.Boot())
-	err := m.settleWith(ctx, SessionFilter{}, read, 0)
+	err := m.settleAll(ctx, readings)
 	if err == nil {
-		m.forget(ctx, read)
 		m.repair(ctx)
 	}
 	m.checkpoint.set(m.clock.Now(), err)
 	return err
 }
 
-// fewDue is up to how many sessions are settled each in a transaction of its own.
-const fewDue = 8
-
-// onlyDue returns the sessions that are due, if they are few and everything was
-// settled not long ago: then the others can wait for the checkpoint, and the disk is
-// not written for all of them each time that one ends.
-func (m *Manager) onlyDue(read counts) ([]Session, bool) {
-	now, last := m.now(), m.checkpoint.last()
-	if last == 0 || now.boot.Sub(last) >= m.cfg.Checkpoint/2 {
-		return nil, false
+func (m *Manager) settleAll(ctx context.Context, readings []dataplane.Reading) error {
+	v := m.survey(readings)
+	for some := range slices.Chunk(v.closer, atATime) {
+		if err := m.settleWith(ctx, some, v.read, 0); err != nil {
+			return err
+		}
 	}
-	due := m.live.dueBy(now, read)
-	return due, len(due) > 0 && len(due) <= fewDue
+	if err := m.mark(ctx, v); err != nil {
+		return err
+	}
+	return m.loose(ctx, v)
 }
 
-func (m *Manager) settleDue(ctx context.Context, due []Session, read counts) error {
-	var failed error
-	for _, s := range due {
-		one := make(counts, 1)
-		if r := read.of(s.ID); r != nil {
-			one[r.Account] = *r
+// SettleDue settles what is due by itself now, with counters that it reads.
+func (m *Manager) SettleDue(ctx context.Context) error {
+	for some := range slices.Chunk(m.live.dueBy(m.clock.Boot()), atATime) {
+		if err := m.settleRunning(ctx, some, 0); err != nil {
+			return err
 		}
-		failed = errors.Join(failed, m.settleWith(ctx, SessionFilter{Device: s.Device}, one, 0))
 	}
-	return failed
+	return nil
 }
 
 // Ended handles what the kernel noticed: it ends the account's session, unless it
@@ -136,12 +108,12 @@ func (m *Manager) Ended(ctx context.Context, e dataplane.Event) error {
 	if e.Kind == dataplane.Exhausted {
 		closed = id
 	}
-	return m.settleRunning(ctx, SessionFilter{Device: s.Device}, closed)
+	return m.settleRunning(ctx, []DeviceID{s.Device}, closed)
 }
 
-// settleRunning settles running sessions with counters read now.
-func (m *Manager) settleRunning(ctx context.Context, which SessionFilter, closed SessionID) error {
-	running, err := m.runningSessions(ctx, which)
+// settleRunning settles the running sessions of devices, with counters read now.
+func (m *Manager) settleRunning(ctx context.Context, devices []DeviceID, closed SessionID) error {
+	running, err := m.runningOf(ctx, devices)
 	if err != nil {
 		return err
 	}
@@ -155,13 +127,16 @@ func (m *Manager) settleRunning(ctx context.Context, which SessionFilter, closed
 			read[s.ID.Account()] = r
 		}
 	}
-	return m.settleWith(ctx, which, read, closed)
+	return m.settleWith(ctx, devices, read, closed)
 }
 
-// settleWith settles the running sessions that which selects. closed is one whose
-// byte limit the kernel reports as reached, or 0; which is its device then.
-func (m *Manager) settleWith(ctx context.Context, which SessionFilter, read counts, closed SessionID) error {
-	ending, err := m.ending(ctx, which, read, closed)
+// settleWith settles the running sessions of devices in one transaction. closed is one
+// whose byte limit the kernel reports as reached, or 0; its device is the only one then.
+func (m *Manager) settleWith(ctx context.Context, devices []DeviceID, read counts, closed SessionID) error {
+	if len(devices) == 0 {
+		return nil
+	}
+	ending, err := m.ending(ctx, devices, read, closed)
 	if err != nil {
 		return err
 	}
@@ -171,7 +146,7 @@ func (m *Manager) settleWith(ctx context.Context, which SessionFilter, read coun
 	if err != nil {
 		return err
 	}
-	t := settlement{which: which, read: read, closed: closed, next: next}
+	t := settlement{devices: devices, read: read, closed: closed, next: next}
 	if err := m.commit(ctx, t.run); err != nil {
 		return err
 	}
@@ -181,11 +156,11 @@ func (m *Manager) settleWith(ctx context.Context, which SessionFilter, read coun
 
 // ending predicts whose session is over, so that their locks can be taken before
 // the transaction. Whoever is missed by it is settled, and ended by the next call.
-func (m *Manager) ending(ctx context.Context, which SessionFilter, read counts, closed SessionID) ([]DeviceID, error) {
+func (m *Manager) ending(ctx context.Context, devices []DeviceID, read counts, closed SessionID) ([]DeviceID, error) {
 	if closed != 0 {
-		return []DeviceID{which.Device}, nil
+		return devices, nil
 	}
-	running, err := m.runningSessions(ctx, which)
+	running, err := m.runningOf(ctx, devices)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +168,7 @@ func (m *Manager) ending(ctx context.Context, which SessionFilter, read counts, 
 	var over []DeviceID
 	for _, s := range running {
 		r := read.of(s.ID)
-		w := m.watch(s, r, closed)
+		w := m.watch(s, r, closed, now)
 		if _, _, ends := judge(settled(s, r, now), w, now); ends {
 			over = append(over, s.Device)
 		}
@@ -202,22 +177,32 @@ func (m *Manager) ending(ctx context.Context, which SessionFilter, read counts, 
 }
 
 // watch gathers what is known of a running session; s is as it was before r.
-func (m *Manager) watch(s Session, r *dataplane.Reading, closed SessionID) watch {
+func (m *Manager) watch(s Session, r *dataplane.Reading, closed SessionID, now moment) watch {
 	w := watch{closed: s.ID == closed || limitMet(s, r), idle: m.cfg.IdleTimeout}
 	if r == nil {
 		return w // and silence cannot be told
 	}
-	m.live.seen(s.Device, r.Counters.LastSeen)
-	w.lastSeen = m.live.lastSeen(s.Device)
+	w.lastSeen = m.live.seen(s.Device, r.Counters.LastSeen, now)
 	return w
 }
 
-func (m *Manager) runningSessions(ctx context.Context, which SessionFilter) ([]Session, error) {
-	which.States = []State{Running}
+// runningSessions returns what the store has as running.
+func (m *Manager) runningSessions(ctx context.Context) ([]Session, error) {
 	var list []Session
 	err := m.store.View(ctx, func(tx Tx) error {
 		var err error
-		list, err = tx.Sessions(which)
+		list, err = tx.Sessions(SessionFilter{States: []State{Running}})
+		return err
+	})
+	return list, err
+}
+
+// runningOf returns what devices run.
+func (m *Manager) runningOf(ctx context.Context, devices []DeviceID) ([]Session, error) {
+	var list []Session
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		list, err = runningAmong(tx, devices)
 		return err
 	})
 	return list, err

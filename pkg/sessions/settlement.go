@@ -10,10 +10,10 @@ import (
 
 // settlement is one transaction of Settle.
 type settlement struct {
-	which  SessionFilter
-	read   counts
-	closed SessionID
-	next   map[DeviceID]successor // of the devices whose locks are held
+	devices []DeviceID
+	read    counts
+	closed  SessionID
+	next    map[DeviceID]successor // of the devices whose locks are held
 
 	ended []ended // filled by run
 }
@@ -77,9 +77,7 @@ func (m *Manager) successor(ctx context.Context, id DeviceID) (successor, error)
 
 func (t *settlement) run(c *change) error {
 	t.ended = nil
-	which := t.which
-	which.States = []State{Running}
-	running, err := c.Sessions(which)
+	running, err := runningAmong(c, t.devices)
 	if err != nil {
 		return err
 	}
@@ -88,13 +86,13 @@ func (t *settlement) run(c *change) error {
 			return err
 		}
 	}
-	return t.late(c, running)
+	return nil
 }
 
 // settle debits one running session and ends it when it is over.
 func (t *settlement) settle(c *change, s Session) error {
 	r := t.read.of(s.ID)
-	w := c.m.watch(s, r, t.closed)
+	w := c.m.watch(s, r, t.closed, c.now)
 	before := s
 	c.m.debit(&s, r, c.now)
 	next, reason, over := judge(s, w, c.now)
@@ -162,46 +160,6 @@ func (t *settlement) startNext(c *change, d Device, next successor) (*Session, e
 	return &s, nil
 }
 
-// late debits what was counted after a session stopped: packets that were in
-// flight, or passed under a grant that was never stored.
-func (t *settlement) late(c *change, running []Session) error {
-	runs := make(map[dataplane.Account]bool, len(running))
-	for _, s := range running {
-		runs[s.ID.Account()] = true
-	}
-	for account, r := range t.read {
-		if runs[account] || isTrusted(account) {
-			continue
-		}
-		if err := t.lateOne(c, SessionID(account), r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *settlement) lateOne(c *change, id SessionID, r dataplane.Reading) error {
-	s, err := c.Session(id)
-	if CodeOf(err) == NotFound {
-		return nil // deleted
-	}
-	if err != nil || s.State == Running { // started just now, from a later reading
-		return err
-	}
-	before := s.Used
-	if !debitBytes(&s, r) || s.Used == before {
-		return nil
-	}
-	d, err := c.Device(s.Device)
-	if err != nil {
-		return err
-	}
-	if s.State == Consumed || s.State == Expired {
-		return c.save(&s)
-	}
-	return c.rest(d, &s)
-}
-
 // isTrusted tells the accounts of trusted devices from those of sessions.
 func isTrusted(a dataplane.Account) bool { return a>>63 != 0 }
 
@@ -231,8 +189,8 @@ func (m *Manager) follow(ctx context.Context, t *settlement) {
 // reopen grants the rule again of a device whose account the kernel closed, when
 // there turned out to be balance: it was topped up meanwhile.
 func (m *Manager) reopen(ctx context.Context, t *settlement) {
-	if err := m.enforce(ctx, t.which.Device); err != nil {
-		m.repairLater(t.which.Device, err)
+	if err := m.enforce(ctx, t.devices[0]); err != nil {
+		m.repairLater(t.devices[0], err)
 	}
 }
 

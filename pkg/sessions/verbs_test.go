@@ -236,6 +236,8 @@ func TestLateBytesAreDebited(t *testing.T) {
 	w.clock.Advance(time.Second)
 	w.kernel.Late(s.ID.Account(), 5)
 	w.checkpoint()
+	w.clock.Advance(time.Second)
+	w.checkpoint()
 	if left, _ := w.kernel.ReadAll(); len(left) != 0 {
 		t.Errorf("accounts left in the kernel: %+v", left)
 	}

@@ -45,8 +45,11 @@ func newWorld(t failer, cfg sessions.Config) *world {
 	return w
 }
 
-// restart puts a new agent on the store and the kernel that are there.
+// restart puts a new agent on the store and the kernel that are there. Who opens a
+// store syncs what was committed before.
 func (w *world) restart() {
+	w.Helper()
+	w.ok(w.store.Sync())
 	w.Manager = sessions.New(w.store, w.kernel, w.clock, w.cfg)
 }
 

@@ -25,7 +25,7 @@ func openTest(t *testing.T) *Store {
 // would lose purchases or break references unseen.
 func TestPragmas(t *testing.T) {
 	s := openTest(t)
-	const full = 2
+	const normal = 1 // see wal
 	for range readers {
 		conn, err := s.read.Conn(t.Context())
 		if err != nil {
@@ -35,7 +35,7 @@ func TestPragmas(t *testing.T) {
 		wantPragmas(t, "reader", map[string]int{"query_only": 1, "busy_timeout": 5000},
 			func(name string) (int, error) { return pragma(t.Context(), conn, name) })
 	}
-	wantPragmas(t, "writer", map[string]int{"synchronous": full, "foreign_keys": 1, "busy_timeout": 5000, "query_only": 0},
+	wantPragmas(t, "writer", map[string]int{"synchronous": normal, "foreign_keys": 1, "busy_timeout": 5000, "query_only": 0},
 		func(name string) (int, error) { return pragma(t.Context(), s.write, name) })
 	var mode string
 	if err := s.write.QueryRow("PRAGMA journal_mode").Scan(&mode); err != nil || mode != "wal" {

@@ -42,6 +42,8 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"a context that ended", testContext},
 		{"Updates are serial", testSerial},
 		{"event numbers have no gaps", testSeqGapless},
+		{"what was committed is seen, and synced", testCommit},
+		{"marks", testMarks},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) { g.test(t, open(t)) })

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"slices"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// survey is a checkpoint's look at all readings. Most running sessions simply go on:
+// they get a mark. Only those of which more is to be said have their row written.
+type survey struct {
+	now    moment
+	marks  Marks
+	closer []DeviceID          // whose session ended, became low, has a provider …
+	read   counts              // of those
+	loose  []dataplane.Reading // of accounts that no session runs on
+
+	timed   bool // a session runs whose time is used
+	changed bool // a mark is not what it was
+}
+
+// atATime is how many sessions are looked at, or settled, before others have a turn.
+const atATime = 256
+
+// survey looks at readings of everything.
+func (m *Manager) survey(readings []dataplane.Reading) *survey {
+	v := &survey{now: m.now(), read: make(counts)}
+	v.marks = Marks{Boot: v.now.bootID, At: v.now.boot, Spent: m.settle.marks[:0]}
+	m.settle.round++
+	m.rates.observeAll(readings, v.now.boot)
+	for len(readings) > 0 {
+		n := min(atATime, len(readings))
+		m.live.survey(v, readings[:n], m.settle.round)
+		readings = readings[n:]
+	}
+	m.live.unread(v, m.settle.round)
+	m.settle.marks = v.marks.Spent
+	return v
+}
+
+func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range readings {
+		r := &readings[i]
+		v.marks.Epoch = r.Epoch
+		e := l.byID[SessionID(r.Account)]
+		if e == nil {
+			v.loose = append(v.loose, *r)
+			continue
+		}
+		e.round = round
+		l.see(e, r.Counters.LastSeen, v.now)
+		if e.needsRow(l.cfg, r, v.now) {
+			v.closer = append(v.closer, e.session.Device)
+			v.read[r.Account] = *r
+			continue
+		}
+		v.mark(e, r)
+	}
+}
+
+// mark notes how far a session came that goes on.
+func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
+	v.timed = v.timed || e.session.timed()
+	spent := r.Counters.Spent()
+	if spent > e.session.Meter.spentIn(r.Epoch) {
+		v.marks.Spent = append(v.marks.Spent, Mark{Session: e.session.ID, Spent: spent})
+	}
+	v.changed = v.changed || spent != e.marked
+	e.marked = spent
+}
+
+// unread looks at the running sessions that have no reading, by time alone.
+func (l *liveTable) unread(v *survey, round uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.byID {
+		if e.round == round {
+			continue
+		}
+		v.timed = v.timed || e.session.timed()
+		if e.needsRow(l.cfg, nil, v.now) {
+			v.closer = append(v.closer, e.session.Device)
+		}
+	}
+}
+
+// needsRow reports that a running session does not simply go on. r may be nil.
+func (e *liveEntry) needsRow(cfg Config, r *dataplane.Reading, now moment) bool {
+	s := e.session
+	if s.Provider != LocalProvider || now.sane && s.Started.Before(earliest) || limitMet(s, r) {
+		return true // its provider is told; it is dated; the kernel's drops are settled
+	}
+	s = settled(s, r, now)
+	w := watch{idle: cfg.IdleTimeout}
+	if r != nil {
+		if r.Counters.Spent() < e.session.Meter.spentIn(r.Epoch) {
+			return true // a count that went backwards
+		}
+		w.lastSeen = e.lastSeen
+	}
+	_, _, over := judge(s, w, now)
+	return over || !s.Meter.Low && low(s, cfg.LowBalancePercent)
+}
+
+// settleOver ends what is over and was not noticed, with counters read now.
+func (m *Manager) settleOver(ctx context.Context) error {
+	for some := range slices.Chunk(m.live.devices(), atATime) {
+		var closer []DeviceID
+		read := make(counts)
+		for _, id := range some {
+			s, running := m.live.running(id)
+			if !running {
+				continue
+			}
+			r, found, err := m.read(s.ID.Account())
+			if err != nil {
+				return err
+			}
+			if m.live.needsRow(s.ID, m.look(r, found), m.now()) {
+				closer = append(closer, id)
+				if found {
+					read[r.Account] = r
+				}
+			}
+		}
+		if err := m.settleWith(ctx, closer, read, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *liveTable) needsRow(id SessionID, r *dataplane.Reading, now moment) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.byID[id]
+	return e != nil && e.needsRow(l.cfg, r, now)
+}
+
+// mark writes the marks, when they say something that the last ones did not.
+func (m *Manager) mark(ctx context.Context, v *survey) error {
+	if !v.timed && !v.changed {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return m.store.PutMarks(v.marks)
+}
