@@ -20,8 +20,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/chain"
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/exact"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/forward"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/limiter"
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/memory"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
 )
 
@@ -39,6 +42,15 @@ var studies = []study{
 	}},
 	{"forward", func(ctx context.Context, o options, r *report.Report) error {
 		return forward.Run(ctx, o.scale, o.agent, r)
+	}},
+	{"exact", func(ctx context.Context, o options, r *report.Report) error {
+		return exact.Run(ctx, o.scale, o.agent, r)
+	}},
+	{"chain", func(ctx context.Context, o options, r *report.Report) error {
+		return chain.Run(ctx, o.scale, o.agent, r)
+	}},
+	{"memory", func(ctx context.Context, o options, r *report.Report) error {
+		return memory.Run(ctx, o.scale, o.agent, r)
 	}},
 }
 

@@ -65,9 +65,14 @@ func (k *Kiosk) Crowd(n int) ([]Member, error) {
 func member(i int) Member {
 	address := netip.MustParsePrefix(crowdNetwork).Addr().As4()
 	binary.BigEndian.PutUint16(address[2:], uint16(crowdFirst+i))
+	return Member{MAC: MemberMAC(i), Addr4: netip.AddrFrom4(address)}
+}
+
+// MemberMAC is the MAC of a member of any crowd, counted from 0.
+func MemberMAC(i int) net.HardwareAddr {
 	mac := net.HardwareAddr{0x02, 0xc1, 0, 0, 0, 0}
 	binary.BigEndian.PutUint32(mac[2:], uint32(i))
-	return Member{MAC: mac, Addr4: netip.AddrFrom4(address)}
+	return mac
 }
 
 // Up is the head of a frame with an IPv4 packet of ipBytes, UDP, from the member to

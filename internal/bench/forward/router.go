@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
@@ -61,7 +63,35 @@ func newRouter(ctx context.Context, s subject, customers int) (r *router, err er
 	if err := swallow(r); err != nil {
 		return r, err
 	}
-	return r, s.enforce(ctx, r)
+	if err := s.enforce(ctx, r); err != nil || s.name == baseline {
+		return r, err
+	}
+	return r, r.turnAway()
+}
+
+// turnAway makes sure that somebody who has bought nothing does not pass: a subject
+// that lets everybody through would be fast.
+func (r *router) turnAway() error {
+	const tried = 5 * time.Millisecond
+	stranger := lab.Member{MAC: lab.MemberMAC(1 << 20), Addr4: netip.MustParseAddr("10.80.255.254")}
+	spray, err := r.kiosk.Customers[0].Spray(lab.Uplink, [][]byte{r.kiosk.Up(stranger, 64)}, make([]byte, 64-lab.UDPOverIPv4))
+	if err != nil {
+		return err
+	}
+	before, _, err := r.kiosk.Server.InterfaceCount(lab.Uplink)
+	if err == nil {
+		_, err = spray.Run(0, tried)
+	}
+	after, _, readErr := r.kiosk.Server.InterfaceCount(lab.Uplink)
+	if err = errors.Join(err, readErr, spray.Close()); err != nil {
+		return err
+	}
+	// The router itself may have asked for an address.
+	const chatter = 5
+	if passed := after.Packets - before.Packets; passed > chatter {
+		return fmt.Errorf("%d packets of a stranger passed", passed)
+	}
+	return nil
 }
 
 // crowd is the members that are no hosts.
