@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures the agent next to its rivals, all in one run, in labs of
-// network namespaces. It prints a table, and writes each figure as a JSON line. It
+// network namespaces. It prints a table, writes each figure as a JSON line, and
+// draws plots. It
 // ends with status 1 when a figure is beyond its bound. It needs root.
 package main
 
@@ -25,6 +26,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/forward"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/limiter"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/memory"
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/plot"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
 )
 
@@ -119,7 +121,9 @@ func run(ctx context.Context, o options, scale, only, out string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lines.Close()) }()
-	return measure(ctx, o, wanted, report.New(lines, os.Stderr), os.Stdout)
+	r := report.New(lines, os.Stderr)
+	err = measure(ctx, o, wanted, r, os.Stdout)
+	return errors.Join(err, plot.Write(r.Rows(), out))
 }
 
 func measure(ctx context.Context, o options, wanted []string, r *report.Report, w io.Writer) error {
