@@ -92,13 +92,13 @@ func (p purchase) play(ctx context.Context, k *lab.Kiosk, agent *rig.Agent) (str
 	api := agent.API()
 	defer api.Close()
 	device := k.Customers[0].MAC.String()
-	var last rig.Session
 	for range p.times {
-		if last, err = p.buy(ctx, api, device, p.session); err != nil {
+		if _, err := buy(ctx, api, device, p.session); err != nil {
 			return nil, err
 		}
 	}
-	if last, err = p.buy(ctx, api, device, map[string]any{"type": "time", "time_secs": 3600}); err != nil {
+	last, err := buy(ctx, api, device, map[string]any{"type": "time", "time_secs": 3600})
+	if err != nil {
 		return nil, err
 	}
 	if err := api.Call(ctx, "POST", "/devices/"+device+"/connect", nil, nil); err != nil {
@@ -123,7 +123,7 @@ func (p purchase) play(ctx context.Context, k *lab.Kiosk, agent *rig.Agent) (str
 	return streams, nil
 }
 
-func (p purchase) buy(ctx context.Context, api *rig.API, device string, session map[string]any) (s rig.Session, err error) {
+func buy(ctx context.Context, api *rig.API, device string, session map[string]any) (s rig.Session, err error) {
 	body := map[string]any{"device": device}
 	for key, value := range session {
 		body[key] = value

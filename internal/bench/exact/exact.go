@@ -130,7 +130,7 @@ func (got *outcome) topUpFor(ctx context.Context, api *rig.API, toppedUp time.Du
 		topping.Go(func() {
 			for time.Since(started) < toppedUp && failed[c] == nil {
 				<-tick.C
-				_, failed[c] = patch(ctx, api, got.sold.ID, "add_data_bytes", topUp)
+				failed[c] = patch(ctx, api, got.sold.ID, "add_data_bytes", topUp)
 				counts[c]++
 			}
 		})
@@ -143,8 +143,8 @@ func (got *outcome) topUpFor(ctx context.Context, api *rig.API, toppedUp time.Du
 	return errors.Join(failed...)
 }
 
-func patch(ctx context.Context, api *rig.API, id int64, field string, value uint64) (s rig.Session, err error) {
-	return s, api.Call(ctx, "PATCH", fmt.Sprintf("/sessions/%d", id), map[string]any{field: value}, &s)
+func patch(ctx context.Context, api *rig.API, id int64, field string, value uint64) error {
+	return api.Call(ctx, "PATCH", fmt.Sprintf("/sessions/%d", id), map[string]any{field: value}, nil)
 }
 
 // seeEnd takes back what would only take longer to use, and waits for the end.
@@ -155,7 +155,7 @@ func (got *outcome) seeEnd(ctx context.Context, k *lab.Kiosk, agent *rig.Agent, 
 		return err
 	}
 	if got.toppedUp.RemainingBytes > lastPart {
-		if _, err = patch(ctx, api, got.sold.ID, "data_bytes", got.toppedUp.DataUsedBytes+lastPart); err != nil {
+		if err = patch(ctx, api, got.sold.ID, "data_bytes", got.toppedUp.DataUsedBytes+lastPart); err != nil {
 			return err
 		}
 	}

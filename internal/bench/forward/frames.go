@@ -68,6 +68,9 @@ func (t *frames) run(d direction, during time.Duration) (f flow, err error) {
 		return flow{}, err
 	}
 	f.forwarded = after - before
+	if t.router.subject == sender {
+		f.forwarded = f.sent
+	}
 	f.cpu += deferredToo - deferred
 	return f.checked(t.router.subject, d)
 }

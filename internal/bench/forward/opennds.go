@@ -113,9 +113,7 @@ func startOpenNDS(r *router) (*openNDS, error) {
 }
 
 func (n *openNDS) stop() error {
-	if err := syscall.Kill(n.pid, syscall.SIGTERM); err != nil {
-		return nil // it has ended
-	}
+	_ = syscall.Kill(n.pid, syscall.SIGTERM) // it may have ended
 	select {
 	case <-n.ended:
 	case <-time.After(openNDSStop):
@@ -136,7 +134,10 @@ func (n *openNDS) said() string {
 func (n *openNDS) ctl(ctx context.Context, want string, args ...string) error {
 	cmd := n.router.kiosk.Router.Command("nsenter", append([]string{"--mount", "--target", strconv.Itoa(n.pid), "ndsctl"}, args...)...)
 	out, err := cmd.Output()
-	if err != nil || !strings.Contains(string(out), want) {
+	if err == nil && !strings.Contains(string(out), want) {
+		err = fmt.Errorf("no %q in its answer", want)
+	}
+	if err != nil {
 		return fmt.Errorf("ndsctl %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return ctx.Err()

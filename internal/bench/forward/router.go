@@ -60,7 +60,8 @@ func newRouter(ctx context.Context, s subject, customers int) (r *router, err er
 	}
 	host := r.kiosk.Customers[0]
 	r.members = append(r.members, lab.Member{MAC: host.MAC, Addr4: host.Addr4})
-	if err := swallow(r); err != nil {
+	err = errors.Join(swallow(r.kiosk.Server, lab.Uplink), swallow(r.kiosk.Customers[0], lab.Uplink))
+	if err != nil {
 		return r, err
 	}
 	if err := s.enforce(ctx, r); err != nil || s.name == baseline {

@@ -35,50 +35,64 @@ var ours = []string{"fair", "bucket"}
 // router without enforcement it forwards.
 func (c cell) report(turns map[string][]flow, out *report.Report) {
 	for _, subject := range inOrder(turns) {
-		add := func(metric string, value float64, row report.Row) {
-			row.Study, row.Cell, row.Subject, row.Metric, row.Value = study, c.String(), subject, metric, value
-			out.Add(row)
-		}
-		add("CPU of a packet", median(each(turns[subject], flow.perPacket)), report.Row{Unit: "ns"})
-		add("packets", median(each(turns[subject], flow.perSecond))/1000, report.Row{Unit: "k/s"})
-		if subject == baseline {
+		add := c.adder(subject, out)
+		add(report.Row{Metric: "CPU of a packet", Value: median(each(turns[subject], flow.perPacket)), Unit: "ns"})
+		add(report.Row{Metric: "packets", Value: median(each(turns[subject], flow.perSecond)) / 1000, Unit: "k/s"})
+		if subject == baseline || subject == sender {
 			continue
 		}
-		row := report.Row{Versus: baseline}
+		forwarded := report.Row{Metric: "forwarded", Value: median(ratios(turns[subject], turns[baseline])), Versus: baseline}
 		if isOurs(subject) {
-			row.Goal, row.Bound = report.AtLeast(goal), report.AtLeast(bound)
+			forwarded.Goal, forwarded.Bound = report.AtLeast(goal), report.AtLeast(bound)
 		}
-		add("forwarded", ratio(turns[subject], turns[baseline]), row)
-		add("CPU added to a packet", added(turns[subject], turns[baseline]), report.Row{Unit: "ns"})
+		add(forwarded)
+		add(report.Row{Metric: "CPU added to a packet", Value: median(added(turns[subject], turns[baseline])), Unit: "ns"})
+		if len(turns[sender]) > 0 {
+			own := median(added(turns[baseline], turns[sender])) / median(added(turns[subject], turns[sender]))
+			add(report.Row{Metric: "forwarded, without the sender's CPU", Value: own, Versus: baseline})
+		}
 	}
 	for _, mine := range ours {
-		for _, rival := range inOrder(turns) {
-			if rival == baseline || isOurs(rival) || len(turns[mine]) == 0 {
-				continue
-			}
-			out.Add(report.Row{Study: study, Cell: c.String(), Subject: mine, Metric: "forwarded",
-				Value: ratio(turns[mine], turns[rival]), Versus: rival})
-		}
+		c.reportRivals(mine, turns, out)
 	}
 }
 
-// ratio is what one forwards for each packet of the other, at the same CPU time:
-// the middle of what neighbouring turns say.
-func ratio(of, to []flow) float64 {
-	var ratios []float64
-	for i := range of {
-		ratios = append(ratios, to[i].perPacket()/of[i].perPacket())
+// reportRivals compares one of ours to the rivals.
+func (c cell) reportRivals(mine string, turns map[string][]flow, out *report.Report) {
+	for _, rival := range inOrder(turns) {
+		if rival == sender || rival == baseline || isOurs(rival) || len(turns[mine]) == 0 {
+			continue
+		}
+		row := report.Row{Metric: "forwarded", Value: median(ratios(turns[mine], turns[rival])), Versus: rival}
+		if rival == nftSubject.name {
+			row.Bound = report.AtLeast(boundRivals)
+		}
+		c.adder(mine, out)(row)
 	}
-	return median(ratios)
+}
+
+func (c cell) adder(subject string, out *report.Report) func(report.Row) {
+	return func(row report.Row) {
+		row.Study, row.Cell, row.Subject = study, c.String(), subject
+		out.Add(row)
+	}
+}
+
+// ratios is what one forwards for each packet of the other, at the same CPU time,
+// in neighbouring turns.
+func ratios(of, to []flow) (all []float64) {
+	for i := range of {
+		all = append(all, to[i].perPacket()/of[i].perPacket())
+	}
+	return all
 }
 
 // added is the CPU time that one takes for a packet more than the other.
-func added(of, to []flow) float64 {
-	var more []float64
+func added(of, to []flow) (all []float64) {
 	for i := range of {
-		more = append(more, of[i].perPacket()-to[i].perPacket())
+		all = append(all, of[i].perPacket()-to[i].perPacket())
 	}
-	return median(more)
+	return all
 }
 
 func each(turns []flow, what func(flow) float64) []float64 {
@@ -93,7 +107,7 @@ func isOurs(subject string) bool { return slices.Contains(ours, subject) }
 
 // inOrder is the subjects in the order of the plan, those that took turns.
 func inOrder(turns map[string][]flow) (names []string) {
-	for _, name := range []string{baseline, "fair", "bucket", "nft", "flare", "opennds"} {
+	for _, name := range []string{sender, baseline, "fair", "bucket", "nft", "flare", "opennds"} {
 		if len(turns[name]) > 0 {
 			names = append(names, name)
 		}

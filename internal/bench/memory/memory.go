@@ -19,9 +19,9 @@ const study = "memory"
 
 // Run measures memory, with the limiter that takes most of it.
 func Run(ctx context.Context, scale report.Scale, agent string, out *report.Report) error {
-	rooms, connected := []int{100, 4096, 100_000}, []int{1, 500, 1000}
+	rooms, connected := []int{100, 1_000_000}, []int{1, 500}
 	if scale > report.Quick {
-		rooms, connected = append(rooms, 1_000_000), append(connected, 10_000)
+		rooms, connected = []int{100, 4096, 100_000, 1_000_000}, []int{1, 500, 1000, 10_000}
 	}
 	for _, room := range rooms {
 		if err := measureRoom(ctx, agent, room, out); err != nil {
@@ -115,11 +115,11 @@ func each(metric string, now, before uint64, n int) report.Row {
 
 func add(out *report.Report, cell string, used rig.Memory, more ...report.Row) {
 	const mib = 1 << 20
-	rows := append(more,
+	more = append(more,
 		report.Row{Metric: "kernel", Value: float64(used.Kernel) / mib, Unit: "MiB"},
 		report.Row{Metric: "process", Value: float64(used.Resident) / mib, Unit: "MiB"},
 	)
-	for _, row := range rows {
+	for _, row := range more {
 		row.Study, row.Cell, row.Subject = study, cell, "agent"
 		out.Add(row)
 	}
