@@ -83,6 +83,9 @@ func (a *Agent) Database() string { return filepath.Join(a.dir, "state", "hotspo
 
 func (a *Agent) bpffs() string { return filepath.Join(a.dir, "bpf") }
 
+// PID is the process of the daemon that was started last: nsenter becomes it.
+func (a *Agent) PID() int { return a.daemon.Process.Pid }
+
 // Log is what the daemons of this folder printed up to now.
 func (a *Agent) Log() string {
 	text, err := os.ReadFile(a.log.Name())
