@@ -60,9 +60,11 @@ type Tx interface {
 	Device(DeviceID) (Device, error)
 	DeviceByMAC(dataplane.MAC) (Device, error)
 	Devices() ([]Device, error) // by id
-	PutDevice(*Device) error    // inserts when ID is 0 and sets it; Conflict on a taken MAC
+	CountDevices() (int, error)
+	PutDevice(*Device) error // inserts when ID is 0 and sets it; Conflict on a taken MAC
 	Session(SessionID) (Session, error)
 	Sessions(SessionFilter) ([]Session, error) // by id
+	CountSessions() (map[State]int, error)     // states without sessions may be left out
 	PutSession(*Session) error                 // inserts when ID is 0 and sets it
 	DeleteSession(SessionID) error
 	AppendEvent(*Event) error // sets Seq, one more than the last

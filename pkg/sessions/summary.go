@@ -21,19 +21,14 @@ type Summary struct {
 
 // Summary counts what there is.
 func (m *Manager) Summary(ctx context.Context) (Summary, error) {
-	sum := Summary{Sessions: make(map[State]int), ClockSane: m.now().sane}
+	sum := Summary{ClockSane: m.now().sane}
 	err := m.store.View(ctx, func(tx Tx) error {
-		devices, err := tx.Devices()
-		if err != nil {
+		var err error
+		if sum.Devices, err = tx.CountDevices(); err != nil {
 			return err
 		}
-		list, err := tx.Sessions(SessionFilter{})
-		if err != nil {
+		if sum.Sessions, err = tx.CountSessions(); err != nil {
 			return err
-		}
-		sum.Devices = len(devices)
-		for _, s := range list {
-			sum.Sessions[s.State]++
 		}
 		last, err := lastEvent(tx)
 		sum.LastSeq = last.Seq

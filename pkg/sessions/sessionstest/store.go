@@ -189,6 +189,8 @@ func (t *tx) Devices() ([]sessions.Device, error) {
 	return list, nil
 }
 
+func (t *tx) CountDevices() (int, error) { return len(t.devices), nil }
+
 func (t *tx) PutDevice(d *sessions.Device) error {
 	if err := t.writable(); err != nil {
 		return err
@@ -234,6 +236,14 @@ func own(s sessions.Session) sessions.Session {
 		s.ExpDays = &days
 	}
 	return s
+}
+
+func (t *tx) CountSessions() (map[sessions.State]int, error) {
+	counts := make(map[sessions.State]int)
+	for _, s := range t.sessions {
+		counts[s.State]++
+	}
+	return counts, nil
 }
 
 func (t *tx) PutSession(s *sessions.Session) error {

@@ -26,6 +26,14 @@ func (t *tx) Devices() ([]sessions.Device, error) {
 	return many(t, scanDevice, selectDevices+" ORDER BY id")
 }
 
+func (t *tx) CountDevices() (int, error) {
+	scan := func(row scanner) (n int, err error) {
+		err = row.Scan(&n)
+		return n, err
+	}
+	return one(t, nil, scan, "SELECT count(*) FROM devices")
+}
+
 func (t *tx) PutDevice(d *sessions.Device) error {
 	ips, err := encodeIPs(d.IPs)
 	if err != nil {

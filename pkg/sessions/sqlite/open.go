@@ -101,7 +101,8 @@ func writeDSN(path string) string {
 }
 
 func readDSN(path string) string {
-	return dsn(path, url.Values{"_query_only": {"on"}, "_txlock": {"deferred"}})
+	// A page that is not in the small cache is in the kernel's, a copy away.
+	return dsn(path, url.Values{"_query_only": {"on"}, "_txlock": {"deferred"}, "_cache_size": {"-256"}})
 }
 
 func dsn(path string, more url.Values) string {

@@ -54,6 +54,18 @@ func (t *tx) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error)
 	return many(t, scanSession, query+" ORDER BY id", args...)
 }
 
+func (t *tx) CountSessions() (map[sessions.State]int, error) {
+	counts := make(map[sessions.State]int)
+	scan := func(row scanner) (n int, err error) {
+		var state sessions.State
+		err = row.Scan(&state, &n)
+		counts[state] = n
+		return n, err
+	}
+	_, err := many(t, scan, "SELECT state, count(*) FROM sessions GROUP BY state")
+	return counts, err
+}
+
 func (t *tx) PutSession(s *sessions.Session) error {
 	row, err := figures(s)
 	if err != nil {

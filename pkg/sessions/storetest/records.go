@@ -269,3 +269,21 @@ func testProviders(t *testing.T, s sessions.Store) {
 	update(t, s, func(tx sessions.Tx) error { return tx.PutProvider(shop) })
 	list(cafe, shop) // registered anew: last
 }
+
+func testCounts(t *testing.T, s sessions.Store) {
+	d := addDevice(t, s, 1)
+	addDevice(t, s, 2)
+	for _, state := range []sessions.State{sessions.Running, sessions.Paused, sessions.Paused} {
+		p := purchase(d.ID)
+		p.State = state
+		addSession(t, s, p)
+	}
+	view(t, s, func(tx sessions.Tx) error {
+		devices, err := tx.CountDevices()
+		must(t, err)
+		same(t, "CountDevices", devices, 2)
+		counts, err := tx.CountSessions()
+		same(t, "CountSessions", counts, map[sessions.State]int{sessions.Running: 1, sessions.Paused: 2})
+		return err
+	})
+}

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"ids are not reused", testIDs},
 		{"events", testEvents},
 		{"providers", testProviders},
+		{"counts", testCounts},
 		{"own writes are seen", testOwnWrites},
 		{"a failed Update leaves nothing", testRollback},
 		{"a panic leaves nothing", testPanic},
