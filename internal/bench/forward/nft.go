@@ -17,6 +17,28 @@ var nftSubject = subject{name: "nft", enforce: func(ctx context.Context, r *rout
 	return r.feed(ctx, nftScript(r.members), "nft", "-f", "-")
 }}
 
+// nftSetSubject is the least that can be enforced: it asks whether somebody has paid,
+// and neither limits nor counts.
+var nftSetSubject = subject{name: "nft set", enforce: func(ctx context.Context, r *router) error {
+	var macs, ips strings.Builder
+	for _, m := range r.members {
+		fmt.Fprintf(&macs, "%s,", m.MAC)
+		fmt.Fprintf(&ips, "%s,", m.Addr4)
+	}
+	return r.feed(ctx, fmt.Sprintf(nftSetScript, macs.String(), ips.String()), "nft", "-f", "-")
+}}
+
+const nftSetScript = `table inet kiosk {
+	set paid_mac { type ether_addr; elements = { %s } }
+	set paid_ip { type ipv4_addr; elements = { %s } }
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		iifname "` + lab.Bridge + `" ether saddr @paid_mac accept
+		oifname "` + lab.Bridge + `" ip daddr @paid_ip accept
+	}
+}
+`
+
 const nftRules = `
 	chain forward {
 		type filter hook forward priority 0; policy drop;
