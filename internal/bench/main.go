@@ -2,8 +2,7 @@
 
 // Command bench measures the agent next to its rivals, all in one run, in labs of
 // network namespaces. It prints a table, writes each figure as a JSON line, and
-// draws plots. It
-// ends with status 1 when a figure is beyond its bound. It needs root.
+// draws plots. It ends with status 1 when a figure is beyond its bound. It needs root.
 package main
 
 import (

@@ -20,13 +20,32 @@ func jain(shares []float64) float64 {
 	return sum * sum / squares / float64(len(shares))
 }
 
-// median of durations; 0 of none.
-func median(all []time.Duration) time.Duration {
+// median of numbers; 0 of none.
+func median[T ~int64 | ~float64](all []T) T {
 	if len(all) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(all))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+// middle is the median of each figure.
+func middle(all []result) (m result) {
+	of := func(figure func(result) float64) float64 {
+		var values []float64
+		for _, r := range all {
+			values = append(values, figure(r))
+		}
+		return median(values)
+	}
+	m.goodput = of(func(r result) float64 { return r.goodput })
+	m.start = of(func(r result) float64 { return r.start })
+	m.jain = of(func(r result) float64 { return r.jain })
+	m.retransmitted = of(func(r result) float64 { return r.retransmitted })
+	m.echoLost = of(func(r result) float64 { return r.echoLost })
+	m.echoAdded = time.Duration(of(func(r result) float64 { return float64(r.echoAdded) }))
+	m.line.Late = time.Duration(of(func(r result) float64 { return float64(r.line.Late) }))
+	return m
 }
 
 func mean(all []float64) float64 {

@@ -22,6 +22,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
@@ -46,7 +47,7 @@ func Run(ctx context.Context, o Options, out *report.Report) error {
 	if len(s.subjects) == 0 {
 		return fmt.Errorf("subjects %q: none of them is known", o.Subjects)
 	}
-	jobs := append(s.tcp(), s.udp()...)
+	jobs := slices.Concat(s.tcp(), s.udp(), s.changes(), s.fasts())
 	// So that no part of the matrix has a busier neighbourhood than another.
 	rand.New(rand.NewPCG(0, 0)).Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
 	if err := s.schedule(ctx, jobs); err != nil {
@@ -92,20 +93,42 @@ func (s *study) tcp() (jobs []job) {
 	return jobs
 }
 
-// cell measures one cell, and once more where the machine disturbed it.
+// cell measures one cell. Single runs scatter: one that misses a goal is measured
+// twice more, and the middle of the three counts, of each figure.
 func (s *study) cell(ctx context.Context, by subject, c cell) error {
+	r, err := s.undisturbed(ctx, by, c)
+	if err != nil {
+		return err
+	}
+	missing := missed(rows(by, c, r))
+	if len(missing) > 0 {
+		s.out.Say("limiter: %s, %s: misses the goals of %s: twice more", by.name, c, strings.Join(missing, ", "))
+		three := []result{r}
+		for range 2 {
+			if r, err = s.undisturbed(ctx, by, c); err != nil {
+				return err
+			}
+			three = append(three, r)
+		}
+		r = middle(three)
+	}
+	s.results.keep(by, c, r, len(missing) > 0)
+	s.out.Add(rows(by, c, r)...)
+	return nil
+}
+
+// undisturbed measures a cell, and once more where the machine disturbed that.
+func (s *study) undisturbed(ctx context.Context, by subject, c cell) (result, error) {
 	r, err := measure(ctx, by, c)
 	if err == nil && r.noisy() {
-		s.out.Say("limiter: %s, %s: the delay line was %v late, dropped %d: once more", by.name, c, r.line.Late, r.line.Dropped+r.line.Failed)
+		s.out.Say("limiter: %s, %s: the delay line was %v late, and lost %d: once more", by.name, c, r.line.Late, r.line.Dropped+r.line.Failed)
 		var again result
-		if again, err = measure(ctx, by, c); err == nil && again.line.Late < r.line.Late {
+		if again, err = measure(ctx, by, c); err == nil && (!again.noisy() || again.line.Late < r.line.Late) {
 			r = again
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s, %s: %w", by.name, c, err)
+		return r, fmt.Errorf("%s, %s: %w", by.name, c, err)
 	}
-	s.results.keep(by, c, r)
-	s.out.Add(rows(by, c, r)...)
-	return nil
+	return r, nil
 }

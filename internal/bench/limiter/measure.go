@@ -39,36 +39,18 @@ func (r result) noisy() bool {
 }
 
 // measure runs a cell in a kiosk of its own.
-func measure(ctx context.Context, s subject, c cell) (r result, err error) {
-	l, err := lab.New("hs-limiter")
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	offloads := lab.OffloadsOff
+func measure(ctx context.Context, by subject, c cell) (r result, err error) {
+	config := lab.KioskConfig{Offloads: lab.OffloadsOff, Delay: c.rtt / 2}
 	if c.supers {
-		offloads = lab.OffloadsOn
+		config.Offloads = lab.OffloadsOn
 	}
-	k, err := l.Kiosk(lab.KioskConfig{Customers: 1, Offloads: offloads, Delay: c.rtt / 2})
-	if err != nil {
-		return r, err
-	}
-	// What one connection learnt about the path is not for the next.
-	for _, h := range []*lab.Host{k.Server, k.Customers[0]} {
-		if err := h.Sysctl("net/ipv4/tcp_no_metrics_save=1"); err != nil {
-			return r, err
+	err = by.inForce(ctx, config, c.bitsPerSecond(), func(k *lab.Kiosk, _ limit) error {
+		if r, err = load(ctx, k, c, by); err != nil {
+			return err
 		}
-	}
-	force, err := s.limit(ctx, k, c.bitsPerSecond())
-	if err != nil {
-		return r, fmt.Errorf("limit by %s: %w", s.name, err)
-	}
-	defer func() { err = errors.Join(err, force.close()) }()
-	r, err = load(ctx, k, c, s)
-	if err != nil {
-		return r, err
-	}
-	r.line, err = k.DelayStats()
+		r.line, err = k.DelayStats()
+		return err
+	})
 	return r, err
 }
 

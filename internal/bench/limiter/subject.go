@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
@@ -34,12 +33,40 @@ func (s subject) most() float64 { return payload / s.full }
 type limit interface {
 	// passed is the bytes charged up to now, of downloads and of uploads.
 	passed(ctx context.Context) (down, up uint64, err error)
+	// change sets another speed.
+	change(ctx context.Context, bitsPerSecond float64) error
 	close() error
 }
 
 // subjects are the agent's limiters and the shaper that they are measured against.
 func subjects(binary string) []subject {
 	return []subject{agentSubject(binary, "fair"), agentSubject(binary, "bucket"), htbSubject}
+}
+
+// inForce does something in a new kiosk whose one customer is limited.
+func (s subject) inForce(ctx context.Context, config lab.KioskConfig, bitsPerSecond float64, do func(*lab.Kiosk, limit) error) (err error) {
+	l, err := lab.New("hs-limiter")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	config.Customers = 1
+	k, err := l.Kiosk(config)
+	if err != nil {
+		return err
+	}
+	// What one connection learnt about the path is not for the next.
+	for _, h := range []*lab.Host{k.Server, k.Customers[0]} {
+		if err := h.Sysctl("net/ipv4/tcp_no_metrics_save=1"); err != nil {
+			return err
+		}
+	}
+	force, err := s.limit(ctx, k, bitsPerSecond)
+	if err != nil {
+		return fmt.Errorf("limit by %s: %w", s.name, err)
+	}
+	defer func() { err = errors.Join(err, force.close()) }()
+	return do(k, force)
 }
 
 // agentSubject is the real daemon with one of its limiters. It charges IP packets.
@@ -65,6 +92,7 @@ type agent struct {
 	daemon *rig.Agent
 	api    *rig.API
 	device string // MAC
+	sold   rig.Session
 }
 
 func (a *agent) sell(ctx context.Context, bitsPerSecond float64) error {
@@ -73,7 +101,7 @@ func (a *agent) sell(ctx context.Context, bitsPerSecond float64) error {
 		"device": a.device, "type": "data", "data_bytes": uint64(plenty),
 		"down_bps": uint64(bitsPerSecond), "up_bps": uint64(bitsPerSecond),
 	}
-	if err := a.api.Call(ctx, "POST", "/sessions", session, nil); err != nil {
+	if err := a.api.Call(ctx, "POST", "/sessions", session, &a.sold); err != nil {
 		return err
 	}
 	return a.api.Call(ctx, "POST", "/devices/"+a.device+"/connect", nil, nil)
@@ -85,53 +113,12 @@ func (a *agent) passed(ctx context.Context) (down, up uint64, err error) {
 	return s.Traffic.DownBytes, s.Traffic.UpBytes, err
 }
 
+func (a *agent) change(ctx context.Context, bitsPerSecond float64) error {
+	speeds := map[string]any{"down_bps": uint64(bitsPerSecond), "up_bps": uint64(bitsPerSecond)}
+	return a.api.Call(ctx, "PATCH", fmt.Sprintf("/sessions/%d", a.sold.ID), speeds, nil)
+}
+
 func (a *agent) close() error {
 	a.api.Close()
 	return a.daemon.Close()
 }
-
-// htbSubject is the kernel's shaper: a class with a queue of 100 ms, downloads on
-// the bridge, uploads on an ifb that the bridge's come through. It charges frames.
-var htbSubject = subject{name: "htb", full: mtu + ethernet, limit: func(_ context.Context, k *lab.Kiosk, bitsPerSecond float64) (limit, error) {
-	const ifb = "ifb0"
-	h := htb{k.Router, [2]string{lab.Bridge, ifb}}
-	script := []string{
-		"ip link add " + ifb + " type ifb",
-		"ip link set " + ifb + " up",
-		"tc qdisc add dev " + lab.Bridge + " handle ffff: ingress",
-		"tc filter add dev " + lab.Bridge + " parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev " + ifb,
-	}
-	queue, burst := int(bitsPerSecond/8/10), max(int(bitsPerSecond/8/100), mtu+ethernet)
-	for _, device := range h.devices {
-		script = append(script,
-			"tc qdisc add dev "+device+" root handle 1: htb default 10",
-			fmt.Sprintf("tc class add dev %s parent 1: classid 1:10 htb rate %.0fbit burst %d cburst %d", device, bitsPerSecond, burst, burst),
-			fmt.Sprintf("tc qdisc add dev %s parent 1:10 bfifo limit %d", device, queue),
-		)
-	}
-	for _, command := range script {
-		words := strings.Fields(command)
-		if out, err := h.router.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%s: %w: %s", command, err, out)
-		}
-	}
-	return h, nil
-}}
-
-type htb struct {
-	router  *lab.Host
-	devices [2]string
-}
-
-func (h htb) passed(context.Context) (down, up uint64, err error) {
-	var bytes [2]uint64
-	for i, device := range h.devices {
-		if bytes[i], err = h.router.ClassBytes(device); err != nil {
-			return 0, 0, err
-		}
-	}
-	return bytes[0], bytes[1], nil
-}
-
-// close has nothing to do: qdiscs go with the lab.
-func (htb) close() error { return nil }

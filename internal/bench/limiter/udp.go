@@ -38,12 +38,13 @@ func (f flood) String() string {
 
 func (f flood) bitsPerSecond() float64 { return f.mbits * 1e6 }
 
-// filling is the time after which the burst that a limiter allows, two depths at
-// most, is over.
+// depth is the burst that the agent allows, in seconds of the speed.
+func (f flood) depth() float64 { return max(0.2, 64<<10*8/f.bitsPerSecond()) }
+
+// filling is the time after which the burst, two depths at most, is over.
 func (f flood) filling() time.Duration {
 	const depths, margin = 2, 1.5
-	depth := max(0.2, 64<<10*8/f.bitsPerSecond())
-	return time.Duration(depths * margin * depth * float64(time.Second))
+	return time.Duration(depths * margin * f.depth() * float64(time.Second))
 }
 
 // packet is the size that has enough packets counted at low speeds.
@@ -112,61 +113,59 @@ func (s *study) flood(ctx context.Context, by subject, f flood) error {
 
 // measureFlood returns what was offered and what was delivered, as shares of the limit.
 func measureFlood(ctx context.Context, by subject, f flood) (offered, delivered float64, err error) {
-	l, err := lab.New("hs-limiter")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	k, err := l.Kiosk(lab.KioskConfig{Customers: 1, Offloads: lab.OffloadsOff})
-	if err != nil {
-		return 0, 0, err
-	}
-	force, err := by.limit(ctx, k, f.bitsPerSecond())
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { err = errors.Join(err, force.close()) }()
+	err = by.inForce(ctx, lab.KioskConfig{Offloads: lab.OffloadsOff}, f.bitsPerSecond(), func(k *lab.Kiosk, force limit) error {
+		started := time.Now()
+		stop, err := f.start(ctx, k, 2*f.bitsPerSecond())
+		if err != nil {
+			return err
+		}
+		time.Sleep(f.filling())
+		delivered, err = f.delivered(ctx, force, f.counted)
+		took := time.Since(started)
+		sent, stopped := stop()
+		offered = float64(sent) * float64(f.packet()) * 8 / took.Seconds()
+		return errors.Join(err, stopped)
+	})
+	return offered / f.bitsPerSecond(), delivered / f.bitsPerSecond(), err
+}
+
+// start sends packets until the returned function is called, which says how many.
+func (f flood) start(ctx context.Context, k *lab.Kiosk, bitsPerSecond float64) (stop func() (sent uint64, err error), err error) {
 	from, to := k.Server, k.Customers[0]
 	if f.up {
 		from, to = to, from
 	}
 	sink, err := to.Sink("udp4", floodPort)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, sink.Close()) }()
-	return count(ctx, f, force, func(ctx context.Context) (uint64, error) {
-		return from.Blast(ctx, netip.AddrPortFrom(to.Addr4, floodPort), 2*f.bitsPerSecond(), f.packet())
-	})
-}
-
-// count reads the limiter's counters around a time in which packets are sent.
-func count(ctx context.Context, f flood, force limit, send func(context.Context) (uint64, error)) (offered, delivered float64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var sending errgroup.Group
 	var sent uint64
-	started := time.Now()
-	sending.Go(func() (err error) { sent, err = send(ctx); return err })
-	time.Sleep(f.filling())
-	before, from, err := reading(ctx, f, force)
-	if err != nil {
-		return 0, 0, err
-	}
-	time.Sleep(f.counted)
-	after, to, err := reading(ctx, f, force)
-	cancel()
-	took := time.Since(started)
-	if err = errors.Join(err, sending.Wait()); err != nil {
-		return 0, 0, err
-	}
-	offered = float64(sent) * float64(f.packet()) * 8 / took.Seconds() / f.bitsPerSecond()
-	delivered = float64(after-before) * 8 / to.Sub(from).Seconds() / f.bitsPerSecond()
-	return offered, delivered, nil
+	sending.Go(func() (err error) {
+		sent, err = from.Blast(ctx, netip.AddrPortFrom(to.Addr4, floodPort), bitsPerSecond, f.packet())
+		return err
+	})
+	return func() (uint64, error) {
+		cancel()
+		err := sending.Wait()
+		return sent, errors.Join(err, sink.Close())
+	}, nil
 }
 
-// reading is the count of a flood's direction, and when it was.
-func reading(ctx context.Context, f flood, force limit) (bytes uint64, at time.Time, err error) {
+// delivered is the bits per second that the limiter counts for a while.
+func (f flood) delivered(ctx context.Context, force limit, counted time.Duration) (bitsPerSecond float64, err error) {
+	before, from, err := f.reading(ctx, force)
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(counted)
+	after, to, err := f.reading(ctx, force)
+	return float64(after-before) * 8 / to.Sub(from).Seconds(), err
+}
+
+// reading is the limiter's count of the flood's direction, and when it was.
+func (f flood) reading(ctx context.Context, force limit) (bytes uint64, at time.Time, err error) {
 	asked := time.Now()
 	down, up, err := force.passed(ctx)
 	at = asked.Add(time.Since(asked) / 2)
