@@ -22,7 +22,7 @@ import (
 //
 // Its clients have quotas but no speed: of those that have one it drops what is
 // beyond 5,000 packets a second, whatever the speed is.
-var openNDSSubject = subject{name: "opennds", most: 100, enforce: func(ctx context.Context, r *router) error {
+var openNDSSubject = subject{name: "opennds", most: 100, foreign: true, enforce: func(ctx context.Context, r *router) error {
 	nds, err := startOpenNDS(r)
 	if err != nil {
 		return err

@@ -24,8 +24,11 @@ const (
 
 // subject is a way to enforce what customers bought.
 type subject struct {
-	name    string
-	most    int // customers that it bears; 0: as many as are asked for
+	name string
+	most int // customers that it bears; 0: as many as are asked for
+	// foreign is a program of others, which other versions of it, or another kernel,
+	// may keep from working: the rest is measured without it.
+	foreign bool
 	enforce func(ctx context.Context, r *router) error
 }
 
