@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/chain"
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/control"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/exact"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/forward"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/limiter"
@@ -49,6 +50,9 @@ var studies = []study{
 	}},
 	{"chain", func(ctx context.Context, o options, r *report.Report) error {
 		return chain.Run(ctx, o.scale, o.agent, r)
+	}},
+	{"control", func(ctx context.Context, o options, r *report.Report) error {
+		return control.Run(ctx, o.scale, o.agent, r)
 	}},
 	{"memory", func(ctx context.Context, o options, r *report.Report) error {
 		return memory.Run(ctx, o.scale, o.agent, r)

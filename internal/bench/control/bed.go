@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+)
+
+// bed is a kiosk with one real customer, whose router runs the agent.
+type bed struct {
+	kiosk *lab.Kiosk
+	agent *rig.Agent
+	api   *client
+}
+
+func newBed(binary string, maxClients int) (b *bed, err error) {
+	l, err := lab.New("ctl")
+	if err != nil {
+		return nil, err
+	}
+	b = &bed{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close(), l.Close())
+		}
+	}()
+	if b.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 1}); err != nil {
+		return nil, err
+	}
+	// Each write is logged with who made it; a production log goes to a pipe as well.
+	if b.agent, err = rig.New(b.kiosk, binary, fmt.Sprintf("max_clients: %d", maxClients)); err != nil {
+		return nil, err
+	}
+	if err = b.agent.Start(); err != nil {
+		return nil, err
+	}
+	b.api = newClient(b.agent.Socket())
+	return b, nil
+}
+
+func (b *bed) close() error {
+	var errs []error
+	if b.api != nil {
+		b.api.close()
+	}
+	if b.agent != nil {
+		errs = append(errs, b.agent.Close())
+	}
+	if b.kiosk != nil {
+		errs = append(errs, b.kiosk.Close())
+	}
+	return errors.Join(errs...)
+}
