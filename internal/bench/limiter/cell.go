@@ -121,7 +121,7 @@ func few() []cell {
 		{mbits: 10, rtt: 20 * ms, flows: mixes[6], lasts: short},
 		{mbits: 5, rtt: 60 * ms, flows: mixes[4], up: true, lasts: short},
 		{mbits: 10, rtt: 60 * ms, flows: mixes[0], up: true, supers: true, lasts: short},
-		{mbits: 2, rtt: 20 * ms, flows: mixes[2], lasts: short},
+		{mbits: 2, rtt: 20 * ms, flows: mixes[1], lasts: short},
 		{mbits: 20, rtt: 5 * ms, flows: mixes[3], supers: true, lasts: short},
 	}
 }

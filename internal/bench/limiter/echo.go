@@ -19,8 +19,8 @@ const (
 	// Slower than this, an answer is of no use to a call or a game.
 	echoPatience = time.Second
 
-	idleEchoes = 15
-	idleBeat   = 10 * time.Millisecond
+	idleEchoes = 25 // for long enough that a stall of the machine does not hit the middle one
+	idleBeat   = 40 * time.Millisecond
 )
 
 // echoes are small packets of one flow that come back, at a steady beat.

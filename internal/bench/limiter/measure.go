@@ -27,9 +27,9 @@ type result struct {
 	goodput       float64 // of what the limit allows after headers, in the steady part
 	start         float64 // the same from the first byte on
 	jain          float64
-	retransmitted float64 // share of the bytes sent
-	echoLost      float64 // share
-	echoAdded     time.Duration
+	retransmitted float64       // share of the bytes sent
+	echoLost      float64       // share
+	echoAdded     time.Duration // to the middle one
 	line          lab.DelayStats
 }
 
@@ -64,6 +64,9 @@ func load(ctx context.Context, k *lab.Kiosk, c cell, s subject) (r result, err e
 	idle, err := echo(ctx, k, time.Now().Add(lead), idleEchoes, idleBeat)
 	if err != nil {
 		return r, fmt.Errorf("echo without load: %w", err)
+	}
+	if len(idle.took) == 0 {
+		return r, errors.New("no echo comes back without load")
 	}
 	all, err := connect(ctx, k, c)
 	if err != nil {

@@ -47,11 +47,13 @@ func rows(by subject, c cell, r result) []report.Row {
 	}
 	all := []report.Row{
 		row(goodput, r.goodput, "", least, bounds.goodput),
-		row(firstSeconds, r.start, "", report.AtMost(1.05), nil),
 		row(retransmitted, r.retransmitted*100, "%", resendGoal(c), nil),
 		row(echoLoss, r.echoLost*100, "%", report.AtMost(0.5), bounds.echo),
 		row(echoDelay, float64(r.echoAdded)/float64(time.Millisecond), "ms", report.AtMost(1), nil),
 		row(lineLate, float64(r.line.Late)/float64(time.Millisecond), "ms", nil, nil),
+	}
+	if c.lasts >= usual {
+		all = append(all, row(firstSeconds, r.start, "", report.AtMost(1.05), nil))
 	}
 	if most != nil {
 		all = append(all, row(ceiling, r.goodput, "", most, nil))

@@ -61,7 +61,7 @@ func (f flood) packet() int {
 
 func floods(scale report.Scale) (all []flood) {
 	if scale == report.Quick {
-		return []flood{{mbits: 10, counted: 2 * time.Second}, {mbits: 50, up: true, counted: 2 * time.Second}}
+		return []flood{{mbits: 10, counted: 2 * time.Second}, {mbits: 20, up: true, counted: 2 * time.Second}}
 	}
 	for _, mbits := range []float64{0.064, 1, 10, 100, 500} {
 		for _, up := range []bool{false, true} {
@@ -93,7 +93,7 @@ func (s *study) udp() (jobs []job) {
 // flood measures how exactly a speed is held, by the limiter's own counters.
 func (s *study) flood(ctx context.Context, by subject, f flood) error {
 	offered, delivered, err := measureFlood(ctx, by, f)
-	if err == nil && offered < enough {
+	if err == nil && offered < enough && s.Scale != report.Quick {
 		s.out.Say("limiter: %s, %s: only %.2f of it was sent: once more", by.name, f, offered)
 		offered, delivered, err = measureFlood(ctx, by, f)
 	}
