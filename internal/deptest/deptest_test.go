@@ -53,7 +53,7 @@ var doors = []struct {
 	{[]string{"github.com/mattn/go-sqlite3"}, []string{"pkg/sessions/sqlite"},
 		"that the store is SQLite is known to one package"},
 	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples", "internal/rig"},
-		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers; the bench times requests, not commands; benchmarks make more calls than processes can"},
+		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers; benchmarks make more calls than processes can"},
 	{[]string{"os/exec"}, []string{"internal"},
 		"the agent starts no other programs: that is slow, and fails in ways nobody tests"},
 	{[]string{"github.com/urfave/cli", "github.com/charmbracelet", "github.com/goccy/go-yaml", "github.com/VictoriaMetrics",

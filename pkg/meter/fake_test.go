@@ -74,7 +74,7 @@ type sink struct {
 	dues    []dataplane.Boottime // sorted
 	stuck   bool                 // what is due never ends
 	err     error
-	blind   error // of SettleDue: counters cannot be read
+	blind   error         // of SettleDue: counters cannot be read
 	took    time.Duration // how long each Settle takes
 	settles []settled
 	ends    []dataplane.Event

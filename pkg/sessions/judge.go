@@ -53,12 +53,6 @@ func limitMet(s Session, r *dataplane.Reading) bool {
 	return r != nil && r.Counters.LimitDrops > s.Meter.dropsIn(r.Epoch)
 }
 
-// overBy reports that a session as it was before r is over now.
-func overBy(s Session, r *dataplane.Reading, now moment) bool {
-	_, _, over := judge(settled(s, r, now), watch{closed: limitMet(s, r)}, now)
-	return over
-}
-
 // restState is the state of a session that does not run, by what is left of it.
 func restState(s Session, now moment) State {
 	switch {

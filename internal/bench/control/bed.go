@@ -38,14 +38,14 @@ func newBed(binary string, maxClients int) (b *bed, err error) {
 	if err = b.agent.Start(); err != nil {
 		return nil, err
 	}
-	b.api = newClient(b.agent.Socket())
+	b.api = &client{b.agent.API()}
 	return b, nil
 }
 
 func (b *bed) close() error {
 	var errs []error
 	if b.api != nil {
-		b.api.close()
+		b.api.Close()
 	}
 	if b.agent != nil {
 		errs = append(errs, b.agent.Close())

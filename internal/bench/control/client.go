@@ -3,69 +3,23 @@
 package control
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
-// client speaks to the daemon's socket as a portal does: HTTP on connections that
-// stay open.
-type client struct{ http http.Client }
-
-func newClient(socket string) *client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}
-	return &client{http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 64}}}
-}
-
-func (c *client) close() { c.http.CloseIdleConnections() }
-
-// call sends body as JSON and decodes the answer into into, unless that is nil.
-func (c *client) call(ctx context.Context, method, path string, body, into any) error {
-	var sent io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		sent = bytes.NewReader(text)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, sent)
-	if err != nil {
-		return err
-	}
-	answer, err := c.http.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, bytes.TrimSpace(text))
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(text, into)
-}
+// client speaks to the daemon's socket as a portal does.
+type client struct{ *rig.API }
 
 func (c *client) connect(ctx context.Context, device string) error {
-	return c.call(ctx, http.MethodPost, "/v1/devices/"+device+"/connect", struct{}{}, nil)
+	return c.Call(ctx, "POST", "/devices/"+device+"/connect", nil, nil)
 }
 
 func (c *client) disconnect(ctx context.Context, device string) error {
-	return c.call(ctx, http.MethodPost, "/v1/devices/"+device+"/disconnect", struct{}{}, nil)
+	return c.Call(ctx, "POST", "/devices/"+device+"/disconnect", nil, nil)
 }
 
 // purchase is a session as it is bought on the socket.
@@ -84,7 +38,7 @@ func plenty(device string) purchase {
 }
 
 func (c *client) buy(ctx context.Context, p purchase) error {
-	return c.call(ctx, http.MethodPost, "/v1/sessions", p, nil)
+	return c.Call(ctx, "POST", "/sessions", p, nil)
 }
 
 // mac names the n-th customer of a crowd.
