@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,6 +66,8 @@ func delayLine(a *Host, nameA string, b *Host, nameB string, delay time.Duration
 		Env:        append(os.Environ(), "GODEBUG=asyncpreemptoff=1"), // no signals between packets
 		Stderr:     os.Stderr,
 		ExtraFiles: ends[:],
+		// A Ctrl-C at the terminal is for the caller, who closes the lab in its turn.
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}}
 	if line.ask, err = line.process.StdinPipe(); err != nil {
 		return nil, err

@@ -43,8 +43,9 @@ func (s *study) change(ctx context.Context, by subject, c change) error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(f.filling())
-		err = force.change(ctx, c.to*1e6)
+		if err = pause(ctx, f.filling()); err == nil {
+			err = force.change(ctx, c.to*1e6)
+		}
 		if err == nil {
 			delivered, err = f.delivered(ctx, force, time.Second)
 		}

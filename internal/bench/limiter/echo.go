@@ -41,6 +41,8 @@ func echo(ctx context.Context, k *lab.Kiosk, start time.Time, n int, beat time.D
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetReadDeadline(start.Add(time.Duration(n)*beat + echoPatience))
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })
+	defer stop()
 	answers := make(chan []time.Duration, 1)
 	go func() { answers <- collect(conn, start, n) }()
 	packet := make([]byte, echoPayload)

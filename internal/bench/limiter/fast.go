@@ -4,7 +4,6 @@ package limiter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -58,10 +57,11 @@ func (s *study) fast(ctx context.Context, by subject, f fast) error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(fastSettled)
-		delivered, err = counting.delivered(ctx, force, fastCounted)
-		transfer.Stop()
-		return errors.Join(err, ctx.Err())
+		defer transfer.Stop()
+		if err = pause(ctx, fastSettled); err == nil {
+			delivered, err = counting.delivered(ctx, force, fastCounted)
+		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("%s, %s: %w", by.name, f, err)

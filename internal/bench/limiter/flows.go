@@ -139,10 +139,8 @@ func (f *flow) receive(first time.Time) {
 
 // inform asks the kernel at a moment how the senders fared.
 func (all flows) inform(ctx context.Context, at time.Time, keep func(*flow, *unix.TCPInfo)) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(time.Until(at)):
+	if err := pause(ctx, time.Until(at)); err != nil {
+		return err
 	}
 	for _, f := range all {
 		err := control(f.sender, func(fd int) error {

@@ -119,8 +119,9 @@ func measureFlood(ctx context.Context, by subject, f flood) (offered, delivered 
 		if err != nil {
 			return err
 		}
-		time.Sleep(f.filling())
-		delivered, err = f.delivered(ctx, force, f.counted)
+		if err = pause(ctx, f.filling()); err == nil {
+			delivered, err = f.delivered(ctx, force, f.counted)
+		}
 		took := time.Since(started)
 		sent, stopped := stop()
 		offered = float64(sent) * float64(f.packet()) * 8 / took.Seconds()
@@ -159,7 +160,9 @@ func (f flood) delivered(ctx context.Context, force limit, counted time.Duration
 	if err != nil {
 		return 0, err
 	}
-	time.Sleep(counted)
+	if err := pause(ctx, counted); err != nil {
+		return 0, err
+	}
 	after, to, err := f.reading(ctx, force)
 	return float64(after-before) * 8 / to.Sub(from).Seconds(), err
 }
