@@ -111,6 +111,7 @@ func (f figure) bars(p *plot.Plot, rows []report.Row) error {
 		p.Legend.Add(subject, b)
 	}
 	p.NominalY(cells...)
+	p.Y.Label.Text = " " // room beside the names
 	return nil
 }
 

@@ -85,7 +85,6 @@ func (f figure) write(rows []report.Row, path string) (err error) {
 	draw := f.points
 	if f.x == "" {
 		draw, p.X.Label.Text = f.bars, f.y
-		p.Y.Label.Text = ""
 	}
 	if err := draw(p, rows); err != nil {
 		return err
