@@ -10,6 +10,7 @@ type change struct {
 	now    moment
 	m      *Manager
 	stored []Session // in order
+	known  []Device  // of sessions that run, as they are now
 	last   int64     // number of its last event; 0: none
 }
 
@@ -56,7 +57,7 @@ func (m *Manager) transact(ctx context.Context, fn func(*change) error) (*change
 	if err != nil {
 		return nil, err
 	}
-	m.live.apply(c.stored, c.now)
+	m.live.apply(c.stored, c.known, c.now)
 	return c, nil
 }
 

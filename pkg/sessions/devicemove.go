@@ -92,6 +92,7 @@ func (m *Manager) storePatch(ctx context.Context, id DeviceID, p devicePatch) (D
 		if err := c.PutDevice(&d); err != nil {
 			return err
 		}
+		c.known = append(c.known, d)
 		return c.event(c.of(DeviceUpdated, d, Session{}))
 	})
 	return d, err

@@ -23,7 +23,8 @@ type liveTable struct {
 }
 
 type liveEntry struct {
-	session  Session            // its row
+	session  Session // its row
+	mac      dataplane.MAC
 	lastSeen dataplane.Boottime // last packet, at first the start
 	marked   uint64             // count of its last mark
 	round    uint64             // of the last checkpoint that had a reading of it
@@ -41,7 +42,7 @@ func (l *liveTable) init(cfg Config) {
 
 // apply takes over what a transaction stored. The caller holds Manager.commits, so
 // that the order is that of the transactions.
-func (l *liveTable) apply(stored []Session, now moment) {
+func (l *liveTable) apply(stored []Session, known []Device, now moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range stored {
@@ -54,6 +55,11 @@ func (l *liveTable) apply(stored []Session, now moment) {
 			l.setDue(e, e.dueAt(l.cfg, now))
 		case s.State == Running:
 			l.add(&liveEntry{session: s, lastSeen: now.boot}, now)
+		}
+	}
+	for _, d := range known {
+		if e := l.byDevice[d.ID]; e != nil {
+			e.mac = d.MAC
 		}
 	}
 }
@@ -97,6 +103,16 @@ func (l *liveTable) running(id DeviceID) (Session, bool) {
 		return e.session, true
 	}
 	return Session{}, false
+}
+
+// session returns a running session and its device's MAC.
+func (l *liveTable) session(id SessionID) (Session, dataplane.MAC, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.byID[id]; e != nil {
+		return e.session, e.mac, true
+	}
+	return Session{}, dataplane.MAC{}, false
 }
 
 // seen notes the last packet of a running session, and returns the last one of all.

@@ -30,16 +30,18 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	if err != nil {
 		return Errorf(Unavailable, "the kernel's rules cannot be read: %w", err)
 	}
+	if !first {
+		if devices, err = m.apart(devices, rules); err != nil {
+			return err
+		}
+	}
 	if err := m.recover(ctx, devices, rules); err != nil {
 		return err
 	}
 	if err := m.settleOver(ctx); err != nil {
 		return err
 	}
-	wrong, right, err := m.compare(ctx, rules)
-	if err != nil {
-		return err
-	}
+	wrong, right := m.compare(rules)
 	err = errors.Join(
 		m.denyStale(ctx, wrong),
 		m.grantStatic(rules),
@@ -134,8 +136,8 @@ func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane
 		return err
 	}
 	reason := c.m.mayNotRun(d, s, c.now)
-	if reason == "" && c.joined(s, r, rules[d.MAC]) {
-		c.stored = append(c.stored, s) // remembered as running
+	if reason == "" && joined(s, r, rules[d.MAC], c.now) {
+		c.stored, c.known = append(c.stored, s), append(c.known, d) // remembered as running
 		return nil
 	}
 	marks().settle(&s)
@@ -146,13 +148,14 @@ func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane
 		}
 		return c.disconnected(d, s, reason, "")
 	}
+	c.known = append(c.known, d)
 	return c.save(&s)
 }
 
 // joined reports that the kernel has what the row says, as it is in health, and lets
 // packets pass still.
-func (c *change) joined(s Session, r *dataplane.Reading, rule dataplane.Rule) bool {
-	return s.Meter.Boot == c.now.bootID && enforces(rule, s) && until(rule, c.now) == c.now.boot &&
+func joined(s Session, r *dataplane.Reading, rule dataplane.Rule, now moment) bool {
+	return s.Meter.Boot == now.bootID && enforces(rule, s) && until(rule, now) == now.boot &&
 		r != nil && r.Counters.Spent() >= s.Meter.spentIn(r.Epoch)
 }
 
@@ -203,35 +206,47 @@ func (m *Manager) mayNotRun(d Device, s Session, now moment) (reason string) {
 	return ""
 }
 
-// compare returns the MACs whose rule no running session and no configuration has,
-// and the sessions whose rule is as it should be. It looks without locks: what it has
-// doubts about is looked at again, under them.
-func (m *Manager) compare(ctx context.Context, rules map[dataplane.MAC]dataplane.Rule) (wrong []dataplane.MAC, right map[SessionID]bool, err error) {
+// compare returns the MACs whose rule no running session and no configuration seems to
+// have, and the sessions whose rule is as it should be. It looks at what is remembered,
+// without locks: doubts are looked into by who acts on them.
+func (m *Manager) compare(rules map[dataplane.MAC]dataplane.Rule) (wrong []dataplane.MAC, right map[SessionID]bool) {
 	right = make(map[SessionID]bool, len(rules))
-	for some := range slices.Chunk(slices.Collect(maps.Keys(rules)), atATime) {
-		err := m.store.View(ctx, func(tx Tx) error {
-			for _, mac := range some {
-				if _, ok := m.static[mac]; ok {
-					continue
-				}
-				d, err := tx.DeviceByMAC(mac)
-				if err != nil && CodeOf(err) != NotFound {
-					return err
-				}
-				s, running := m.live.running(d.ID)
-				if !running {
-					wrong = append(wrong, mac)
-				} else if sameRule(rules[mac], ruleOf(s, m.speeds(), m.now())) {
-					right[s.ID] = true
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, nil, err
+	for mac, rule := range rules {
+		if _, ok := m.static[mac]; ok {
+			continue
+		}
+		s, of, running := m.live.session(SessionID(rule.Account))
+		if !running || of != mac {
+			wrong = append(wrong, mac)
+		} else if sameRule(rule, ruleOf(s, m.speeds(), m.now())) {
+			right[s.ID] = true
 		}
 	}
-	return wrong, right, nil
+	return wrong, right
+}
+
+// apart returns the devices whose running session the kernel may not hold as it is
+// remembered.
+func (m *Manager) apart(devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule) ([]DeviceID, error) {
+	held := make(map[SessionID]dataplane.Rule, len(rules))
+	for _, rule := range rules {
+		held[SessionID(rule.Account)] = rule
+	}
+	var doubtful []DeviceID
+	for _, id := range devices {
+		s, running := m.live.running(id)
+		if !running {
+			continue
+		}
+		r, found, err := m.read(s.ID.Account())
+		if err != nil {
+			return nil, err
+		}
+		if !joined(s, m.look(r, found), held[s.ID], m.now()) {
+			doubtful = append(doubtful, id)
+		}
+	}
+	return doubtful, nil
 }
 
 // sameRule leaves out by how much a deadline moves that follows the wall clock.

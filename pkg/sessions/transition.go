@@ -13,6 +13,7 @@ func (c *change) start(d Device, s *Session, at moment) error {
 	if err := c.save(s); err != nil {
 		return err
 	}
+	c.known = append(c.known, d)
 	return c.event(c.of(SessionStarted, d, *s))
 }
 
