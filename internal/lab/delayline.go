@@ -162,7 +162,8 @@ func (l *line) deliver(w *way) {
 		}
 		l.late += late
 		l.stats.MaxLate = max(l.stats.MaxLate, late)
-		if _, err := unix.Write(w.to, w.packets.bytes(first)); err != nil {
+		// EIO is an interface that is not up yet: it takes nothing from a cable either.
+		if _, err := unix.Write(w.to, w.packets.bytes(first)); err != nil && err != unix.EIO {
 			l.stats.Failed++
 		}
 		w.packets.remove()
