@@ -78,7 +78,7 @@ func planFor(scale report.Scale, agent string) plan {
 	if scale > report.Quick {
 		p.customers = []int{1, openNDSSubject.most, 1000, 10_000}
 		p.loads = []load{framesOf(64, up, down, both), framesOf(1500, up, down, both), tcpLoad(), framesOf(64, up, down).tracked()}
-		p.rounds = 13
+		p.rounds = 9
 		p.subjects = append(p.subjects, nftSetSubject, flareSubject, openNDSSubject)
 	}
 	return p

@@ -23,6 +23,10 @@ import (
 // Its clients have quotas but no speed: of those that have one it drops what is
 // beyond 5,000 packets a second, whatever the speed is.
 var openNDSSubject = subject{name: "opennds", most: 100, foreign: true, enforce: func(ctx context.Context, r *router) error {
+	// Without a way to the internet it gives up after a minute.
+	if err := r.feed(ctx, "route add default via "+lab.Server4+"\n", "ip", "-batch", "-"); err != nil {
+		return err
+	}
 	nds, err := startOpenNDS(r)
 	if err != nil {
 		return err
