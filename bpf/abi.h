@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ABI_LAYOUT_VERSION 2
+#define ABI_LAYOUT_VERSION 3
 
 /* rate_ns_per_byte is fixed point with this many fraction bits: the product with
  * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
@@ -22,6 +22,13 @@
  * passes the bucket of a slow client; all of it is charged. */
 #define ABI_ADMIT_BYTES 1514
 #define ABI_NO_LIMIT (~0ULL)
+#define ABI_NO_INDEX (~0U)
+
+/* Places for the rule of a client: one is in force, one is being written or still
+ * read by packets in flight. */
+#define ABI_RULES 2
+/* Bits of router_filter. */
+#define ABI_FILTER_BITS 1024
 
 /* The queues of one account and direction that tell flows apart: sets of FLOW_WAYS,
  * in each of which a flow takes the queue that is free. */
@@ -63,7 +70,8 @@ enum reason {
 	DROP_MALFORMED = 9,
 	DROP_ALLOWANCE_RATE = 10, /* DNS before paying, over its speed */
 	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
-	REASONS = 12,
+	DROP_BUSY = 12,           /* other CPUs kept the account locked */
+	REASONS = 13,
 };
 
 enum event_kind {
@@ -107,8 +115,16 @@ struct rule {
 	__u64 limit_bytes; /* what the bytes of usage.passed may add up to; ABI_NO_LIMIT */
 	__u64 deadline_ns; /* nothing passes from here on; ABI_NO_LIMIT */
 	struct speed speed[DIRECTIONS];
-	__u8 verdict;
-	__u8 pad[7];
+	__u32 usage;   /* index of the account in usages */
+	__u32 flows;   /* index of its queues in flows, or ABI_NO_INDEX */
+	__u32 verdict; /* enum verdict */
+	__u32 pad;
+};
+
+struct client {
+	__u32 in_force; /* 1 + index of the rule in force; 0: none */
+	__u32 pad;
+	struct rule rule[ABI_RULES];
 };
 
 struct passed {
@@ -147,8 +163,9 @@ enum told {
 };
 
 struct usage {
-	struct bpf_spin_lock lock;
-	__u32 told; /* which of the ended_ values user space has been told of */
+	__u64 account; /* 0: this place is free. Go writes it, with all else 0 */
+	__u32 lock;    /* 1: held, see account.h */
+	__u32 told;    /* which of the ended_ values user space has been told of */
 	struct passed passed[DIRECTIONS];
 	struct bucket bucket[DIRECTIONS];
 	__u64 rate_drops;     /* frames over the speed */
@@ -185,7 +202,7 @@ struct meta {
 _Static_assert(sizeof(struct mac_key) == 8, "one word to hash");
 _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
-_Static_assert(sizeof(struct rule) == 80, "layout");
-_Static_assert(sizeof(struct usage) == 120, "layout");
+_Static_assert(sizeof(struct client) == 184, "layout");
+_Static_assert(sizeof(struct usage) == 128, "layout");
 _Static_assert(sizeof(struct flows) == 864, "layout");
 _Static_assert(sizeof(struct event) == 32, "layout");

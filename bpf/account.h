@@ -3,7 +3,12 @@
  * The account of a connected client. Limit, bucket and counters change together
  * under the account's lock, so that they are exact on any number of CPUs: what is
  * counted has passed, what has passed is counted, and the bucket pays for nothing
- * that the limit stopped. Inside the lock no helper may be called.
+ * that the limit stopped.
+ *
+ * The lock is a word and not a bpf_spin_lock, which turns interrupts off and on
+ * again: half of what a packet costs, and needless where only softirqs meet. Nor
+ * could its map be mapped into memory. A holder can be preempted where softirqs can
+ * (PREEMPT_RT), so that waiting for it has an end.
  */
 #pragma once
 
@@ -17,6 +22,30 @@
 #include "fair.h"
 #include "maps.h"
 #include "parse.h"
+
+#define ACCOUNT_SPINS 64 /* some microseconds when contended, where a holder takes 50 ns */
+
+/* Exchanging is a full barrier (kernel doc: BPF instruction set), so what one holder
+ * wrote the next one sees. */
+static __always_inline bool account_trylock(struct usage *u)
+{
+	return !__sync_lock_test_and_set(&u->lock, 1);
+}
+
+/* False: the account stayed locked. */
+static __always_inline bool account_lock(struct usage *u)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < ACCOUNT_SPINS; i++)
+		if (account_trylock(u))
+			return true;
+	return false;
+}
+
+static __always_inline void account_unlock(struct usage *u)
+{
+	__sync_lock_test_and_set(&u->lock, 0);
+}
 
 static __always_inline bool account_fits(const struct usage *u, __u32 bytes, __u64 limit_bytes)
 {
@@ -49,11 +78,13 @@ static __always_inline enum reason account_frame(struct usage *u, const struct r
 						 const struct frame *f, const struct fair_flow *flow, bool local,
 						 __u64 now, bool *ended)
 {
-	const struct speed speed = r->speed[dir];
-	const struct bucket_cost cost = bucket_cost(f, speed.rate_ns_per_byte);
+	const struct speed *speed = &r->speed[dir];
+	const struct bucket_cost cost = bucket_cost(f, speed->rate_ns_per_byte);
 	enum reason reason;
 
-	bpf_spin_lock(&u->lock);
+	*ended = false;
+	if (!account_lock(u))
+		return DROP_BUSY;
 	if (now >= r->deadline_ns) {
 		reason = DROP_DEADLINE;
 	} else if (account_closed(u, r)) {
@@ -68,7 +99,7 @@ static __always_inline enum reason account_frame(struct usage *u, const struct r
 		reason = DROP_LIMIT;
 		if (!account_fits(u, f->segment, r->limit_bytes))
 			account_close(u, r->limit_bytes);
-	} else if (!account_admit(u, &speed, dir, flow, cost, now)) {
+	} else if (!account_admit(u, speed, dir, flow, cost, now)) {
 		reason = DROP_RATE;
 		u->rate_drops++;
 	} else {
@@ -79,7 +110,7 @@ static __always_inline enum reason account_frame(struct usage *u, const struct r
 	if (reason == PASS_FORWARDED || reason == PASS_LOCAL)
 		u->last_seen_ns = now;
 	*ended = reason == DROP_DEADLINE || (reason == DROP_LIMIT && account_closed(u, r));
-	bpf_spin_unlock(&u->lock);
+	account_unlock(u);
 	return reason;
 }
 
@@ -104,9 +135,10 @@ static __always_inline bool account_claim(struct usage *u, const struct rule *r,
 /* The event found no room: the next frame tells. */
 static __always_inline void account_unclaim(struct usage *u, enum reason why)
 {
-	bpf_spin_lock(&u->lock);
+	if (!account_trylock(u))
+		return; /* the next reading finds the end */
 	u->told &= why == DROP_DEADLINE ? ~TOLD_DEADLINE : ~TOLD_LIMIT;
-	bpf_spin_unlock(&u->lock);
+	account_unlock(u);
 }
 
 static __always_inline long account_tell(const struct rule *r, enum reason why, const struct frame *f, __u64 now)
@@ -128,15 +160,14 @@ static __always_inline void account_ended(struct usage *u, const struct rule *r,
 {
 	bool claimed;
 
-	bpf_spin_lock(&u->lock);
 	if (passed)
 		u->last_seen_ns = now;
-	else if (why == DROP_DEADLINE)
-		u->deadline_drops++;
 	else
-		u->limit_drops++;
+		__sync_fetch_and_add(why == DROP_DEADLINE ? &u->deadline_drops : &u->limit_drops, 1);
+	if (!account_trylock(u))
+		return; /* the next frame tells */
 	claimed = account_claim(u, r, why);
-	bpf_spin_unlock(&u->lock);
+	account_unlock(u);
 	if (claimed && account_tell(r, why, f, now))
 		account_unclaim(u, why);
 }

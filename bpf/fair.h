@@ -82,7 +82,7 @@ static __always_inline __u32 fair_hash(struct __sk_buff *skb, const struct frame
 	__u32 ports = 0;
 
 	if (fair_has_ports(f))
-		bpf_skb_load_bytes(skb, f->l4_off, &ports, sizeof(ports));
+		parse_ports(skb, f, &ports);
 	__builtin_memcpy(&words[0], &f->self, sizeof(f->self));
 	__builtin_memcpy(&words[2], &f->peer, sizeof(f->peer));
 	hash = fair_mix(hash, (__u64)ports << 8 | f->protocol);
@@ -99,7 +99,7 @@ static __always_inline struct fair_flow fair_flow(struct __sk_buff *skb, enum di
 
 	if (!fair_mode || local || !r->speed[dir].rate_ns_per_byte)
 		return flow;
-	all = bpf_map_lookup_elem(&flows, &r->account);
+	all = bpf_map_lookup_elem(&flows, &r->flows);
 	if (!all)
 		return flow;
 	flow.fair = &all->fair[dir];

@@ -7,43 +7,54 @@
 
 #include "abi.h"
 
-/* client MAC -> what to enforce. Go writes, the programs read.
- * Full: Go refuses the next client with a clear error. Go sets max_entries.
- * Since 6.1 the kernel reuses the memory of a replaced or removed element at once,
- * so that a packet in flight on another CPU could read the next element in its
- * place: Go lets an RCU grace period pass after it replaced or removed a rule and
- * before it writes the next one. */
+/*
+ * One hash tells who a client is; all else about it is found by index, in arrays,
+ * which the kernel looks up in a few instructions. Go maps the arrays into its memory.
+ *
+ * What a packet in flight may still read is not written: Go lets an RCU grace period
+ * pass between the last packet that can know of a place (a rule, a usage, an
+ * element of clients, whose memory the kernel reuses at once) and its next use.
+ */
+
+/* client MAC -> index in rules. Go makes and removes keys, the programs read. A key
+ * outlives its rule, until Go needs the place. Full: Go refuses the next client with
+ * a clear error. Go sets max_entries, here and below. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
 	__type(key, struct mac_key);
-	__type(value, struct rule);
+	__type(value, __u32);
+} clients SEC(".maps");
+
+/* What to enforce. Go writes a rule in the place that is not in force, and then
+ * in_force; the programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct client);
 } rules SEC(".maps");
 
-/* account -> what passed. Go makes and removes keys, the programs write values,
- * Go reads them (BPF_F_LOCK, for a consistent value). Sized above rules, as a
- * paused account lives on until settled. Full: Go refuses the next account. Go
- * removes a key only after a grace period past the last rule that named it (see
- * rules): a late packet counts to its own account or to none. */
+/* What passed, by account. The programs write under the lock of each, Go reads.
+ * Sized above rules, as a paused account lives on until settled. Full: Go refuses
+ * the next account. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 8192);
-	__type(key, __u64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 9216);
+	__type(key, __u32);
 	__type(value, struct usage);
 } usages SEC(".maps");
 
-/* account -> its flows' queues, where the limiter is fair and the rule has a speed;
- * else one entry that nobody uses. Go makes and removes keys with those of usages,
- * the programs write values, under the lock of the account's usage, and nobody else
- * reads them: apart from usages, because a reading would copy seven times as much.
- * Full: Go refuses the next account. Without its key an account has its bucket alone. */
+/* The queues of an account whose rule has a speed, where the limiter is fair; else
+ * one entry that nobody uses. The programs write and read, under the lock of the
+ * account's usage. Without its place an account has its bucket alone. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 8192);
-	__type(key, __u64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
 	__type(value, struct flows);
 } flows SEC(".maps");
 
@@ -65,6 +76,15 @@ struct {
 	__type(key, struct addr_key);
 	__type(value, __u8);
 } router_addrs SEC(".maps");
+
+/* A Bloom filter of router_addrs, which spares most packets its hash. Go writes it,
+ * never with a bit missing, the programs read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64[ABI_FILTER_BITS / 64]);
+} router_filter SEC(".maps");
 
 /* Services open before paying (set). Go writes at start, the programs read. */
 struct {

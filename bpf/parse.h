@@ -19,6 +19,7 @@
 #include "abi.h"
 
 #define PARSE_VLAN_TAGS 2
+#define PARSE_GROUP 0x0100 /* the bit of the first byte of a MAC that makes it a group's */
 
 #define IPV4_FRAGMENT 0x3fff /* more fragments, or an offset */
 
@@ -33,8 +34,8 @@
 /* The peer is the other end of the client's frame: where it goes on upload, where
  * it comes from on download. So most rules are written once for both directions. */
 struct frame {
-	struct mac_key client;
-	struct mac_key peer_mac;
+	struct mac_key client __attribute__((aligned(8)));
+	struct mac_key peer_mac __attribute__((aligned(8)));
 	struct addr_key peer __attribute__((aligned(8))); /* when ip */
 	struct addr_key self __attribute__((aligned(8))); /* the client's own, when ip */
 	__u32 l3_off;
@@ -89,74 +90,146 @@ static __always_inline int parse_tags(struct __sk_buff *skb, struct frame *f)
 	return 0;
 }
 
+/* The headers of most frames lie where a program may read them: a struct at off,
+ * read without a call, which would cost as much as a map lookup. Else NULL. */
+#define parse_at(skb, off, type)                                              \
+	({                                                                    \
+		void *at = (void *)(long)(skb)->data + (off);                 \
+		at + sizeof(type) <= (void *)(long)(skb)->data_end ? (type *)at : NULL; \
+	})
+
+#define PARSE_L4_IPV4 (ETH_HLEN + sizeof(struct iphdr))
+#define PARSE_L4_IPV6 (ETH_HLEN + sizeof(struct ipv6hdr))
+
+/* The first four bytes after the IP header; they stay 0 where there are none. */
+static __always_inline void parse_ports(struct __sk_buff *skb, const struct frame *f, __u32 *ports)
+{
+	const __u32 *at = NULL;
+
+	if (f->l4_off == PARSE_L4_IPV4)
+		at = parse_at(skb, PARSE_L4_IPV4, __u32);
+	else if (f->l4_off == PARSE_L4_IPV6)
+		at = parse_at(skb, PARSE_L4_IPV6, __u32);
+	if (at)
+		*ports = *at;
+	else
+		bpf_skb_load_bytes(skb, f->l4_off, ports, sizeof(*ports));
+}
+
+/* Ethernet's header by halves of words: it is not aligned to more. */
+struct parse_eth {
+	__be16 dest[ETH_ALEN / 2];
+	__be16 source[ETH_ALEN / 2];
+	__be16 proto;
+};
+
+/* What is hashed next is stored in the words that the hash loads: a processor waits
+ * when it loads a word that was just stored in pieces. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define PARSE_PIECE(piece, bits, from) ((__u64)(piece) << (from))
+#else
+#define PARSE_PIECE(piece, bits, from) ((__u64)(piece) << (64 - (bits) - (from)))
+#endif
+
+static __always_inline void parse_mac(struct mac_key *to, const __be16 *from)
+{
+	const __u64 word = PARSE_PIECE(from[0], 16, 0) | PARSE_PIECE(from[1], 16, 16) | PARSE_PIECE(from[2], 16, 32);
+
+	__builtin_memcpy(to, &word, sizeof(word));
+}
+
+/* IPv4 in IPv6's clothes, ::ffff:0:0/96. */
+static __always_inline void parse_mapped(struct addr_key *to, __be32 addr)
+{
+	const __u64 words[2] = {0, PARSE_PIECE(bpf_htons(0xffff), 16, 16) | PARSE_PIECE(addr, 32, 32)};
+
+	__builtin_memcpy(to, words, sizeof(words));
+}
+
 /* Fills in what the link layer tells. Negative: no frame of any station. */
 static __always_inline int parse_ethernet(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
-	struct ethhdr eth;
+	const struct parse_eth *eth = parse_at(skb, 0, struct parse_eth);
+	struct parse_eth copy;
+	bool from_group;
 
-	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
+	if (!eth && bpf_skb_load_bytes(skb, 0, &copy, sizeof(copy)))
 		return -1;
-	__builtin_memcpy(f->client.addr, dir == UPLOAD ? eth.h_source : eth.h_dest, ETH_ALEN);
-	__builtin_memcpy(f->peer_mac.addr, dir == UPLOAD ? eth.h_dest : eth.h_source, ETH_ALEN);
-	f->group = eth.h_dest[0] & 1;
+	if (!eth)
+		eth = &copy;
+	parse_mac(&f->client, dir == UPLOAD ? eth->source : eth->dest);
+	parse_mac(&f->peer_mac, dir == UPLOAD ? eth->dest : eth->source);
+	f->group = eth->dest[0] & bpf_htons(PARSE_GROUP);
+	from_group = eth->source[0] & bpf_htons(PARSE_GROUP);
 	f->tagged = skb->vlan_present;
-	f->ethertype = eth.h_proto;
+	f->ethertype = eth->proto;
 	f->l3_off = ETH_HLEN;
 	if (parse_tags(skb, f))
 		return -1;
 	f->wire = skb->len - f->l3_off;
 	f->segment = f->wire;
 	f->segments = 1;
-	return eth.h_source[0] & 1 ? -1 : 0;
+	return from_group ? -1 : 0;
 }
 
 static __always_inline int parse_ipv4(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
-	struct iphdr ip;
+	const struct iphdr *ip = f->l3_off == ETH_HLEN ? parse_at(skb, ETH_HLEN, struct iphdr) : NULL;
+	struct iphdr copy;
 	__u32 header, bytes;
 
-	if (bpf_skb_load_bytes(skb, f->l3_off, &ip, sizeof(ip)))
+	if (!ip && bpf_skb_load_bytes(skb, f->l3_off, &copy, sizeof(copy)))
 		return -1;
-	header = ip.ihl * 4;
+	if (!ip)
+		ip = &copy;
+	header = ip->ihl * 4;
 	/* The length field of a super-packet is not to be trusted. */
-	bytes = skb->gso_size ? f->wire : bpf_ntohs(ip.tot_len);
-	if (ip.version != 4 || header < sizeof(ip) || bytes < header || bytes > f->wire)
+	bytes = skb->gso_size ? f->wire : bpf_ntohs(ip->tot_len);
+	if (ip->version != 4 || header < sizeof(*ip) || bytes < header || bytes > f->wire)
 		return -1;
 	f->wire = bytes; /* without the padding of a short frame */
 	f->l4_off = f->l3_off + header;
-	f->protocol = ip.protocol;
-	f->hop_limit = ip.ttl;
-	f->fragment = ip.frag_off & bpf_htons(IPV4_FRAGMENT);
-	f->options = header > sizeof(ip);
-	f->peer.addr[10] = 0xff;
-	f->peer.addr[11] = 0xff;
-	__builtin_memcpy(&f->peer.addr[12], dir == UPLOAD ? &ip.daddr : &ip.saddr, sizeof(ip.daddr));
-	__builtin_memcpy(&f->self.addr[12], dir == UPLOAD ? &ip.saddr : &ip.daddr, sizeof(ip.saddr));
+	f->protocol = ip->protocol;
+	f->hop_limit = ip->ttl;
+	f->fragment = ip->frag_off & bpf_htons(IPV4_FRAGMENT);
+	f->options = header > sizeof(*ip);
+	parse_mapped(&f->peer, dir == UPLOAD ? ip->daddr : ip->saddr);
+	parse_mapped(&f->self, dir == UPLOAD ? ip->saddr : ip->daddr);
 	return 0;
 }
 
+/* By words, see PARSE_PIECE; and at ETH_HLEN it is aligned to them. */
+union parse_ipv6 {
+	struct ipv6hdr ip;
+	__u64 words[5];
+};
+
 static __always_inline int parse_ipv6(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
-	struct ipv6hdr ip;
+	const union parse_ipv6 *header = f->l3_off == ETH_HLEN ? parse_at(skb, ETH_HLEN, union parse_ipv6) : NULL;
+	union parse_ipv6 copy;
 	__u32 bytes;
 
-	if (bpf_skb_load_bytes(skb, f->l3_off, &ip, sizeof(ip)))
+	if (!header && bpf_skb_load_bytes(skb, f->l3_off, &copy, sizeof(copy)))
 		return -1;
-	bytes = sizeof(ip) + bpf_ntohs(ip.payload_len);
+	if (!header)
+		header = &copy;
+	bytes = sizeof(*header) + bpf_ntohs(header->ip.payload_len);
 	/* The form of a jumbogram, with or without the option: Linux forwards the
 	 * frame as long as it is. */
-	if (skb->gso_size || (!ip.payload_len && ip.nexthdr == IPPROTO_HOPOPTS))
+	if (skb->gso_size || (!header->ip.payload_len && header->ip.nexthdr == IPPROTO_HOPOPTS))
 		bytes = f->wire;
-	if (ip.version != 6 || bytes > f->wire)
+	if (header->ip.version != 6 || bytes > f->wire)
 		return -1;
 	f->wire = bytes;
-	f->l4_off = f->l3_off + sizeof(ip);
-	f->protocol = ip.nexthdr;
-	f->hop_limit = ip.hop_limit;
-	f->fragment = ip.nexthdr == IPPROTO_FRAGMENT;
-	f->options = ip.nexthdr == IPPROTO_HOPOPTS || ip.nexthdr == IPPROTO_ROUTING || ip.nexthdr == IPPROTO_DSTOPTS;
-	__builtin_memcpy(&f->peer, dir == UPLOAD ? &ip.daddr : &ip.saddr, sizeof(f->peer));
-	__builtin_memcpy(&f->self, dir == UPLOAD ? &ip.saddr : &ip.daddr, sizeof(f->self));
+	f->l4_off = f->l3_off + sizeof(*header);
+	f->protocol = header->ip.nexthdr;
+	f->hop_limit = header->ip.hop_limit;
+	f->fragment = header->ip.nexthdr == IPPROTO_FRAGMENT;
+	f->options = header->ip.nexthdr == IPPROTO_HOPOPTS || header->ip.nexthdr == IPPROTO_ROUTING ||
+		     header->ip.nexthdr == IPPROTO_DSTOPTS;
+	__builtin_memcpy(&f->peer, dir == UPLOAD ? header->words + 3 : header->words + 1, sizeof(f->peer));
+	__builtin_memcpy(&f->self, dir == UPLOAD ? header->words + 1 : header->words + 3, sizeof(f->self));
 	return 0;
 }
 

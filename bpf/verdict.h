@@ -13,6 +13,7 @@
 #include "allow.h"
 #include "maps.h"
 #include "parse.h"
+#include "router.h"
 #include "wire.h"
 
 /* Set for the programs on the ports of a bridge: only frames to or from the
@@ -46,19 +47,31 @@ static __always_inline enum reason verdict_ended(struct __sk_buff *skb, enum dir
 
 	if (parse_ethernet(skb, dir, &again) || parse_network(skb, dir, &again))
 		return DROP_MALFORMED;
-	again.router = again.ip && bpf_map_lookup_elem(&router_addrs, &again.peer);
+	again.router = again.ip && router_owns(&again.peer);
 	again.wire = f->wire;
 	return allow_frame(skb, dir, &again, now, why);
+}
+
+/* The rule in force for a client. It stays as it is while the packet is here. */
+static __always_inline const struct rule *verdict_rule(const struct mac_key *mac)
+{
+	const __u32 *index = bpf_map_lookup_elem(&clients, mac);
+	struct client *c = index ? bpf_map_lookup_elem(&rules, index) : NULL;
+	__u32 in_force = c ? *(volatile __u32 *)&c->in_force : 0;
+
+	return in_force ? &c->rule[(in_force - 1) & (ABI_RULES - 1)] : NULL;
 }
 
 /* A frame between one client with a rule and one peer. */
 static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum direction dir, const struct frame *f,
 						  const struct rule *r, __u64 now)
 {
-	struct usage *u = bpf_map_lookup_elem(&usages, &r->account);
+	struct usage *u = bpf_map_lookup_elem(&usages, &r->usage);
 	enum reason why = DROP_NO_ACCOUNT, reason;
 	bool ended = true;
 
+	if (u && u->account != r->account)
+		u = NULL;
 	if (u) {
 		const bool local = verdict_local(f);
 		const struct fair_flow flow = fair_flow(skb, dir, f, r, local);
@@ -75,21 +88,21 @@ static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum di
 
 static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
-	struct rule *r;
+	const struct rule *r;
 	__u64 now;
 
 	if (parse_ethernet(skb, dir, f))
 		return DROP_MALFORMED;
 	if (verdict_bridged(f))
 		return PASS_BRIDGED;
-	r = bpf_map_lookup_elem(&rules, &f->client);
+	r = verdict_rule(&f->client);
 	if (r && r->verdict == VERDICT_BLOCK)
 		return DROP_BLOCKED;
 	if (r && r->verdict != VERDICT_ALLOW)
 		r = NULL;
 	if (parse_network(skb, dir, f))
 		return DROP_MALFORMED;
-	f->router = f->ip && bpf_map_lookup_elem(&router_addrs, &f->peer);
+	f->router = f->ip && router_owns(&f->peer);
 	if (dir == DOWNLOAD && f->group)
 		return allow_group(skb, f);
 	wire_segments(skb, f);

@@ -58,9 +58,16 @@ func (b *box) count(account Account, bytes uint64) {
 	m, err := ebpf.LoadPinnedMap(filepath.Join(b.bpffs, "maps", hotspotMapUsages), nil)
 	check(b.t, err)
 	defer func() { _ = m.Close() }()
-	var u hotspotUsage
-	u.Passed[download].Bytes = bytes
-	check(b.t, m.Put(uint64(account), &u))
+	usages, err := share[hotspotUsage](m)
+	check(b.t, err)
+	defer usages.close()
+	for i := range usages.at {
+		if u := &usages.at[i]; u.Account == uint64(account) {
+			u.Passed[download].Bytes = bytes
+			return
+		}
+	}
+	b.t.Fatalf("account %d is not in the kernel", account)
 }
 
 // programIDs are the ids of our programs on the hooks of an interface.

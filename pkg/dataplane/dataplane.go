@@ -25,12 +25,8 @@ type Dataplane struct {
 	progs *programs
 	hooks hooker
 
-	// The kernel gives the memory of a rule that was replaced or removed to the
-	// next rule, even while a packet on another CPU still reads it. So who writes
-	// rules holds this alone, and who removes one holds it, with others that
-	// remove, until a grace period has passed.
-	writing sync.RWMutex
-	grace   *grace
+	grace *grace
+	table *table
 
 	seen struct { // what the watcher found and did last
 		sync.Mutex
@@ -144,6 +140,7 @@ func (d *Dataplane) openPrograms() error {
 	if err != nil {
 		return err
 	}
+	spec.Maps[hotspotMapClients].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapRules].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapUsages].MaxEntries = maxAccounts(d.opts.MaxClients)
 	if d.state, err = openState(spec, d.pins, d.opts.Limiter, d.opts.Log); err != nil {
@@ -153,7 +150,13 @@ func (d *Dataplane) openPrograms() error {
 		d.opts.Log.Warn("max_clients takes effect after a detach or a reboot, the pinned table is kept",
 			"max_clients", d.opts.MaxClients, "in_effect", have)
 	}
-	if err := d.state.makeAllFlows(); err != nil {
+	if d.grace, err = newGrace(); err != nil {
+		return err
+	}
+	if d.table, err = openTable(d.state, d.grace); err != nil {
+		return err
+	}
+	if err := d.table.refresh(); err != nil {
 		return err
 	}
 	if d.progs, err = openPrograms(spec, d.pins, d.state, d.opts.Limiter); err != nil {
@@ -161,9 +164,6 @@ func (d *Dataplane) openPrograms() error {
 	}
 	if d.ring, err = ringbuf.NewReader(d.state.Events); err != nil {
 		return explain("opening the ring buffer", err)
-	}
-	if d.grace, err = newGrace(); err != nil {
-		return err
 	}
 	d.hooks, err = newHooker(d.opts, d.pins, d.space)
 	return err
@@ -242,6 +242,9 @@ func (d *Dataplane) release() {
 	}
 	if d.progs != nil {
 		d.progs.close()
+	}
+	if d.table != nil {
+		d.table.close()
 	}
 	if d.grace != nil {
 		d.grace.close()

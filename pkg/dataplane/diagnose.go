@@ -153,7 +153,11 @@ func checkTables(opts Options) Finding {
 	defer closeMaps(found)
 	rules := found[hotspotMapRules]
 	clients := 0
-	if err := walk(rules, 0, func(hotspotMacKey, *hotspotRule) { clients++ }); err != nil {
+	if err := walk(rules, 0, func(_ uint32, c *hotspotClient) {
+		if c.InForce > 0 {
+			clients++
+		}
+	}); err != nil {
 		return Finding{check, Fail, err.Error(), "run as root"}
 	}
 	f := Finding{check, OK, fmt.Sprintf("%d clients, room for %d", clients, rules.MaxEntries()), ""}

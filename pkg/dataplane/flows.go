@@ -23,7 +23,7 @@ func openFlows(spec *ebpf.CollectionSpec, dir string, l Limiter) (m *ebpf.Map, m
 		m, err = newMap(ms)
 		return m, false, err
 	}
-	ms.MaxEntries = spec.Maps[hotspotMapUsages].MaxEntries
+	ms.MaxEntries = maxQueues(spec.Maps[hotspotMapRules].MaxEntries)
 	pin := filepath.Join(dir, hotspotMapFlows)
 	if m, err = ebpf.LoadPinnedMap(pin, nil); err == nil {
 		if ms.Compatible(m) == nil {
@@ -41,39 +41,16 @@ func openFlows(spec *ebpf.CollectionSpec, dir string, l Limiter) (m *ebpf.Map, m
 	return m, true, nil
 }
 
+// maxQueues leaves room for accounts that take another's place before the packets of
+// that one are through.
+func maxQueues(maxClients uint32) uint32 { return maxClients + maxClients/16 + 16 }
+
 func newMap(ms *ebpf.MapSpec) (*ebpf.Map, error) {
 	m, err := ebpf.NewMap(ms)
 	if err != nil {
 		return nil, explain("making map "+ms.Name, err)
 	}
 	return m, nil
-}
-
-// makeFlows makes the queues of a rule's account, when it has a speed to share.
-func (s *state) makeFlows(r *hotspotRule) error {
-	if s.limiter != Fair || r.Account == 0 || r.Speed[upload].BitPerS == 0 && r.Speed[download].BitPerS == 0 {
-		return nil
-	}
-	return makeKey(s.Flows, r.Account, new(hotspotFlows))
-}
-
-// makeAllFlows makes those that are missing: of rules made under another limiter.
-func (s *state) makeAllFlows() error {
-	var err error
-	walked := walk(s.Rules, 0, func(_ hotspotMacKey, r *hotspotRule) { err = errors.Join(err, s.makeFlows(r)) })
-	if err = errors.Join(walked, err); err != nil {
-		return explain("making the queues of flows", err)
-	}
-	return nil
-}
-
-// removeAccount removes an account's queues before its counter: what has no
-// counter has no queues.
-func (s *state) removeAccount(account Account) error {
-	if err := deleteKey(s.Flows, uint64(account)); err != nil {
-		return err
-	}
-	return deleteKey(s.Usages, uint64(account))
 }
 
 // unpinUnused lets go of the queues that another limiter left.

@@ -3,6 +3,9 @@
 package dataplane
 
 import (
+	"errors"
+	"sync"
+
 	"github.com/cilium/ebpf"
 )
 
@@ -12,8 +15,26 @@ import (
 // The kernel promises this of an update of a map of maps ("user space knows that
 // all programs use the new map", maybe_wait_bpf_programs in kernel/bpf/syscall.c,
 // since 5.0). membarrier(2) would do the same, but is left out of some router kernels.
-// Safe for concurrent use; who waits at the same time shares a grace period.
-type grace struct{ outer, inner *ebpf.Map }
+//
+// Grace periods, some milliseconds each, pass in the background, while somebody
+// needs one; all who ask at the same time share it. Safe for concurrent use.
+type grace struct {
+	outer, inner *ebpf.Map
+	pass         func() error // blocks for a grace period
+
+	mu      sync.Mutex
+	changed sync.Cond
+	wanted  ticket // the latest that somebody holds
+	begun   ticket
+	done    ticket
+	err     error // what stopped it
+	worker  sync.WaitGroup
+}
+
+// ticket numbers a grace period. 0 is one that has always passed.
+type ticket uint64
+
+var errGraceClosed = errors.New("the dataplane is closed")
 
 func newGrace() (*grace, error) {
 	inner := &ebpf.MapSpec{Name: "grace_inner", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1}
@@ -27,18 +48,83 @@ func newGrace() (*grace, error) {
 		_ = o.Close()
 		return nil, explain("making a map", err)
 	}
-	return &grace{outer: o, inner: i}, nil
+	g := &grace{outer: o, inner: i}
+	g.start(func() error {
+		if err := o.Put(uint32(0), i); err != nil {
+			return explain("waiting for packets in flight", err)
+		}
+		return nil
+	})
+	return g, nil
 }
 
-// pass blocks for a grace period, some milliseconds.
-func (g *grace) pass() error {
-	if err := g.outer.Put(uint32(0), g.inner); err != nil {
-		return explain("waiting for packets in flight", err)
+func (g *grace) start(pass func() error) {
+	g.pass = pass
+	g.changed.L = &g.mu
+	g.worker.Go(g.run)
+}
+
+// run lets the grace periods pass that are wanted.
+func (g *grace) run() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.err == nil {
+		if g.wanted <= g.begun {
+			g.changed.Wait()
+			continue
+		}
+		g.begun++
+		g.mu.Unlock()
+		err := g.pass()
+		g.mu.Lock()
+		if err != nil && g.err == nil {
+			g.err = err
+		} else if err == nil {
+			g.done = g.begun
+		}
+		g.changed.Broadcast()
+	}
+}
+
+// ticket is for a grace period that begins after now.
+func (g *grace) ticket() ticket {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wanted == g.begun {
+		g.wanted++
+		g.changed.Broadcast()
+	}
+	return g.wanted
+}
+
+// passed says whether a grace period is over.
+func (g *grace) passed(t ticket) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return t <= g.done
+}
+
+// wait blocks until a grace period is over.
+func (g *grace) wait(t ticket) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for t > g.done {
+		if g.err != nil {
+			return g.err
+		}
+		g.changed.Wait()
 	}
 	return nil
 }
 
 func (g *grace) close() {
+	g.mu.Lock()
+	if g.err == nil {
+		g.err = errGraceClosed
+	}
+	g.changed.Broadcast()
+	g.mu.Unlock()
+	g.worker.Wait()
 	_ = g.outer.Close()
 	_ = g.inner.Close()
 }

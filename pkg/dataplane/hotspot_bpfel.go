@@ -23,6 +23,13 @@ type hotspotAllowance struct {
 	TatNs uint64
 }
 
+type hotspotClient struct {
+	_       structs.HostLayout
+	InForce uint32
+	Pad     uint32
+	Rule    [2]hotspotRule
+}
+
 type hotspotEvent struct {
 	_       structs.HostLayout
 	Account uint64
@@ -93,7 +100,8 @@ const (
 	hotspotReasonDROP_MALFORMED      hotspotReason = 9
 	hotspotReasonDROP_ALLOWANCE_RATE hotspotReason = 10
 	hotspotReasonDROP_NO_ACCOUNT     hotspotReason = 11
-	hotspotReasonREASONS             hotspotReason = 12
+	hotspotReasonDROP_BUSY           hotspotReason = 12
+	hotspotReasonREASONS             hotspotReason = 13
 )
 
 type hotspotRule struct {
@@ -107,8 +115,10 @@ type hotspotRule struct {
 		RateNsPerByte uint64
 		BurstNs       uint64
 	}
-	Verdict uint8
-	Pad     [7]uint8
+	Usage   uint32
+	Flows   uint32
+	Verdict uint32
+	Pad     uint32
 }
 
 type hotspotStat struct {
@@ -118,13 +128,11 @@ type hotspotStat struct {
 }
 
 type hotspotUsage struct {
-	_    structs.HostLayout
-	Lock struct {
-		_   structs.HostLayout
-		Val uint32
-	}
-	Told   uint32
-	Passed [2]struct {
+	_       structs.HostLayout
+	Account uint64
+	Lock    uint32
+	Told    uint32
+	Passed  [2]struct {
 		_       structs.HostLayout
 		Bytes   uint64
 		Packets uint64
@@ -147,11 +155,13 @@ type hotspotUsage struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	hotspotMapAllowances   = "allowances"
+	hotspotMapClients      = "clients"
 	hotspotMapEvents       = "events"
 	hotspotMapFlows        = "flows"
 	hotspotMapIdentity     = "identity"
 	hotspotMapPortals      = "portals"
 	hotspotMapRouterAddrs  = "router_addrs"
+	hotspotMapRouterFilter = "router_filter"
 	hotspotMapRouterMacs   = "router_macs"
 	hotspotMapRules        = "rules"
 	hotspotMapStats        = "stats"
@@ -215,11 +225,13 @@ type hotspotProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type hotspotMapSpecs struct {
 	Allowances   *ebpf.MapSpec `ebpf:"allowances"`
+	Clients      *ebpf.MapSpec `ebpf:"clients"`
 	Events       *ebpf.MapSpec `ebpf:"events"`
 	Flows        *ebpf.MapSpec `ebpf:"flows"`
 	Identity     *ebpf.MapSpec `ebpf:"identity"`
 	Portals      *ebpf.MapSpec `ebpf:"portals"`
 	RouterAddrs  *ebpf.MapSpec `ebpf:"router_addrs"`
+	RouterFilter *ebpf.MapSpec `ebpf:"router_filter"`
 	RouterMacs   *ebpf.MapSpec `ebpf:"router_macs"`
 	Rules        *ebpf.MapSpec `ebpf:"rules"`
 	Stats        *ebpf.MapSpec `ebpf:"stats"`
@@ -257,11 +269,13 @@ func (o *hotspotObjects) Close() error {
 // It can be passed to loadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hotspotMaps struct {
 	Allowances   *ebpf.Map `ebpf:"allowances"`
+	Clients      *ebpf.Map `ebpf:"clients"`
 	Events       *ebpf.Map `ebpf:"events"`
 	Flows        *ebpf.Map `ebpf:"flows"`
 	Identity     *ebpf.Map `ebpf:"identity"`
 	Portals      *ebpf.Map `ebpf:"portals"`
 	RouterAddrs  *ebpf.Map `ebpf:"router_addrs"`
+	RouterFilter *ebpf.Map `ebpf:"router_filter"`
 	RouterMacs   *ebpf.Map `ebpf:"router_macs"`
 	Rules        *ebpf.Map `ebpf:"rules"`
 	Stats        *ebpf.Map `ebpf:"stats"`
@@ -272,11 +286,13 @@ type hotspotMaps struct {
 func (m *hotspotMaps) Close() error {
 	return _HotspotClose(
 		m.Allowances,
+		m.Clients,
 		m.Events,
 		m.Flows,
 		m.Identity,
 		m.Portals,
 		m.RouterAddrs,
+		m.RouterFilter,
 		m.RouterMacs,
 		m.Rules,
 		m.Stats,

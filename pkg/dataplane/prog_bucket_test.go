@@ -141,7 +141,7 @@ func TestDropsCostNothing(t *testing.T) {
 	if got.Bucket[upload].TatNs != full || got.Bucket[download].TatNs != free {
 		t.Error("a drop was charged to a bucket")
 	}
-	if c := countersFromWire(&got); c.Spent() != 0 || c.RateDrops != 1 || c.LimitDrops != 1 {
+	if c := b.counted(7); c.Spent() != 0 || c.RateDrops != 1 || c.LimitDrops != 1 {
 		t.Errorf("%+v, want one drop each", c)
 	}
 }

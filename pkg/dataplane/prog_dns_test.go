@@ -50,7 +50,7 @@ func TestDNSBeforePayingIsSlow(t *testing.T) {
 	b.expect(download, long, local) // who pays is not slowed
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit, Deadline: 1})
 	b.expect(download, long, dnsDrop)
-	if got := b.counters(7).DeadlineDrops; got != 1 {
+	if got := b.counted(7).DeadlineDrops; got != 1 {
 		t.Errorf("%d frames dropped after the deadline, want 1", got)
 	}
 }

@@ -87,10 +87,10 @@ func emulated(t testing.TB) bool {
 // beside a program that does nothing and one that only looks the client up.
 func BenchmarkProgRun(b *testing.B) {
 	bed := newTestbed(b, false)
-	bed.crowd(b)
+	bed.crowd(b, 200)
 	up := packet4(b, upload, 1500)
 	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, nopProgram()), up) })
-	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, lookupProgram(bed.Rules)), up) })
+	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, lookupProgram(bed.Clients)), up) })
 	b.Run("unpaid", func(b *testing.B) { benchmark(b, bed.FromClient, up) })
 	b.Run("bucket", benchmarkLimiter)
 	b.Run("fair", func(b *testing.B) {
@@ -100,16 +100,16 @@ func BenchmarkProgRun(b *testing.B) {
 }
 
 // crowd lets 200 other clients in.
-func (b *testbed) crowd(t testing.TB) {
+func (b *testbed) crowd(t testing.TB, n int) {
 	t.Helper()
-	for i := range 200 {
-		b.grant(MAC{0x02, 1, 0, 0, 0, byte(i)}, Rule{Verdict: Allow, Account: Account(1000 + i), LimitBytes: NoLimit})
+	for i := range n {
+		b.grant(MAC{0x02, 1, 0, byte(i >> 16), byte(i >> 8), byte(i)}, Rule{Verdict: Allow, Account: Account(1000 + i), LimitBytes: NoLimit})
 	}
 }
 
 func benchmarkLimiter(b *testing.B) {
 	bed := newTestbed(b, false)
-	bed.crowd(b)
+	bed.crowd(b, 200)
 	for _, c := range []struct {
 		name string
 		dir  int
@@ -124,7 +124,7 @@ func benchmarkLimiter(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			bed := bed.clean(b)
-			bed.crowd(b)
+			bed.crowd(b, 200)
 			c.rule.Verdict, c.rule.Account = Allow, 7
 			bed.grant(clientMAC, c.rule)
 			benchmark(b, bed.program(c.dir), packet4(b, c.dir, 1500))

@@ -35,7 +35,7 @@ func TestPortMode(t *testing.T) {
 			b.expect(test.dir, test.frame, test.unpaid)
 			b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
 			b.expect(test.dir, test.frame, test.paid)
-			if spent := b.counters(7).Spent(); (spent != 0) != (test.paid == forwarded) {
+			if spent := b.counted(7).Spent(); (spent != 0) != (test.paid == forwarded) {
 				t.Errorf("%s, and %d bytes spent", reasonLabels[test.paid], spent)
 			}
 		})

@@ -51,7 +51,7 @@ func (b *testbed) since(before statistics, reason hotspotReason) (total hotspotS
 // checkCounted compares an account with the statistics since before.
 func (b *testbed) checkCounted(account Account, before statistics) {
 	b.t.Helper()
-	passed, c := b.since(before, forwarded), b.counters(account)
+	passed, c := b.since(before, forwarded), b.counted(account)
 	if got := (hotspotStat{Packets: c.UpPackets + c.DownPackets, Bytes: c.Spent()}); got != passed {
 		b.t.Errorf("the account counted %+v, %+v passed", got, passed)
 	}
@@ -88,7 +88,7 @@ func TestLimitOnManyCPUs(t *testing.T) {
 			b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: test.limit})
 			before := b.stats()
 			b.hammer(packets(t, 200_000, test.sizes...)...)
-			if spent := b.counters(7).Spent(); spent > test.limit || spent < test.least {
+			if spent := b.counted(7).Spent(); spent > test.limit || spent < test.least {
 				t.Errorf("%d bytes of %d passed", spent, test.limit)
 			}
 			b.checkCounted(7, before)
@@ -115,7 +115,7 @@ func TestTopUpsUnderTraffic(t *testing.T) {
 	b.hammer(packets(t, 200_000, 1000, 1000, 1000, 1000)...)
 	topUps.Wait()
 	b.hammer(packets(t, 200_000, 1000)...) // if the top-ups came last
-	if spent := b.counters(7).Spent(); spent != step*steps {
+	if spent := b.counted(7).Spent(); spent != step*steps {
 		t.Errorf("%d bytes spent, want %d", spent, step*steps)
 	}
 	b.checkCounted(7, before)
@@ -136,7 +136,7 @@ func TestRateOnManyCPUs(t *testing.T) {
 	frame := packet4(t, upload, 1500)
 	b.hammer(worker{upload, frame, 400_000}, worker{upload, frame, 400_000}, worker{upload, frame, 400_000})
 	most := float64(bps) / 8 * BootNow().Sub(start).Seconds()
-	got, charged := b.counters(7), b.usage(7).Bucket[upload].TatNs-tat
+	got, charged := b.counted(7), b.usage(7).Bucket[upload].TatNs-tat
 	if float64(got.UpBytes) > most+1500 {
 		t.Errorf("%d bytes passed, want at most %.0f", got.UpBytes, most)
 	}
@@ -159,4 +159,18 @@ func TestDNSOnManyCPUs(t *testing.T) {
 			t.Fatalf("%d bytes, want %d to %d", spent, dnsBurstBytes-28, most)
 		}
 	}
+}
+
+// TestBusyAccount: an account that stays locked lets nothing pass, and counts nothing.
+func TestBusyAccount(t *testing.T) {
+	b := newTestbed(t, false)
+	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
+	locked := hotspotUsage{Account: 7, Lock: 1}
+	b.setUsage(7, locked)
+	b.expect(upload, packet4(t, upload, 100), busyDrop)
+	if got := b.usage(7); got != locked {
+		t.Errorf("the account became %+v", got)
+	}
+	b.setUsage(7, hotspotUsage{Account: 7})
+	b.expect(upload, packet4(t, upload, 100), forwarded)
 }

@@ -212,7 +212,7 @@ func testOnTheWire(p *tap, kind superCase, header virtioHeader, payload int) {
 			t.Errorf("received with %d bytes linear: %v, want %v", linear, got, want)
 		}
 	}
-	got := p.counters(7)
+	got := p.counted(7)
 	if got.DownBytes != bytes || got.DownPackets != packets || got.UpBytes != 3*bytes || got.UpPackets != 3*packets {
 		t.Errorf("%+v, want %d packets, %d bytes down and three times that up", got, packets, bytes)
 	}
@@ -266,8 +266,8 @@ func TestTagsOutsideTheFrame(t *testing.T) {
 			}
 			p.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
 			got := p.receive(virtioHeader{}, c.frame)
-			if got.Reason != want.Reason || p.counters(7).Spent() != want.Wire {
-				t.Errorf("%v and %d bytes spent, want %v", got, p.counters(7).Spent(), want)
+			if got.Reason != want.Reason || p.counted(7).Spent() != want.Wire {
+				t.Errorf("%v and %d bytes spent, want %v", got, p.counted(7).Spent(), want)
 			}
 		})
 	}
@@ -285,7 +285,7 @@ func TestCutFrames(t *testing.T) {
 			}
 		}
 	}
-	if spent := p.counters(7).Spent(); spent != 0 {
+	if spent := p.counted(7).Spent(); spent != 0 {
 		t.Errorf("%d bytes spent", spent)
 	}
 }

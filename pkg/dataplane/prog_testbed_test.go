@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,11 +34,18 @@ type skBuff struct {
 // testbed is one load of the programs, with maps of its own, attached nowhere.
 type testbed struct {
 	hotspotObjects
-	t testing.TB
+	t       testing.TB
+	clients *shared[hotspotClient]
+	usages  *shared[hotspotUsage]
+	// Indexes in the arrays, by MAC and by account. An account's queues have its own.
+	places, counters map[any]uint32
 }
 
-// testbedLimiter is what testbeds are loaded with.
-var testbedLimiter = Bucket
+// testbedLimiter is what testbeds are loaded with, testbedClients how many they hold.
+var (
+	testbedLimiter = Bucket
+	testbedClients = uint32(4096)
+)
 
 // newTestbed loads the programs, for bridge ports when port is true.
 func newTestbed(t testing.TB, port bool) *testbed {
@@ -56,11 +64,21 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if err := setConstants(spec, v, testbedLimiter); err != nil {
 		t.Fatal(err)
 	}
-	b := &testbed{t: t}
+	spec.Maps[hotspotMapClients].MaxEntries = testbedClients
+	spec.Maps[hotspotMapRules].MaxEntries = testbedClients
+	spec.Maps[hotspotMapUsages].MaxEntries = maxAccounts(testbedClients)
+	b := &testbed{t: t, places: make(map[any]uint32), counters: make(map[any]uint32)}
 	if err := spec.LoadAndAssign(&b.hotspotObjects, nil); err != nil {
 		t.Fatalf("%+v", err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
+	var err1, err2 error
+	b.clients, err1 = share[hotspotClient](b.Rules)
+	b.usages, err2 = share[hotspotUsage](b.Usages)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.clients.close(); b.usages.close() })
 	b.furnish()
 	return b
 }
@@ -68,7 +86,11 @@ func newTestbed(t testing.TB, port bool) *testbed {
 // clean returns the testbed for another test, without clients.
 func (b *testbed) clean(t testing.TB) *testbed {
 	t.Helper()
-	for _, m := range []*ebpf.Map{b.Rules, b.Usages, b.Flows, b.Allowances} {
+	for index := range b.counters {
+		b.put(b.Flows, b.counters[index], new(hotspotFlows))
+		b.usages.at[b.counters[index]] = hotspotUsage{}
+	}
+	for _, m := range []*ebpf.Map{b.Clients, b.Allowances} {
 		var keys [][]byte
 		var key []byte
 		for entries := m.Iterate(); entries.Next(&key, new([]byte)); {
@@ -81,15 +103,21 @@ func (b *testbed) clean(t testing.TB) *testbed {
 		}
 	}
 	_ = b.events()
-	return &testbed{hotspotObjects: b.hotspotObjects, t: t}
+	again := *b
+	again.t, again.places, again.counters = t, make(map[any]uint32), make(map[any]uint32)
+	return &again
 }
 
 // furnish writes the router, a portal on it, one elsewhere, and a walled garden.
 func (b *testbed) furnish() {
 	b.t.Helper()
+	var filter routerFilter
 	for _, addr := range []string{router4, router6, routerLL} {
-		b.put(b.RouterAddrs, addrToWire(netip.MustParseAddr(addr)), uint8(1))
+		key := addrToWire(netip.MustParseAddr(addr))
+		b.put(b.RouterAddrs, key, uint8(1))
+		filter.add(key)
 	}
+	b.put(b.RouterFilter, uint32(0), &filter)
 	b.put(b.RouterMacs, macToWire(routerMAC), uint8(1))
 	portals := []Portal{
 		{Port: 8080, Protocol: "tcp"},
@@ -115,45 +143,64 @@ func (b *testbed) put(m *ebpf.Map, key, value any) {
 	}
 }
 
-// grant writes a rule, and its account and queues unless they are there.
+// grant writes a rule, and makes its account and queues unless they are there. No
+// packet is under way, or one that may see either rule.
 func (b *testbed) grant(mac MAC, r Rule) {
 	b.t.Helper()
 	w, err := ruleToWire(r)
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	w.Usage, w.Flows = noIndex, noIndex
 	if r.Account != 0 {
-		err = errors.Join(
-			makeKey(b.Usages, uint64(r.Account), new(hotspotUsage)),
-			makeKey(b.Flows, uint64(r.Account), new(hotspotFlows)),
-		)
-		if err != nil {
-			b.t.Fatal(err)
-		}
+		w.Usage = b.counter(r.Account)
+		w.Flows = w.Usage
 	}
-	b.put(b.Rules, macToWire(mac), w)
+	b.setRule(mac, w)
+}
+
+// setRule puts a rule in force.
+func (b *testbed) setRule(mac MAC, w hotspotRule) {
+	b.t.Helper()
+	index := indexOf(b.places, mac)
+	client := &b.clients.at[index]
+	place := atomic.LoadUint32(&client.InForce) % uint32(len(client.Rule))
+	client.Rule[place] = w
+	atomic.StoreUint32(&client.InForce, place+1)
+	b.put(b.Clients, macToWire(mac), index)
+}
+
+// counter is the index of an account's counters, which it makes.
+func (b *testbed) counter(account Account) uint32 {
+	if index, ok := b.counters[account]; ok {
+		return index
+	}
+	index := indexOf(b.counters, account)
+	b.usages.at[index] = hotspotUsage{Account: uint64(account)}
+	return index
+}
+
+func indexOf(indexes map[any]uint32, key any) uint32 {
+	if _, ok := indexes[key]; !ok {
+		indexes[key] = uint32(len(indexes))
+	}
+	return indexes[key]
 }
 
 func (b *testbed) usage(account Account) hotspotUsage {
 	b.t.Helper()
-	var u hotspotUsage
-	if err := b.Usages.LookupWithFlags(uint64(account), &u, ebpf.LookupLock); err != nil {
-		b.t.Fatal(err)
-	}
-	return u
+	return b.usages.at[b.counter(account)]
 }
 
 // setUsage replaces an account's counters, as no agent may do.
 func (b *testbed) setUsage(account Account, u hotspotUsage) {
 	b.t.Helper()
-	if err := b.Usages.Update(uint64(account), u, ebpf.UpdateLock); err != nil {
-		b.t.Fatal(err)
-	}
+	b.usages.at[b.counter(account)] = u
 }
 
-func (b *testbed) counters(account Account) Counters {
-	u := b.usage(account)
-	return countersFromWire(&u)
+func (b *testbed) counted(id Account) Counters {
+	c, _ := (&accounts{grace: new(grace), usages: b.usages}).read(account{index: b.counter(id)})
+	return c
 }
 
 func (b *testbed) program(dir int) *ebpf.Program {

@@ -19,6 +19,7 @@ const (
 	noRule    = hotspotReasonDROP_NO_RULE
 	blocked   = hotspotReasonDROP_BLOCKED
 	rateDrop  = hotspotReasonDROP_RATE
+	busyDrop  = hotspotReasonDROP_BUSY
 	limitDrop = hotspotReasonDROP_LIMIT
 	lateDrop  = hotspotReasonDROP_DEADLINE
 	malformed = hotspotReasonDROP_MALFORMED
@@ -83,7 +84,7 @@ func testFrame(t *testing.T, b *testbed, c frameCase) {
 
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
 	got := check("connected", c.paid)
-	counted := b.counters(7)
+	counted := b.counted(7)
 	if c.paid == forwarded && (got.Wire != c.wire || counted.Spent() != c.wire) {
 		t.Errorf("%d wire bytes and %d spent, want %d", got.Wire, counted.Spent(), c.wire)
 	}
@@ -95,7 +96,7 @@ func testFrame(t *testing.T, b *testbed, c frameCase) {
 	check("after the deadline", afterEnd(c, lateDrop))
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 9, LimitBytes: 0})
 	check("after the limit", afterEnd(c, limitDrop))
-	b.put(b.Rules, macToWire(clientMAC), hotspotRule{Verdict: uint8(Allow), Account: 99})
+	b.setRule(clientMAC, hotspotRule{Verdict: uint32(Allow), Account: 99, Usage: noIndex})
 	check("without its account", afterEnd(c, noAccount))
 
 	b.grant(clientMAC, Rule{Verdict: Block})
@@ -255,7 +256,7 @@ func TestReasonOrder(t *testing.T) {
 func TestUnknownVerdict(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
-	b.put(b.Rules, macToWire(clientMAC), hotspotRule{Account: 7, LimitBytes: NoLimit, DeadlineNs: NoLimit})
+	b.setRule(clientMAC, hotspotRule{Account: 7, Usage: b.counter(7), LimitBytes: NoLimit, DeadlineNs: NoLimit})
 	if got := b.run(upload, udp4(t, upload, 100), 0); got.Reason != noRule {
 		t.Errorf("%s, want %s", reasonLabels[got.Reason], reasonLabels[noRule])
 	}

@@ -106,7 +106,7 @@ func testSuperPacket(t *testing.T, b *testbed, kind superCase, dir, payload, siz
 	if dir == download {
 		want = Counters{DownBytes: bytes, DownPackets: packets}
 	}
-	if diff := cmp.Diff(want, b.counters(7), cmpopts.IgnoreFields(Counters{}, "LastSeen")); diff != "" {
+	if diff := cmp.Diff(want, b.counted(7), cmpopts.IgnoreFields(Counters{}, "LastSeen")); diff != "" {
 		t.Errorf("%d bytes by %d: counters (-want +got):\n%s", payload, size, diff)
 	}
 }
@@ -159,7 +159,7 @@ func TestSuperPacketAtTheLimit(t *testing.T) {
 	}
 	b.expectEvents(exhausted(7))
 	want := Counters{UpBytes: whole + 1028, UpPackets: 4, LimitDrops: 1} // of the last one
-	if diff := cmp.Diff(want, b.counters(7), cmpopts.IgnoreFields(Counters{}, "LastSeen")); diff != "" {
+	if diff := cmp.Diff(want, b.counted(7), cmpopts.IgnoreFields(Counters{}, "LastSeen")); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
 	}
 }

@@ -10,33 +10,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read returns the counters of one account, all of the same moment, or ErrNoAccount.
-func (d *Dataplane) Read(account Account) (Reading, error) {
-	var u hotspotUsage
-	err := d.state.Usages.LookupWithFlags(uint64(account), &u, ebpf.LookupLock)
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		return Reading{}, fmt.Errorf("account %d: %w", account, ErrNoAccount)
+// Read returns the counters of one account, or ErrNoAccount.
+func (d *Dataplane) Read(id Account) (Reading, error) {
+	d.table.mu.Lock()
+	defer d.table.mu.Unlock()
+	own, ok := d.table.accounts.byID[id]
+	if !ok {
+		return Reading{}, fmt.Errorf("account %d: %w", id, ErrNoAccount)
 	}
-	if err != nil {
-		return Reading{}, explain(fmt.Sprintf("account %d", account), err)
-	}
-	return d.reading(uint64(account), &u), nil
+	return d.reading(id, own), nil
 }
 
-// ReadAll returns the counters of every account, each of one moment.
+// ReadAll returns the counters of every account.
 func (d *Dataplane) ReadAll() ([]Reading, error) {
-	var list []Reading
-	err := walk(d.state.Usages, ebpf.LookupLock, func(account uint64, u *hotspotUsage) {
-		list = append(list, d.reading(account, u))
-	})
-	if err != nil {
-		return nil, explain("reading the accounts", err)
+	d.table.mu.Lock()
+	defer d.table.mu.Unlock()
+	list := make([]Reading, 0, len(d.table.accounts.byID))
+	for id, own := range d.table.accounts.byID {
+		list = append(list, d.reading(id, own))
 	}
 	return list, nil
 }
 
-func (d *Dataplane) reading(account uint64, u *hotspotUsage) Reading {
-	return Reading{Account: Account(account), Counters: countersFromWire(u), Epoch: d.state.epoch}
+func (d *Dataplane) reading(id Account, own account) Reading {
+	counters, final := d.table.accounts.read(own)
+	return Reading{Account: id, Counters: counters, Final: final, Epoch: d.state.epoch}
 }
 
 // walk visits every entry of a hash map by batches (kernel >= 5.6): a walk key by

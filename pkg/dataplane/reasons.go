@@ -17,4 +17,5 @@ var reasonLabels = [hotspotReasonREASONS]string{
 	hotspotReasonDROP_MALFORMED:      "drop_malformed",
 	hotspotReasonDROP_ALLOWANCE_RATE: "drop_allowance_rate",
 	hotspotReasonDROP_NO_ACCOUNT:     "drop_no_account",
+	hotspotReasonDROP_BUSY:           "drop_busy",
 }

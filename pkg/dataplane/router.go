@@ -3,6 +3,7 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 
@@ -26,7 +27,7 @@ func (d *Dataplane) syncRouter(v *view) error {
 	for _, a := range v.addrs {
 		addrs[addrToWire(a)] = true
 	}
-	if err := syncSet(d.state.RouterAddrs, addrs); err != nil {
+	if err := d.syncRouterAddrs(addrs); err != nil {
 		return explain("the router's own addresses", err)
 	}
 	macs := make(map[hotspotMacKey]bool)
@@ -38,6 +39,41 @@ func (d *Dataplane) syncRouter(v *view) error {
 		return explain("the router's own MACs", err)
 	}
 	return nil
+}
+
+// syncRouterAddrs changes the set of addresses, and the filter before it: at no time
+// does that lack one of the set.
+func (d *Dataplane) syncRouterAddrs(addrs map[hotspotAddrKey]bool) error {
+	var now, want routerFilter
+	if err := d.state.RouterFilter.Lookup(uint32(0), &now); err != nil {
+		return err
+	}
+	for a := range addrs {
+		want.add(a)
+	}
+	for i := range now {
+		now[i] |= want[i]
+	}
+	if err := d.state.RouterFilter.Put(uint32(0), &now); err != nil {
+		return err
+	}
+	if err := syncSet(d.state.RouterAddrs, addrs); err != nil {
+		return err
+	}
+	return d.state.RouterFilter.Put(uint32(0), &want)
+}
+
+// routerFilter is a Bloom filter of addresses, with one hash (bpf/router.h).
+type routerFilter [16]uint64
+
+func (f *routerFilter) add(a hotspotAddrKey) {
+	bit := routerBit(a)
+	f[bit/64] |= 1 << (bit % 64)
+}
+
+func routerBit(a hotspotAddrKey) uint64 {
+	high, low := binary.NativeEndian.Uint64(a.Addr[:8]), binary.NativeEndian.Uint64(a.Addr[8:])
+	return (high ^ low) * 0xd6e8feb86659fd93 >> 54
 }
 
 // routerMACs are the addresses on which the router takes frames: those of all of

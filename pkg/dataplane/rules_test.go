@@ -97,7 +97,7 @@ func TestAccountsFull(t *testing.T) {
 	opts.MaxClients = 1
 	d := b.open(opts)
 	for i := range maxAccounts(1) {
-		check(t, d.state.Usages.Put(uint64(i+1), &hotspotUsage{}))
+		check(t, d.Grant(phone, Rule{Verdict: Allow, Account: Account(i + 1), LimitBytes: NoLimit}))
 	}
 	if err := d.Grant(phone, Rule{Verdict: Allow, Account: 1 << 40, LimitBytes: NoLimit}); !errors.Is(err, ErrFull) {
 		t.Errorf("Grant with no room for the account: %v", err)

@@ -43,11 +43,9 @@ func (d *Dataplane) Status() Status {
 			s.Problems = append(s.Problems, fmt.Sprintf("interface %s: %s", i.Name, i.Problem))
 		}
 	}
-	if rules, err := d.Rules(); err != nil {
-		s.Problems = append(s.Problems, err.Error())
-	} else {
-		s.Clients = len(rules)
-	}
+	d.table.mu.Lock()
+	s.Clients = d.table.clients.enforced
+	d.table.mu.Unlock()
 	var err error
 	if s.Traffic, err = d.traffic(); err != nil {
 		s.Problems = append(s.Problems, err.Error())

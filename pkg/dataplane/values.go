@@ -83,6 +83,9 @@ type Reading struct {
 	// Epoch identifies the kernel's set of counters. A baseline taken in another
 	// epoch (before a reboot, or before a detach) means nothing in this one.
 	Epoch uint64
+	// Final says that nothing is added to the counters any more: no rule names the
+	// account, and packets judged by the last one that did have left the programs.
+	Final bool
 }
 
 // EventKind says what the kernel noticed.

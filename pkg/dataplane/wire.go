@@ -12,7 +12,7 @@ import (
 
 // layoutVersion is ABI_LAYOUT_VERSION of bpf/abi.h: pinned maps of another one
 // are not adopted.
-const layoutVersion = 2
+const layoutVersion = 3
 
 // Direction, as the client sees it (enum direction).
 const (
@@ -55,7 +55,7 @@ func ruleToWire(r Rule) (hotspotRule, error) {
 		Account:    uint64(r.Account),
 		LimitBytes: r.LimitBytes,
 		DeadlineNs: uint64(r.Deadline),
-		Verdict:    uint8(r.Verdict),
+		Verdict:    uint32(r.Verdict),
 	}
 	if r.Deadline == 0 {
 		w.DeadlineNs = NoLimit
@@ -88,19 +88,6 @@ func ruleFromWire(w hotspotRule) Rule {
 		r.Deadline = boottimeFromWire(w.DeadlineNs)
 	}
 	return r
-}
-
-func countersFromWire(u *hotspotUsage) Counters {
-	return Counters{
-		UpBytes:       u.Passed[upload].Bytes,
-		DownBytes:     u.Passed[download].Bytes,
-		UpPackets:     u.Passed[upload].Packets,
-		DownPackets:   u.Passed[download].Packets,
-		RateDrops:     u.RateDrops,
-		LimitDrops:    u.LimitDrops,
-		DeadlineDrops: u.DeadlineDrops,
-		LastSeen:      boottimeFromWire(u.LastSeenNs),
-	}
 }
 
 func eventFromWire(e *hotspotEvent) Event {

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// noIndex is ABI_NO_INDEX.
+const noIndex = ^uint32(0)
+
+// accounts knows where in the kernel each account's counters and queues are. It
+// belongs to the table, whose lock its caller holds.
+type accounts struct {
+	grace    *grace
+	usages   *shared[hotspotUsage]
+	counters pool // of usages
+	queues   pool // of flows
+	fair     bool // an account with a speed has queues
+	byID     map[Account]account
+}
+
+type account struct {
+	index uint32
+	flows uint32 // or noIndex
+	rules uint32 // in force that name it
+	busy  ticket // until when packets may count to it, once no rule names it
+}
+
+// adopt finds the accounts that are there. Packets may still count to them by rules
+// that are not in force any more.
+func (a *accounts) adopt() {
+	a.byID = make(map[Account]account)
+	used := make(map[uint32]bool)
+	recent := a.grace.ticket()
+	for index := range a.usages.at {
+		if id := Account(a.usages.at[index].Account); id != 0 {
+			a.byID[id] = account{index: uint32(index), flows: noIndex, busy: recent}
+			used[uint32(index)] = true
+		}
+	}
+	a.counters = newPool(uint32(len(a.usages.at)), used)
+}
+
+// adoptRules takes over the queues that rules in force name.
+func (a *accounts) adoptRules(rules []*hotspotRule, flows uint32) {
+	used := make(map[uint32]bool)
+	for _, r := range rules {
+		own, ok := a.byID[Account(r.Account)]
+		if !ok {
+			continue
+		}
+		own.rules++
+		if r.Flows < flows && !used[r.Flows] {
+			own.flows = r.Flows
+			used[r.Flows] = true
+		}
+		a.byID[Account(r.Account)] = own
+	}
+	a.queues = newPool(flows, used)
+}
+
+// open tells a rule where its account's counters and queues are, and makes what is
+// missing. Without room it says until when places are held back, or fails with
+// ErrFull; it has changed nothing then.
+func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
+	rule.Usage, rule.Flows = noIndex, noIndex
+	id := Account(rule.Account)
+	if id == 0 {
+		return false, 0, nil
+	}
+	own, known := a.byID[id]
+	if !known {
+		index, wait, ok := a.counters.take(a.grace)
+		if !ok && wait == 0 {
+			return false, 0, fmt.Errorf("account %d: %w: %d", id, ErrFull, a.counters.size)
+		}
+		if !ok {
+			return false, wait, nil
+		}
+		own = account{index: index, flows: noIndex}
+		a.usages.at[index] = hotspotUsage{Account: rule.Account}
+	}
+	if own.flows == noIndex && a.fair && hasSpeed(rule) {
+		// Where no place is free the bucket alone holds the speed.
+		if index, _, ok := a.queues.take(a.grace); ok {
+			own.flows = index
+		}
+	}
+	rule.Usage, rule.Flows = own.index, own.flows
+	a.byID[id] = own
+	return !known, 0, nil
+}
+
+func hasSpeed(r *hotspotRule) bool {
+	return r.Speed[upload].BitPerS != 0 || r.Speed[download].BitPerS != 0
+}
+
+// name counts a rule in force that names an account.
+func (a *accounts) name(id Account) {
+	if own, ok := a.byID[id]; ok {
+		own.rules++
+		a.byID[id] = own
+	}
+}
+
+// unname is for a rule that was taken out of force. Its packets in flight may count
+// to the account still.
+func (a *accounts) unname(id Account) {
+	own, ok := a.byID[id]
+	if !ok {
+		return
+	}
+	own.busy = a.grace.ticket()
+	own.rules--
+	if own.rules == 0 && own.flows != noIndex {
+		a.queues.put(own.flows, own.busy)
+		own.flows = noIndex
+	}
+	a.byID[id] = own
+}
+
+// forget removes an account. What counts to it from now on, by a rule that is not
+// in force any more, is lost: see Reading.Final.
+func (a *accounts) forget(id Account) error {
+	own, ok := a.byID[id]
+	if !ok {
+		return nil
+	}
+	if own.rules > 0 {
+		return fmt.Errorf("account %d: %d rules in force name it", id, own.rules)
+	}
+	a.usages.at[own.index].Account = 0
+	delete(a.byID, id)
+	if own.flows != noIndex {
+		a.queues.put(own.flows, own.busy)
+	}
+	a.counters.put(own.index, own.busy)
+	return nil
+}
+
+// read returns the counters of an account. The programs write while this reads:
+// each word is one that they wrote.
+func (a *accounts) read(own account) (c Counters, final bool) {
+	u := &a.usages.at[own.index]
+	final = own.rules == 0 && a.grace.passed(own.busy)
+	return Counters{
+		UpBytes:       atomic.LoadUint64(&u.Passed[upload].Bytes),
+		DownBytes:     atomic.LoadUint64(&u.Passed[download].Bytes),
+		UpPackets:     atomic.LoadUint64(&u.Passed[upload].Packets),
+		DownPackets:   atomic.LoadUint64(&u.Passed[download].Packets),
+		RateDrops:     atomic.LoadUint64(&u.RateDrops),
+		LimitDrops:    atomic.LoadUint64(&u.LimitDrops),
+		DeadlineDrops: atomic.LoadUint64(&u.DeadlineDrops),
+		LastSeen:      boottimeFromWire(atomic.LoadUint64(&u.LastSeenNs)),
+	}, final
+}

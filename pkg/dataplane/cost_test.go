@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+)
+
+// BenchmarkCost measures what a frame costs on its way through the programs, next to
+// a program that only looks its client up in the same table and reads the clock, in
+// turns: the least of all turns is the program's time, the rest is what else the
+// machine did. Metrics: CASE-ns, and CASE/base.
+func BenchmarkCost(b *testing.B) {
+	cases := make(map[string]costCase)
+	addCost(b, cases, "bucket", "")
+	withFair(b)
+	addCost(b, cases, "fair", "")
+	testbedClients = 100_001
+	defer func() { testbedClients = 4096 }()
+	addCost(b, cases, "fair", "-100000")
+	testbedLimiter = Bucket
+	addCost(b, cases, "bucket", "-100000")
+	least := leastCosts(b, cases)
+	for name, ns := range least {
+		b.ReportMetric(ns, name+"-ns")
+		if name != "base" {
+			b.ReportMetric(ns/least["base"], name+"/base")
+		}
+	}
+	for _, limiter := range []string{"bucket", "fair"} {
+		b.ReportMetric(least[limiter+"-100000"]/least[limiter], limiter+"-100000/1")
+	}
+	b.ReportMetric(0, "ns/op") // of no meaning here
+}
+
+// addCost adds the cases of a limiter: one client among as many as the testbed holds.
+func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
+	bed := newTestbed(b, false)
+	up := packet4(b, upload, 1500)
+	if suffix != "" {
+		bed.crowd(b, int(testbedClients)-1)
+	}
+	bed.grant(clientMAC, Rule{
+		Verdict: Allow, Account: 7, LimitBytes: NoLimit - 1, Deadline: math.MaxInt64, UpBPS: MaxBPS, DownBPS: MaxBPS,
+	})
+	cases[limiter+suffix] = costCase{bed.FromClient, up}
+	if suffix != "" {
+		return
+	}
+	up6 := build(b, l2(upload, etherIPv6), ip6(upload, server6, protoUDP), udp(upload, 4000, 5000), blob(1452))
+	cases[limiter+"-down"] = costCase{bed.ToClient, packet4(b, download, 1500)}
+	cases[limiter+"-ipv6"] = costCase{bed.FromClient, up6}
+	cases["base"] = costCase{bed.load(b, baseProgram(bed.Clients)), up}
+	cases["nop"] = costCase{bed.load(b, nopProgram()), up}
+}
+
+type costCase struct {
+	prog  *ebpf.Program
+	frame []byte
+}
+
+// leastCosts returns ns per frame of each case.
+func leastCosts(b *testing.B, cases map[string]costCase) map[string]float64 {
+	const turns, repeat = 100, 10_000
+	least := make(map[string]float64)
+	for range turns * b.N {
+		for _, name := range slices.Sorted(maps.Keys(cases)) {
+			c := cases[name]
+			start := time.Now()
+			if _, err := c.prog.Run(&ebpf.RunOptions{Data: c.frame, Repeat: repeat}); err != nil {
+				b.Fatal(fmt.Errorf("%s: %w", name, err))
+			}
+			ns := float64(time.Since(start).Nanoseconds()) / repeat
+			if best, ok := least[name]; !ok || ns < best {
+				least[name] = ns
+			}
+		}
+	}
+	return least
+}
+
+// baseProgram looks the sender up, and then reads the clock.
+func baseProgram(clients *ebpf.Map) asm.Instructions {
+	const data, dataEnd, source, pass = 76, 80, 6, -1 // of struct __sk_buff, of a frame
+	return asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, data, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, dataEnd, asm.Word),
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Imm(asm.R4, 14),
+		asm.JGT.Reg(asm.R4, asm.R3, "out"),
+		asm.Mov.Imm(asm.R4, 0),
+		asm.StoreMem(asm.RFP, -8, asm.R4, asm.DWord),
+		asm.LoadMem(asm.R4, asm.R2, source, asm.Half),
+		asm.StoreMem(asm.RFP, -8, asm.R4, asm.Half),
+		asm.LoadMem(asm.R4, asm.R2, source+2, asm.Half),
+		asm.StoreMem(asm.RFP, -6, asm.R4, asm.Half),
+		asm.LoadMem(asm.R4, asm.R2, source+4, asm.Half),
+		asm.StoreMem(asm.RFP, -4, asm.R4, asm.Half),
+		asm.LoadMapPtr(asm.R1, clients.FD()),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -8),
+		asm.FnMapLookupElem.Call(),
+		asm.JEq.Imm(asm.R0, 0, "out"),
+		asm.FnKtimeGetBootNs.Call(),
+		asm.Mov.Imm(asm.R0, pass).WithSymbol("out"),
+		asm.Return(),
+	}
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import "sync"
+
+// table is the clients and the accounts in the kernel. It sees to it that nothing is
+// written that a packet in flight may still read, see bpf/maps.h. Safe for concurrent use.
+type table struct {
+	grace    *grace
+	mu       sync.Mutex
+	clients  clients
+	accounts accounts
+}
+
+// openTable takes over what is in the maps.
+func openTable(s *state, g *grace) (*table, error) {
+	t := &table{
+		grace:    g,
+		clients:  clients{grace: g, keys: s.Clients},
+		accounts: accounts{grace: g, fair: s.limiter == Fair},
+	}
+	if err := t.adopt(s); err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *table) adopt(s *state) (err error) {
+	if t.clients.rules, err = share[hotspotClient](s.Rules); err != nil {
+		return err
+	}
+	if t.accounts.usages, err = share[hotspotUsage](s.Usages); err != nil {
+		return err
+	}
+	rules, err := t.clients.adopt()
+	if err != nil {
+		return err
+	}
+	t.accounts.adopt()
+	queues := uint32(0)
+	if t.accounts.fair {
+		queues = s.Flows.MaxEntries()
+	}
+	t.accounts.adoptRules(rules, queues)
+	return nil
+}
+
+func (t *table) close() {
+	t.clients.rules.close()
+	t.accounts.usages.close()
+}
+
+// grant makes or replaces the rule of a client, its account first.
+func (t *table) grant(mac MAC, rule hotspotRule) error {
+	for {
+		wait, err := t.tryGrant(mac, rule)
+		if err != nil || wait == 0 {
+			return err
+		}
+		if err := t.grace.wait(wait); err != nil {
+			return err
+		}
+	}
+}
+
+// tryGrant is grant, unless packets in flight are in the way: then it says until when.
+func (t *table) tryGrant(mac MAC, rule hotspotRule) (wait ticket, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	made, wait, err := t.accounts.open(&rule)
+	if wait != 0 || err != nil || t.has(mac, rule) {
+		return wait, err
+	}
+	before, wait, err := t.clients.set(mac, &rule)
+	if wait != 0 || err != nil {
+		if made {
+			// Nothing names the account: refused clients must not fill the table.
+			_ = t.accounts.forget(Account(rule.Account))
+		}
+		return wait, err
+	}
+	t.accounts.name(Account(rule.Account))
+	if before != nil {
+		t.accounts.unname(Account(before.Account))
+	}
+	return 0, nil
+}
+
+func (t *table) has(mac MAC, rule hotspotRule) bool {
+	one, ok := t.clients.byMAC[mac]
+	if !ok {
+		return false
+	}
+	now := t.clients.inForce(one.index)
+	return now != nil && *now == rule
+}
+
+// revoke takes the rule of a client out of force.
+func (t *table) revoke(mac MAC) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if before := t.clients.clear(mac); before != nil {
+		t.accounts.unname(Account(before.Account))
+	}
+}
+
+// refresh grants all rules anew, so that they have the queues that the limiter wants.
+func (t *table) refresh() error {
+	for mac, rule := range t.enforced() {
+		if err := t.grant(mac, rule); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enforced returns the rules in force.
+func (t *table) enforced() map[MAC]hotspotRule {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rules := make(map[MAC]hotspotRule, t.clients.enforced)
+	for mac, one := range t.clients.byMAC {
+		if rule := t.clients.inForce(one.index); rule != nil {
+			rules[mac] = *rule
+		}
+	}
+	return rules
+}

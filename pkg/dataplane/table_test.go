@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// manualGrace lets a grace period pass with each value that the channel gets.
+func manualGrace(t *testing.T) (*grace, chan<- error) {
+	t.Helper()
+	g, pass := new(grace), make(chan error)
+	g.start(func() error { return <-pass })
+	t.Cleanup(func() {
+		g.mu.Lock()
+		g.err = errGraceClosed
+		g.changed.Broadcast()
+		g.mu.Unlock()
+		close(pass)
+		g.worker.Wait()
+	})
+	return g, pass
+}
+
+func TestGraceBeginsAfterItsTicket(t *testing.T) {
+	g, pass := manualGrace(t)
+	first := g.ticket()
+	for begun := ticket(0); begun < first; { // until it is on its way
+		g.mu.Lock()
+		begun = g.begun
+		g.mu.Unlock()
+	}
+	second := g.ticket()
+	if second <= first {
+		t.Fatalf("ticket %d is for a grace period that has begun", second)
+	}
+	if third := g.ticket(); third != second {
+		t.Errorf("tickets %d and %d do not share a grace period", second, third)
+	}
+	pass <- nil
+	if err := g.wait(first); err != nil || g.passed(second) {
+		t.Errorf("%v; the second has passed: %t", err, g.passed(second))
+	}
+	pass <- nil
+	if err := g.wait(second); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGraceTellsWhatStoppedIt(t *testing.T) {
+	g, pass := manualGrace(t)
+	broken := errors.New("broken")
+	first := g.ticket()
+	pass <- broken
+	if err := g.wait(first); !errors.Is(err, broken) || g.passed(first) {
+		t.Errorf("%v; passed: %t", err, g.passed(first))
+	}
+}
+
+// What packets in flight may know is not handed out.
+func TestPoolHoldsBack(t *testing.T) {
+	g, pass := manualGrace(t)
+	p := newPool(3, map[uint32]bool{1: true})
+	got := make(map[uint32]bool)
+	for range 2 {
+		index, _, ok := p.take(g)
+		if !ok {
+			t.Fatal("a free index is not handed out")
+		}
+		got[index] = true
+	}
+	if !got[0] || !got[2] {
+		t.Errorf("took %v, want those that are free", got)
+	}
+	if _, wait, ok := p.take(g); ok || wait != 0 {
+		t.Errorf("an index out of nothing: wait %d, %t", wait, ok)
+	}
+	until := g.ticket()
+	p.put(1, until)
+	if _, wait, ok := p.take(g); ok || wait != until {
+		t.Errorf("wait %d, %t, want %d", wait, ok, until)
+	}
+	pass <- nil
+	if err := g.wait(until); err != nil {
+		t.Fatal(err)
+	}
+	if index, _, ok := p.take(g); !ok || index != 1 {
+		t.Errorf("took %d, %t, want the one that was put back", index, ok)
+	}
+}
+
+// A client that goes leaves its place for the next, and nobody else is refused.
+func TestPlacesAreReclaimed(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.MaxClients = 4
+	d := b.open(opts)
+	for i := range 100 {
+		mac := MAC{2, 0, 0, 0, 1, byte(i)}
+		check(t, d.Grant(mac, Rule{Verdict: Allow, Account: Account(i + 1), LimitBytes: NoLimit, DownBPS: 1_000_000}))
+		if rules, err := d.Rules(); err != nil || len(rules) != 1 {
+			t.Fatalf("client %d: %v, %v", i, rules, err)
+		}
+		check(t, d.Revoke(mac))
+		check(t, d.Forget(Account(i+1)))
+	}
+	if n := len(d.table.clients.byMAC); n > 4 {
+		t.Errorf("%d clients are remembered", n)
+	}
+}
+
+// A count is final a grace period after the last rule that named the account.
+func TestFinalReading(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	check(t, d.Grant(phone, allow))
+	final := func() bool {
+		r, err := d.Read(allow.Account)
+		check(t, err)
+		return r.Final
+	}
+	if final() {
+		t.Error("final under a rule in force")
+	}
+	if err := d.Forget(allow.Account); err == nil {
+		t.Error("an account that a rule names was forgotten")
+	}
+	check(t, d.Revoke(phone))
+	for deadline := time.Now().Add(atOnce); !final(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("never final")
+		}
+	}
+	check(t, d.Grant(phone, allow))
+	if final() {
+		t.Error("final under a rule that is in force again")
+	}
+}
+
+// Rules that come faster than grace periods pass wait for them, and none is lost.
+func TestRulesInAHurry(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	for i := range uint64(50) {
+		rule := allow
+		rule.LimitBytes = i + 1
+		check(t, d.Grant(phone, rule))
+		if rules, err := d.Rules(); err != nil || rules[phone] != rule {
+			t.Fatalf("%v, %v, want %v", rules, err, rule)
+		}
+	}
+}
