@@ -220,6 +220,7 @@ func (h *history) lose(do func()) {
 	h.fuse = -1
 	h.clock.Advance(15 * time.Second)
 	h.ok(h.settleAll())
+	h.clock.Advance(1) // no two moments are the same
 	do()
 	h.restart()
 	h.ok(h.Reconcile(h.ctx))

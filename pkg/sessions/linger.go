@@ -34,6 +34,7 @@ func (m *Manager) loose(ctx context.Context, v *survey) error {
 	var long []dataplane.Account
 	for _, r := range v.loose {
 		if inUse[r.Account] {
+			m.rates.observe(r, v.now.boot)
 			continue
 		}
 		l, known := before[r.Account]
@@ -158,7 +159,6 @@ func (m *Manager) forget(ctx context.Context, accounts []dataplane.Account) erro
 		if err := m.kernel.Forget(a); err != nil {
 			return Errorf(Unavailable, "the kernel did not remove account %d: %w", a, err)
 		}
-		m.rates.forget(a)
 		delete(m.settle.linger, a)
 	}
 	return m.commit(ctx, func(c *change) error {

@@ -4,6 +4,7 @@ package sessions
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -22,14 +23,59 @@ type liveTable struct {
 	broken   map[DeviceID]struct{} // the kernel did not take their rule
 }
 
+// liveEntry is a running session. What a checkpoint looks at of each comes first, so
+// that it fits a line of the processor's cache.
 type liveEntry struct {
-	session  Session // its row
-	mac      dataplane.MAC
-	lastSeen dataplane.Boottime // last packet, at first the start
+	glance   glance
 	marked   uint64             // count of its last mark
 	round    uint64             // of the last checkpoint that had a reading of it
+	lastSeen dataplane.Boottime // last packet, at first the start
 	due      dataplane.Boottime // when it ends by itself or becomes low; 0: never
 	place    int                // in the queue
+	mac      dataplane.MAC
+	look     look
+	session  Session // its row
+}
+
+// glance is enough to see that a session simply goes on.
+type glance struct {
+	epoch uint64
+	from  uint64 // the baseline's count
+	drops uint64 // and its drops
+	left  uint64 // bytes until it becomes low or is used up
+	plain bool   // nothing else is to be said of it
+	timed bool
+}
+
+func glanceOf(s Session, percent int) glance {
+	g := glance{
+		epoch: s.Meter.Epoch, from: s.Meter.Spent, drops: s.Meter.Drops, left: math.MaxUint64,
+		plain: s.Provider == LocalProvider && !s.Started.Before(earliest), timed: s.timed(),
+	}
+	if s.metered() {
+		g.left = s.RemainingBytes()
+		if percent > 0 && !s.Meter.Low {
+			g.left -= min(g.left, percentOf(s.Bytes, uint64(percent)))
+		}
+	}
+	return g
+}
+
+// goesOn reports that neither a reading nor the time says anything of a session but
+// that it goes on; false that one has to look closer.
+func (e *liveEntry) goesOn(r *dataplane.Reading, now dataplane.Boottime) bool {
+	from, drops := e.glance.baseline(r.Epoch)
+	spent := r.Counters.Spent()
+	return e.glance.plain && spent >= from && spent-from < e.glance.left &&
+		r.Counters.LimitDrops == drops && (e.due == 0 || now < e.due)
+}
+
+// baseline is that for a reading of an epoch.
+func (g *glance) baseline(epoch uint64) (from, drops uint64) {
+	if epoch != g.epoch {
+		return 0, 0
+	}
+	return g.from, g.drops
 }
 
 func (l *liveTable) init(cfg Config) {
@@ -51,10 +97,10 @@ func (l *liveTable) apply(stored []Session, known []Device, now moment) {
 		case s.State != Running && e != nil:
 			l.remove(e)
 		case s.State == Running && e != nil:
-			e.session = s
+			e.session, e.glance = s, glanceOf(s, l.cfg.LowBalancePercent)
 			l.setDue(e, e.dueAt(l.cfg, now))
 		case s.State == Running:
-			l.add(&liveEntry{session: s, lastSeen: now.boot}, now)
+			l.add(&liveEntry{session: s, glance: glanceOf(s, l.cfg.LowBalancePercent), lastSeen: now.boot}, now)
 		}
 	}
 	for _, d := range known {

@@ -3,7 +3,6 @@
 package sessions
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -14,55 +13,28 @@ import (
 // account, by somebody's request or by a checkpoint.
 const rateWindow = 500 * time.Millisecond
 
-// rateTable remembers the last look at each account.
-type rateTable struct {
-	memory time.Duration // an older look says nothing of now
-
-	mu    sync.Mutex
-	looks map[dataplane.Account]look
-}
-
+// look is the last look at an account, and the speeds then, in bit/s.
 type look struct {
-	at       dataplane.Boottime
+	at       dataplane.Boottime // 0: none yet
 	epoch    uint64
 	up, down uint64 // bytes
 	upBPS    uint64
 	downBPS  uint64
 }
 
-// observeAll notes readings.
-func (t *rateTable) observeAll(readings []dataplane.Reading, now dataplane.Boottime) {
-	for some := range slices.Chunk(readings, atATime) {
-		t.mu.Lock()
-		for i := range some {
-			t.look(&some[i], now)
-		}
-		t.mu.Unlock()
-	}
-}
-
-// observe notes a reading and returns the current speeds in bit/s.
-func (t *rateTable) observe(r dataplane.Reading, now dataplane.Boottime) (up, down uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.look(&r, now)
-}
-
-func (t *rateTable) look(r *dataplane.Reading, now dataplane.Boottime) (up, down uint64) {
-	if t.looks == nil {
-		t.looks = make(map[dataplane.Account]look)
-	}
-	last, known := t.looks[r.Account]
-	passed := now.Sub(last.at)
-	if known && passed < rateWindow {
-		return last.upBPS, last.downBPS
+// observe notes a reading and returns the current speeds. A look that is older than
+// memory says nothing of now.
+func (l *look) observe(r *dataplane.Reading, now dataplane.Boottime, memory time.Duration) (up, down uint64) {
+	passed := now.Sub(l.at)
+	if l.at != 0 && passed < rateWindow {
+		return l.upBPS, l.downBPS
 	}
 	next := look{at: now, epoch: r.Epoch, up: r.Counters.UpBytes, down: r.Counters.DownBytes}
-	if known && passed <= t.memory && last.epoch == r.Epoch && next.up >= last.up && next.down >= last.down {
-		next.upBPS = bitsPerSecond(next.up-last.up, passed)
-		next.downBPS = bitsPerSecond(next.down-last.down, passed)
+	if l.at != 0 && passed <= memory && l.epoch == r.Epoch && next.up >= l.up && next.down >= l.down {
+		next.upBPS = bitsPerSecond(next.up-l.up, passed)
+		next.downBPS = bitsPerSecond(next.down-l.down, passed)
 	}
-	t.looks[r.Account] = next
+	*l = next
 	return next.upBPS, next.downBPS
 }
 
@@ -70,9 +42,34 @@ func bitsPerSecond(bytes uint64, d time.Duration) uint64 {
 	return uint64(float64(bytes) * 8 / d.Seconds())
 }
 
-// forget drops the account of a session that stopped.
-func (t *rateTable) forget(a dataplane.Account) {
+// rateTable has the looks at trusted devices; those at sessions are in the liveTable.
+type rateTable struct {
+	memory time.Duration
+
+	mu    sync.Mutex
+	looks map[dataplane.Account]*look
+}
+
+func (t *rateTable) observe(r dataplane.Reading, now dataplane.Boottime) (up, down uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.looks, a)
+	if t.looks == nil {
+		t.looks = make(map[dataplane.Account]*look)
+	}
+	l := t.looks[r.Account]
+	if l == nil {
+		l = &look{}
+		t.looks[r.Account] = l
+	}
+	return l.observe(&r, now, t.memory)
+}
+
+// observe notes a reading of a running session, if it is one.
+func (l *liveTable) observe(r dataplane.Reading, now dataplane.Boottime, memory time.Duration) (up, down uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.byID[SessionID(r.Account)]; e != nil {
+		return e.look.observe(&r, now, memory)
+	}
+	return 0, 0
 }

@@ -71,20 +71,13 @@ func (m *Manager) connectedDevices(ctx context.Context, first bool) ([]DeviceID,
 // kernel does not enforce as they say: after a reboot, after a detach, or by a change
 // of configuration.
 func (m *Manager) recover(ctx context.Context, devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule) error {
-	used := false
-	marks := sync.OnceValue(func() foundMarks { used = true; return m.lastMarks() })
+	marks := sync.OnceValue(m.lastMarks)
 	for some := range slices.Chunk(devices, atATime) {
 		if err := m.recoverSome(ctx, some, rules, marks); err != nil {
 			return err
 		}
 	}
-	if !used {
-		return nil
-	}
-	if err := m.store.Sync(); err != nil { // what they said is in the rows
-		return err
-	}
-	return m.store.PutMarks(Marks{})
+	return nil
 }
 
 func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule, marks func() foundMarks) error {
@@ -211,6 +204,7 @@ func (m *Manager) mayNotRun(d Device, s Session, now moment) (reason string) {
 // without locks: doubts are looked into by who acts on them.
 func (m *Manager) compare(rules map[dataplane.MAC]dataplane.Rule) (wrong []dataplane.MAC, right map[SessionID]bool) {
 	right = make(map[SessionID]bool, len(rules))
+	now := m.now()
 	for mac, rule := range rules {
 		if _, ok := m.static[mac]; ok {
 			continue
@@ -218,7 +212,7 @@ func (m *Manager) compare(rules map[dataplane.MAC]dataplane.Rule) (wrong []datap
 		s, of, running := m.live.session(SessionID(rule.Account))
 		if !running || of != mac {
 			wrong = append(wrong, mac)
-		} else if sameRule(rule, ruleOf(s, m.speeds(), m.now())) {
+		} else if sameRule(rule, ruleOf(s, m.speeds(), now)) {
 			right[s.ID] = true
 		}
 	}
@@ -233,6 +227,7 @@ func (m *Manager) apart(devices []DeviceID, rules map[dataplane.MAC]dataplane.Ru
 		held[SessionID(rule.Account)] = rule
 	}
 	var doubtful []DeviceID
+	now := m.now()
 	for _, id := range devices {
 		s, running := m.live.running(id)
 		if !running {
@@ -242,7 +237,7 @@ func (m *Manager) apart(devices []DeviceID, rules map[dataplane.MAC]dataplane.Ru
 		if err != nil {
 			return nil, err
 		}
-		if !joined(s, m.look(r, found), held[s.ID], m.now()) {
+		if !joined(s, m.look(r, found), held[s.ID], now) {
 			doubtful = append(doubtful, id)
 		}
 	}

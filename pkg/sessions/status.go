@@ -71,9 +71,16 @@ func (m *Manager) look(r dataplane.Reading, found bool) *dataplane.Reading {
 	return &r
 }
 
+func (m *Manager) speedsOf(r dataplane.Reading, now moment) (up, down uint64) {
+	if isTrusted(r.Account) {
+		return m.rates.observe(r, now.boot)
+	}
+	return m.live.observe(r, now.boot, m.rates.memory)
+}
+
 func (m *Manager) traffic(r dataplane.Reading, now moment) Traffic {
 	c := r.Counters
-	up, down := m.rates.observe(r, now.boot)
+	up, down := m.speedsOf(r, now)
 	return Traffic{
 		UpBytes: c.UpBytes, DownBytes: c.DownBytes, UpPackets: c.UpPackets, DownPackets: c.DownPackets,
 		DroppedPackets: c.RateDrops + c.LimitDrops + c.DeadlineDrops,

@@ -5,6 +5,7 @@ package sessions
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
@@ -18,6 +19,7 @@ type survey struct {
 	read   counts              // of those
 	loose  []dataplane.Reading // of accounts that no session runs on
 
+	met     int  // readings of running sessions
 	timed   bool // a session runs whose time is used
 	changed bool // a mark is not what it was
 }
@@ -30,10 +32,9 @@ func (m *Manager) survey(readings []dataplane.Reading) *survey {
 	v := &survey{now: m.now(), read: make(counts)}
 	v.marks = Marks{Boot: v.now.bootID, At: v.now.boot, Spent: m.settle.marks[:0]}
 	m.settle.round++
-	m.rates.observeAll(readings, v.now.boot)
 	for len(readings) > 0 {
 		n := min(atATime, len(readings))
-		m.live.survey(v, readings[:n], m.settle.round)
+		m.live.survey(v, readings[:n], m.settle.round, m.rates.memory)
 		readings = readings[n:]
 	}
 	m.live.unread(v, m.settle.round)
@@ -41,7 +42,7 @@ func (m *Manager) survey(readings []dataplane.Reading) *survey {
 	return v
 }
 
-func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint64) {
+func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint64, memory time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range readings {
@@ -53,8 +54,10 @@ func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint64
 			continue
 		}
 		e.round = round
+		v.met++
+		e.look.observe(r, v.now.boot, memory)
 		l.see(e, r.Counters.LastSeen, v.now)
-		if e.needsRow(l.cfg, r, v.now) {
+		if !e.goesOn(r, v.now.boot) && e.needsRow(l.cfg, r, v.now) {
 			v.closer = append(v.closer, e.session.Device)
 			v.read[r.Account] = *r
 			continue
@@ -65,9 +68,9 @@ func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint64
 
 // mark notes how far a session came that goes on.
 func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
-	v.timed = v.timed || e.session.timed()
+	v.timed = v.timed || e.glance.timed
 	spent := r.Counters.Spent()
-	if spent > e.session.Meter.spentIn(r.Epoch) {
+	if from, _ := e.glance.baseline(r.Epoch); spent > from {
 		v.marks.Spent = append(v.marks.Spent, Mark{Session: e.session.ID, Spent: spent})
 	}
 	v.changed = v.changed || spent != e.marked
@@ -78,11 +81,14 @@ func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
 func (l *liveTable) unread(v *survey, round uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if v.met == len(l.byID) {
+		return
+	}
 	for _, e := range l.byID {
 		if e.round == round {
 			continue
 		}
-		v.timed = v.timed || e.session.timed()
+		v.timed = v.timed || e.glance.timed
 		if e.needsRow(l.cfg, nil, v.now) {
 			v.closer = append(v.closer, e.session.Device)
 		}
@@ -112,6 +118,7 @@ func (m *Manager) settleOver(ctx context.Context) error {
 	for some := range slices.Chunk(m.live.devices(), atATime) {
 		var closer []DeviceID
 		read := make(counts)
+		now := m.now()
 		for _, id := range some {
 			s, running := m.live.running(id)
 			if !running {
@@ -121,7 +128,7 @@ func (m *Manager) settleOver(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if m.live.needsRow(s.ID, m.look(r, found), m.now()) {
+			if m.live.needsRow(s.ID, m.look(r, found), now) {
 				closer = append(closer, id)
 				if found {
 					read[r.Account] = r
