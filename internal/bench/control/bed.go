@@ -10,14 +10,14 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
-// bed is a kiosk with one real customer, whose router runs the agent.
+// bed is a kiosk whose router runs the agent.
 type bed struct {
 	kiosk *lab.Kiosk
 	agent *rig.Agent
 	api   *client
 }
 
-func newBed(binary string, maxClients int) (b *bed, err error) {
+func newBed(binary string, customers, maxClients int) (b *bed, err error) {
 	l, err := lab.New("ctl")
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func newBed(binary string, maxClients int) (b *bed, err error) {
 			err = errors.Join(err, b.close(), l.Close())
 		}
 	}()
-	if b.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 1}); err != nil {
+	if b.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: customers}); err != nil {
 		return nil, err
 	}
 	// Each write is logged with who made it; a production log goes to a pipe as well.

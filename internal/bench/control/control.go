@@ -18,6 +18,7 @@ import (
 const (
 	study    = "control"
 	interval = 15 * time.Second // between checkpoints, by default
+	comers   = 24               // customers that come and go one by one
 )
 
 // amounts is how much is measured.
@@ -79,7 +80,7 @@ func (r recorder) binary(agent string) error {
 // verbs is a small hotspot: its customers come and go one by one, all at once, and
 // then stay.
 func (r recorder) verbs(ctx context.Context, agent string, a amounts) (err error) {
-	b, err := newBed(agent, 4096)
+	b, err := newBed(agent, comers, 4096)
 	if err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func (r recorder) wear(ctx context.Context, agent string, a amounts) (err error)
 		return nil
 	}
 	const customers = 100
-	b, err := newBed(agent, 4096)
+	b, err := newBed(agent, 1, 4096)
 	if err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (r recorder) isp(ctx context.Context, agent string, a amounts) (err error) 
 	if a.isp == 0 {
 		return nil
 	}
-	b, err := newBed(agent, a.isp+1000)
+	b, err := newBed(agent, 1, a.isp+1000)
 	if err != nil {
 		return err
 	}

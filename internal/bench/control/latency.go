@@ -30,34 +30,40 @@ func (l *latencies) timed(do func() error) error {
 	return err
 }
 
-// probe sends a packet through the router and waits for it.
+// probe sends packets through the router to the server and waits for them.
 type probe struct {
-	out net.Conn
+	out []net.Conn // one from each customer
 	in  *net.UDPConn
 }
 
-func newProbe(ctx context.Context, from, to *lab.Host) (*probe, error) {
+func newProbe(ctx context.Context, from []*lab.Host, to *lab.Host) (p *probe, err error) {
 	const port = 7007
-	in, err := to.ListenPacket(fmt.Sprintf("%s:%d", to.Addr4, port))
-	if err != nil {
+	at := fmt.Sprintf("%s:%d", to.Addr4, port)
+	p = &probe{}
+	if p.in, err = to.ListenPacket(at); err != nil {
 		return nil, err
 	}
-	out, err := from.Dial(ctx, "udp", fmt.Sprintf("%s:%d", to.Addr4, port))
-	if err != nil {
-		_ = in.Close()
-		return nil, err
+	for _, customer := range from {
+		out, err := customer.Dial(ctx, "udp", at)
+		if err != nil {
+			p.close()
+			return nil, err
+		}
+		p.out = append(p.out, out)
 	}
-	return &probe{out: out, in: in}, nil
+	return p, nil
 }
 
 func (p *probe) close() {
-	_ = p.out.Close()
+	for _, out := range p.out {
+		_ = out.Close()
+	}
 	_ = p.in.Close()
 }
 
-// pass fails when the packet does not arrive.
-func (p *probe) pass() error {
-	if _, err := p.out.Write([]byte("passes?")); err != nil {
+// pass fails when a customer's packet does not arrive.
+func (p *probe) pass(customer int) error {
+	if _, err := p.out[customer].Write([]byte("passes?")); err != nil {
 		return err
 	}
 	if err := p.in.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
@@ -70,33 +76,39 @@ func (p *probe) pass() error {
 	return nil
 }
 
-// oneByOne connects and disconnects a customer again and again, as one portal does.
-// A connect lasts until the customer's first packet has arrived at the server.
+// oneByOne has customers come and go, one after the other. A connect lasts until the
+// customer's first packet has arrived at the server. Who comes had gone some time
+// before: the kernel has settled that by then, as it has for people.
 func (b *bed) oneByOne(ctx context.Context, times int) (connects, disconnects latencies, err error) {
-	customer := b.kiosk.Customers[0]
-	device := customer.MAC.String()
-	if err := b.api.buy(ctx, plenty(device)); err != nil {
-		return nil, nil, err
+	customers := b.kiosk.Customers
+	for _, customer := range customers {
+		if err := b.api.buy(ctx, plenty(customer.MAC.String())); err != nil {
+			return nil, nil, err
+		}
 	}
-	p, err := newProbe(ctx, customer, b.kiosk.Server)
+	p, err := newProbe(ctx, customers, b.kiosk.Server)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer p.close()
-	begin := func() error {
-		if err := b.api.connect(ctx, device); err != nil {
-			return err
+	for n := range times + len(customers) {
+		who := n % len(customers)
+		device := customers[who].MAC.String()
+		if n == len(customers) { // caches, connections and neighbours are warm
+			connects, disconnects = nil, nil
 		}
-		return p.pass()
-	}
-	for range times {
-		if err := connects.timed(begin); err != nil {
+		err := connects.timed(func() error {
+			if err := b.api.connect(ctx, device); err != nil {
+				return err
+			}
+			return p.pass(who)
+		})
+		if err == nil {
+			err = disconnects.timed(func() error { return b.api.disconnect(ctx, device) })
+		}
+		if err != nil {
 			return nil, nil, err
 		}
-		if err := disconnects.timed(func() error { return b.api.disconnect(ctx, device) }); err != nil {
-			return nil, nil, err
-		}
 	}
-	const warm = 20 // caches, connections, neighbours
-	return connects[min(warm, times/2):], disconnects[min(warm, times/2):], nil
+	return connects, disconnects, nil
 }

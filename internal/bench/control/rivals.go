@@ -49,7 +49,7 @@ var flareWay = rival{
 		"nft add set ip internet nat { type ether_addr; }",
 		"ip link add ctl-ifb type ifb",
 		"tc qdisc add dev ctl-ifb root handle 1: htb",
-		"ip link add ctl-lan type dummy",
+		"ip link add ctl-lan type bridge",
 		"tc qdisc add dev ctl-lan root handle 1: htb",
 	},
 	letIn: []string{

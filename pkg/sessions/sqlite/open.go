@@ -17,7 +17,7 @@ import (
 )
 
 // Readers bounds how many View calls read at the same time; more of them wait.
-const readers = 4
+const readers = 2
 
 // Store is a [sessions.Store] in one SQLite file. Safe for concurrent use, also by
 // several processes; who opened it closes it.
@@ -97,7 +97,7 @@ var common = url.Values{
 }
 
 func writeDSN(path string) string {
-	return dsn(path, url.Values{"_journal_mode": {"WAL"}, "_synchronous": {"NORMAL"}, "_txlock": {"immediate"}})
+	return dsn(path, url.Values{"_journal_mode": {"WAL"}, "_synchronous": {"NORMAL"}, "_txlock": {"immediate"}, "_cache_size": {"-512"}})
 }
 
 func readDSN(path string) string {
