@@ -61,6 +61,7 @@ func (a *app) run(c *cli.Context) error {
 	if err != nil {
 		return notWhenStopped(c.Context, err)
 	}
+	debug.FreeOSMemory() // what only the start needed
 	return d.Run(c.Context)
 }
 
