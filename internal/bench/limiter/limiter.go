@@ -128,7 +128,8 @@ func (s *study) cell(ctx context.Context, by subject, c cell) error {
 func (s *study) undisturbed(ctx context.Context, by subject, c cell) (result, error) {
 	r, err := measure(ctx, by, c)
 	if err == nil && r.noisy() && s.Scale != report.Quick {
-		s.out.Say("limiter: %s, %s: the delay line was %v late, and lost %d: once more", by.name, c, r.line.Late, r.line.Dropped+r.line.Failed)
+		s.out.Say("limiter: %s, %s: the delay line was %v late, and lost %d, an echo took %v more: once more",
+			by.name, c, r.line.Late, r.line.Dropped+r.line.Failed, r.echoAdded)
 		var again result
 		if again, err = measure(ctx, by, c); err == nil && (!again.noisy() || again.line.Late < r.line.Late) {
 			r = again
