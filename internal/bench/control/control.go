@@ -182,7 +182,7 @@ func (r recorder) wear(ctx context.Context, agent string, a amounts) (err error)
 	if err := c.arrive(ctx, customers); err != nil {
 		return err
 	}
-	if _, err := c.watch(ctx, 1, customers); err != nil { // what a fresh start writes
+	if _, err := c.watch(ctx, 3, customers); err != nil { // what a fresh start writes
 		return err
 	}
 	w, err := c.watch(ctx, a.wear, customers)
