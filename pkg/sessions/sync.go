@@ -5,6 +5,7 @@ package sessions
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 // syncQueue holds what was committed and is not yet on the disk, in order.
@@ -42,9 +43,14 @@ func (m *Manager) syncLater(c *change) {
 	}
 }
 
+// gather is how long the first one waits for others: in a rush the disk is written 200
+// times a second, not as often as it can.
+const gather = 5 * time.Millisecond
+
 // sync works off the queue: one write for all that came meanwhile.
 func (m *Manager) sync() {
 	for {
+		sleep(m.running, gather)
 		all := m.syncs.take()
 		if len(all) == 0 {
 			return
