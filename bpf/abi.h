@@ -36,6 +36,10 @@
 #define ABI_FLOW_WAYS 8
 #define ABI_FLOW_SAMPLES 3
 
+/* The clock of the uplink: a power of two. With more clients that fill their share at
+ * once than there are slots in a burst, shares get uneven. */
+#define ABI_UPLINK_SLOTS 512
+
 /* DNS before paying, both directions together, for each MAC: 16 kbit/s is about
  * ten lookups a second, and too slow for a tunnel; 16 KiB at once is a page with
  * many names. */
@@ -70,8 +74,9 @@ enum reason {
 	DROP_MALFORMED = 9,
 	DROP_ALLOWANCE_RATE = 10, /* DNS before paying, over its speed */
 	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
-	DROP_BUSY = 12,           /* other CPUs kept the account locked */
-	REASONS = 13,
+	DROP_BUSY = 12,           /* other CPUs kept the account or the uplink locked */
+	DROP_UPLINK = 13,         /* over the client's share of the total */
+	REASONS = 14,
 };
 
 enum event_kind {
@@ -156,6 +161,21 @@ struct flows {
 	struct fair fair[DIRECTIONS];
 };
 
+/* The total of all clients in one direction, see uplink.h. */
+struct uplink {
+	struct speed speed; /* Go writes */
+	__u64 slot_shift;   /* Go writes: a slot is 1 << slot_shift ns on the clock */
+	__u32 lock;         /* 1: held */
+	__u32 pad;
+	__u64 tat_ns;       /* of the bucket; 0: empty, and so are all slots */
+	__u64 reckoned_ns;  /* the real time at which the clock was right */
+	__u64 slot;         /* of the clock: the work of all slots before is done */
+	__u64 end;          /* the last slot with work */
+	__u32 sharers;      /* clients that filled the slot before */
+	__u32 share;        /* 1 / sharers, fixed point, UPLINK_SHARE_SHIFT */
+	__u64 work[ABI_UPLINK_SLOTS]; /* ns, and in the upper bits which round of the clock's it is of */
+};
+
 /* Bits of usage.told. */
 enum told {
 	TOLD_LIMIT = 1 << 0,
@@ -168,7 +188,8 @@ struct usage {
 	__u32 told;    /* which of the ended_ values user space has been told of */
 	struct passed passed[DIRECTIONS];
 	struct bucket bucket[DIRECTIONS];
-	__u64 rate_drops;     /* frames over the speed */
+	__u64 uplink_ns[DIRECTIONS]; /* on the uplink's clock: what is queued there ends here */
+	__u64 rate_drops;     /* frames over the speed, or over the share of the uplink */
 	__u64 limit_drops;    /* frames after the limit was met */
 	__u64 deadline_drops; /* frames after the deadline */
 	__u64 last_seen_ns;
@@ -203,6 +224,7 @@ _Static_assert(sizeof(struct mac_key) == 8, "one word to hash");
 _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct client) == 184, "layout");
-_Static_assert(sizeof(struct usage) == 128, "layout");
+_Static_assert(sizeof(struct usage) == 144, "layout");
 _Static_assert(sizeof(struct flows) == 864, "layout");
+_Static_assert(sizeof(struct uplink) == 80 + 8 * ABI_UPLINK_SLOTS, "layout");
 _Static_assert(sizeof(struct event) == 32, "layout");

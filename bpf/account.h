@@ -22,6 +22,7 @@
 #include "fair.h"
 #include "maps.h"
 #include "parse.h"
+#include "uplink.h"
 
 #define ACCOUNT_SPINS 64 /* some microseconds when contended, where a holder takes 50 ns */
 
@@ -64,12 +65,32 @@ static __always_inline bool account_closed(const struct usage *u, const struct r
 	return u->ended_limit == r->limit_bytes;
 }
 
-static __always_inline bool account_admit(struct usage *u, const struct speed *s, enum direction dir,
-					  const struct fair_flow *flow, struct bucket_cost cost, __u64 now)
+static __always_inline bool account_in_speed(struct usage *u, const struct speed *s, enum direction dir,
+					     const struct fair_flow *flow, struct bucket_cost cost, __u64 now)
 {
 	if (flow->fair)
 		return fair_admit(flow, &u->bucket[dir], s, cost, now);
 	return bucket_admit(&u->bucket[dir], s, cost, now);
+}
+
+/* Charges a frame to the client's speed and to its share of the uplink, or to neither. */
+static __always_inline enum reason account_admit(struct usage *u, const struct speed *s, enum direction dir,
+						 const struct frame *f, const struct fair_flow *flow, __u64 now)
+{
+	const struct bucket_cost cost = bucket_cost(f, s->rate_ns_per_byte);
+	struct uplink_turn turn = {};
+	enum reason reason = PASS_FORWARDED;
+
+	if (!uplink_lock(dir, &turn.uplink))
+		return DROP_BUSY;
+	if (!uplink_fits(&turn, u->uplink_ns[dir], f, now))
+		reason = DROP_UPLINK;
+	else if (!account_in_speed(u, s, dir, flow, cost, now))
+		reason = DROP_RATE;
+	else
+		uplink_charge(&turn, &u->uplink_ns[dir], now);
+	uplink_unlock(turn.uplink);
+	return reason;
 }
 
 /* Decides about a frame of an account, and counts it if it passes. *ended tells
@@ -78,8 +99,6 @@ static __always_inline enum reason account_frame(struct usage *u, const struct r
 						 const struct frame *f, const struct fair_flow *flow, bool local,
 						 __u64 now, bool *ended)
 {
-	const struct speed *speed = &r->speed[dir];
-	const struct bucket_cost cost = bucket_cost(f, speed->rate_ns_per_byte);
 	enum reason reason;
 
 	*ended = false;
@@ -99,13 +118,14 @@ static __always_inline enum reason account_frame(struct usage *u, const struct r
 		reason = DROP_LIMIT;
 		if (!account_fits(u, f->segment, r->limit_bytes))
 			account_close(u, r->limit_bytes);
-	} else if (!account_admit(u, speed, dir, flow, cost, now)) {
-		reason = DROP_RATE;
-		u->rate_drops++;
 	} else {
-		reason = PASS_FORWARDED;
+		reason = account_admit(u, &r->speed[dir], dir, f, flow, now);
+	}
+	if (reason == PASS_FORWARDED) {
 		u->passed[dir].bytes += f->wire;
 		u->passed[dir].packets += f->segments;
+	} else if (reason == DROP_RATE || reason == DROP_UPLINK) {
+		u->rate_drops++;
 	}
 	if (reason == PASS_FORWARDED || reason == PASS_LOCAL)
 		u->last_seen_ns = now;

@@ -58,6 +58,16 @@ struct {
 	__type(value, struct flows);
 } flows SEC(".maps");
 
+/* The total of all clients, by direction. Go writes its speed at start, the programs
+ * all else, under its lock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, DIRECTIONS);
+	__type(key, __u32);
+	__type(value, struct uplink);
+} uplinks SEC(".maps");
+
 /* The router's own MACs (set), looked up in port mode only. Go writes as netlink
  * tells, the programs read. */
 struct {

@@ -93,6 +93,9 @@ func (d *Dataplane) build() error {
 	if err := d.writeOpenServices(); err != nil {
 		return err
 	}
+	if err := d.writeUplink(); err != nil {
+		return err
+	}
 	if err := d.look(); err != nil {
 		return err
 	}
@@ -159,7 +162,7 @@ func (d *Dataplane) openPrograms() error {
 	if err := d.table.refresh(); err != nil {
 		return err
 	}
-	if d.progs, err = openPrograms(spec, d.pins, d.state, d.opts.Limiter); err != nil {
+	if d.progs, err = openPrograms(spec, d.pins, d.state, d.opts.mode()); err != nil {
 		return err
 	}
 	if d.ring, err = ringbuf.NewReader(d.state.Events); err != nil {
@@ -208,7 +211,7 @@ func (d *Dataplane) enforce() error {
 	if err := d.state.commit(d.pins); err != nil {
 		return err
 	}
-	return prunePrograms(d.pins, d.opts.Limiter)
+	return prunePrograms(d.pins, d.opts.mode())
 }
 
 // start runs the goroutines that Close ends.

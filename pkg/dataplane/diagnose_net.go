@@ -65,7 +65,7 @@ func checkAttached(opts Options, s *space, v *view, name string) Finding {
 		return Finding{check, Warn, "not attached: no interface", ""}
 	}
 	p := pins{opts.BPFFS}
-	progs := &programs{pins: p, limiter: opts.Limiter}
+	progs := &programs{pins: p, mode: opts.mode()}
 	ours, _ := progs.adopt(variantOf(v.bridge(l) != nil))
 	if ours != nil {
 		defer ours.close()

@@ -101,7 +101,8 @@ const (
 	hotspotReasonDROP_ALLOWANCE_RATE hotspotReason = 10
 	hotspotReasonDROP_NO_ACCOUNT     hotspotReason = 11
 	hotspotReasonDROP_BUSY           hotspotReason = 12
-	hotspotReasonREASONS             hotspotReason = 13
+	hotspotReasonDROP_UPLINK         hotspotReason = 13
+	hotspotReasonREASONS             hotspotReason = 14
 )
 
 type hotspotRule struct {
@@ -127,6 +128,26 @@ type hotspotStat struct {
 	Bytes   uint64
 }
 
+type hotspotUplink struct {
+	_     structs.HostLayout
+	Speed struct {
+		_             structs.HostLayout
+		BitPerS       uint64
+		RateNsPerByte uint64
+		BurstNs       uint64
+	}
+	SlotShift  uint64
+	Lock       uint32
+	Pad        uint32
+	TatNs      uint64
+	ReckonedNs uint64
+	Slot       uint64
+	End        uint64
+	Sharers    uint32
+	Share      uint32
+	Work       [512]uint64
+}
+
 type hotspotUsage struct {
 	_       structs.HostLayout
 	Account uint64
@@ -142,6 +163,7 @@ type hotspotUsage struct {
 		TatNs         uint64
 		RateNsPerByte uint64
 	}
+	UplinkNs      [2]uint64
 	RateDrops     uint64
 	LimitDrops    uint64
 	DeadlineDrops uint64
@@ -165,6 +187,7 @@ const (
 	hotspotMapRouterMacs   = "router_macs"
 	hotspotMapRules        = "rules"
 	hotspotMapStats        = "stats"
+	hotspotMapUplinks      = "uplinks"
 	hotspotMapUsages       = "usages"
 	hotspotMapWalledGarden = "walled_garden"
 	hotspotProgFromClient  = "from_client"
@@ -172,6 +195,7 @@ const (
 	hotspotVarFairMode     = "fair_mode"
 	hotspotVarFairSeed     = "fair_seed"
 	hotspotVarPortMode     = "port_mode"
+	hotspotVarUplinkMode   = "uplink_mode"
 )
 
 // loadHotspot returns the embedded CollectionSpec for hotspot.
@@ -235,6 +259,7 @@ type hotspotMapSpecs struct {
 	RouterMacs   *ebpf.MapSpec `ebpf:"router_macs"`
 	Rules        *ebpf.MapSpec `ebpf:"rules"`
 	Stats        *ebpf.MapSpec `ebpf:"stats"`
+	Uplinks      *ebpf.MapSpec `ebpf:"uplinks"`
 	Usages       *ebpf.MapSpec `ebpf:"usages"`
 	WalledGarden *ebpf.MapSpec `ebpf:"walled_garden"`
 }
@@ -243,9 +268,10 @@ type hotspotMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type hotspotVariableSpecs struct {
-	FairMode *ebpf.VariableSpec `ebpf:"fair_mode"`
-	FairSeed *ebpf.VariableSpec `ebpf:"fair_seed"`
-	PortMode *ebpf.VariableSpec `ebpf:"port_mode"`
+	FairMode   *ebpf.VariableSpec `ebpf:"fair_mode"`
+	FairSeed   *ebpf.VariableSpec `ebpf:"fair_seed"`
+	PortMode   *ebpf.VariableSpec `ebpf:"port_mode"`
+	UplinkMode *ebpf.VariableSpec `ebpf:"uplink_mode"`
 }
 
 // hotspotObjects contains all objects after they have been loaded into the kernel.
@@ -279,6 +305,7 @@ type hotspotMaps struct {
 	RouterMacs   *ebpf.Map `ebpf:"router_macs"`
 	Rules        *ebpf.Map `ebpf:"rules"`
 	Stats        *ebpf.Map `ebpf:"stats"`
+	Uplinks      *ebpf.Map `ebpf:"uplinks"`
 	Usages       *ebpf.Map `ebpf:"usages"`
 	WalledGarden *ebpf.Map `ebpf:"walled_garden"`
 }
@@ -296,6 +323,7 @@ func (m *hotspotMaps) Close() error {
 		m.RouterMacs,
 		m.Rules,
 		m.Stats,
+		m.Uplinks,
 		m.Usages,
 		m.WalledGarden,
 	)
@@ -305,9 +333,10 @@ func (m *hotspotMaps) Close() error {
 //
 // It can be passed to loadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hotspotVariables struct {
-	FairMode *ebpf.Variable `ebpf:"fair_mode"`
-	FairSeed *ebpf.Variable `ebpf:"fair_seed"`
-	PortMode *ebpf.Variable `ebpf:"port_mode"`
+	FairMode   *ebpf.Variable `ebpf:"fair_mode"`
+	FairSeed   *ebpf.Variable `ebpf:"fair_seed"`
+	PortMode   *ebpf.Variable `ebpf:"port_mode"`
+	UplinkMode *ebpf.Variable `ebpf:"uplink_mode"`
 }
 
 // hotspotPrograms contains all programs after they have been loaded into the kernel.

@@ -28,13 +28,39 @@ func (l Limiter) check() error {
 	return nil
 }
 
+// mode is how the programs limit speeds.
+type mode struct {
+	limiter Limiter
+	uplink  bool // they share a total
+}
+
+func (o Options) mode() mode { return mode{o.Limiter, o.Uplink != Uplink{}} }
+
+// String is part of the names of pinned programs.
+func (m mode) String() string {
+	name := ""
+	if m.limiter == Fair {
+		name += "_fair"
+	}
+	if m.uplink {
+		name += "_uplink"
+	}
+	return name
+}
+
 // setConstants writes what the programs are told when they are loaded.
-func setConstants(spec *ebpf.CollectionSpec, v variant, l Limiter) error {
-	constants := map[string]any{hotspotVarPortMode: uint8(0), hotspotVarFairMode: uint8(0), hotspotVarFairSeed: uint64(0)}
+func setConstants(spec *ebpf.CollectionSpec, v variant, m mode) error {
+	constants := map[string]any{
+		hotspotVarPortMode: uint8(0), hotspotVarUplinkMode: uint8(0),
+		hotspotVarFairMode: uint8(0), hotspotVarFairSeed: uint64(0),
+	}
 	if v == bridgePort {
 		constants[hotspotVarPortMode] = uint8(1)
 	}
-	if l == Fair {
+	if m.uplink {
+		constants[hotspotVarUplinkMode] = uint8(1)
+	}
+	if m.limiter == Fair {
 		constants[hotspotVarFairMode] = uint8(1)
 		constants[hotspotVarFairSeed] = newSeed()
 	}

@@ -27,6 +27,7 @@ type Options struct {
 	Portals      []Portal       // services open before paying
 	WalledGarden []netip.Prefix // networks open before paying, IPv4 and IPv6
 	Limiter      Limiter        // how speeds are held; default Fair
+	Uplink       Uplink         // what all clients share; default no total
 	NetNS        string         // path of the network namespace to work in; default: the process's own
 	Log          *slog.Logger   // default: silent
 
@@ -57,6 +58,9 @@ func (o Options) normalized() (Options, error) {
 		o.Limiter = Fair
 	}
 	if err := o.Limiter.check(); err != nil {
+		return o, err
+	}
+	if _, err := o.Uplink.speeds(); err != nil {
 		return o, err
 	}
 	if err := checkInterfaces(o.Interfaces); err != nil {

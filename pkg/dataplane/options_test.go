@@ -22,6 +22,8 @@ func TestBadOptions(t *testing.T) {
 		"relative bpffs":   {func(o *Options) { o.BPFFS = "pins" }, `bpffs "pins"`},
 		"portal port":      {func(o *Options) { o.Portals = []Portal{{Protocol: "tcp"}} }, "portal port 0"},
 		"portal protocol":  {func(o *Options) { o.Portals = []Portal{{Port: 1, Protocol: "icmp"}} }, `protocol "icmp"`},
+		"slow uplink":      {func(o *Options) { o.Uplink.UpBPS = 999 }, "uplink.up_mbps 999"},
+		"fast uplink":      {func(o *Options) { o.Uplink.DownBPS = MaxBPS + 1 }, "uplink.down_mbps 100000000001"},
 		"walled garden":    {func(o *Options) { o.WalledGarden = []netip.Prefix{{}} }, "walled_garden"},
 	}
 	for name, test := range tests {

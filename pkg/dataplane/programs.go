@@ -25,11 +25,11 @@ const (
 // programs loads what is attached. Each variant is loaded when first needed: the
 // kernel's check of a program takes a slow router seconds. Not safe for concurrent use.
 type programs struct {
-	spec    *ebpf.CollectionSpec
-	pins    pins
-	state   *state
-	limiter Limiter
-	loaded  [variants]*pair
+	spec   *ebpf.CollectionSpec
+	pins   pins
+	state  *state
+	mode   mode
+	loaded [variants]*pair
 }
 
 // pair is the programs of a variant, by direction.
@@ -38,7 +38,7 @@ type pair [directions]*ebpf.Program
 var programNames = [directions]string{upload: hotspotProgFromClient, download: hotspotProgToClient}
 
 // openPrograms prepares to adopt or load programs that work on the maps of s.
-func openPrograms(spec *ebpf.CollectionSpec, p pins, s *state, l Limiter) (*programs, error) {
+func openPrograms(spec *ebpf.CollectionSpec, p pins, s *state, m mode) (*programs, error) {
 	if !s.adopted {
 		// What is pinned works on other maps, even if it is this version's.
 		if err := removeAll(p.programs()); err != nil {
@@ -48,7 +48,7 @@ func openPrograms(spec *ebpf.CollectionSpec, p pins, s *state, l Limiter) (*prog
 			return nil, explain("bpffs", err)
 		}
 	}
-	return &programs{spec: spec, pins: p, state: s, limiter: l}, nil
+	return &programs{spec: spec, pins: p, state: s, mode: m}, nil
 }
 
 // get returns the programs of a variant: those that are pinned, when they are
@@ -75,7 +75,7 @@ func (p *programs) get(v variant) (*pair, error) {
 func (p *programs) adopt(v variant) (*pair, bool) {
 	var progs pair
 	for dir := range progs {
-		prog, err := ebpf.LoadPinnedProgram(programPin(p.pins, v, p.limiter, dir), nil)
+		prog, err := ebpf.LoadPinnedProgram(programPin(p.pins, v, p.mode, dir), nil)
 		if err != nil {
 			progs.close()
 			return nil, false
@@ -87,7 +87,7 @@ func (p *programs) adopt(v variant) (*pair, bool) {
 
 func (p *programs) load(v variant) (*pair, error) {
 	spec := p.spec.Copy()
-	if err := setConstants(spec, v, p.limiter); err != nil {
+	if err := setConstants(spec, v, p.mode); err != nil {
 		return nil, err
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.state.byName})
@@ -98,7 +98,7 @@ func (p *programs) load(v variant) (*pair, error) {
 	var progs pair
 	for dir, name := range programNames {
 		progs[dir] = coll.DetachProgram(name)
-		if err := replacePin(progs[dir], programPin(p.pins, v, p.limiter, dir)); err != nil {
+		if err := replacePin(progs[dir], programPin(p.pins, v, p.mode, dir)); err != nil {
 			progs.close()
 			return nil, explain("pinning the programs", err)
 		}
@@ -108,15 +108,12 @@ func (p *programs) load(v variant) (*pair, error) {
 
 // programPin names a pinned program. The fingerprint of the object tells programs
 // of this version from others'; the kernel's tag would not see the constants.
-func programPin(p pins, v variant, l Limiter, dir int) string {
-	mode := ""
+func programPin(p pins, v variant, m mode, dir int) string {
+	port := ""
 	if v == bridgePort {
-		mode = "_port"
+		port = "_port"
 	}
-	if l == Fair {
-		mode += "_fair"
-	}
-	return filepath.Join(p.programs(), fmt.Sprintf("%s%s-%s", programNames[dir], mode, fingerprint()))
+	return filepath.Join(p.programs(), fmt.Sprintf("%s%s%s-%s", programNames[dir], port, m, fingerprint()))
 }
 
 func fingerprint() string {
@@ -124,13 +121,13 @@ func fingerprint() string {
 	return fmt.Sprintf("%x", sum[:6])
 }
 
-// prunePrograms removes the pins of other versions' and the other limiter's programs. Those still on a
-// hook stay alive there.
-func prunePrograms(p pins, l Limiter) error {
+// prunePrograms removes the pins of other versions' and other modes' programs. Those
+// still on a hook stay alive there.
+func prunePrograms(p pins, m mode) error {
 	var keep []string
 	for v := range variants {
 		for dir := range directions {
-			keep = append(keep, filepath.Base(programPin(p, v, l, dir)))
+			keep = append(keep, filepath.Base(programPin(p, v, m, dir)))
 		}
 	}
 	pinned, err := names(p.programs())

@@ -18,4 +18,5 @@ var reasonLabels = [hotspotReasonREASONS]string{
 	hotspotReasonDROP_ALLOWANCE_RATE: "drop_allowance_rate",
 	hotspotReasonDROP_NO_ACCOUNT:     "drop_no_account",
 	hotspotReasonDROP_BUSY:           "drop_busy",
+	hotspotReasonDROP_UPLINK:         "drop_uplink",
 }

@@ -37,6 +37,7 @@ type Config struct {
 
 	Trusted, Blocked []dataplane.MAC
 	Limiter          dataplane.Limiter
+	Uplink           dataplane.Uplink // what all clients share
 	WalledGarden     []netip.Prefix
 	Portals          []dataplane.Portal // services that any device may reach before paying
 

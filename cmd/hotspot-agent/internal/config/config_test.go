@@ -76,6 +76,7 @@ idle_timeout: 5m
 trusted: [020000000001, 02-00-00-00-00-02, "0200.0000.0003"]
 blocked: [02:00:00:00:00:0A]
 limiter: bucket
+uplink: {down_mbps: 100, up_mbps: 20.5}
 walled_garden: [203.0.113.0/24, 2001:db8::/32, 198.51.100.7]
 portal: [":8080", "10.0.0.1:443", "[fd00::1]:80"]
 log: {level: debug, format: json}
@@ -90,6 +91,7 @@ metrics: {listen: "127.0.0.1:9273"}
 		OnStop: StopDisconnect, AfterReboot: RebootResume, IdleTimeout: 5 * time.Minute,
 		Trusted: []dataplane.MAC{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}, Blocked: []dataplane.MAC{{2, 0, 0, 0, 0, 10}},
 		Limiter:      dataplane.Bucket,
+		Uplink:       dataplane.Uplink{DownBPS: 100_000_000, UpBPS: 20_500_000},
 		WalledGarden: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("198.51.100.7/32")},
 		Portals: []dataplane.Portal{
 			{Port: 8080, Protocol: "tcp"}, {Addr: netip.MustParseAddr("10.0.0.1"), Port: 443, Protocol: "tcp"}, {Addr: netip.MustParseAddr("fd00::1"), Port: 80, Protocol: "tcp"},
@@ -126,6 +128,9 @@ func TestRefusals(t *testing.T) {
 		{"global_speed: {down_mbps: .nan}", `c:1: global_speed.down_mbps: ".nan" is not a speed`},
 		{"global_speed: {down_mbps: NaN}", `c:1: global_speed.down_mbps: "NaN" is not a speed`},
 		{"global_speed: {down_mbps: -1}", `c:1: global_speed.down_mbps: "-1" is not a speed`},
+		{"uplink: 100", `c:1: uplink: 100 is not a mapping`},
+		{"uplink: {down_mbps: fast}", `c:1: uplink.down_mbps: "fast" is not a speed`},
+		{"uplink: {total_mbps: 5}", `c:1: uplink.total_mbps: unknown key`},
 		{"global_speed: {up_mbps: .inf}", `c:1: global_speed.up_mbps: ".inf" is not a speed`},
 		{"global_speed: {up_mbps: 1e400}", `c:1: global_speed.up_mbps: "1e400" is not a speed`},
 		{"global_speed: {up_mbps: 0.0001}", `c:1: global_speed.up_mbps: "0.0001" is not a speed`},

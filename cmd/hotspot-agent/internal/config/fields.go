@@ -38,6 +38,7 @@ var topLevel = map[string]field{
 	"idle_timeout":        valueOf(func(c *Config) *time.Duration { return &c.IdleTimeout }, parseIdle),
 	"trusted":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Trusted }, parseMAC),
 	"blocked":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Blocked }, parseMAC),
+	"uplink":              section(uplink),
 	"limiter":             valueOf(func(c *Config) *dataplane.Limiter { return &c.Limiter }, oneOf(dataplane.Fair, dataplane.Bucket)),
 	"walled_garden":       listOf(func(c *Config) *[]netip.Prefix { return &c.WalledGarden }, parseGarden),
 	"portal":              listOf(func(c *Config) *[]dataplane.Portal { return &c.Portals }, parsePortal),
@@ -48,6 +49,11 @@ var topLevel = map[string]field{
 var globalSpeed = map[string]field{
 	"down_mbps": valueOf(func(c *Config) *uint64 { return &c.GlobalDownBPS }, parseMbps),
 	"up_mbps":   valueOf(func(c *Config) *uint64 { return &c.GlobalUpBPS }, parseMbps),
+}
+
+var uplink = map[string]field{
+	"down_mbps": valueOf(func(c *Config) *uint64 { return &c.Uplink.DownBPS }, parseMbps),
+	"up_mbps":   valueOf(func(c *Config) *uint64 { return &c.Uplink.UpBPS }, parseMbps),
 }
 
 var logging = map[string]field{
