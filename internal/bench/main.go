@@ -22,6 +22,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/chain"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/control"
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/cost"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/exact"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/forward"
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/limiter"
@@ -41,6 +42,9 @@ type study struct {
 var studies = []study{
 	{"limiter", func(ctx context.Context, o options, r *report.Report) error {
 		return limiter.Run(ctx, limiter.Options{Scale: o.scale, Agent: o.agent, Cells: o.cells, Subjects: o.subjects}, r)
+	}},
+	{"cost", func(ctx context.Context, o options, r *report.Report) error {
+		return cost.Run(ctx, o.scale, r)
 	}},
 	{"forward", func(ctx context.Context, o options, r *report.Report) error {
 		return forward.Run(ctx, o.scale, o.agent, r)
