@@ -67,13 +67,13 @@ func tcpLoad() load {
 }
 
 func planFor(scale report.Scale, agent string) plan {
-	none := subject{name: baseline, enforce: func(context.Context, *router) error { return nil }}
+	none := subject{name: baseline, open: true, enforce: func(context.Context, *router) error { return nil }}
 	nowhere := subject{name: sender, enforce: func(_ context.Context, r *router) error { return swallow(r.kiosk.Router, r.kiosk.Port(0), lab.WAN) }}
 	p := plan{
 		customers: []int{1, 1000},
 		loads:     []load{framesOf(64, up, down), framesOf(1500, up, down)},
 		rounds:    7,
-		subjects:  []subject{nowhere, none, agentSubject(agent, "fair"), agentSubject(agent, "bucket"), nftSubject},
+		subjects:  []subject{nowhere, none, hookSubject, agentSubject(agent, "fair"), agentSubject(agent, "bucket"), nftSubject},
 	}
 	if scale > report.Quick {
 		p.customers = []int{1, openNDSSubject.most, 1000, 10_000}
