@@ -8,6 +8,8 @@ export CGO_ENABLED := 1
 GOLANGCI_LINT := v2.15.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TOOLS := $(CURDIR)/bin/tools
+# Where `make bench` writes its figures and plots.
+OUT ?= docs/bench
 # Packages whose tests measure time on real traffic: alone on the machine, and
 # without the race detector in the measuring process.
 LAB := ./internal/lab ./internal/acceptance
@@ -55,7 +57,7 @@ unit: ## run the tests that need neither root nor the kernel
 bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
 	@hack/deps.sh bench
 	@go build -o bin/bench ./internal/bench
-	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' -out bin/bench-results
+	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' -out $(OUT)
 
 .PHONY: lint
 lint: ## run the linters and check the formatting (needs deps-dev)

@@ -128,8 +128,17 @@ func run(ctx context.Context, o options, scale, only, out string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lines.Close()) }()
+	table, err := os.Create(filepath.Join(out, scale+".txt"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, table.Close()) }()
 	r := report.New(lines, os.Stderr)
-	err = measure(ctx, o, wanted, r, os.Stdout)
+	machine := report.ThisMachine()
+	r.On(machine)
+	screen := io.MultiWriter(os.Stdout, table)
+	fmt.Fprintln(screen, machine)
+	err = measure(ctx, o, wanted, r, screen)
 	return errors.Join(err, plot.Write(r.Rows(), out))
 }
 

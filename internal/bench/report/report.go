@@ -78,19 +78,26 @@ type Report struct {
 // goes on to progress.
 func New(lines, progress io.Writer) *Report { return &Report{lines: lines, progress: progress} }
 
+// On writes the machine as the first line: {"machine": {...}}.
+func (r *Report) On(m Machine) { r.write(map[string]Machine{"machine": m}) }
+
+func (r *Report) write(value any) {
+	line, err := json.Marshal(value)
+	if err == nil {
+		_, err = r.lines.Write(append(line, '\n'))
+	}
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("write %v: %w", value, err)
+	}
+}
+
 // Add adds rows.
 func (r *Report) Add(rows ...Row) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, row := range rows {
 		r.rows = append(r.rows, row)
-		line, err := json.Marshal(row)
-		if err == nil {
-			_, err = r.lines.Write(append(line, '\n'))
-		}
-		if err != nil && r.err == nil {
-			r.err = fmt.Errorf("write the row of %s %s: %w", row.Study, row.Metric, err)
-		}
+		r.write(row)
 	}
 }
 

@@ -14,12 +14,17 @@ import (
 func TestRowsAreJSONLines(t *testing.T) {
 	var lines bytes.Buffer
 	r := New(&lines, io.Discard)
+	r.On(ThisMachine())
 	row := Row{Study: "limiter", Cell: "10 Mbit/s", Subject: "fair", Metric: "goodput", Value: 0.99, Goal: AtLeast(0.97)}
 	r.Add(row, row)
 	if err := r.Err(); err != nil {
 		t.Fatal(err)
 	}
 	decoder := json.NewDecoder(&lines)
+	var first struct{ Machine Machine }
+	if err := decoder.Decode(&first); err != nil || first.Machine.CPUs < 1 || first.Machine.Kernel == "" {
+		t.Errorf("the machine: %+v, %v", first, err)
+	}
 	for range 2 {
 		var got Row
 		if err := decoder.Decode(&got); err != nil {
