@@ -49,6 +49,22 @@ const (
 	replaced         // there was another one of ours, replaced without a gap
 )
 
+// programIDs remembers the ids of programs. They never change, and are asked for at
+// every look at a hook, which is twice a second: the kernel's answer is a long one.
+type programIDs map[*ebpf.Program]ebpf.ProgramID
+
+func (p programIDs) of(prog *ebpf.Program) (ebpf.ProgramID, error) {
+	if id, ok := p[prog]; ok {
+		return id, nil
+	}
+	id, err := programID(prog)
+	if err != nil {
+		return 0, explain("program id", err)
+	}
+	p[prog] = id
+	return id, nil
+}
+
 var hookNames = [directions]string{upload: "ingress", download: "egress"}
 
 // newHooker chooses tcx where the kernel has it.

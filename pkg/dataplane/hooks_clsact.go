@@ -29,6 +29,7 @@ var clsactParents = [directions]uint32{upload: netlink.HANDLE_MIN_INGRESS, downl
 type clsactHooks struct {
 	pins pins
 	nl   *netlink.Handle
+	ids  programIDs
 }
 
 func newClsactHooks(p pins, s *space) (*clsactHooks, error) {
@@ -36,7 +37,7 @@ func newClsactHooks(p pins, s *space) (*clsactHooks, error) {
 	if err != nil {
 		return nil, explain("netlink", err)
 	}
-	return &clsactHooks{pins: p, nl: h}, nil
+	return &clsactHooks{pins: p, nl: h, ids: make(programIDs)}, nil
 }
 
 func (*clsactHooks) mode() Mode { return Clsact }
@@ -44,9 +45,9 @@ func (*clsactHooks) mode() Mode { return Clsact }
 func (c *clsactHooks) close() { c.nl.Close() }
 
 func (c *clsactHooks) ensure(dev device, dir int, prog *ebpf.Program) (change, error) {
-	id, err := programID(prog)
+	id, err := c.ids.of(prog)
 	if err != nil {
-		return unchanged, explain("program id", err)
+		return unchanged, err
 	}
 	filters, err := c.filters(dev.index, dir)
 	if err != nil {

@@ -19,11 +19,12 @@ import (
 type tcxHooks struct {
 	pins  pins
 	space *space
+	ids   programIDs
 	links map[string]link.Link // by pin name
 }
 
 func newTCXHooks(p pins, s *space) *tcxHooks {
-	return &tcxHooks{pins: p, space: s, links: make(map[string]link.Link)}
+	return &tcxHooks{pins: p, space: s, ids: make(programIDs), links: make(map[string]link.Link)}
 }
 
 var tcxAttachTypes = [directions]ebpf.AttachType{upload: ebpf.AttachTCXIngress, download: ebpf.AttachTCXEgress}
@@ -69,9 +70,9 @@ func (t *tcxHooks) open(pin string) (link.Link, error) {
 
 // keep sees that an attached link runs prog and is pinned.
 func (t *tcxHooks) keep(pin string, held link.Link, info *link.Info, prog *ebpf.Program) (change, error) {
-	id, err := programID(prog)
+	id, err := t.ids.of(prog)
 	if err != nil {
-		return unchanged, explain("program id", err)
+		return unchanged, err
 	}
 	did := unchanged
 	if info.Program != id {
