@@ -56,7 +56,7 @@ unit: ## run the tests that need neither root nor the kernel
 .PHONY: bench
 bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
 	@hack/deps.sh bench
-	@go build -o bin/bench ./internal/bench
+	@go build -ldflags '-X main.version=$(VERSION)' -o bin/bench ./internal/bench
 	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' -out $(OUT)
 
 .PHONY: lint

@@ -31,6 +31,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
 )
 
+var version = "unknown" // set by the linker
+
 // study is one part of the benchmark. Studies run one after another: each has the
 // machine for itself.
 type study struct {
@@ -134,7 +136,7 @@ func run(ctx context.Context, o options, scale, only, out string) (err error) {
 	}
 	defer func() { err = errors.Join(err, table.Close()) }()
 	r := report.New(lines, os.Stderr)
-	machine := report.ThisMachine()
+	machine := report.ThisMachine(version)
 	r.On(machine)
 	screen := io.MultiWriter(os.Stdout, table)
 	fmt.Fprintln(screen, machine)

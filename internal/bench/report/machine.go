@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 // Machine is where and when figures were measured, and of what.
 type Machine struct {
 	Date      string  `json:"date"`      // RFC 3339
-	Version   string  `json:"version"`   // commit of the benchmark
+	Version   string  `json:"version"`   // of the agent and the benchmark
 	Kernel    string  `json:"kernel"`    // release
 	Processor string  `json:"processor"` // model and architecture
 	CPUs      int     `json:"cpus"`
@@ -25,14 +24,12 @@ type Machine struct {
 }
 
 // ThisMachine is the machine now. What it does not tell is left empty.
-func ThisMachine() Machine {
+func ThisMachine(version string) Machine {
 	m := Machine{
+		Version:   version,
 		Date:      time.Now().UTC().Format(time.RFC3339),
 		Processor: strings.TrimSpace(processor() + " " + runtime.GOARCH),
 		CPUs:      runtime.NumCPU(),
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		m.Version = info.Main.Version
 	}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {

@@ -14,7 +14,7 @@ import (
 func TestRowsAreJSONLines(t *testing.T) {
 	var lines bytes.Buffer
 	r := New(&lines, io.Discard)
-	r.On(ThisMachine())
+	r.On(ThisMachine("v1"))
 	row := Row{Study: "limiter", Cell: "10 Mbit/s", Subject: "fair", Metric: "goodput", Value: 0.99, Goal: AtLeast(0.97)}
 	r.Add(row, row)
 	if err := r.Err(); err != nil {
