@@ -21,6 +21,11 @@ func (m *Manager) update(ctx context.Context, fn func(*change) error) error {
 	if err != nil {
 		return err
 	}
+	return m.sealed(c)
+}
+
+// sealed returns when a transaction is on the disk, and publishes it.
+func (m *Manager) sealed(c *change) error {
 	if err := m.store.Sync(); err != nil {
 		return err
 	}

@@ -76,7 +76,11 @@ func (m *Manager) UpdateSession(ctx context.Context, id SessionID, patch Session
 	if _, err := patched(s, patch); err != nil {
 		return Session{}, err
 	}
-	if err := m.rewrite(ctx, s.Device, id, patch); err != nil {
+	c, err := m.rewrite(ctx, s.Device, id, patch)
+	if err != nil {
+		return Session{}, err
+	}
+	if err := m.sealed(c); err != nil {
 		return Session{}, err
 	}
 	if err := m.endIfOver(context.WithoutCancel(ctx), id); err != nil {
@@ -85,19 +89,21 @@ func (m *Manager) UpdateSession(ctx context.Context, id SessionID, patch Session
 	return m.Session(context.WithoutCancel(ctx), id)
 }
 
-// rewrite stores the patched session and grants its new rule.
-func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, patch SessionPatch) error {
+// rewrite stores the patched session and grants its new rule. The disk is the caller's
+// to wait for, without the device's lock: so that those who wait at the same time, as for
+// top-ups of one session, wait for one write.
+func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, patch SessionPatch) (*change, error) {
 	defer m.locks.lock(device)()
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	r, found, err := m.read(id.Account())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var s Session
-	err = m.update(ctx, func(c *change) error {
+	c, err := m.transact(ctx, func(c *change) error {
 		var err error
 		if s, err = c.Session(id); err != nil {
 			return err
@@ -112,12 +118,12 @@ func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, pa
 		return c.rewrite(&s, patch)
 	})
 	if err != nil || s.State != Running {
-		return err
+		return c, err
 	}
 	if err := m.enforce(ctx, device); err != nil {
 		m.repairLater(device, err) // what was bought is stored
 	}
-	return nil
+	return c, nil
 }
 
 func (c *change) rewrite(s *Session, patch SessionPatch) error {
