@@ -18,10 +18,12 @@ type accounts struct {
 	counters pool // of usages
 	queues   pool // of flows
 	fair     bool // an account with a speed has queues
-	byID     map[Account]account
+	byID     map[Account]*account
+	byIndex  []*account // of the counters, up to the highest in use; some are nil
 }
 
 type account struct {
+	id    Account
 	index uint32
 	flows uint32 // or noIndex
 	rules uint32 // in force that name it
@@ -31,24 +33,34 @@ type account struct {
 // adopt finds the accounts that are there. Packets may still count to them by rules
 // that are not in force any more.
 func (a *accounts) adopt() {
-	a.byID = make(map[Account]account)
+	a.byID = make(map[Account]*account)
 	used := make(map[uint32]bool)
 	recent := a.grace.ticket()
 	for index := range a.usages.at {
 		if id := Account(a.usages.at[index].Account); id != 0 {
-			a.byID[id] = account{index: uint32(index), flows: noIndex, busy: recent}
+			a.add(id, uint32(index)).busy = recent
 			used[uint32(index)] = true
 		}
 	}
 	a.counters = newPool(uint32(len(a.usages.at)), used)
 }
 
+// add remembers an account whose counters are at an index.
+func (a *accounts) add(id Account, index uint32) *account {
+	own := &account{id: id, index: index, flows: noIndex}
+	for len(a.byIndex) <= int(index) {
+		a.byIndex = append(a.byIndex, nil)
+	}
+	a.byID[id], a.byIndex[index] = own, own
+	return own
+}
+
 // adoptRules takes over the queues that rules in force name.
 func (a *accounts) adoptRules(rules []*hotspotRule, flows uint32) {
 	used := make(map[uint32]bool)
 	for _, r := range rules {
-		own, ok := a.byID[Account(r.Account)]
-		if !ok {
+		own := a.byID[Account(r.Account)]
+		if own == nil {
 			continue
 		}
 		own.rules++
@@ -56,7 +68,6 @@ func (a *accounts) adoptRules(rules []*hotspotRule, flows uint32) {
 			own.flows = r.Flows
 			used[r.Flows] = true
 		}
-		a.byID[Account(r.Account)] = own
 	}
 	a.queues = newPool(flows, used)
 }
@@ -70,8 +81,8 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 	if id == 0 {
 		return false, 0, nil
 	}
-	own, known := a.byID[id]
-	if !known {
+	own := a.byID[id]
+	if made = own == nil; made {
 		index, wait, ok := a.counters.take(a.grace)
 		if !ok && wait == 0 {
 			return false, 0, fmt.Errorf("account %d: %w: %d", id, ErrFull, a.counters.size)
@@ -79,7 +90,7 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 		if !ok {
 			return false, wait, nil
 		}
-		own = account{index: index, flows: noIndex}
+		own = a.add(id, index)
 		a.usages.at[index] = hotspotUsage{Account: rule.Account}
 	}
 	if own.flows == noIndex && a.fair && hasSpeed(rule) {
@@ -89,8 +100,7 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 		}
 	}
 	rule.Usage, rule.Flows = own.index, own.flows
-	a.byID[id] = own
-	return !known, 0, nil
+	return made, 0, nil
 }
 
 func hasSpeed(r *hotspotRule) bool {
@@ -99,17 +109,16 @@ func hasSpeed(r *hotspotRule) bool {
 
 // name counts a rule in force that names an account.
 func (a *accounts) name(id Account) {
-	if own, ok := a.byID[id]; ok {
+	if own := a.byID[id]; own != nil {
 		own.rules++
-		a.byID[id] = own
 	}
 }
 
 // unname is for a rule that was taken out of force. Its packets in flight may count
 // to the account still.
 func (a *accounts) unname(id Account) {
-	own, ok := a.byID[id]
-	if !ok {
+	own := a.byID[id]
+	if own == nil {
 		return
 	}
 	own.busy = a.grace.ticket()
@@ -118,14 +127,13 @@ func (a *accounts) unname(id Account) {
 		a.queues.put(own.flows, own.busy)
 		own.flows = noIndex
 	}
-	a.byID[id] = own
 }
 
 // forget removes an account. What counts to it from now on, by a rule that is not
 // in force any more, is lost: see Reading.Final.
 func (a *accounts) forget(id Account) error {
-	own, ok := a.byID[id]
-	if !ok {
+	own := a.byID[id]
+	if own == nil {
 		return nil
 	}
 	if own.rules > 0 {
@@ -133,6 +141,7 @@ func (a *accounts) forget(id Account) error {
 	}
 	a.usages.at[own.index].Account = 0
 	delete(a.byID, id)
+	a.byIndex[own.index] = nil
 	if own.flows != noIndex {
 		a.queues.put(own.flows, own.busy)
 	}

@@ -14,27 +14,46 @@ import (
 func (d *Dataplane) Read(id Account) (Reading, error) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	own, ok := d.table.accounts.byID[id]
-	if !ok {
+	own := d.table.accounts.byID[id]
+	if own == nil {
 		return Reading{}, fmt.Errorf("account %d: %w", id, ErrNoAccount)
 	}
-	return d.reading(id, own), nil
+	return d.reading(own), nil
 }
 
-// ReadAll returns the counters of every account.
-func (d *Dataplane) ReadAll() ([]Reading, error) {
+// atATime is how many accounts are read before others have a turn.
+const atATime = 256
+
+// ReadAll visits the counters of every account, some at a time, until visit returns
+// false. The slice is used again. It is a pass over memory that does not fail; accounts
+// that are made meanwhile may be left out.
+func (d *Dataplane) ReadAll(visit func([]Reading) bool) error {
+	readings := make([]Reading, 0, atATime)
+	for from, more := 0, true; more; from += atATime {
+		readings, more = d.readSome(readings[:0], from)
+		if len(readings) > 0 && !visit(readings) {
+			break
+		}
+	}
+	return nil
+}
+
+func (d *Dataplane) readSome(readings []Reading, from int) (_ []Reading, more bool) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	list := make([]Reading, 0, len(d.table.accounts.byID))
-	for id, own := range d.table.accounts.byID {
-		list = append(list, d.reading(id, own))
+	all := d.table.accounts.byIndex
+	upTo := min(from+atATime, len(all))
+	for _, own := range all[min(from, upTo):upTo] {
+		if own != nil {
+			readings = append(readings, d.reading(own))
+		}
 	}
-	return list, nil
+	return readings, upTo < len(all)
 }
 
-func (d *Dataplane) reading(id Account, own account) Reading {
-	counters, final := d.table.accounts.read(own)
-	return Reading{Account: id, Counters: counters, Final: final, Epoch: d.state.epoch}
+func (d *Dataplane) reading(own *account) Reading {
+	counters, final := d.table.accounts.read(*own)
+	return Reading{Account: own.id, Counters: counters, Final: final, Epoch: d.state.epoch}
 }
 
 // walk visits every entry of a hash map by batches (kernel >= 5.6): a walk key by

@@ -56,7 +56,7 @@ func TestGrantKeepsCounters(t *testing.T) {
 	more := allow
 	more.LimitBytes = 1 << 40
 	check(t, d.Grant(phone, more))
-	all, err := d.ReadAll()
+	all, err := readAll(d)
 	check(t, err)
 	if len(all) != 1 || all[0].Counters.DownBytes != 12345 {
 		t.Errorf("readings: %+v", all)
@@ -84,7 +84,7 @@ func TestFull(t *testing.T) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("somebody was harmed (-before +after):\n%s", diff)
 	}
-	if all, err := d.ReadAll(); err != nil || len(all) != 4 {
+	if all, err := readAll(d); err != nil || len(all) != 4 {
 		t.Errorf("%d accounts, %v", len(all), err)
 	}
 	// Those who are in can still be given another rule.
@@ -126,7 +126,7 @@ func TestBadRules(t *testing.T) {
 			t.Errorf("%s: Grant: %v, want an error with %q", name, err, test.names)
 		}
 	}
-	if all, err := d.ReadAll(); err != nil || len(all) != 0 {
+	if all, err := readAll(d); err != nil || len(all) != 0 {
 		t.Errorf("refused rules left accounts: %v, %v", all, err)
 	}
 }
@@ -140,7 +140,7 @@ func TestReadAllOfMany(t *testing.T) {
 	for i := range n {
 		check(t, d.Grant(MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, Rule{Verdict: Allow, Account: Account(i + 1), LimitBytes: NoLimit}))
 	}
-	all, err := d.ReadAll()
+	all, err := readAll(d)
 	check(t, err)
 	seen := make(map[Account]bool)
 	for _, r := range all {
@@ -168,7 +168,7 @@ func TestConcurrentUse(t *testing.T) {
 					d.Grant(mac, Rule{Verdict: Allow, Account: account, LimitBytes: NoLimit}),
 					d.Grant(mac, Rule{Verdict: Allow, Account: account, LimitBytes: 5, DownBPS: 1_000_000}))
 				_, readErr := d.Read(account)
-				_, allErr := d.ReadAll()
+				_, allErr := readAll(d)
 				err = errors.Join(err, readErr, allErr, d.Revoke(mac), d.Forget(account))
 				if err != nil {
 					t.Error(fmt.Errorf("client %d round %d: %w", i, n, err))
@@ -181,7 +181,7 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 	rules, err := d.Rules()
 	check(t, err)
-	all, err := d.ReadAll()
+	all, err := readAll(d)
 	check(t, err)
 	if len(rules)+len(all) != 0 {
 		t.Errorf("left over: %v, %v", rules, all)
@@ -200,4 +200,12 @@ func TestEventsClose(t *testing.T) {
 	case <-time.After(atOnce):
 		t.Error("Close did not close the events")
 	}
+}
+
+func readAll(d *Dataplane) (all []Reading, err error) {
+	err = d.ReadAll(func(some []Reading) bool {
+		all = append(all, some...)
+		return true
+	})
+	return all, err
 }

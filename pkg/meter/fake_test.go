@@ -4,6 +4,7 @@ package meter
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -41,14 +42,15 @@ type source struct {
 	events chan dataplane.Event
 }
 
-func (s *source) ReadAll() ([]dataplane.Reading, error) {
+func (s *source) ReadAll(visit func([]dataplane.Reading) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
 	if s.err != nil {
-		return nil, s.err
+		return s.err
 	}
-	return []dataplane.Reading{{Account: 1, Counters: dataplane.Counters{UpBytes: s.reads}}}, nil
+	visit([]dataplane.Reading{{Account: 1, Counters: dataplane.Counters{UpBytes: s.reads}}})
+	return nil
 }
 
 func (s *source) Events() <-chan dataplane.Event { return s.events }
@@ -81,8 +83,12 @@ type sink struct {
 	wake    chan struct{}
 }
 
-func (s *sink) Settle(_ context.Context, readings []dataplane.Reading) error {
-	return s.settle(len(readings), false)
+func (s *sink) Settle(_ context.Context, readings iter.Seq[[]dataplane.Reading]) error {
+	n := 0
+	for some := range readings {
+		n += len(some)
+	}
+	return s.settle(n, false)
 }
 
 func (s *sink) SettleDue(context.Context) error {

@@ -4,6 +4,7 @@ package meter
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,9 +15,9 @@ import (
 // Source is where counters and events come from; [dataplane.Dataplane] is the real
 // one.
 type Source interface {
-	// ReadAll returns the counters of every account. Those it could read are handed
-	// on also when it fails.
-	ReadAll() ([]dataplane.Reading, error)
+	// ReadAll visits the counters of every account, some at a time, until visit returns
+	// false. Those it could read are handed on also when it fails.
+	ReadAll(visit func([]dataplane.Reading) bool) error
 	// Events is the channel of what the kernel noticed. One that is closed ends the
 	// events, not the metering. An event that is lost only costs time.
 	Events() <-chan dataplane.Event
@@ -26,8 +27,9 @@ type Source interface {
 // calls Settle, SettleDue and Ended from one goroutine.
 type Sink interface {
 	// Settle debits the readings and the time since the last call, and ends what is
-	// spent or due. To settle twice what was read once changes nothing.
-	Settle(context.Context, []dataplane.Reading) error
+	// spent or due. To settle twice what was read once changes nothing. The readings of
+	// one turn of the iteration are gone with the next.
+	Settle(context.Context, iter.Seq[[]dataplane.Reading]) error
 	// SettleDue ends what is due, reading those counters itself.
 	SettleDue(context.Context) error
 	// Ended settles the account of one event of the kernel, reading it itself.

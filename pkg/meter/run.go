@@ -98,9 +98,9 @@ func (m *Meter) settleDue(ctx context.Context) bool {
 func (m *Meter) settle(ctx context.Context) error {
 	m.began = m.now()
 	m.tried = m.began
-	readings, err := m.source.ReadAll()
+	var err error
+	settleErr := m.sink.Settle(ctx, func(yield func([]dataplane.Reading) bool) { err = m.source.ReadAll(yield) })
 	m.health.see("reading the counters", err)
-	settleErr := m.sink.Settle(ctx, readings)
 	if ctx.Err() == nil { // an interrupted settling says nothing
 		m.health.see("settling", settleErr)
 	}

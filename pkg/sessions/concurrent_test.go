@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func (w *world) meter(stop chan struct{}) {
 		default:
 			readings, err := w.kernel.ReadAll()
 			if err == nil {
-				err = w.Settle(w.ctx, readings)
+				err = w.Settle(w.ctx, slices.Chunk(readings, 2))
 			}
 			if err != nil {
 				w.Errorf("Settle: %v", err)

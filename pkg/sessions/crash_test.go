@@ -5,6 +5,7 @@ package sessions_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -198,7 +199,7 @@ func (h *history) rules() map[dataplane.MAC]dataplane.Rule {
 func (h *history) settleAll() error {
 	readings, err := h.kernel.ReadAll()
 	h.ok(err)
-	return h.Settle(h.ctx, readings)
+	return h.Settle(h.ctx, slices.Chunk(readings, 2))
 }
 
 func (h *history) handleEvents() error {

@@ -4,6 +4,7 @@ package sessions_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -170,7 +171,7 @@ func TestSummary(t *testing.T) {
 	w.store.BeforeCommit(func() error { return errBroken })
 	w.clock.Advance(time.Minute)
 	readings, _ := w.kernel.ReadAll()
-	if err := w.Settle(w.ctx, readings); !errors.Is(err, errBroken) {
+	if err := w.Settle(w.ctx, slices.Chunk(readings, 2)); !errors.Is(err, errBroken) {
 		t.Errorf("Settle: %v", err)
 	}
 	if sum, _ := w.Summary(w.ctx); !errors.Is(sum.SettleErr, errBroken) {
@@ -189,7 +190,7 @@ func TestOldReadingsAreIgnored(t *testing.T) {
 	w.kernel.Download(d.MAC, 1000)
 	w.checkpoint()
 	for range 3 {
-		w.ok(w.Settle(w.ctx, old))
+		w.ok(w.Settle(w.ctx, slices.Chunk(old, 2)))
 	}
 	if got := w.session(s.ID); got.Used != 2000 {
 		t.Errorf("%d bytes used", got.Used)

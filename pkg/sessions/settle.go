@@ -4,6 +4,7 @@ package sessions
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -55,7 +56,9 @@ func (c counts) of(id SessionID) *dataplane.Reading {
 // To settle the same readings twice does nothing twice. Accounts that no session runs
 // on are debited for what came late and, once they have been silent for a while,
 // removed; so readings must not be older than the last call.
-func (m *Manager) Settle(ctx context.Context, readings []dataplane.Reading) error {
+//
+// What is handed on in one turn of readings is not kept.
+func (m *Manager) Settle(ctx context.Context, readings iter.Seq[[]dataplane.Reading]) error {
 	m.settling.Lock()
 	defer m.settling.Unlock()
 	err := m.settleAll(ctx, readings)
@@ -66,7 +69,7 @@ func (m *Manager) Settle(ctx context.Context, readings []dataplane.Reading) erro
 	return err
 }
 
-func (m *Manager) settleAll(ctx context.Context, readings []dataplane.Reading) error {
+func (m *Manager) settleAll(ctx context.Context, readings iter.Seq[[]dataplane.Reading]) error {
 	v := m.survey(readings)
 	for some := range slices.Chunk(v.closer, atATime) {
 		if err := m.settleWith(ctx, some, v.read, 0); err != nil {

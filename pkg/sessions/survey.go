@@ -4,6 +4,7 @@ package sessions
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -28,14 +29,12 @@ type survey struct {
 const atATime = 256
 
 // survey looks at readings of everything.
-func (m *Manager) survey(readings []dataplane.Reading) *survey {
+func (m *Manager) survey(readings iter.Seq[[]dataplane.Reading]) *survey {
 	v := &survey{now: m.now(), read: make(counts)}
 	v.marks = Marks{Boot: v.now.bootID, At: v.now.boot, Spent: m.settle.marks[:0]}
 	m.settle.round++
-	for len(readings) > 0 {
-		n := min(atATime, len(readings))
-		m.live.survey(v, readings[:n], m.settle.round, m.rates.memory)
-		readings = readings[n:]
+	for some := range readings {
+		m.live.survey(v, some, m.settle.round, m.rates.memory)
 	}
 	m.live.unread(v, m.settle.round)
 	m.settle.marks = v.marks.Spent

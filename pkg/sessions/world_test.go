@@ -115,7 +115,7 @@ func (w *world) checkpoint() {
 	w.Helper()
 	readings, err := w.kernel.ReadAll()
 	w.ok(err)
-	w.ok(w.Settle(w.ctx, readings))
+	w.ok(w.Settle(w.ctx, slices.Chunk(readings, 2)))
 }
 
 // drain hands the kernel's events to the Manager, as the meter does.

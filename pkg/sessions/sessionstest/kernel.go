@@ -151,7 +151,7 @@ func (k *Kernel) Rules() (map[dataplane.MAC]dataplane.Rule, error) {
 	return maps.Clone(k.rules), nil
 }
 
-// ReadAll returns the readings of all accounts, as the meter takes them.
+// ReadAll returns the readings of all accounts.
 func (k *Kernel) ReadAll() ([]dataplane.Reading, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
