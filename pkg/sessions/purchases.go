@@ -80,6 +80,13 @@ func (m *Manager) UpdateSession(ctx context.Context, id SessionID, patch Session
 	if err != nil {
 		return Session{}, err
 	}
+	// Neither here nor at the disk the device's lock is held since the transaction:
+	// of many top-ups of a session at the same time, one rule and one write do for all.
+	if _, running := m.live.running(s.Device); running {
+		if err := m.enforceLocked(context.WithoutCancel(ctx), s.Device); err != nil {
+			m.repairLater(s.Device, err) // what was bought is stored
+		}
+	}
 	if err := m.sealed(c); err != nil {
 		return Session{}, err
 	}
@@ -89,9 +96,7 @@ func (m *Manager) UpdateSession(ctx context.Context, id SessionID, patch Session
 	return m.Session(context.WithoutCancel(ctx), id)
 }
 
-// rewrite stores the patched session and grants its new rule. The disk is the caller's
-// to wait for, without the device's lock: so that those who wait at the same time, as for
-// top-ups of one session, wait for one write.
+// rewrite stores the patched session.
 func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, patch SessionPatch) (*change, error) {
 	defer m.locks.lock(device)()
 	if err := ctx.Err(); err != nil {
@@ -102,10 +107,9 @@ func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, pa
 	if err != nil {
 		return nil, err
 	}
-	var s Session
-	c, err := m.transact(ctx, func(c *change) error {
-		var err error
-		if s, err = c.Session(id); err != nil {
+	return m.transact(ctx, func(c *change) error {
+		s, err := c.Session(id)
+		if err != nil {
 			return err
 		}
 		if found && s.State == Running {
@@ -117,13 +121,6 @@ func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, pa
 		}
 		return c.rewrite(&s, patch)
 	})
-	if err != nil || s.State != Running {
-		return c, err
-	}
-	if err := m.enforce(ctx, device); err != nil {
-		m.repairLater(device, err) // what was bought is stored
-	}
-	return c, nil
 }
 
 func (c *change) rewrite(s *Session, patch SessionPatch) error {
