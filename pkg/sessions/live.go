@@ -92,6 +92,7 @@ func (l *liveTable) apply(stored []Session, known []Device, now moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range stored {
+		s = lean(s, now)
 		e := l.byID[s.ID]
 		switch {
 		case s.State != Running && e != nil:
@@ -108,6 +109,21 @@ func (l *liveTable) apply(stored []Session, known []Device, now moment) {
 			e.mac = d.MAC
 		}
 	}
+}
+
+// lean has a session share the words that nearly all running ones have: of many, each
+// with its own copies is a good part of the memory.
+func lean(s Session, now moment) Session {
+	if s.State == Running {
+		s.State = Running
+	}
+	if s.Provider == LocalProvider {
+		s.Provider = LocalProvider
+	}
+	if s.Meter.Boot == now.bootID {
+		s.Meter.Boot = now.bootID
+	}
+	return s
 }
 
 func (l *liveTable) add(e *liveEntry, now moment) {
