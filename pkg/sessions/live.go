@@ -24,16 +24,16 @@ type liveTable struct {
 }
 
 // liveEntry is a running session. What a checkpoint looks at of each comes first, so
-// that it fits a line of the processor's cache.
+// that it fits two lines of the processor's cache.
 type liveEntry struct {
 	glance   glance
 	marked   uint64             // count of its last mark
 	round    uint64             // of the last checkpoint that had a reading of it
 	lastSeen dataplane.Boottime // last packet, at first the start
 	due      dataplane.Boottime // when it ends by itself or becomes low; 0: never
-	place    int                // in the queue
-	mac      dataplane.MAC
 	look     look
+	place    int // in the queue
+	mac      dataplane.MAC
 	session  Session // its row
 }
 
