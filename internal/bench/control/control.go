@@ -8,6 +8,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -203,7 +204,8 @@ func (r recorder) isp(ctx context.Context, agent string, a amounts) (err error) 
 	if err != nil {
 		return err
 	}
-	defer func() { err = closing(b, err) }()
+	// A clean stop debits each customer's row, which takes longer than a test waits.
+	defer func() { err = closing(b, errors.Join(err, b.agent.Kill())) }()
 	empty, err := b.process().rss()
 	if err != nil {
 		return err
