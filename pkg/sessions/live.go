@@ -214,6 +214,15 @@ func (l *liveTable) dueBy(now dataplane.Boottime) []DeviceID {
 	return due
 }
 
+// postpone says that nothing is due of a device's session before a moment.
+func (l *liveTable) postpone(id DeviceID, at dataplane.Boottime) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.byDevice[id]; ok {
+		l.setDue(e, at)
+	}
+}
+
 // devices returns the devices of all running sessions.
 func (l *liveTable) devices() []DeviceID {
 	l.mu.Lock()
@@ -222,7 +231,7 @@ func (l *liveTable) devices() []DeviceID {
 }
 
 func (e *liveEntry) dueAt(cfg Config, now moment) dataplane.Boottime {
-	at := earlier(deadline(e.session, now), lowAt(e.session, cfg.LowBalancePercent))
+	at := earlier(handover(e.session, now), lowAt(e.session, cfg.LowBalancePercent))
 	if cfg.IdleTimeout > 0 {
 		at = earlier(at, e.lastSeen.Add(cfg.IdleTimeout))
 	}

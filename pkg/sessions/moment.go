@@ -26,6 +26,12 @@ func takeMoment(c Clock, known time.Time) moment {
 	return now
 }
 
+// at is another moment of this boot, by the clocks as they stand now.
+func (now moment) at(boot dataplane.Boottime) moment {
+	now.wall, now.boot = now.wallOf(boot), boot
+	return now
+}
+
 // wallOf converts a moment on CLOCK_BOOTTIME to the wall clock as it stands now.
 func (now moment) wallOf(at dataplane.Boottime) time.Time {
 	if at == 0 {

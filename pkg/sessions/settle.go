@@ -84,7 +84,11 @@ func (m *Manager) settleAll(ctx context.Context, readings iter.Seq[[]dataplane.R
 
 // SettleDue settles what is due by itself now, with counters that it reads.
 func (m *Manager) SettleDue(ctx context.Context) error {
-	for some := range slices.Chunk(m.live.dueBy(m.clock.Boot()), atATime) {
+	due, err := m.handOver(ctx, m.live.dueBy(m.clock.Boot()))
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(due, atATime) {
 		if err := m.settleRunning(ctx, some, 0); err != nil {
 			return err
 		}

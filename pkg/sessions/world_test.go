@@ -159,6 +159,15 @@ func (w *world) state(id sessions.SessionID, want sessions.State) sessions.Sessi
 	return s
 }
 
+// dueAtEnd checks that the meter wakes for the end of a session, or just before, when
+// it may hand over to the next.
+func (w *world) dueAtEnd(end dataplane.Boottime) {
+	w.Helper()
+	if due, ok := w.Due(); !ok || due > end || due < end.Add(-50*time.Millisecond) {
+		w.Fatalf("due %d, want %d or a moment before", due, end)
+	}
+}
+
 // passes sends a packet both ways.
 func (w *world) passes(d sessions.Device, want bool) {
 	w.Helper()
