@@ -4,6 +4,7 @@ package dataplane
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -231,7 +232,11 @@ func TestFairShares(t *testing.T) {
 			if jain := sum * sum / squares / float64(flows); jain < 0.999 {
 				t.Errorf("%s, %d flows: Jain's index %.4f: %v", directionLabels[dir], flows, jain, passed)
 			}
-			if share := sum / allowed; share < 0.998 || share > 1.002 {
+			tolerance := 0.002
+			if emulated() {
+				tolerance = 0.01 // a round takes as long as what it ages by
+			}
+			if share := sum / allowed; math.Abs(share-1) > tolerance {
 				t.Errorf("%s, %d flows: %.4f of the speed", directionLabels[dir], flows, share)
 			}
 		}
