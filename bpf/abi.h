@@ -35,6 +35,10 @@
 #define ABI_FLOWS 32
 #define ABI_FLOW_WAYS 8
 #define ABI_FLOW_SAMPLES 3
+/* The TCP flows of which the scale of the windows is kept, by account and direction:
+ * sets of SCALE_WAYS. More than queues, as most connections are idle. */
+#define ABI_SCALES 64
+#define ABI_SCALE_WAYS 4
 
 /* The clock of the uplink: a power of two. With more clients that fill their share at
  * once than there are slots in a burst, shares get uneven. */
@@ -155,6 +159,9 @@ struct fair {
 	__u8 pad;
 	__u64 finish_ns[ABI_FLOWS];   /* on the clock: this queue is empty after */
 	__u32 tag[ABI_FLOWS];         /* of the flow that has it */
+	__u32 bulk;                   /* a bit for each: its flow filled its share once */
+	__u32 steered;                /* a bit for each: and is steered, see steer.h */
+	__u32 scales[ABI_SCALES];     /* of windows, see steer.h */
 };
 
 struct flows {
@@ -225,6 +232,6 @@ _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct client) == 184, "layout");
 _Static_assert(sizeof(struct usage) == 144, "layout");
-_Static_assert(sizeof(struct flows) == 864, "layout");
+_Static_assert(sizeof(struct flows) == 1392, "layout");
 _Static_assert(sizeof(struct uplink) == 80 + 8 * ABI_UPLINK_SLOTS, "layout");
 _Static_assert(sizeof(struct event) == 32, "layout");

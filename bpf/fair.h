@@ -26,18 +26,26 @@
 
 #define FAIR_STEPS 2 /* queues found empty with one packet, which fills at most one */
 #define FAIR_NEVER (1ULL << 62)
+#define FAIR_BUSY_SHIFT 61 /* above any moment on the clock */
 #define FAIR_SAMPLE_NS 100000000LL /* a slow start comes and goes within three of these */
 #define FAIR_SMALL_BYTES 256       /* SYN, ACK, DNS, echo */
 /* In packets of ABI_ADMIT_BYTES: */
 #define FAIR_LEAST 8 /* what every flow may have in its queue */
 #define FAIR_EXTRA 6 /* and small packets, and the first of a flow, beyond */
 #define FAIR_HEAVY 4 /* what a flow has in its queue that wants more than its share */
+/* And for flows that are steered, see steer.h: */
+#define FAIR_STEERED 4       /* what a flow is steered to at least */
+#define FAIR_BEYOND 2        /* what it may have beyond what it is steered to */
+#define FAIR_STEERED_HEAVY 2 /* FAIR_HEAVY, as a steered queue is never full */
 
 #define FAIR_SHARE_SHIFT 20 /* times the longest backlog this fits 64 bits */
 #define FAIR_SHARES 64      /* more than ABI_FLOWS, and a power of two */
 
 /* Set when the limiter is fair; the kernel drops the code otherwise. */
 volatile const __u8 fair_mode = 0;
+
+/* Set when TCP flows are steered as well. */
+volatile const __u8 steer_mode = 0;
 
 /* Random for each load, so that nobody can make flows that share a queue. */
 volatile const __u64 fair_seed = 0;
@@ -51,7 +59,8 @@ static const __u32 fair_shares[FAIR_SHARES] = {FAIR_16(1), FAIR_16(17)};
 /* Which flow a frame is of, and where that is queued. */
 struct fair_flow {
 	struct fair *fair; /* NULL: the bucket alone decides */
-	__u32 tag;
+	struct flows *all; /* NULL: no direction has queues */
+	__u32 tag;         /* the same in both directions */
 	bool small;
 };
 
@@ -76,13 +85,15 @@ static __always_inline bool fair_has_ports(const struct frame *f)
 		f->protocol == IPPROTO_ESP);
 }
 
-static __always_inline __u32 fair_hash(struct __sk_buff *skb, const struct frame *f)
+static __always_inline __u32 fair_hash(struct __sk_buff *skb, enum direction dir, const struct frame *f)
 {
 	__u64 hash = fair_seed, words[4];
 	__u32 ports = 0;
 
 	if (fair_has_ports(f))
 		parse_ports(skb, f, &ports);
+	if (dir == UPLOAD)
+		ports = ports << 16 | ports >> 16;
 	__builtin_memcpy(&words[0], &f->self, sizeof(f->self));
 	__builtin_memcpy(&words[2], &f->peer, sizeof(f->peer));
 	hash = fair_mix(hash, (__u64)ports << 8 | f->protocol);
@@ -95,15 +106,15 @@ static __always_inline struct fair_flow fair_flow(struct __sk_buff *skb, enum di
 						  const struct rule *r, bool local)
 {
 	struct fair_flow flow = {};
-	struct flows *all;
 
-	if (!fair_mode || local || !r->speed[dir].rate_ns_per_byte)
+	if (!fair_mode || local || !(r->speed[UPLOAD].rate_ns_per_byte | r->speed[DOWNLOAD].rate_ns_per_byte))
 		return flow;
-	all = bpf_map_lookup_elem(&flows, &r->flows);
-	if (!all)
+	flow.all = bpf_map_lookup_elem(&flows, &r->flows);
+	if (!flow.all)
 		return flow;
-	flow.fair = &all->fair[dir];
-	flow.tag = fair_hash(skb, f);
+	if (r->speed[dir].rate_ns_per_byte)
+		flow.fair = &flow.all->fair[dir];
+	flow.tag = fair_hash(skb, dir, f);
 	flow.small = f->wire <= FAIR_SMALL_BYTES;
 	return flow;
 }
@@ -220,7 +231,8 @@ static __always_inline __u64 fair_index(__u64 i)
 	return i & (ABI_FLOWS - 1);
 }
 
-/* The queue of a flow: its own, else an empty one of its set, else it shares one. */
+/* The queue of a flow: its own, else that of its set which has been empty longest,
+ * else it shares one. */
 static __always_inline __u64 fair_queue(const struct fair *q, __u32 tag)
 {
 	const __u64 home = tag % ABI_FLOWS;
@@ -230,22 +242,56 @@ static __always_inline __u64 fair_queue(const struct fair *q, __u32 tag)
 		return home;
 #pragma clang loop unroll(disable)
 	for (__u64 i = 0; i < ABI_FLOW_WAYS; i++) {
+		const __u64 finish = q->finish_ns[fair_index(home ^ i)];
 		const __u64 foreign = fair_above(q->tag[fair_index(home ^ i)] ^ tag, 0);
-		const __u64 busy = fair_above(q->finish_ns[fair_index(home ^ i)], q->clock_ns);
+		const __u64 busy = fair_above(finish, q->clock_ns);
+		const __u64 rank = (busy << FAIR_BUSY_SHIFT | finish | ABI_FLOW_WAYS) & -(__u64)ABI_FLOW_WAYS;
 
-		best = fair_min(best, (foreign + (foreign & busy)) * ABI_FLOW_WAYS + i);
+		best = fair_min(best, (rank & -foreign) + i);
 	}
 	return home ^ (best % ABI_FLOW_WAYS);
 }
 
-static __always_inline bool fair_fits(const struct fair_flow *flow, const struct speed *s, struct bucket_cost cost,
-				      __u64 packet_ns, __u64 queue_ns, __u64 backlog_ns)
+/* Brings the queues to now. */
+static __always_inline void fair_renew(struct fair *q, struct bucket *b, const struct speed *s, __u64 now)
 {
-	__u64 most_ns = fair_share(s->burst_ns, fair_sharers(flow->fair));
+	if (bucket_renew(b, s, now) || b->tat_ns <= now)
+		fair_empty(q, now);
+	else
+		fair_advance(q, now);
+}
+
+/* How long a queue is. */
+static __always_inline __u64 fair_queued(const struct fair *q, __u64 queue)
+{
+	const __u64 finish = q->finish_ns[fair_index(queue)];
+
+	return finish > q->clock_ns ? finish - q->clock_ns : 0;
+}
+
+static __always_inline bool fair_steered(const struct fair *q, __u64 queue)
+{
+	return steer_mode && q->steered & 1U << queue;
+}
+
+/* The burst that steered flows share: a sender that waits for its timer, 200 ms in
+ * Linux, is to find its queue not empty yet. */
+static __always_inline __u64 fair_steered_ns(const struct speed *s)
+{
+	return s->burst_ns + s->burst_ns / 4;
+}
+
+static __always_inline bool fair_fits(const struct fair_flow *flow, const struct speed *s, struct bucket_cost cost,
+				      __u64 packet_ns, __u64 queue, __u64 queue_ns, __u64 backlog_ns)
+{
+	const bool steered = fair_steered(flow->fair, queue);
+	__u64 most_ns = fair_share(steered ? fair_steered_ns(s) : s->burst_ns, fair_sharers(flow->fair));
 	__u64 total_ns = 2 * s->burst_ns;
 
 	if (most_ns < FAIR_LEAST * packet_ns)
 		most_ns = FAIR_LEAST * packet_ns;
+	if (steered)
+		most_ns += FAIR_BEYOND * packet_ns;
 	if (!queue_ns || flow->small) {
 		most_ns += FAIR_EXTRA * packet_ns;
 		total_ns += s->burst_ns / 4;
@@ -253,17 +299,30 @@ static __always_inline bool fair_fits(const struct fair_flow *flow, const struct
 	return queue_ns + cost.admit_ns <= most_ns && backlog_ns + cost.admit_ns <= total_ns;
 }
 
-static __always_inline void fair_charge(const struct fair_flow *flow, __u64 queue, __u64 queue_ns, __u64 charge_ns)
+/* An empty queue is taken over by another flow. */
+static __always_inline void fair_take(struct fair *q, __u64 queue, __u32 tag)
+{
+	if (steer_mode && q->tag[fair_index(queue)] != tag) {
+		q->bulk &= ~(1U << queue);
+		q->steered &= ~(1U << queue);
+	}
+	q->tag[fair_index(queue)] = tag;
+}
+
+static __always_inline void fair_charge(const struct fair_flow *flow, __u64 queue, __u64 queue_ns, __u64 heavy_ns,
+					__u64 charge_ns)
 {
 	struct fair *q = flow->fair;
 	const __u64 finish = q->clock_ns + queue_ns + charge_ns;
 
 	if (!queue_ns) {
-		q->tag[fair_index(queue)] = flow->tag;
+		fair_take(q, queue, flow->tag);
 		if (!q->active || finish < q->next_ns)
 			q->next_ns = finish;
 		q->active++;
 	}
+	if (steer_mode && queue_ns > heavy_ns)
+		q->bulk |= 1U << queue;
 	q->finish_ns[fair_index(queue)] = finish;
 	if (finish > q->last_ns)
 		q->last_ns = finish;
@@ -275,21 +334,18 @@ static __always_inline bool fair_admit(const struct fair_flow *flow, struct buck
 				       struct bucket_cost cost, __u64 now)
 {
 	const __u64 packet_ns = bucket_ns(ABI_ADMIT_BYTES, s->rate_ns_per_byte);
+	const __u64 heavy_ns = (steer_mode ? FAIR_STEERED_HEAVY : FAIR_HEAVY) * packet_ns;
 	struct fair *q = flow->fair;
-	__u64 queue, finish, queue_ns, backlog_ns;
+	__u64 queue, queue_ns, backlog_ns;
 
-	if (bucket_renew(b, s, now) || b->tat_ns <= now)
-		fair_empty(q, now);
-	else
-		fair_advance(q, now);
-	fair_sample(q, FAIR_HEAVY * packet_ns, now);
+	fair_renew(q, b, s, now);
+	fair_sample(q, heavy_ns, now);
 	queue = fair_queue(q, flow->tag);
-	finish = q->finish_ns[fair_index(queue)];
-	queue_ns = finish > q->clock_ns ? finish - q->clock_ns : 0;
+	queue_ns = fair_queued(q, queue);
 	backlog_ns = bucket_backlog(b, now);
-	if (!fair_fits(flow, s, cost, packet_ns, queue_ns, backlog_ns))
+	if (!fair_fits(flow, s, cost, packet_ns, queue, queue_ns, backlog_ns))
 		return false;
-	fair_charge(flow, queue, queue_ns, cost.charge_ns);
+	fair_charge(flow, queue, queue_ns, heavy_ns, cost.charge_ns);
 	b->tat_ns = now + backlog_ns + cost.charge_ns;
 	return true;
 }

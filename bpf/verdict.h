@@ -14,6 +14,7 @@
 #include "maps.h"
 #include "parse.h"
 #include "router.h"
+#include "steer.h"
 #include "wire.h"
 
 /* Set for the programs on the ports of a bridge: only frames to or from the
@@ -77,6 +78,8 @@ static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum di
 		const struct fair_flow flow = fair_flow(skb, dir, f, r, local);
 
 		why = account_frame(u, r, dir, f, &flow, local, now, &ended);
+		if (why == PASS_FORWARDED)
+			steer_frame(skb, dir, r, u, &flow, now);
 	}
 	if (!ended)
 		return why;

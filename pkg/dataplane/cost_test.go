@@ -21,8 +21,9 @@ import (
 func BenchmarkCost(b *testing.B) {
 	cases := make(map[string]costCase)
 	addCost(b, cases, "bucket", "")
-	withFair(b)
+	withSteering(b)
 	addCost(b, cases, "fair", "")
+	addSteerCost(b, cases)
 	testbedClients = 100_001
 	defer func() { testbedClients = 4096 }()
 	addCost(b, cases, "fair", "-100000")
@@ -76,6 +77,22 @@ func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	cases[limiter+"-ipv6"] = costCase{bed.FromClient, up6}
 	cases["base"] = costCase{bed.load(b, baseProgram(bed.Clients)), up}
 	cases["nop"] = costCase{bed.load(b, nopProgram()), up}
+}
+
+// addSteerCost adds the cases of TCP: a packet of data, and an acknowledgement that
+// is steered by, of which a repeated run writes the window once.
+func addSteerCost(b *testing.B, cases map[string]costCase) {
+	bed := newSteerBed(b, download)
+	bed.connect(offer(7), offer(7))
+	bed.data(40)
+	bed.grant(clientMAC, Rule{
+		Verdict: Allow, Account: 7, LimitBytes: NoLimit - 1, Deadline: math.MaxInt64, UpBPS: MaxBPS, DownBPS: bedBPS,
+	})
+	ack, data := bed.ack(), segment{dir: upload, window: 500, payload: 1460}
+	cases["fair-ack"] = costCase{bed.FromClient, ack.frame(b)}
+	idle := newTestbed(b, false)
+	idle.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit, UpBPS: MaxBPS, DownBPS: MaxBPS})
+	cases["fair-data"] = costCase{idle.FromClient, data.frame(b)}
 }
 
 type costCase struct {

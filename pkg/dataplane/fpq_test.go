@@ -15,13 +15,15 @@ type fpq struct {
 	sample uint64
 	heavy  [3]uint64
 	finish [32]uint64
+	steer  bool   // flows are steered
+	steers uint32 // the queues of those that are
 }
 
 // fpqOf is the state in the kernel.
 func fpqOf(s speed, tat uint64, k *hotspotFair) fpq {
 	m := fpq{
 		speed: s, tat: tat, clock: k.ClockNs, reckon: k.ReckonedNs, next: k.NextNs, last: k.LastNs,
-		active: uint64(k.Active), sample: k.SampledNs, finish: k.FinishNs,
+		active: uint64(k.Active), sample: k.SampledNs, finish: k.FinishNs, steer: testbedSteer, steers: k.Steered,
 	}
 	for i, n := range k.Heavy {
 		m.heavy[i] = uint64(n)
@@ -106,7 +108,11 @@ func (m *fpq) count(now uint64) {
 	if since >= 3*samplePeriod {
 		m.heavy[1], m.heavy[2] = 0, 0
 	}
-	m.heavy[0], m.sample = m.longer(4*m.cost(1514)), now
+	heavy := uint64(4)
+	if m.steer {
+		heavy = 2
+	}
+	m.heavy[0], m.sample = m.longer(heavy*m.cost(1514)), now
 }
 
 // admit returns whether a packet of wire bytes into queue i (-1: of a flow that has
@@ -121,8 +127,12 @@ func (m fpq) admit(i int, wire, now uint64) (pass bool, queue uint64) {
 	if m.tat > now {
 		backlog = m.tat - now
 	}
-	share := shareOf(m.speed.burstNs, max(1, m.heavy[0], m.heavy[1], m.heavy[2]))
-	most, total := max(share, 8*m.cost(1514)), 2*m.speed.burstNs
+	burst, beyond := m.speed.burstNs, uint64(0)
+	if i >= 0 && m.steers>>i&1 == 1 {
+		burst, beyond = burst+burst/4, 2*m.cost(1514)
+	}
+	share := shareOf(burst, max(1, m.heavy[0], m.heavy[1], m.heavy[2]))
+	most, total := max(share, 8*m.cost(1514))+beyond, 2*m.speed.burstNs
 	if queue == 0 || wire <= 256 {
 		most += 6 * m.cost(1514)
 		total += m.speed.burstNs / 4

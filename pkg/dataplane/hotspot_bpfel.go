@@ -51,6 +51,9 @@ type hotspotFair struct {
 	Pad        uint8
 	FinishNs   [32]uint64
 	Tag        [32]uint32
+	Bulk       uint32
+	Steered    uint32
+	Scales     [64]uint32
 }
 
 type hotspotFlows struct {
@@ -195,6 +198,7 @@ const (
 	hotspotVarFairMode     = "fair_mode"
 	hotspotVarFairSeed     = "fair_seed"
 	hotspotVarPortMode     = "port_mode"
+	hotspotVarSteerMode    = "steer_mode"
 	hotspotVarUplinkMode   = "uplink_mode"
 )
 
@@ -271,6 +275,7 @@ type hotspotVariableSpecs struct {
 	FairMode   *ebpf.VariableSpec `ebpf:"fair_mode"`
 	FairSeed   *ebpf.VariableSpec `ebpf:"fair_seed"`
 	PortMode   *ebpf.VariableSpec `ebpf:"port_mode"`
+	SteerMode  *ebpf.VariableSpec `ebpf:"steer_mode"`
 	UplinkMode *ebpf.VariableSpec `ebpf:"uplink_mode"`
 }
 
@@ -336,6 +341,7 @@ type hotspotVariables struct {
 	FairMode   *ebpf.Variable `ebpf:"fair_mode"`
 	FairSeed   *ebpf.Variable `ebpf:"fair_seed"`
 	PortMode   *ebpf.Variable `ebpf:"port_mode"`
+	SteerMode  *ebpf.Variable `ebpf:"steer_mode"`
 	UplinkMode *ebpf.Variable `ebpf:"uplink_mode"`
 }
 

@@ -31,16 +31,22 @@ func (l Limiter) check() error {
 // mode is how the programs limit speeds.
 type mode struct {
 	limiter Limiter
-	uplink  bool // they share a total
+	steer   bool // TCP senders are told their share
+	uplink  bool // clients share a total
 }
 
-func (o Options) mode() mode { return mode{o.Limiter, o.Uplink != Uplink{}} }
+func (o Options) mode() mode {
+	return mode{o.Limiter, o.Steer && o.Limiter == Fair, o.Uplink != Uplink{}}
+}
 
 // String is part of the names of pinned programs.
 func (m mode) String() string {
 	name := ""
 	if m.limiter == Fair {
 		name += "_fair"
+	}
+	if m.steer {
+		name += "_steer"
 	}
 	if m.uplink {
 		name += "_uplink"
@@ -52,7 +58,7 @@ func (m mode) String() string {
 func setConstants(spec *ebpf.CollectionSpec, v variant, m mode) error {
 	constants := map[string]any{
 		hotspotVarPortMode: uint8(0), hotspotVarUplinkMode: uint8(0),
-		hotspotVarFairMode: uint8(0), hotspotVarFairSeed: uint64(0),
+		hotspotVarFairMode: uint8(0), hotspotVarFairSeed: uint64(0), hotspotVarSteerMode: uint8(0),
 	}
 	if v == bridgePort {
 		constants[hotspotVarPortMode] = uint8(1)
@@ -63,6 +69,9 @@ func setConstants(spec *ebpf.CollectionSpec, v variant, m mode) error {
 	if m.limiter == Fair {
 		constants[hotspotVarFairMode] = uint8(1)
 		constants[hotspotVarFairSeed] = newSeed()
+	}
+	if m.steer {
+		constants[hotspotVarSteerMode] = uint8(1)
 	}
 	for name, value := range constants {
 		c := spec.Variables[name]

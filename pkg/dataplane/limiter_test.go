@@ -78,6 +78,35 @@ func TestLimiterChanges(t *testing.T) {
 	})
 }
 
+// A restart that steers or no longer does swaps the programs, and keeps the queues.
+func TestSteeringChanges(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	opts := b.options("lan")
+	d := b.open(opts)
+	check(t, d.Grant(phone, limited))
+	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
+	check(t, d.state.Flows.Put(d.table.accounts.byID[7].flows, &want))
+	before := b.programIDs("lan", d.hooks.mode())
+	for _, opts.Steer = range []bool{true, false} {
+		check(t, d.Close())
+		d = b.open(opts)
+		after := b.programIDs("lan", d.hooks.mode())
+		if after[upload] == before[upload] || after[download] == before[download] {
+			t.Errorf("steer %t: the other programs are still attached", opts.Steer)
+		}
+		if left := b.programPins(); len(left) != directions {
+			t.Errorf("steer %t: pinned programs: %v", opts.Steer, left)
+		}
+		var got hotspotFlows
+		check(t, d.state.Flows.Lookup(d.table.accounts.byID[7].flows, &got))
+		if got != want {
+			t.Errorf("steer %t: queues after a restart: %+v", opts.Steer, got)
+		}
+		before = after
+	}
+}
+
 // The same limiter adopts the queues: a restart forgets nobody's backlog.
 func TestQueuesAreAdopted(t *testing.T) {
 	b := newBox(t)

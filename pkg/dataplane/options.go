@@ -27,6 +27,7 @@ type Options struct {
 	Portals      []Portal       // services open before paying
 	WalledGarden []netip.Prefix // networks open before paying, IPv4 and IPv6
 	Limiter      Limiter        // how speeds are held; default Fair
+	Steer        bool           // with Fair, TCP senders are told their share in the windows of acknowledgements
 	Uplink       Uplink         // what all clients share; default no total
 	NetNS        string         // path of the network namespace to work in; default: the process's own
 	Log          *slog.Logger   // default: silent

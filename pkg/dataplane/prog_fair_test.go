@@ -19,9 +19,29 @@ func withFair(t testing.TB) {
 	t.Cleanup(func() { testbedLimiter = Bucket })
 }
 
+// withSteering loads testbeds with the fair limiter that steers until the test ends.
+func withSteering(t testing.TB) {
+	withFair(t)
+	testbedSteer = true
+	t.Cleanup(func() { testbedSteer = false })
+}
+
 // TestUnderFair: what does not depend on the limiter holds with either.
 func TestUnderFair(t *testing.T) {
 	withFair(t)
+	underFair(t)
+}
+
+func TestUnderSteering(t *testing.T) {
+	withSteering(t)
+	underFair(t)
+	t.Run("FairAgainstModel", TestFairAgainstModel)
+	t.Run("SparseFlow", TestSparseFlow)
+	t.Run("FairDepth", TestFairDepth)
+	t.Run("FairOnManyCPUs", TestFairOnManyCPUs)
+}
+
+func underFair(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T)

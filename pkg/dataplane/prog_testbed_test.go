@@ -44,6 +44,7 @@ type testbed struct {
 // testbedLimiter is what testbeds are loaded with, testbedClients how many they hold.
 var (
 	testbedLimiter = Bucket
+	testbedSteer   bool
 	testbedUplink  Uplink
 	testbedClients = uint32(4096)
 )
@@ -62,7 +63,7 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if port {
 		v = bridgePort
 	}
-	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, Uplink: testbedUplink}.mode()); err != nil {
+	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, Steer: testbedSteer, Uplink: testbedUplink}.mode()); err != nil {
 		t.Fatal(err)
 	}
 	spec.Maps[hotspotMapClients].MaxEntries = testbedClients

@@ -37,6 +37,7 @@ type Config struct {
 
 	Trusted, Blocked []dataplane.MAC
 	Limiter          dataplane.Limiter
+	Steer            bool             // the limiter tells TCP senders their share
 	Uplink           dataplane.Uplink // what all clients share
 	WalledGarden     []netip.Prefix
 	Portals          []dataplane.Portal // services that any device may reach before paying
@@ -86,6 +87,7 @@ func Default() Config {
 		OnStop:            StopKeep,
 		AfterReboot:       RebootPause,
 		Limiter:           dataplane.Fair,
+		Steer:             true,
 		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},
 		LogLevel:          slog.LevelInfo,
 		LogFormat:         LogText,

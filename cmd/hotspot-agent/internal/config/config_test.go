@@ -76,6 +76,7 @@ idle_timeout: 5m
 trusted: [020000000001, 02-00-00-00-00-02, "0200.0000.0003"]
 blocked: [02:00:00:00:00:0A]
 limiter: bucket
+steer: false
 uplink: {down_mbps: 100, up_mbps: 20.5}
 walled_garden: [203.0.113.0/24, 2001:db8::/32, 198.51.100.7]
 portal: [":8080", "10.0.0.1:443", "[fd00::1]:80"]
@@ -143,6 +144,7 @@ func TestRefusals(t *testing.T) {
 		{"on_stop: kill", `c:1: on_stop: "kill" is not known: want keep or disconnect`},
 		{"after_reboot: yes", `c:1: after_reboot: "yes" is not known: want pause or resume`},
 		{"limiter: htb", `c:1: limiter: "htb" is not known: want fair or bucket`},
+		{"steer: yes", `c:1: steer: "yes" is not known: want true or false`},
 		{"trusted: [02:00:00:00:00]", `c:1: trusted[0]: "02:00:00:00:00" is not a MAC address`},
 		{"trusted: [ff:ff:ff:ff:ff:ff]", `c:1: trusted[0]: ff:ff:ff:ff:ff:ff is the broadcast address`},
 		{"blocked: [01:00:5e:00:00:01]", `c:1: blocked[0]: 01:00:5e:00:00:01 is a multicast address`},

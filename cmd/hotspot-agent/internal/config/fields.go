@@ -40,6 +40,7 @@ var topLevel = map[string]field{
 	"blocked":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Blocked }, parseMAC),
 	"uplink":              section(uplink),
 	"limiter":             valueOf(func(c *Config) *dataplane.Limiter { return &c.Limiter }, oneOf(dataplane.Fair, dataplane.Bucket)),
+	"steer":               valueOf(func(c *Config) *bool { return &c.Steer }, parseSwitch),
 	"walled_garden":       listOf(func(c *Config) *[]netip.Prefix { return &c.WalledGarden }, parseGarden),
 	"portal":              listOf(func(c *Config) *[]dataplane.Portal { return &c.Portals }, parsePortal),
 	"log":                 section(logging),
@@ -158,6 +159,11 @@ const maxMaxClients = 1_000_000
 func parseMaxClients(s string) (uint32, error) {
 	n, err := parseInt(s, 1, maxMaxClients)
 	return uint32(n), err
+}
+
+func parseSwitch(s string) (bool, error) {
+	name, err := oneOf("true", "false")(s)
+	return name == "true", err
 }
 
 func parsePercent(s string) (int, error) { return parseInt(s, 0, 99) }

@@ -99,6 +99,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 		Portals:      cfg.Portals,
 		WalledGarden: cfg.WalledGarden,
 		Limiter:      cfg.Limiter,
+		Steer:        cfg.Steer,
 		Uplink:       cfg.Uplink,
 		Log:          log,
 	}
