@@ -24,9 +24,9 @@
 #define ABI_NO_LIMIT (~0ULL)
 #define ABI_NO_INDEX (~0U)
 
-/* Places for the rule of a client: one is in force, one is being written or still
- * read by packets in flight. */
-#define ABI_RULES 2
+/* Places for the rule of a client: one is in force, others are still read by packets
+ * in flight. A power of two. */
+#define ABI_RULES 4
 /* Bits of router_filter. */
 #define ABI_FILTER_BITS 1024
 
@@ -78,7 +78,7 @@ enum reason {
 	DROP_MALFORMED = 9,
 	DROP_ALLOWANCE_RATE = 10, /* DNS before paying, over its speed */
 	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
-	DROP_BUSY = 12,           /* other CPUs kept the account or the uplink locked */
+	DROP_BUSY = 12,           /* other CPUs took what is left of the limit too fast */
 	DROP_UPLINK = 13,         /* over the client's share of the total */
 	REASONS = 14,
 };
@@ -161,6 +161,8 @@ struct fair {
 	__u32 tag[ABI_FLOWS];         /* of the flow that has it */
 	__u32 bulk;                   /* a bit for each: its flow filled its share once */
 	__u32 steered;                /* a bit for each: and is steered, see steer.h */
+	__u32 lock;                   /* 1: held */
+	__u32 pad2;
 	__u32 scales[ABI_SCALES];     /* of windows, see steer.h */
 };
 
@@ -174,7 +176,7 @@ struct uplink {
 	__u64 slot_shift;   /* Go writes: a slot is 1 << slot_shift ns on the clock */
 	__u32 lock;         /* 1: held */
 	__u32 pad;
-	__u64 tat_ns;       /* of the bucket; 0: empty, and so are all slots */
+	struct bucket bucket; /* of all clients */
 	__u64 reckoned_ns;  /* the real time at which the clock was right */
 	__u64 slot;         /* of the clock: the work of all slots before is done */
 	__u64 end;          /* the last slot with work */
@@ -183,16 +185,9 @@ struct uplink {
 	__u64 work[ABI_UPLINK_SLOTS]; /* ns, and in the upper bits which round of the clock's it is of */
 };
 
-/* Bits of usage.told. */
-enum told {
-	TOLD_LIMIT = 1 << 0,
-	TOLD_DEADLINE = 1 << 1,
-};
-
 struct usage {
 	__u64 account; /* 0: this place is free. Go writes it, with all else 0 */
-	__u32 lock;    /* 1: held, see account.h */
-	__u32 told;    /* which of the ended_ values user space has been told of */
+	__u64 spent;   /* bytes of both directions: the one word by which the limit decides */
 	struct passed passed[DIRECTIONS];
 	struct bucket bucket[DIRECTIONS];
 	__u64 uplink_ns[DIRECTIONS]; /* on the uplink's clock: what is queued there ends here */
@@ -201,7 +196,8 @@ struct usage {
 	__u64 deadline_drops; /* frames after the deadline */
 	__u64 last_seen_ns;
 	__u64 ended_limit;    /* the limit_bytes that was exhausted: closed until it changes */
-	__u64 ended_deadline; /* the deadline_ns at or after which a frame came */
+	__u64 told_limit;     /* 1 + the limit_bytes of whose end user space was told */
+	__u64 told_deadline;  /* the deadline_ns of which it was told that it has passed */
 };
 
 struct allowance {
@@ -230,8 +226,8 @@ struct meta {
 _Static_assert(sizeof(struct mac_key) == 8, "one word to hash");
 _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
-_Static_assert(sizeof(struct client) == 184, "layout");
-_Static_assert(sizeof(struct usage) == 144, "layout");
-_Static_assert(sizeof(struct flows) == 1392, "layout");
-_Static_assert(sizeof(struct uplink) == 80 + 8 * ABI_UPLINK_SLOTS, "layout");
+_Static_assert(sizeof(struct client) == 360, "layout");
+_Static_assert(sizeof(struct usage) == 152, "layout");
+_Static_assert(sizeof(struct flows) == 1408, "layout");
+_Static_assert(sizeof(struct uplink) == 88 + 8 * ABI_UPLINK_SLOTS, "layout");
 _Static_assert(sizeof(struct event) == 32, "layout");

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The account of a connected client. Limit, bucket and counters change together
- * under the account's lock, so that they are exact on any number of CPUs: what is
- * counted has passed, what has passed is counted, and the bucket pays for nothing
- * that the limit stopped.
+ * The account of a connected client, exact on any number of CPUs: what is counted
+ * has passed, what has passed is counted, and it never adds up to more than the limit.
  *
- * The lock is a word and not a bpf_spin_lock, which turns interrupts off and on
- * again: half of what a packet costs, and needless where only softirqs meet. Nor
- * could its map be mapped into memory. A holder can be preempted where softirqs can
- * (PREEMPT_RT), so that waiting for it has an end.
+ * No packet waits for another. One word, spent, decides about the limit, and one per
+ * direction about the speed, both by compare-and-swap. A lock would do it in fewer
+ * words, but a bpf_spin_lock turns interrupts off and on again, which costs more than
+ * all else here, and of a lock without that the holder can be interrupted: then
+ * others wait, or drop what nobody should lose.
  */
 #pragma once
 
@@ -24,45 +23,46 @@
 #include "parse.h"
 #include "uplink.h"
 
-#define ACCOUNT_SPINS 64 /* some microseconds when contended, where a holder takes 50 ns */
+#define ACCOUNT_TRIES 8 /* each fails only because another CPU's packet passed */
 
-/* Exchanging is a full barrier (kernel doc: BPF instruction set), so what one holder
- * wrote the next one sees. */
-static __always_inline bool account_trylock(struct usage *u)
+static __always_inline __u64 account_spent(const struct usage *u)
 {
-	return !__sync_lock_test_and_set(&u->lock, 1);
-}
-
-/* False: the account stayed locked. */
-static __always_inline bool account_lock(struct usage *u)
-{
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < ACCOUNT_SPINS; i++)
-		if (account_trylock(u))
-			return true;
-	return false;
-}
-
-static __always_inline void account_unlock(struct usage *u)
-{
-	__sync_lock_test_and_set(&u->lock, 0);
-}
-
-static __always_inline bool account_fits(const struct usage *u, __u32 bytes, __u64 limit_bytes)
-{
-	return u->passed[UPLOAD].bytes + u->passed[DOWNLOAD].bytes + bytes <= limit_bytes;
-}
-
-/* Closes the account, once and for all of this limit. */
-static __always_inline void account_close(struct usage *u, __u64 limit_bytes)
-{
-	u->ended_limit = limit_bytes;
-	u->told &= ~TOLD_LIMIT;
+	return *(const volatile __u64 *)&u->spent;
 }
 
 static __always_inline bool account_closed(const struct usage *u, const struct rule *r)
 {
-	return u->ended_limit == r->limit_bytes;
+	return *(const volatile __u64 *)&u->ended_limit == r->limit_bytes;
+}
+
+/* Does not fit. The limit is met when not even a segment of the frame fits: the
+ * account is closed, once and for all of this limit. A super-packet that is too long
+ * while a segment would do is dropped alone: its sender comes back with less. It is
+ * in no drop counter of the account: limit_drops says that the account has ended. */
+static __always_inline enum reason account_full(struct usage *u, __u64 spent, __u32 segment, __u64 limit_bytes)
+{
+	if (spent + segment > limit_bytes)
+		*(volatile __u64 *)&u->ended_limit = limit_bytes;
+	return DROP_LIMIT;
+}
+
+/* Debits a frame, or finds that other CPUs took what was left. */
+static __always_inline enum reason account_debit(struct usage *u, enum direction dir, const struct frame *f,
+						 __u64 limit_bytes)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < ACCOUNT_TRIES; i++) {
+		const __u64 spent = account_spent(u);
+
+		if (spent + f->wire > limit_bytes)
+			return account_full(u, spent, f->segment, limit_bytes);
+		if (__sync_val_compare_and_swap(&u->spent, spent, spent + f->wire) != spent)
+			continue;
+		__sync_fetch_and_add(&u->passed[dir].bytes, f->wire);
+		__sync_fetch_and_add(&u->passed[dir].packets, f->segments);
+		return PASS_FORWARDED;
+	}
+	return DROP_BUSY;
 }
 
 static __always_inline bool account_in_speed(struct usage *u, const struct speed *s, enum direction dir,
@@ -70,7 +70,7 @@ static __always_inline bool account_in_speed(struct usage *u, const struct speed
 {
 	if (flow->fair)
 		return fair_admit(flow, &u->bucket[dir], s, cost, now);
-	return bucket_admit(&u->bucket[dir], s, cost, now);
+	return bucket_admit(&u->bucket[dir], s, cost, s->burst_ns, now);
 }
 
 /* Charges a frame to the client's speed and to its share of the uplink, or to neither. */
@@ -78,18 +78,36 @@ static __always_inline enum reason account_admit(struct usage *u, const struct s
 						 const struct frame *f, const struct fair_flow *flow, __u64 now)
 {
 	const struct bucket_cost cost = bucket_cost(f, s->rate_ns_per_byte);
-	struct uplink_turn turn = {};
+	struct uplink_turn turn = uplink_take(dir);
 	enum reason reason = PASS_FORWARDED;
 
-	if (!uplink_lock(dir, &turn.uplink))
-		return DROP_BUSY;
-	if (!uplink_fits(&turn, u->uplink_ns[dir], f, now))
+	if (!uplink_admit(&turn, u->uplink_ns[dir], f, now)) {
 		reason = DROP_UPLINK;
-	else if (!account_in_speed(u, s, dir, flow, cost, now))
+	} else if (!account_in_speed(u, s, dir, flow, cost, now)) {
+		uplink_refund(&turn);
 		reason = DROP_RATE;
-	else
-		uplink_charge(&turn, &u->uplink_ns[dir], now);
-	uplink_unlock(turn.uplink);
+	} else {
+		uplink_queue(&turn, &u->uplink_ns[dir], now);
+	}
+	uplink_leave(&turn);
+	return reason;
+}
+
+/* A frame that is forwarded, unless there is no balance or it comes too fast. The
+ * speed is asked first: of its answer nothing can be taken back, and it must not pay
+ * for what the limit stops, but in the moment when other CPUs meet that. */
+static __always_inline enum reason account_forward(struct usage *u, const struct rule *r, enum direction dir,
+						   const struct frame *f, const struct fair_flow *flow, __u64 now)
+{
+	const __u64 spent = account_spent(u);
+	enum reason reason;
+
+	if (spent + f->wire > r->limit_bytes)
+		return account_full(u, spent, f->segment, r->limit_bytes);
+	reason = account_admit(u, &r->speed[dir], dir, f, flow, now);
+	if (reason == PASS_FORWARDED)
+		return account_debit(u, dir, f, r->limit_bytes);
+	__sync_fetch_and_add(&u->rate_drops, 1);
 	return reason;
 }
 
@@ -101,64 +119,40 @@ static __always_inline enum reason account_frame(struct usage *u, const struct r
 {
 	enum reason reason;
 
-	*ended = false;
-	if (!account_lock(u))
-		return DROP_BUSY;
-	if (now >= r->deadline_ns) {
+	if (now >= r->deadline_ns)
 		reason = DROP_DEADLINE;
-	} else if (account_closed(u, r)) {
+	else if (account_closed(u, r))
 		reason = DROP_LIMIT;
-	} else if (local) {
+	else if (local)
 		reason = PASS_LOCAL;
-	} else if (!account_fits(u, f->wire, r->limit_bytes)) {
-		/* The limit is met when not even a segment of the frame fits. A
-		 * super-packet that is too long while a segment would do is dropped
-		 * alone: its sender comes back with less. It is in no drop counter of
-		 * the account: limit_drops says that the account has ended. */
-		reason = DROP_LIMIT;
-		if (!account_fits(u, f->segment, r->limit_bytes))
-			account_close(u, r->limit_bytes);
-	} else {
-		reason = account_admit(u, &r->speed[dir], dir, f, flow, now);
-	}
-	if (reason == PASS_FORWARDED) {
-		u->passed[dir].bytes += f->wire;
-		u->passed[dir].packets += f->segments;
-	} else if (reason == DROP_RATE || reason == DROP_UPLINK) {
-		u->rate_drops++;
-	}
+	else
+		reason = account_forward(u, r, dir, f, flow, now);
 	if (reason == PASS_FORWARDED || reason == PASS_LOCAL)
 		u->last_seen_ns = now;
 	*ended = reason == DROP_DEADLINE || (reason == DROP_LIMIT && account_closed(u, r));
-	account_unlock(u);
 	return reason;
 }
 
-/* Whether this end is still to be told; marks it as told. Under the lock. */
-static __always_inline bool account_claim(struct usage *u, const struct rule *r, enum reason why)
+/* Where it is kept which end user space was told of, and what this one is called there. */
+static __always_inline __u64 *account_told(struct usage *u, enum reason why)
 {
-	__u32 bit = why == DROP_DEADLINE ? TOLD_DEADLINE : TOLD_LIMIT;
-
-	if (why == DROP_DEADLINE && u->ended_deadline != r->deadline_ns) {
-		u->ended_deadline = r->deadline_ns;
-		u->told &= ~TOLD_DEADLINE;
-	}
-	if (u->told & bit)
-		return false;
-	/* Another CPU may have met a newer limit meanwhile; that end is its to tell. */
-	if (why == DROP_LIMIT && !account_closed(u, r))
-		return false;
-	u->told |= bit;
-	return true;
+	return why == DROP_DEADLINE ? &u->told_deadline : &u->told_limit;
 }
 
-/* The event found no room: the next frame tells. */
-static __always_inline void account_unclaim(struct usage *u, enum reason why)
+static __always_inline __u64 account_end(const struct rule *r, enum reason why)
 {
-	if (!account_trylock(u))
-		return; /* the next reading finds the end */
-	u->told &= why == DROP_DEADLINE ? ~TOLD_DEADLINE : ~TOLD_LIMIT;
-	account_unlock(u);
+	return why == DROP_DEADLINE ? r->deadline_ns : r->limit_bytes + 1;
+}
+
+/* Whether this end is still to be told; marks it as told. */
+static __always_inline bool account_claim(struct usage *u, const struct rule *r, enum reason why)
+{
+	__u64 *told = account_told(u, why), before = *(volatile __u64 *)told;
+
+	/* Another CPU may have met a newer limit meanwhile; that end is its to tell. */
+	if (before == account_end(r, why) || (why == DROP_LIMIT && !account_closed(u, r)))
+		return false;
+	return __sync_val_compare_and_swap(told, before, account_end(r, why)) == before;
 }
 
 static __always_inline long account_tell(const struct rule *r, enum reason why, const struct frame *f, __u64 now)
@@ -178,16 +172,11 @@ static __always_inline long account_tell(const struct rule *r, enum reason why, 
 static __always_inline void account_ended(struct usage *u, const struct rule *r, enum reason why, bool passed,
 					  const struct frame *f, __u64 now)
 {
-	bool claimed;
-
 	if (passed)
 		u->last_seen_ns = now;
 	else
 		__sync_fetch_and_add(why == DROP_DEADLINE ? &u->deadline_drops : &u->limit_drops, 1);
-	if (!account_trylock(u))
-		return; /* the next frame tells */
-	claimed = account_claim(u, r, why);
-	account_unlock(u);
-	if (claimed && account_tell(r, why, f, now))
-		account_unclaim(u, why);
+	/* When the event finds no room, the next frame tells. */
+	if (account_claim(u, r, why) && account_tell(r, why, f, now))
+		__sync_val_compare_and_swap(account_told(u, why), account_end(r, why), 0);
 }

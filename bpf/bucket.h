@@ -14,6 +14,8 @@
 #include "abi.h"
 #include "parse.h"
 
+#define BUCKET_TRIES 4
+
 /* What a frame takes of a bucket. */
 struct bucket_cost {
 	__u64 charge_ns; /* all its wire bytes */
@@ -37,33 +39,50 @@ static __always_inline struct bucket_cost bucket_cost(const struct frame *f, __u
 	};
 }
 
-/* Whether the speed is a new one. A debt made at another must not hold it up. */
+/* Whether a debt was cut short, because it was made at another speed: it must not
+ * hold the new one up for longer than its burst. */
 static __always_inline bool bucket_renew(struct bucket *b, const struct speed *s, __u64 now)
 {
 	if (b->rate_ns_per_byte == s->rate_ns_per_byte)
 		return false;
 	b->rate_ns_per_byte = s->rate_ns_per_byte;
-	if (b->tat_ns > now + s->burst_ns)
-		b->tat_ns = now + s->burst_ns;
+	if (b->tat_ns <= now + s->burst_ns)
+		return false;
+	b->tat_ns = now + s->burst_ns;
 	return true;
 }
 
 static __always_inline __u64 bucket_backlog(const struct bucket *b, __u64 now)
 {
-	return b->tat_ns > now ? b->tat_ns - now : 0;
+	const __u64 tat = *(const volatile __u64 *)&b->tat_ns;
+
+	return tat > now ? tat - now : 0;
 }
 
-/* Admits the frame and charges it, or neither. The caller holds the account's lock. */
-static __always_inline bool bucket_admit(struct bucket *b, const struct speed *s, struct bucket_cost cost, __u64 now)
+/* Charges what has room for it below a depth; false: it has not. */
+static __always_inline bool bucket_charge(struct bucket *b, struct bucket_cost cost, __u64 depth_ns, __u64 now)
 {
-	__u64 backlog;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < BUCKET_TRIES; i++) {
+		const __u64 tat = *(const volatile __u64 *)&b->tat_ns;
+		const __u64 start = tat > now ? tat : now;
 
+		if (start - now + cost.admit_ns > depth_ns)
+			return false;
+		if (__sync_val_compare_and_swap(&b->tat_ns, tat, start + cost.charge_ns) == tat)
+			return true;
+	}
+	/* Other CPUs charged theirs each time, so the bucket is not empty. */
+	__sync_fetch_and_add(&b->tat_ns, cost.charge_ns);
+	return true;
+}
+
+/* Admits the frame and charges it, or neither. */
+static __always_inline bool bucket_admit(struct bucket *b, const struct speed *s, struct bucket_cost cost,
+					 __u64 depth_ns, __u64 now)
+{
 	if (!s->rate_ns_per_byte)
 		return true;
 	bucket_renew(b, s, now);
-	backlog = bucket_backlog(b, now);
-	if (backlog + cost.admit_ns > s->burst_ns)
-		return false;
-	b->tat_ns = now + backlog + cost.charge_ns;
-	return true;
+	return bucket_charge(b, cost, depth_ns, now);
 }

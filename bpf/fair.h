@@ -25,6 +25,7 @@
 #include "parse.h"
 
 #define FAIR_STEPS 2 /* queues found empty with one packet, which fills at most one */
+#define FAIR_SPINS 16 /* some hundred ns, where a holder takes 50 */
 #define FAIR_NEVER (1ULL << 62)
 #define FAIR_BUSY_SHIFT 61 /* above any moment on the clock */
 #define FAIR_SAMPLE_NS 100000000LL /* a slow start comes and goes within three of these */
@@ -282,21 +283,24 @@ static __always_inline __u64 fair_steered_ns(const struct speed *s)
 }
 
 static __always_inline bool fair_fits(const struct fair_flow *flow, const struct speed *s, struct bucket_cost cost,
-				      __u64 packet_ns, __u64 queue, __u64 queue_ns, __u64 backlog_ns)
+				      __u64 packet_ns, __u64 queue, __u64 queue_ns)
 {
 	const bool steered = fair_steered(flow->fair, queue);
 	__u64 most_ns = fair_share(steered ? fair_steered_ns(s) : s->burst_ns, fair_sharers(flow->fair));
-	__u64 total_ns = 2 * s->burst_ns;
 
 	if (most_ns < FAIR_LEAST * packet_ns)
 		most_ns = FAIR_LEAST * packet_ns;
 	if (steered)
 		most_ns += FAIR_BEYOND * packet_ns;
-	if (!queue_ns || flow->small) {
+	if (!queue_ns || flow->small)
 		most_ns += FAIR_EXTRA * packet_ns;
-		total_ns += s->burst_ns / 4;
-	}
-	return queue_ns + cost.admit_ns <= most_ns && backlog_ns + cost.admit_ns <= total_ns;
+	return queue_ns + cost.admit_ns <= most_ns;
+}
+
+/* What all flows may have queued together. */
+static __always_inline __u64 fair_total_ns(const struct speed *s)
+{
+	return 2 * s->burst_ns;
 }
 
 /* An empty queue is taken over by another flow. */
@@ -328,24 +332,44 @@ static __always_inline void fair_charge(const struct fair_flow *flow, __u64 queu
 		q->last_ns = finish;
 }
 
-/* Admits the frame and charges it to its flow and the bucket, or neither. The
- * caller holds the account's lock. */
+static __always_inline bool fair_lock(struct fair *q)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < FAIR_SPINS; i++)
+		if (!__sync_lock_test_and_set(&q->lock, 1))
+			return true;
+	return false;
+}
+
+static __always_inline void fair_unlock(struct fair *q)
+{
+	__sync_lock_test_and_set(&q->lock, 0);
+}
+
+/* Admits the frame and charges it to its flow and the bucket, or neither. The queues
+ * are locked, and a holder can be interrupted: who finds them locked for long is
+ * admitted by the bucket alone, which nobody has to wait for. The queues add up to
+ * less than its backlog for a while then. */
 static __always_inline bool fair_admit(const struct fair_flow *flow, struct bucket *b, const struct speed *s,
 				       struct bucket_cost cost, __u64 now)
 {
 	const __u64 packet_ns = bucket_ns(ABI_ADMIT_BYTES, s->rate_ns_per_byte);
 	const __u64 heavy_ns = (steer_mode ? FAIR_STEERED_HEAVY : FAIR_HEAVY) * packet_ns;
+	const __u64 total_ns = fair_total_ns(s);
 	struct fair *q = flow->fair;
-	__u64 queue, queue_ns, backlog_ns;
+	__u64 queue, queue_ns;
+	bool admitted = false;
 
+	if (!fair_lock(q))
+		return bucket_admit(b, s, cost, total_ns, now);
 	fair_renew(q, b, s, now);
 	fair_sample(q, heavy_ns, now);
 	queue = fair_queue(q, flow->tag);
 	queue_ns = fair_queued(q, queue);
-	backlog_ns = bucket_backlog(b, now);
-	if (!fair_fits(flow, s, cost, packet_ns, queue, queue_ns, backlog_ns))
-		return false;
-	fair_charge(flow, queue, queue_ns, heavy_ns, cost.charge_ns);
-	b->tat_ns = now + backlog_ns + cost.charge_ns;
-	return true;
+	if (fair_fits(flow, s, cost, packet_ns, queue, queue_ns))
+		admitted = bucket_charge(b, cost, total_ns + (!queue_ns || flow->small ? s->burst_ns / 4 : 0), now);
+	if (admitted)
+		fair_charge(flow, queue, queue_ns, heavy_ns, cost.charge_ns);
+	fair_unlock(q);
+	return admitted;
 }

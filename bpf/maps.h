@@ -37,7 +37,7 @@ struct {
 	__type(value, struct client);
 } rules SEC(".maps");
 
-/* What passed, by account. The programs write under the lock of each, Go reads.
+/* What passed, by account. The programs write, by atomic operations; Go reads.
  * Sized above rules, as a paused account lives on until settled. Full: Go refuses
  * the next account. */
 struct {
@@ -49,8 +49,8 @@ struct {
 } usages SEC(".maps");
 
 /* The queues of an account whose rule has a speed, where the limiter is fair; else
- * one entry that nobody uses. The programs write and read, under the lock of the
- * account's usage. Without its place an account has its bucket alone. */
+ * one entry that nobody uses. The programs write and read, under the lock of each
+ * direction. Without its place an account has its bucket alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 4096);

@@ -19,7 +19,7 @@
  * (RFC 2385, RFC 5925), as the signature covers the window, nor one with a round trip
  * that takes longer than a queue is deep, which would be slowed.
  *
- * All of this is without the account's lock, for which data would have to wait: what
+ * All of this is without the lock of the queues, for which data would have to wait: what
  * another CPU changes meanwhile makes one window wrong by a packet, or costs a new
  * flow its place in a table, and then it is not steered.
  */

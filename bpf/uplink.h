@@ -24,7 +24,7 @@
 #include "maps.h"
 
 #define UPLINK_STEPS 4   /* slots passed with one packet; the next goes on */
-#define UPLINK_SPINS 64
+#define UPLINK_SPINS 16
 #define UPLINK_REACH 32  /* slots that a super-packet is laid into, twice what Go sees to (slotShift) */
 #define UPLINK_WORK_BITS 40
 #define UPLINK_SHARE_SHIFT 20
@@ -32,40 +32,43 @@
 /* Set when there is a total; the kernel drops the code otherwise. */
 volatile const __u8 uplink_mode = 0;
 
-/* A client's part in it, while the uplink is locked. */
+/* A client's turn at it. */
 struct uplink_turn {
 	struct uplink *uplink; /* NULL: there is no total */
+	bool locked;           /* false: the bucket alone decides */
 	__u64 queue_ns;        /* what the client has queued */
 	__u64 charge_ns;
 };
 
-/* The uplink of a direction, locked; NULL when there is no total. False: it stayed
- * locked. */
-static __always_inline bool uplink_lock(enum direction dir, struct uplink **uplink)
+/* Takes a turn. A holder of the lock can be interrupted: who finds it locked for long
+ * is admitted by the bucket alone, which nobody has to wait for. The slots add up to
+ * less than its backlog for a while then. */
+static __always_inline struct uplink_turn uplink_take(enum direction dir)
 {
+	struct uplink_turn turn = {};
 	const __u32 key = dir;
 	struct uplink *l;
 
-	*uplink = NULL;
 	if (!uplink_mode)
-		return true;
+		return turn;
 	l = bpf_map_lookup_elem(&uplinks, &key);
 	if (!l || !l->speed.rate_ns_per_byte)
-		return true;
+		return turn;
+	turn.uplink = l;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < UPLINK_SPINS; i++) {
 		if (!__sync_lock_test_and_set(&l->lock, 1)) {
-			*uplink = l;
-			return true;
+			turn.locked = true;
+			break;
 		}
 	}
-	return false;
+	return turn;
 }
 
-static __always_inline void uplink_unlock(struct uplink *l)
+static __always_inline void uplink_leave(const struct uplink_turn *turn)
 {
-	if (l)
-		__sync_lock_test_and_set(&l->lock, 0);
+	if (turn->locked)
+		__sync_lock_test_and_set(&turn->uplink->lock, 0);
 }
 
 /* The work in a slot, ns. What is of an earlier round of the clock is done. */
@@ -110,9 +113,8 @@ static __always_inline void uplink_share(struct uplink *l, __u32 sharers)
 /* All queues are empty: whatever clients have on the clock is in the past. */
 static __always_inline void uplink_empty(struct uplink *l, __u64 now)
 {
-	if (l->tat_ns)
+	if (l->end >= l->slot)
 		l->slot = l->end + 1;
-	l->tat_ns = 0;
 	uplink_share(l, 1);
 	l->reckoned_ns = now;
 }
@@ -122,7 +124,7 @@ static __always_inline void uplink_advance(struct uplink *l, __u64 now)
 {
 	__u64 left = now - l->reckoned_ns, passed = 0;
 
-	if (l->tat_ns <= now) {
+	if (!bucket_backlog(&l->bucket, now)) {
 		uplink_empty(l, now);
 		return;
 	}
@@ -153,35 +155,50 @@ static __always_inline __u64 uplink_sharers(const struct uplink *l)
 	return coming;
 }
 
-/* Whether a frame has room in its client's share. It charges nothing. */
-static __always_inline bool uplink_fits(struct uplink_turn *turn, __u64 finish_ns, const struct frame *f, __u64 now)
+/* Whether a frame has room in its client's share. */
+static __always_inline bool uplink_shares(struct uplink_turn *turn, __u64 finish_ns, struct bucket_cost cost,
+					  bool small, __u64 now)
 {
 	struct uplink *l = turn->uplink;
-	struct bucket_cost cost;
-	__u64 packet_ns, most_ns, least_ns, total_ns, backlog_ns;
+	__u64 least_ns = FAIR_LEAST;
 
-	if (!l)
-		return true;
 	uplink_advance(l, now);
-	cost = bucket_cost(f, l->speed.rate_ns_per_byte);
-	packet_ns = bucket_ns(ABI_ADMIT_BYTES, l->speed.rate_ns_per_byte);
-	turn->charge_ns = cost.charge_ns;
 	turn->queue_ns = finish_ns - uplink_clock(l, now);
 	/* In the past, or of another clock. */
 	if (turn->queue_ns > (__u64)ABI_UPLINK_SLOTS << (l->slot_shift & 63))
 		turn->queue_ns = 0;
-	most_ns = l->speed.burst_ns;
-	least_ns = FAIR_LEAST * packet_ns;
-	total_ns = 2 * l->speed.burst_ns;
-	if (!turn->queue_ns || f->wire <= FAIR_SMALL_BYTES) {
-		least_ns += FAIR_EXTRA * packet_ns;
-		total_ns += l->speed.burst_ns / 4;
-	}
-	backlog_ns = l->tat_ns > now ? l->tat_ns - now : 0;
-	if (backlog_ns + cost.admit_ns > total_ns)
-		return false;
+	if (!turn->queue_ns || small)
+		least_ns += FAIR_EXTRA;
+	least_ns *= bucket_ns(ABI_ADMIT_BYTES, l->speed.rate_ns_per_byte);
 	return turn->queue_ns + cost.admit_ns <= least_ns ||
-	       (turn->queue_ns + cost.admit_ns) * uplink_sharers(l) <= most_ns;
+	       (turn->queue_ns + cost.admit_ns) * uplink_sharers(l) <= l->speed.burst_ns;
+}
+
+/* Charges a frame to the bucket, if it has room there and in its client's share. */
+static __always_inline bool uplink_admit(struct uplink_turn *turn, __u64 finish_ns, const struct frame *f, __u64 now)
+{
+	const bool small = f->wire <= FAIR_SMALL_BYTES;
+	struct uplink *l = turn->uplink;
+	struct bucket_cost cost;
+	__u64 total_ns;
+
+	if (!l)
+		return true;
+	cost = bucket_cost(f, l->speed.rate_ns_per_byte);
+	turn->charge_ns = cost.charge_ns;
+	if (turn->locked && !uplink_shares(turn, finish_ns, cost, small, now))
+		return false;
+	total_ns = fair_total_ns(&l->speed);
+	if (!turn->queue_ns || small)
+		total_ns += l->speed.burst_ns / 4;
+	return bucket_charge(&l->bucket, cost, total_ns, now);
+}
+
+/* The frame did not pass after all. */
+static __always_inline void uplink_refund(const struct uplink_turn *turn)
+{
+	if (turn->uplink)
+		__sync_fetch_and_add(&turn->uplink->bucket.tat_ns, -turn->charge_ns);
 }
 
 /* Lays work into the slots from a moment on. A super-packet reaches over many. */
@@ -205,12 +222,12 @@ static __always_inline void uplink_lay(struct uplink *l, __u64 start, __u64 ns)
 }
 
 /* Puts what a frame costs behind what its client has queued. */
-static __always_inline void uplink_charge(struct uplink_turn *turn, __u64 *finish_ns, __u64 now)
+static __always_inline void uplink_queue(const struct uplink_turn *turn, __u64 *finish_ns, __u64 now)
 {
 	struct uplink *l = turn->uplink;
 	__u64 start, finish, last;
 
-	if (!l)
+	if (!turn->locked)
 		return;
 	start = uplink_clock(l, now) + turn->queue_ns;
 	finish = start + turn->charge_ns;
@@ -220,6 +237,5 @@ static __always_inline void uplink_charge(struct uplink_turn *turn, __u64 *finis
 	if (finish >> (l->slot_shift & 63) > l->end)
 		l->end = finish >> (l->slot_shift & 63);
 	uplink_lay(l, start, turn->charge_ns);
-	l->tat_ns = (l->tat_ns > now ? l->tat_ns : now) + turn->charge_ns;
 	*finish_ns = finish;
 }

@@ -27,7 +27,7 @@ type hotspotClient struct {
 	_       structs.HostLayout
 	InForce uint32
 	Pad     uint32
-	Rule    [2]hotspotRule
+	Rule    [4]hotspotRule
 }
 
 type hotspotEvent struct {
@@ -53,6 +53,8 @@ type hotspotFair struct {
 	Tag        [32]uint32
 	Bulk       uint32
 	Steered    uint32
+	Lock       uint32
+	Pad2       uint32
 	Scales     [64]uint32
 }
 
@@ -139,10 +141,14 @@ type hotspotUplink struct {
 		RateNsPerByte uint64
 		BurstNs       uint64
 	}
-	SlotShift  uint64
-	Lock       uint32
-	Pad        uint32
-	TatNs      uint64
+	SlotShift uint64
+	Lock      uint32
+	Pad       uint32
+	Bucket    struct {
+		_             structs.HostLayout
+		TatNs         uint64
+		RateNsPerByte uint64
+	}
 	ReckonedNs uint64
 	Slot       uint64
 	End        uint64
@@ -154,8 +160,7 @@ type hotspotUplink struct {
 type hotspotUsage struct {
 	_       structs.HostLayout
 	Account uint64
-	Lock    uint32
-	Told    uint32
+	Spent   uint64
 	Passed  [2]struct {
 		_       structs.HostLayout
 		Bytes   uint64
@@ -172,7 +177,8 @@ type hotspotUsage struct {
 	DeadlineDrops uint64
 	LastSeenNs    uint64
 	EndedLimit    uint64
-	EndedDeadline uint64
+	ToldLimit     uint64
+	ToldDeadline  uint64
 }
 
 // Names of all BPF objects in the ELF.

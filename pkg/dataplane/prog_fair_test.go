@@ -333,6 +333,25 @@ func TestFairNewSpeed(t *testing.T) {
 	}
 }
 
+// TestFairBusy: queues that stay locked, because their holder was interrupted, cost
+// nobody a packet: the bucket decides.
+func TestFairBusy(t *testing.T) {
+	b := newFairBed(t, upload)
+	var f hotspotFlows
+	f.Fair[upload].Lock = 1
+	b.put(b.Flows, b.counter(7), &f)
+	passed := 0
+	for b.offer(passed%3, 1500) {
+		passed++
+	}
+	if want := 2 * burstFloorByte / 1500; passed != want {
+		t.Errorf("%d packets at once, want %d", passed, want)
+	}
+	if got := b.queues(); got != f.Fair[upload] {
+		t.Errorf("the queues changed: %+v", got)
+	}
+}
+
 // TestFairWithoutQueues: an account without a place in the map has its bucket.
 func TestFairWithoutQueues(t *testing.T) {
 	b := newFairBed(t, upload)
@@ -414,7 +433,8 @@ func TestFairOnManyCPUs(t *testing.T) {
 		t.Errorf("%d packets, %d drops, %d more of a busy account, want %d", got.UpPackets, got.RateDrops, busy, workers*runs)
 	}
 	tat := b.usage(7).Bucket[upload].TatNs
-	if m := fpqOf(s, tat, &k); k.Active > 0 && m.queued() != tat-k.ReckonedNs {
+	// Less, when a packet found the queues locked for long.
+	if m := fpqOf(s, tat, &k); k.Active > 0 && m.queued() > tat-k.ReckonedNs {
 		t.Errorf("the queues add up to %d ns, the bucket's backlog is %d", m.queued(), tat-k.ReckonedNs)
 	}
 }

@@ -160,17 +160,3 @@ func TestDNSOnManyCPUs(t *testing.T) {
 		}
 	}
 }
-
-// TestBusyAccount: an account that stays locked lets nothing pass, and counts nothing.
-func TestBusyAccount(t *testing.T) {
-	b := newTestbed(t, false)
-	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
-	locked := hotspotUsage{Account: 7, Lock: 1}
-	b.setUsage(7, locked)
-	b.expect(upload, packet4(t, upload, 100), busyDrop)
-	if got := b.usage(7); got != locked {
-		t.Errorf("the account became %+v", got)
-	}
-	b.setUsage(7, hotspotUsage{Account: 7})
-	b.expect(upload, packet4(t, upload, 100), forwarded)
-}
