@@ -22,6 +22,21 @@ func (m *Manager) read(a dataplane.Account) (r dataplane.Reading, found bool, er
 	return r, true, nil
 }
 
+// countsOf reads the accounts of sessions, as far as the kernel has them.
+func (m *Manager) countsOf(list []Session) (counts, error) {
+	read := make(counts, len(list))
+	for _, s := range list {
+		r, found, err := m.read(s.ID.Account())
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			read[r.Account] = r
+		}
+	}
+	return read, nil
+}
+
 // refresh reads the account of a session that is about to be granted. A baseline
 // that this account cannot have reached is of an earlier one of the same name,
 // removed since: it is taken back before the account counts again, for otherwise

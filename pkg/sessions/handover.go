@@ -66,14 +66,11 @@ func (m *Manager) handOverOne(ctx context.Context, id DeviceID, end dataplane.Bo
 		m.live.postpone(id, end)
 		return nil
 	}
-	r, found, err := m.read(s.ID.Account())
+	read, err := m.countsOf([]Session{s})
 	if err != nil {
 		return err
 	}
-	t := settlement{devices: []DeviceID{id}, read: counts{}, next: map[DeviceID]successor{id: next}}
-	if found {
-		t.read[s.ID.Account()] = r
-	}
+	t := settlement{devices: []DeviceID{id}, read: read, next: map[DeviceID]successor{id: next}}
 	err = m.commit(ctx, func(c *change) error {
 		c.now = c.now.at(end)
 		return t.run(c)

@@ -86,15 +86,9 @@ func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, rules map
 	if err != nil {
 		return err
 	}
-	read := make(counts, len(running))
-	for _, s := range running {
-		r, found, err := m.read(s.ID.Account())
-		if err != nil {
-			return err
-		}
-		if found {
-			read[r.Account] = r
-		}
+	read, err := m.countsOf(running)
+	if err != nil {
+		return err
 	}
 	return m.commit(ctx, func(c *change) error {
 		for _, s := range running {

@@ -124,15 +124,9 @@ func (m *Manager) settleRunning(ctx context.Context, devices []DeviceID, closed 
 	if err != nil {
 		return err
 	}
-	read := make(counts, len(running))
-	for _, s := range running {
-		r, found, err := m.read(s.ID.Account())
-		if err != nil {
-			return err
-		}
-		if found {
-			read[s.ID.Account()] = r
-		}
+	read, err := m.countsOf(running)
+	if err != nil {
+		return err
 	}
 	return m.settleWith(ctx, devices, read, closed)
 }
