@@ -332,18 +332,20 @@ static __always_inline void fair_charge(const struct fair_flow *flow, __u64 queu
 		q->last_ns = finish;
 }
 
-static __always_inline bool fair_lock(struct fair *q)
+/* False: the word stayed locked. Exchanging is a full barrier, so that what one holder
+ * wrote the next one sees. */
+static __always_inline bool fair_lock(__u32 *lock)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FAIR_SPINS; i++)
-		if (!__sync_lock_test_and_set(&q->lock, 1))
+		if (!__sync_lock_test_and_set(lock, 1))
 			return true;
 	return false;
 }
 
-static __always_inline void fair_unlock(struct fair *q)
+static __always_inline void fair_unlock(__u32 *lock)
 {
-	__sync_lock_test_and_set(&q->lock, 0);
+	__sync_lock_test_and_set(lock, 0);
 }
 
 /* Admits the frame and charges it to its flow and the bucket, or neither. The queues
@@ -360,7 +362,7 @@ static __always_inline bool fair_admit(const struct fair_flow *flow, struct buck
 	__u64 queue, queue_ns;
 	bool admitted = false;
 
-	if (!fair_lock(q))
+	if (!fair_lock(&q->lock))
 		return bucket_admit(b, s, cost, total_ns, now);
 	fair_renew(q, b, s, now);
 	fair_sample(q, heavy_ns, now);
@@ -370,6 +372,6 @@ static __always_inline bool fair_admit(const struct fair_flow *flow, struct buck
 		admitted = bucket_charge(b, cost, total_ns + (!queue_ns || flow->small ? s->burst_ns / 4 : 0), now);
 	if (admitted)
 		fair_charge(flow, queue, queue_ns, heavy_ns, cost.charge_ns);
-	fair_unlock(q);
+	fair_unlock(&q->lock);
 	return admitted;
 }

@@ -218,7 +218,7 @@ static __always_inline __u64 steer_room(const struct fair *q, __u64 queue, const
 					const struct speed *s, __u64 now)
 {
 	const __u64 least_ns = FAIR_STEERED * bucket_ns(ABI_ADMIT_BYTES, s->rate_ns_per_byte);
-	const __u64 all_ns = 2 * s->burst_ns;
+	const __u64 all_ns = fair_total_ns(s);
 	__u64 room_ns = fair_share(fair_steered_ns(s), fair_sharers(q));
 
 	if (room_ns < least_ns)

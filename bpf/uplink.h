@@ -24,7 +24,6 @@
 #include "maps.h"
 
 #define UPLINK_STEPS 4   /* slots passed with one packet; the next goes on */
-#define UPLINK_SPINS 16
 #define UPLINK_REACH 32  /* slots that a super-packet is laid into, twice what Go sees to (slotShift) */
 #define UPLINK_WORK_BITS 40
 #define UPLINK_SHARE_SHIFT 20
@@ -55,20 +54,14 @@ static __always_inline struct uplink_turn uplink_take(enum direction dir)
 	if (!l || !l->speed.rate_ns_per_byte)
 		return turn;
 	turn.uplink = l;
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < UPLINK_SPINS; i++) {
-		if (!__sync_lock_test_and_set(&l->lock, 1)) {
-			turn.locked = true;
-			break;
-		}
-	}
+	turn.locked = fair_lock(&l->lock);
 	return turn;
 }
 
 static __always_inline void uplink_leave(const struct uplink_turn *turn)
 {
 	if (turn->locked)
-		__sync_lock_test_and_set(&turn->uplink->lock, 0);
+		fair_unlock(&turn->uplink->lock);
 }
 
 /* The work in a slot, ns. What is of an earlier round of the clock is done. */
