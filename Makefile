@@ -10,9 +10,11 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 TOOLS := $(CURDIR)/bin/tools
 # Where `make bench` writes its figures and plots.
 OUT ?= docs/bench
+# Where `make torture` writes its table.
+TORTURE_OUT ?= docs/torture
 # Packages whose tests measure time on real traffic: alone on the machine, and
 # without the race detector in the measuring process.
-LAB := ./internal/lab ./internal/acceptance
+LAB := ./internal/lab ./internal/acceptance ./internal/torture
 
 .DEFAULT_GOAL := help
 
@@ -46,18 +48,24 @@ demo: root deps build ## play a day at the kiosk in a lab of network namespaces 
 .PHONY: test
 test: root deps ## run all tests on the real kernel, none skipped (root)
 	@HOTSPOT_REQUIRE_KERNEL=1 go run ./internal/tally \
-		-- -race $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$) \
+		-- -race $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /internal/torture$$) \
 		-- -count=1 -p=1 -timeout=10m $(LAB)
 
 .PHONY: unit
 unit: ## run the tests that need neither root nor the kernel
-	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane)
+	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /internal/torture$$ -e /pkg/dataplane)
 
 .PHONY: bench
 bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
 	@hack/deps.sh bench
 	@go build -ldflags '-X main.version=$(VERSION)' -o bin/bench ./internal/bench
 	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' -out $(OUT)
+
+.PHONY: torture
+torture: root deps build ## hurt it in every way that we know, and print what that cost; SHORT=1, ONLY=kill,... (root)
+	@hack/deps.sh torture
+	@go build -ldflags '-X main.version=$(VERSION)' -o bin/torture ./internal/torture
+	@bin/torture -agent bin/hotspot-agent $(if $(SHORT),-short) $(if $(SEED),-seed $(SEED)) -only '$(ONLY)' -out $(TORTURE_OUT)
 
 .PHONY: lint
 lint: ## run the linters and check the formatting (needs deps-dev)

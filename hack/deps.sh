@@ -7,6 +7,7 @@
 #   hack/deps.sh run        what build, demo and test need beyond make and Go
 #   hack/deps.sh run dev    and what lint and generate need
 #   hack/deps.sh bench      what the benchmark's rivals need
+#   hack/deps.sh torture    what the torture's virtual machine needs
 set -eu
 export PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 
@@ -50,6 +51,13 @@ need_for_bench() {
 	need opennds has opennds   # with what it calls
 	need iptables has iptables
 	has opennds >/dev/null || keep_from_starting opennds.service
+}
+
+need_for_torture() {
+	need qemu-system-x86 has qemu-system-x86_64 # a machine whose power can be cut
+	need busybox-static has busybox
+	need cpio has cpio
+	need xz-utils has xz
 }
 
 # keep_from_starting UNIT: a rival is measured in a lab; the service that its package
@@ -97,7 +105,8 @@ for part in "$@"; do
 	run) check_go && need_for_run ;;
 	dev) need_for_dev ;;
 	bench) need_for_bench ;;
-	*) fail "unknown part $part: want run, dev or bench" ;;
+	torture) need_for_torture ;;
+	*) fail "unknown part $part: want run, dev, bench or torture" ;;
 	esac
 done
 install_missing

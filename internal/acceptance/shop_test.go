@@ -44,9 +44,7 @@ func TestMain(m *testing.M) {
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	dir, err := os.MkdirTemp("", "hs-acceptance-")
 	if err == nil {
-		if os.Getenv("TMPX") == "" {
-			agentPath, err = build(dir)
-		}
+		agentPath, err = build(dir)
 	}
 	status := 1
 	if err != nil {

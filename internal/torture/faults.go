@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+)
+
+// fault is one way to hurt the agent. Faults run one after another.
+type fault struct {
+	name string
+	run  func(context.Context, report.Options) ([]report.Row, error)
+}
+
+// faults is every fault, in the order of a run.
+var faults = []fault{}
