@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -78,6 +79,7 @@ func main() {
 	var o options
 	scale := flag.String("scale", "sampled", "how much is measured: quick, sampled or full")
 	only := flag.String("only", "", "measure these studies only, comma-separated: "+strings.Join(names(), ", "))
+	resume := flag.Bool("resume", false, "go on with the limiter study of a run that was interrupted: its cells in OUT are not measured again")
 	out := flag.String("out", "bench-results", "the folder that the figures are written to")
 	flag.StringVar(&o.agent, "agent", "bin/hotspot-agent", "the agent's binary")
 	flag.Func("cells", "measure only the cells of the limiter whose name matches this expression", func(s string) (err error) {
@@ -90,7 +92,7 @@ func main() {
 	})
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, o, *scale, *only, *out)
+	err := run(ctx, o, *scale, *only, *out, *resume)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -106,24 +108,19 @@ func names() []string {
 	return all
 }
 
-func run(ctx context.Context, o options, scale, only, out string) (err error) {
-	scales := []string{"quick", "sampled", "full"} // in the order of report.Scale
-	index := slices.Index(scales, scale)
-	if index < 0 {
-		return fmt.Errorf("scale %q: want one of %s", scale, strings.Join(scales, ", "))
-	}
-	o.scale = report.Scale(index)
-	wanted := names()
-	if only != "" {
-		wanted = strings.Split(only, ",")
-	}
-	for _, name := range wanted {
-		if !slices.Contains(names(), name) {
-			return fmt.Errorf("study %q: want one of %s", name, strings.Join(names(), ", "))
-		}
+func run(ctx context.Context, o options, scale, only, out string, resume bool) (err error) {
+	wanted, err := o.choose(scale, only)
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
+	}
+	var before []byte
+	if resume {
+		if before, err = os.ReadFile(filepath.Join(out, scale+".jsonl")); err != nil {
+			return fmt.Errorf("resume: %w", err)
+		}
 	}
 	lines, err := os.Create(filepath.Join(out, scale+".jsonl"))
 	if err != nil {
@@ -136,12 +133,38 @@ func run(ctx context.Context, o options, scale, only, out string) (err error) {
 	}
 	defer func() { err = errors.Join(err, table.Close()) }()
 	r := report.New(lines, os.Stderr)
+	machines, err := r.Resume("limiter", bytes.NewReader(before))
+	if err != nil {
+		return err
+	}
 	machine := report.ThisMachine(version)
 	r.On(machine)
 	screen := io.MultiWriter(os.Stdout, table)
-	fmt.Fprintln(screen, machine)
+	for _, m := range append(machines, machine) {
+		fmt.Fprintln(screen, m)
+	}
 	err = measure(ctx, o, wanted, r, screen)
 	return errors.Join(err, plot.Write(r.Rows(), out))
+}
+
+// choose sets the scale, and returns the studies that are wanted.
+func (o *options) choose(scale, only string) (wanted []string, err error) {
+	scales := []string{"quick", "sampled", "full"} // in the order of report.Scale
+	index := slices.Index(scales, scale)
+	if index < 0 {
+		return nil, fmt.Errorf("scale %q: want one of %s", scale, strings.Join(scales, ", "))
+	}
+	o.scale = report.Scale(index)
+	if only == "" {
+		return names(), nil
+	}
+	wanted = strings.Split(only, ",")
+	for _, name := range wanted {
+		if !slices.Contains(names(), name) {
+			return nil, fmt.Errorf("study %q: want one of %s", name, strings.Join(names(), ", "))
+		}
+	}
+	return wanted, nil
 }
 
 func measure(ctx context.Context, o options, wanted []string, r *report.Report, w io.Writer) error {

@@ -22,10 +22,10 @@ func (c change) String() string { return fmt.Sprintf("%g to %g Mbit/s udp down",
 // changes is a job for each change of speed and each subject.
 func (s *study) changes() (jobs []job) {
 	for _, c := range speedChanges {
-		if s.Scale == report.Quick || !s.wanted(c.String()) {
-			continue
-		}
 		for _, by := range s.subjects {
+			if s.Scale == report.Quick || !s.wanted(c.String(), by) {
+				continue
+			}
 			jobs = append(jobs, job{mbits: 2 * max(c.from, c.to), run: func(ctx context.Context) error {
 				return s.change(ctx, by, c)
 			}})

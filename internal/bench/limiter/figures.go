@@ -38,6 +38,7 @@ func middle(all []result) (m result) {
 		}
 		return median(values)
 	}
+	m.runs = len(all)
 	m.goodput = of(func(r result) float64 { return r.goodput })
 	m.start = of(func(r result) float64 { return r.start })
 	m.jain = of(func(r result) float64 { return r.jain })

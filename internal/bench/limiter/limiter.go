@@ -67,7 +67,6 @@ type study struct {
 	Options
 	subjects []subject
 	out      *report.Report
-	results  results
 }
 
 func (s *study) schedule(ctx context.Context, jobs []job) error {
@@ -79,17 +78,20 @@ func (s *study) schedule(ctx context.Context, jobs []job) error {
 	})
 }
 
-// wanted says whether a cell is asked for.
-func (s *study) wanted(name string) bool { return s.Cells == nil || s.Cells.MatchString(name) }
+// wanted says whether a cell is asked for, and not there already from a run that was
+// interrupted.
+func (s *study) wanted(cell string, by subject) bool {
+	return (s.Cells == nil || s.Cells.MatchString(cell)) && !s.out.Has(name, cell, by.name)
+}
 
 // tcp is a job for each cell of the matrix and each subject.
 func (s *study) tcp() (jobs []job) {
 	cells := map[report.Scale]func() []cell{report.Quick: few, report.Sampled: sample, report.Full: matrix}[s.Scale]()
 	for _, c := range cells {
-		if !s.wanted(c.String()) {
-			continue
-		}
 		for _, subject := range s.subjects {
+			if !s.wanted(c.String(), subject) {
+				continue
+			}
 			jobs = append(jobs, job{mbits: c.mbits, run: func(ctx context.Context) error {
 				return s.cell(ctx, subject, c)
 			}})
@@ -107,8 +109,7 @@ func (s *study) cell(ctx context.Context, by subject, c cell) error {
 		return err
 	}
 	missing := missed(rows(by, c, r))
-	again := len(missing) > 0 && s.Scale != report.Quick
-	if again {
+	if len(missing) > 0 && s.Scale != report.Quick {
 		s.out.Say("limiter: %s, %s: misses the goals of %s: twice more", by.name, c, strings.Join(missing, ", "))
 		three := []result{r}
 		for range 2 {
@@ -119,7 +120,6 @@ func (s *study) cell(ctx context.Context, by subject, c cell) error {
 		}
 		r = middle(three)
 	}
-	s.results.keep(by, c, r, again)
 	s.out.Add(rows(by, c, r)...)
 	return nil
 }

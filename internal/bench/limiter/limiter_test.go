@@ -48,7 +48,7 @@ func TestMiddleIsOfEachFigure(t *testing.T) {
 	got := middle([]result{
 		{goodput: 0.9, jain: 1, echoAdded: 3}, {goodput: 1, jain: 0.5, echoAdded: 1}, {goodput: 0.8, jain: 0.7, echoAdded: 2},
 	})
-	if want := (result{goodput: 0.9, jain: 0.7, echoAdded: 2}); got != want {
+	if want := (result{runs: 3, goodput: 0.9, jain: 0.7, echoAdded: 2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

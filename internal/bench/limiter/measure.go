@@ -24,6 +24,7 @@ const (
 
 // result is what a subject did in a cell.
 type result struct {
+	runs          int     // of which these are the middle figures
 	goodput       float64 // of what the limit allows after headers, in the steady part
 	start         float64 // the same from the first byte on
 	jain          float64
@@ -87,6 +88,7 @@ func load(ctx context.Context, k *lab.Kiosk, c cell, s subject) (r result, err e
 		return r, err
 	}
 	r = all.result(c, s)
+	r.runs = 1
 	r.echoLost = busy.lost()
 	r.echoAdded = median(busy.took) - median(idle.took)
 	return r, nil

@@ -3,7 +3,6 @@
 package limiter
 
 import (
-	"sync"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
@@ -23,6 +22,7 @@ const (
 	echoLoss      = "echo loss"
 	echoDelay     = "echo delay added"
 	lineLate      = "delay line late"
+	runsOfCell    = "runs of a cell"
 )
 
 // rows are the figures of a result. The goals are the fair limiter's. The bounds are wide: only a limiter that is broken crosses them.
@@ -51,6 +51,7 @@ func rows(by subject, c cell, r result) []report.Row {
 		row(echoLoss, r.echoLost*100, "%", report.AtMost(0.5), bounds.echo),
 		row(echoDelay, float64(r.echoAdded)/float64(time.Millisecond), "ms", report.AtMost(1), nil),
 		row(lineLate, float64(r.line.Late)/float64(time.Millisecond), "ms", nil, nil),
+		row(runsOfCell, float64(r.runs), "", nil, nil),
 	}
 	if c.lasts >= usual {
 		all = append(all, row(firstSeconds, r.start, "", report.AtMost(1.05), nil))
@@ -77,29 +78,6 @@ func resendGoal(c cell) *report.Limit {
 	}
 }
 
-// results are kept until all are there: for the means, and the ratios of what one
-// subject did to what another did in the same cell.
-type results struct {
-	mu     sync.Mutex
-	all    []kept
-	thrice int // cells that missed a goal at first
-}
-
-type kept struct {
-	by string
-	c  cell
-	r  result
-}
-
-func (r *results) keep(by subject, c cell, got result, thrice bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = append(r.all, kept{by.name, c, got})
-	if thrice {
-		r.thrice++
-	}
-}
-
 // missed names the figures that are beyond their goal.
 func missed(rows []report.Row) (metrics []string) {
 	for _, row := range rows {
@@ -110,35 +88,54 @@ func missed(rows []report.Row) (metrics []string) {
 	return metrics
 }
 
-// summary adds the rows that are about several results.
+// summary adds the rows that are about several cells: the means, the ratios of what one
+// subject did to what the shaper did in the same cell, and how many cells were measured
+// again.
 func (s *study) summary() {
+	cells := s.out.Rows()
 	shaped := make(map[string]float64)
-	for _, k := range s.results.all {
-		if k.by == htbSubject.name {
-			shaped[k.c.String()] = k.r.goodput
+	for _, row := range cells {
+		if row.Metric == goodput && row.Subject == htbSubject.name {
+			shaped[row.Cell] = row.Value
 		}
 	}
-	means := make(map[string][]float64)
-	for _, k := range s.results.all {
-		means[k.by] = append(means[k.by], k.r.goodput)
-		if reference := shaped[k.c.String()]; k.by != htbSubject.name && reference > 0 {
-			row := report.Row{Study: name, Cell: k.c.String(), At: k.c.window(), Subject: k.by, Metric: goodput,
-				Value: k.r.goodput / reference, Versus: htbSubject.name}
-			if k.by == "fair" {
-				row.Bound = report.AtLeast(0.9)
-			}
-			s.out.Add(row)
+	for _, row := range cells {
+		if reference := shaped[row.Cell]; row.Metric == goodput && row.Subject != htbSubject.name && reference > 0 {
+			s.out.Add(versusShaper(row, reference))
 		}
 	}
 	for _, by := range s.subjects {
-		if len(means[by.name]) == 0 {
-			continue
-		}
-		row := report.Row{Study: name, Subject: by.name, Metric: meanGoodput, Value: mean(means[by.name])}
-		if by.name == "fair" {
-			row.Goal = report.AtLeast(0.99)
-			s.out.Add(report.Row{Study: name, Subject: by.name, Metric: "cells measured thrice", Value: float64(s.results.thrice)})
-		}
-		s.out.Add(row)
+		s.means(by, cells)
 	}
+}
+
+func versusShaper(row report.Row, reference float64) report.Row {
+	row.Value, row.Versus, row.Goal, row.Bound = row.Value/reference, htbSubject.name, nil, nil
+	if row.Subject == "fair" {
+		row.Bound = report.AtLeast(0.9)
+	}
+	return row
+}
+
+func (s *study) means(by subject, cells []report.Row) {
+	var shares []float64
+	again := 0
+	for _, row := range cells {
+		switch {
+		case row.Subject != by.name:
+		case row.Metric == goodput:
+			shares = append(shares, row.Value)
+		case row.Metric == runsOfCell && row.Value > 1:
+			again++
+		}
+	}
+	if len(shares) == 0 {
+		return
+	}
+	row := report.Row{Study: name, Subject: by.name, Metric: meanGoodput, Value: mean(shares)}
+	if by.name == "fair" {
+		row.Goal = report.AtLeast(0.99)
+		s.out.Add(report.Row{Study: name, Subject: by.name, Metric: "cells measured thrice", Value: float64(again)})
+	}
+	s.out.Add(row)
 }

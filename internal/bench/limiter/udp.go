@@ -78,10 +78,10 @@ func floods(scale report.Scale) (all []flood) {
 // udp is a job for each flood and each subject.
 func (s *study) udp() (jobs []job) {
 	for _, f := range floods(s.Scale) {
-		if !s.wanted(f.String()) {
-			continue
-		}
 		for _, by := range s.subjects {
+			if !s.wanted(f.String(), by) {
+				continue
+			}
 			jobs = append(jobs, job{mbits: 2 * f.mbits, run: func(ctx context.Context) error {
 				return s.flood(ctx, by, f)
 			}})

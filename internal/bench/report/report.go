@@ -6,8 +6,10 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -99,6 +101,38 @@ func (r *Report) Add(rows ...Row) {
 		r.rows = append(r.rows, row)
 		r.write(row)
 	}
+}
+
+// Resume adds what a run that was interrupted had measured of a study, from its JSON
+// lines, and returns where and when that was. What is about several cells at once is
+// left out: it is reckoned anew.
+func (r *Report) Resume(study string, lines io.Reader) (on []Machine, err error) {
+	in := json.NewDecoder(lines)
+	for {
+		var line struct {
+			Row
+			Machine *Machine `json:"machine"`
+		}
+		err := in.Decode(&line)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last line may be cut
+			return on, nil
+		case err != nil:
+			return on, fmt.Errorf("what was measured before: %w", err)
+		case line.Machine != nil:
+			r.On(*line.Machine)
+			on = append(on, *line.Machine)
+		case line.Study == study && line.Cell != "" && line.Versus == "":
+			r.Add(line.Row)
+		}
+	}
+}
+
+// Has says whether a subject has figures of a cell.
+func (r *Report) Has(study, cell, subject string) bool {
+	return slices.ContainsFunc(r.Rows(), func(row Row) bool {
+		return row.Study == study && row.Cell == cell && row.Subject == subject
+	})
 }
 
 // Say tells what goes on.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestRowsAreJSONLines(t *testing.T) {
@@ -81,5 +83,35 @@ func TestARowThatIsNotWrittenIsTold(t *testing.T) {
 	r.Add(Row{Study: "limiter", Metric: "goodput"})
 	if !errors.Is(r.Err(), errBroken) {
 		t.Errorf("got %v", r.Err())
+	}
+}
+
+func TestResume(t *testing.T) {
+	var lines bytes.Buffer
+	first := New(&lines, io.Discard)
+	first.On(Machine{Version: "one"})
+	cell := Row{Study: "limiter", Cell: "a cell", Subject: "fair", Metric: "goodput", Value: 1, Goal: AtLeast(0.9)}
+	ratio := cell
+	ratio.Versus = "htb"
+	first.Add(cell, ratio, Row{Study: "limiter", Subject: "fair", Metric: "mean"}, Row{Study: "cost", Cell: "a cell", Subject: "fair"})
+	lines.WriteString(`{"study":"limiter","cell":"cut off`)
+
+	var again bytes.Buffer
+	second := New(&again, io.Discard)
+	on, err := second.Resume("limiter", &lines)
+	if err != nil || len(on) != 1 || on[0].Version != "one" {
+		t.Fatalf("got %v, %v", on, err)
+	}
+	if diff := cmp.Diff([]Row{cell}, second.Rows()); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	if !second.Has("limiter", "a cell", "fair") || second.Has("limiter", "a cell", "htb") || second.Has("limiter", "another", "fair") {
+		t.Error("Has does not tell what is there")
+	}
+	if n := strings.Count(again.String(), "\n"); n != 2 {
+		t.Errorf("%d lines are written again, want the machine and the cell:\n%s", n, again.String())
+	}
+	if _, err := New(io.Discard, io.Discard).Resume("limiter", strings.NewReader("no JSON")); err == nil {
+		t.Error("what is no JSON is taken")
 	}
 }
