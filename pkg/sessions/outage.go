@@ -45,7 +45,7 @@ func (o *outage) note(now time.Time, err error, late bool) (began, slowed bool, 
 		o.since, o.cause, o.over = now, err, make(chan struct{})
 	}
 	slowed = late && !o.slow
-	o.slow = o.slow || late
+	o.slow = late // a refusal that comes at once costs nobody time
 	return began, slowed, time.Time{}
 }
 
@@ -78,13 +78,6 @@ func (o *outage) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// failed reports that err is the provider's own trouble, and no answer of it: that
-// something does not exist, for one, is an answer.
-func failed(err error) bool {
-	code := CodeOf(err)
-	return err != nil && (code == Unavailable || code == Internal)
-}
-
 // callFor runs one call of a provider with the time-out, and notes whether it works.
 // Calls that the caller gave up say nothing about it.
 func (m *Manager) callFor(ctx context.Context, r *remote, call func(context.Context) error) error {
@@ -99,7 +92,7 @@ func (m *Manager) callFor(ctx context.Context, r *remote, call func(context.Cont
 
 // note says in the log once that a provider fails, and once that it works again.
 func (m *Manager) note(r *remote, err error, late bool) {
-	if !failed(err) {
+	if CodeOf(err) == NotFound { // of a token: an answer as good as any
 		err = nil
 	}
 	now := m.clock.Now()

@@ -19,10 +19,11 @@ import (
 // counter is a provider that counts what it is asked, and may lose answers.
 type counter struct {
 	*shop
-	asked  atomic.Int64
-	probed atomic.Int64
-	losing atomic.Bool // it takes a Save, and its answer is lost
-	token  string      // of every session, unless it is empty
+	asked    atomic.Int64
+	probed   atomic.Int64
+	losing   atomic.Bool // it takes a Save, and its answer is lost
+	refusing atomic.Bool // it lists no sessions
+	token    string      // of every session, unless it is empty
 }
 
 func (c *counter) GetSession(ctx context.Context, d sessions.Device) (sessions.ProvidedSession, bool, error) {
@@ -36,6 +37,9 @@ func (c *counter) GetSession(ctx context.Context, d sessions.Device) (sessions.P
 
 func (c *counter) FetchSessions(ctx context.Context, _ sessions.Device, _, _ int) (sessions.ProvidedPage, error) {
 	c.probed.Add(1)
+	if c.refusing.Load() {
+		return sessions.ProvidedPage{}, sessions.Errorf(sessions.Internal, "there is no such call")
+	}
 	return sessions.ProvidedPage{}, c.hang(ctx)
 }
 
@@ -139,6 +143,22 @@ func TestDeadProviderIsAskedAgain(t *testing.T) {
 	if down := w.outages(); len(down) != 0 {
 		t.Errorf("outages: %+v", down)
 	}
+}
+
+// A provider that cannot list its sessions is found again by its refusal.
+func TestRefusedProbe(t *testing.T) {
+	cafe := &counter{shop: newShop(voucher(10_000))}
+	w, _ := counterWorld(t, cafe)
+	d := w.phone(1)
+	cafe.set(func(s *shop) { s.hanging = true })
+	_, err := w.Connect(w.ctx, d.ID, "")
+	w.code(err, sessions.NoSession)
+	cafe.refusing.Store(true)
+	cafe.set(func(s *shop) { s.hanging = false })
+	sessionstest.WaitFor(t, "the session of the provider", func() bool {
+		status, err := w.Connect(w.ctx, d.ID, "")
+		return err == nil && status.Connected
+	})
 }
 
 // Whoever gives up waiting says nothing about the provider.
