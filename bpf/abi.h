@@ -217,6 +217,8 @@ struct event {
 	__u32 pad;
 };
 
+/* The same in every version, as are the names by which another version finds what was
+ * counted (struct usage: account, passed, bytes): it reads them by the map's BTF. */
 struct meta {
 	__u32 layout_version;
 	__u32 pad;

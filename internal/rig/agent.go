@@ -95,6 +95,9 @@ func (a *Agent) Log() string {
 	return string(text)
 }
 
+// Use has the next Start, and all commands from now on, take another binary.
+func (a *Agent) Use(binary string) { a.binary = binary }
+
 // Start starts the daemon and waits until it answers.
 func (a *Agent) Start() error {
 	cmd := a.router.Command(a.binary, "run", "--config", a.Config())

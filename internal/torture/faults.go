@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/provider"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/upgrade"
 )
 
 // fault is one way to hurt the agent. Faults run one after another.
@@ -15,4 +17,7 @@ type fault struct {
 }
 
 // faults is every fault, in the order of a run.
-var faults = []fault{}
+var faults = []fault{
+	{"upgrade", upgrade.Run},
+	{"provider", provider.Run},
+}

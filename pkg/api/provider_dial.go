@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"math"
 	"net/http"
 	"path/filepath"
 
@@ -17,16 +16,15 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// maxProviderAnswer bounds what the agent reads of one answer of a provider.
-const maxProviderAnswer = 1 << 20
-
 // DialProvider returns a registered provider as the agent calls it: over the Unix
 // socket of its process, which is connected to with each call, so that a provider
 // may come and go. Calls end with their context. Errors are *sessions.Error:
 // Unavailable when it does not answer or answers nonsense (negative amounts, wrong
 // types, more than 1 MiB), or with the provider's own code.
 func DialProvider(record sessions.ProviderRecord) sessions.Provider {
-	return &remoteProvider{record: record, http: unixClient(record.Socket)}
+	client := unixClient(record.Socket)
+	client.Transport.(*http.Transport).MaxResponseHeaderBytes = maxProviderHeader
+	return &remoteProvider{record: record, http: client}
 }
 
 type remoteProvider struct {
@@ -36,17 +34,11 @@ type remoteProvider struct {
 
 func (p *remoteProvider) GetSession(ctx context.Context, device sessions.Device) (sessions.ProvidedSession, bool, error) {
 	answer, err := p.call(ctx, pathGetSession, providerAsk{Device: deviceOf(device)})
-	if err != nil || !answer.bool("found") {
-		return sessions.ProvidedSession{}, false, p.check(answer, err)
-	}
-	found := sessions.ProvidedSession{Token: answer.string("token"), Data: answer.data("data")}
-	if found.Token == "" {
-		answer.fail("token", "missing")
-	}
-	if err := p.check(answer, nil); err != nil {
+	if err != nil {
 		return sessions.ProvidedSession{}, false, err
 	}
-	return found, true, nil
+	found, ok := foundIn(answer)
+	return found, ok, p.check(answer, nil)
 }
 
 func (p *remoteProvider) FetchSessions(ctx context.Context, device sessions.Device, page, perPage int) (sessions.ProvidedPage, error) {
@@ -54,10 +46,7 @@ func (p *remoteProvider) FetchSessions(ctx context.Context, device sessions.Devi
 	if err != nil {
 		return sessions.ProvidedPage{}, err
 	}
-	result := sessions.ProvidedPage{
-		Sessions: answer.dataList("sessions"),
-		Pages:    int(answer.whole("pages", 0, math.MaxInt32)), Count: int(answer.whole("count", 0, math.MaxInt32)),
-	}
+	result := pageIn(answer, perPage)
 	return result, p.check(answer, nil)
 }
 
@@ -125,7 +114,7 @@ func (p *remoteProvider) unanswered(ctx context.Context, err error) error {
 // lost process.
 func (p *remoteProvider) refusal(problem Problem) error {
 	own := problem.asError()
-	return sessions.Errorf(own.Code, "session provider %q: %s", p.record.Name, own.Message)
+	return sessions.Errorf(own.Code, "session provider %q: %s", p.record.Name, words(own.Message))
 }
 
 func (p *remoteProvider) unavailable(format string, args ...any) error {

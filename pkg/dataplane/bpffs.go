@@ -23,6 +23,7 @@ const (
 // pins is the folder tree that outlives the process:
 //
 //	maps/<map>                         the state of enforcement
+//	maps:past-<boottime>/<map>         what another version's counted up to then, see Past
 //	programs/<program>-<fingerprint>   what is or was attached
 //	links/<interface>-<hook>           tcx only: what holds a program on its hook
 //	clsact/<interface>-<index>         empty folder: this qdisc was made by us

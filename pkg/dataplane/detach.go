@@ -71,6 +71,9 @@ func releaseAll(h hooker) error {
 // remove removes the folders of pins and, when nothing else is in it, the root
 // with the bpffs that was mounted for it.
 func (p pins) remove() error {
+	if err := p.forgetPast(); err != nil {
+		return err
+	}
 	for _, dir := range []string{p.links(), p.clsact(), p.programs(), p.newMaps(), p.maps()} {
 		if err := removeAll(dir); err != nil {
 			return err

@@ -68,13 +68,14 @@ func newState(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string
 	return s, nil
 }
 
-// commit makes new maps the ones that the next start adopts. It comes after the
-// programs are attached: a crash before it only leads to another rebuild.
+// commit makes new maps the ones that the next start adopts, and those before the
+// past. It comes after the programs are attached: a crash before it only leads to
+// another rebuild.
 func (s *state) commit(p pins) error {
 	if s.adopted {
 		return s.unpinUnused(p)
 	}
-	if err := removeAll(p.maps()); err != nil {
+	if err := p.retireMaps(BootNow()); err != nil {
 		return err
 	}
 	if err := os.Rename(p.newMaps(), p.maps()); err != nil {

@@ -177,6 +177,18 @@ func (l *liveTable) session(id SessionID) (Session, dataplane.MAC, bool) {
 	return Session{}, dataplane.MAC{}, false
 }
 
+// holder returns the device that runs a provider's session.
+func (l *liveTable) holder(provider, token string) (DeviceID, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.byDevice {
+		if e.session.Provider == provider && e.session.Token == token {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
 // seen notes the last packet of a running session, and returns the last one of all.
 func (l *liveTable) seen(device DeviceID, at dataplane.Boottime, now moment) dataplane.Boottime {
 	l.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,16 @@ type remote struct {
 	record ProviderRecord
 	call   Provider // nil: it cannot be reached from here
 	saves  saveQueue
+	outage outage
+	last   atomic.Pointer[Device] // that it was asked for: a probe asks for it, too
+}
+
+// asked is the device that the provider was asked for last.
+func (r *remote) asked() Device {
+	if d := r.last.Load(); d != nil {
+		return *d
+	}
+	return Device{}
 }
 
 func (p *providerSet) any() bool { return len(p.all()) > 0 }
@@ -140,16 +151,17 @@ type offer struct {
 }
 
 // ask asks the providers in order what the device may consume; the first one that
-// has something usable is enough. One that does not answer in time is passed over.
-// The caller holds no lock.
+// has something usable is enough. One that does not answer in time is passed over, and
+// from then on, until it answers a probe, without the wait. The caller holds no lock.
 func (m *Manager) ask(ctx context.Context, d Device) []offer {
 	for _, r := range m.providers.all() {
-		if r.call == nil {
+		if r.call == nil || r.outage.isSlow() {
 			continue
 		}
+		r.last.Store(&d)
 		o, ok, err := m.askOne(ctx, r, d)
 		if err != nil {
-			m.log.Warn("a provider is passed over", "provider", r.record.Name, "device", d.ID, "error", err)
+			m.log.Debug("a provider is passed over", "provider", r.record.Name, "device", d.ID, "error", err)
 			continue
 		}
 		if ok {
@@ -167,11 +179,16 @@ func (m *Manager) askOne(ctx context.Context, r *remote, d Device) (offer, bool,
 	if err := m.deliverAll(ctx, r, d.ID); err != nil {
 		return offer{}, false, err
 	}
-	provided, ok, err := answer(ctx, func() (ProvidedSession, bool, error) { return r.call.GetSession(ctx, d) })
+	var provided ProvidedSession
+	var ok bool
+	err := m.callFor(ctx, r, func(ctx context.Context) (err error) {
+		provided, ok, err = r.call.GetSession(ctx, d)
+		if err == nil && ok {
+			err = m.checkOffer(r, d, provided)
+		}
+		return err
+	})
 	if err != nil || !ok {
-		return offer{}, false, err
-	}
-	if err := checkProvided(provided); err != nil {
 		return offer{}, false, err
 	}
 	s := Session{State: Available}
@@ -180,24 +197,26 @@ func (m *Manager) askOne(ctx context.Context, r *remote, d Device) (offer, bool,
 	return offer{provider: r.record.Name, session: provided}, usable(s, m.now()), nil
 }
 
-// answer waits for a call no longer than ctx, even if the call does.
-func answer[T any](ctx context.Context, call func() (T, bool, error)) (T, bool, error) {
-	type result struct {
-		value T
-		ok    bool
-		err   error
+// checkOffer refuses what a provider cannot have sold.
+func (m *Manager) checkOffer(r *remote, d Device, provided ProvidedSession) error {
+	if err := checkProvided(provided); err != nil {
+		return Errorf(Unavailable, "it offers device %d nonsense: %w", d.ID, err)
 	}
-	done := make(chan result, 1)
-	go func() {
-		v, ok, err := call()
-		done <- result{v, ok, err}
-	}()
+	if holder, held := m.live.holder(r.record.Name, provided.Token); held && holder != d.ID {
+		return Errorf(Unavailable, "it offers device %d the session that device %d runs", d.ID, holder)
+	}
+	return nil
+}
+
+// answer waits for a call no longer than ctx, even if the call does.
+func answer(ctx context.Context, call func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- call() }()
 	select {
-	case r := <-done:
-		return r.value, r.ok, r.err
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		var none T
-		return none, false, Errorf(Unavailable, "no answer in time: %w", ctx.Err())
+		return Errorf(Unavailable, "no answer in time: %w", ctx.Err())
 	}
 }
 
@@ -282,14 +301,6 @@ func (m *Manager) continueLater(e ended) {
 			m.log.Error("client.disconnected was not published", "device", e.device.ID, "error", err)
 		}
 	})
-}
-
-// callFor runs one call of a provider with the time-out.
-func (m *Manager) callFor(ctx context.Context, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.ProviderTimeout)
-	defer cancel()
-	_, _, err := answer(ctx, func() (struct{}, bool, error) { return struct{}{}, true, call(ctx) })
-	return err
 }
 
 // backoff is how long a provider that failed is left alone.

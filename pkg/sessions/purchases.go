@@ -192,7 +192,7 @@ func (m *Manager) tellAfter(ctx context.Context, last Session) {
 	done, err := m.providers.telling.take(ctx, last.ID)
 	if err == nil {
 		defer done()
-		err = m.callFor(ctx, func(ctx context.Context) error { return r.call.Save(ctx, last.Token, dataOf(last)) })
+		err = m.callFor(ctx, r, func(ctx context.Context) error { return r.call.Save(ctx, last.Token, dataOf(last)) })
 	}
 	if err != nil {
 		m.log.Warn("a provider was not told the last usage of a deleted session", "provider", last.Provider, "session", last.ID, "error", err)

@@ -73,9 +73,9 @@ func (m *Manager) sendSaves(ctx context.Context, r *remote) {
 				failures = 0
 				continue
 			}
-			m.log.Warn("a provider was not told; trying again", "provider", r.record.Name, "session", id, "error", err)
+			m.log.Debug("a provider was not told; trying again", "provider", r.record.Name, "session", id, "error", err)
 			r.saves.add(id)
-			if !sleep(ctx, backoff(failures)) {
+			if !r.outage.wait(ctx, backoff(failures)) {
 				return
 			}
 			failures++
@@ -131,7 +131,7 @@ func (m *Manager) deliver(ctx context.Context, r *remote, id SessionID) error {
 	if err != nil {
 		return err
 	}
-	err = m.callFor(ctx, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, dataOf(s)) })
+	err = m.callFor(ctx, r, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, dataOf(s)) })
 	if CodeOf(err) == NotFound {
 		return m.renew(ctx, r, s)
 	}
@@ -151,7 +151,7 @@ func (m *Manager) reload(ctx context.Context, r *remote, sent Session) error {
 		return nil
 	}
 	var data SessionData
-	err := m.callFor(ctx, func(ctx context.Context) error {
+	err := m.callFor(ctx, r, func(ctx context.Context) error {
 		var err error
 		data, err = r.call.Reload(ctx, sent.Token)
 		return err
@@ -199,9 +199,12 @@ func (m *Manager) renew(ctx context.Context, r *remote, s Session) error {
 	}
 	var provided ProvidedSession
 	var ok bool
-	err = m.callFor(ctx, func(ctx context.Context) error {
+	err = m.callFor(ctx, r, func(ctx context.Context) error {
 		var err error
 		provided, ok, err = r.call.GetSession(ctx, d)
+		if err == nil && ok {
+			err = m.checkOffer(r, d, provided)
+		}
 		return err
 	})
 	if err != nil {
@@ -212,7 +215,7 @@ func (m *Manager) renew(ctx context.Context, r *remote, s Session) error {
 		return m.delivered(ctx, s)
 	}
 	s.Token = provided.Token
-	err = m.callFor(ctx, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, dataOf(s)) })
+	err = m.callFor(ctx, r, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, dataOf(s)) })
 	if err != nil {
 		return err
 	}

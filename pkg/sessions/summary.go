@@ -17,6 +17,7 @@ type Summary struct {
 	SettleErr  error     // of the last one
 	ClockSane  bool      // expiry is applied
 	LastSeq    int64     // of the last event; 0: none
+	Outages    []Outage  // providers that do not work
 }
 
 // Summary counts what there is.
@@ -36,6 +37,7 @@ func (m *Manager) Summary(ctx context.Context) (Summary, error) {
 	})
 	sum.Connected = sum.Sessions[Running]
 	sum.LastSettle, sum.SettleErr = m.checkpoint.get()
+	sum.Outages = m.outages()
 	return sum, err
 }
 

@@ -69,8 +69,22 @@ func checkPurchase(s Session) error {
 	return nil
 }
 
+// maxToken is the longest name of a session at its provider, in bytes.
+const maxToken = 1024
+
+// What a provider may say of when it sold a session: it has to fit into the store.
+var earliestSale, latestSale = time.Unix(0, 0).UTC(), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // checkProvided checks what a provider sent as if somebody had typed it.
 func checkProvided(p ProvidedSession) error {
+	if len(p.Token) > maxToken {
+		return Invalidf("token", "%d bytes is too long (at most %d)", len(p.Token), maxToken)
+	}
+	for field, at := range map[string]time.Time{"created_at": p.Data.Created, "started_at": p.Data.Started} {
+		if !at.IsZero() && (at.Before(earliestSale) || at.After(latestSale)) {
+			return Invalidf(field, "%s is out of range (%d to %d)", at.Format(time.RFC3339), earliestSale.Year(), latestSale.Year())
+		}
+	}
 	var s Session
 	s.sold(p.Data)
 	s.used(p.Data)

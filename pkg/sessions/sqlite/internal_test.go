@@ -75,34 +75,10 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestMigrateStepwise applies one migration after the other, fails in the middle of
-// one, and goes on where it was.
-func TestMigrateStepwise(t *testing.T) {
-	s := openTest(t)
-	all := append(embedded(),
-		migration{2, "0002_notes.sql", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')"},
-		migration{3, "0003_broken.sql", "CREATE TABLE half (x TEXT); CREATE TABLE notes (again TEXT)"})
-	err := migrate(t.Context(), s.write, all, s.log)
-	if err == nil || !strings.Contains(err.Error(), "0003_broken.sql") {
-		t.Fatalf("the broken migration: %v", err)
-	}
-	if v, _ := pragma(t.Context(), s.write, "user_version"); v != 2 {
-		t.Errorf("version %d after the third migration failed, want 2", v)
-	}
-	all[2].sql = "ALTER TABLE notes ADD COLUMN more TEXT"
-	if err := migrate(t.Context(), s.write, all, s.log); err != nil {
-		t.Fatal(err)
-	}
-	var half int
-	if err := s.write.QueryRow("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").Scan(&half); err != nil || half != 0 {
-		t.Errorf("the failed migration left %d tables (%v)", half, err)
-	}
-}
-
 // TestMigratedMeanwhile: another process was faster between check and apply.
 func TestMigratedMeanwhile(t *testing.T) {
 	s := openTest(t)
-	if err := apply(t.Context(), s.write, embedded()[0]); err != nil {
+	if err := apply(t.Context(), s.write, embedded()); err != nil {
 		t.Errorf("applying what is applied: %v", err)
 	}
 }

@@ -54,20 +54,23 @@ func embedded() []migration {
 	return all
 }
 
-// migrate brings the schema to the last of all.
+// migrate brings the schema to the last of all, in one transaction: should a migration
+// fail, the database is as it was, and the former agent goes on with it. The former
+// agent also finds a copy beside it, made before.
 func migrate(ctx context.Context, db *sql.DB, all []migration, log *slog.Logger) error {
 	from, err := check(ctx, db, all)
-	if err != nil {
+	if err != nil || from == len(all) {
 		return err
 	}
-	for _, m := range all[from:] {
-		if err := apply(ctx, db, m); err != nil {
-			return fmt.Errorf("migration %s: %w", m.name, err)
+	if from > 0 {
+		if err := backup(ctx, db, from, log); err != nil {
+			return err
 		}
 	}
-	if from < len(all) {
-		log.Info("database schema migrated", "from", from, "to", len(all))
+	if err := apply(ctx, db, all[from:]); err != nil {
+		return err
 	}
+	log.Info("database schema migrated", "from", from, "to", len(all))
 	return nil
 }
 
@@ -91,7 +94,7 @@ func check(ctx context.Context, db *sql.DB, all []migration) (int, error) {
 	case app != applicationID:
 		return 0, errors.New("it is another program's database: check state_dir")
 	case version > len(all):
-		return 0, fmt.Errorf("it has schema version %d, made by a newer agent; this one knows up to version %d: run the newer agent, or restore a backup from before its upgrade", version, len(all))
+		return 0, newer(ctx, db, version, len(all))
 	}
 	return version, checkApplied(ctx, db, all[:version])
 }
@@ -114,14 +117,24 @@ func checkApplied(ctx context.Context, db *sql.DB, applied []migration) error {
 	return nil
 }
 
-// apply runs one migration and records it, in one transaction. Another process
-// may have been faster: the version is read again under the write lock.
-func apply(ctx context.Context, db *sql.DB, m migration) error {
+// apply runs migrations and records them, in one transaction.
+func apply(ctx context.Context, db *sql.DB, migrations []migration) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing to do after a commit
+	for _, m := range migrations {
+		if err := applyOne(ctx, tx, m); err != nil {
+			return fmt.Errorf("migration %s: %w", m.name, err)
+		}
+	}
+	return tx.Commit()
+}
+
+// applyOne leaves out what another process was faster with: the version is read again
+// under the write lock.
+func applyOne(ctx context.Context, tx *sql.Tx, m migration) error {
 	if version, err := pragma(ctx, tx, "user_version"); err != nil || version >= m.version {
 		return err
 	}
@@ -138,10 +151,8 @@ func apply(ctx context.Context, db *sql.DB, m migration) error {
 	if _, err := tx.ExecContext(ctx, record, m.version, m.name, m.checksum()); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", m.version)); err != nil {
-		return err
-	}
-	return tx.Commit()
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", m.version))
+	return err
 }
 
 // pragma reads a numeric PRAGMA. It works on a pool and in a transaction.

@@ -110,6 +110,7 @@ func (d *Daemon) build() error {
 	if err != nil {
 		return err
 	}
+	d.inherit(clock.BootID())
 	d.manager = sessions.New(d.store, d.plane, clock, d.rules())
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
 	d.server = api.NewServer(d.service(), api.ServerOptions{Group: d.cfg.SocketGroup, Log: d.log})

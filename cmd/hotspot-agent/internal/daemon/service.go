@@ -96,6 +96,9 @@ func health(plane dataplane.Status, summary sessions.Summary) api.Health {
 	if summary.SettleErr != nil {
 		h.Problems = append(h.Problems, fmt.Sprintf("settling: %v", summary.SettleErr))
 	}
+	for _, o := range summary.Outages {
+		h.Problems = append(h.Problems, fmt.Sprintf("session provider %q does not work since %s: %v", o.Provider, o.Since.UTC().Format(time.RFC3339), o.Cause))
+	}
 	if !summary.ClockSane {
 		h.Problems = append(h.Problems, "the wall clock is not set: expiry waits until it is")
 	}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// inherit takes over what the kernel's maps of another version had counted, before the
+// maps go. It is as good as a checkpoint's marks, so that it becomes that: settled once,
+// whenever the agent is killed. An agent that cannot store it starts all the same, and
+// what was used since the last checkpoint is the customers'.
+func (d *Daemon) inherit(bootID string) {
+	list := d.plane.Past()
+	for _, past := range list {
+		if err := d.store.PutMarks(marksOf(past, bootID)); err != nil {
+			d.log.Error("what another version's maps counted is not taken over", "error", err)
+			return
+		}
+		d.log.Info("took over what another version's maps counted", "accounts", len(past.Spent))
+	}
+	if err := d.plane.ForgetPast(); err != nil {
+		d.log.Warn("maps of another version stay", "error", err)
+	}
+}
+
+func marksOf(past dataplane.Past, bootID string) sessions.Marks {
+	marks := sessions.Marks{Boot: bootID, At: past.Until, Epoch: past.Epoch}
+	for account, spent := range past.Spent {
+		if id := sessions.SessionID(account); id > 0 { // else a trusted device's
+			marks.Spent = append(marks.Spent, sessions.Mark{Session: id, Spent: spent})
+		}
+	}
+	return marks
+}

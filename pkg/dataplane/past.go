@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// Past is what the maps of another version had counted when new ones took their place.
+type Past struct {
+	Epoch uint64
+	Until Boottime           // nothing was counted later
+	Spent map[Account]uint64 // wire bytes, both directions
+}
+
+const pastInfix = ":past-"
+
+// Past returns what maps of other versions counted, the oldest first. They are there
+// until ForgetPast, also for a process that comes after this one. Maps that cannot be
+// read are logged and left out.
+func (d *Dataplane) Past() []Past {
+	dirs, err := d.pins.past()
+	if err == nil && len(dirs) > 0 {
+		err = d.grace.wait(d.grace.ticket()) // packets in flight may still count there
+	}
+	if err != nil {
+		d.opts.Log.Warn("the maps of another version are not looked at", "error", err)
+		return nil
+	}
+	var list []Past
+	for _, dir := range dirs {
+		one, err := readPast(dir)
+		if err != nil {
+			d.opts.Log.Warn("what another version's maps counted since the last checkpoint is lost, in the clients' favour",
+				"maps", dir, "error", err)
+			continue
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// ForgetPast removes the maps of other versions.
+func (d *Dataplane) ForgetPast() error { return d.pins.forgetPast() }
+
+func (p pins) forgetPast() error {
+	dirs, err := p.past()
+	for _, dir := range dirs {
+		err = errors.Join(err, removeAll(dir))
+	}
+	return err
+}
+
+// retireMaps makes the pinned maps, if there are any, those of the past.
+func (p pins) retireMaps(until Boottime) error {
+	// With all digits, so that the order of names is that of time.
+	err := os.Rename(p.maps(), fmt.Sprintf("%s%s%019d", p.maps(), pastInfix, until))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return explain("setting the former maps aside", err)
+	}
+	return nil
+}
+
+// past returns the folders of maps of the past, the oldest first.
+func (p pins) past() ([]string, error) {
+	all, err := names(p.root)
+	if err != nil {
+		return nil, fmt.Errorf("pins: %w", err)
+	}
+	var dirs []string
+	for _, name := range all {
+		if strings.HasPrefix(name, filepath.Base(p.maps())+pastInfix) {
+			dirs = append(dirs, filepath.Join(p.root, name))
+		}
+	}
+	return dirs, nil
+}
+
+func readPast(dir string) (Past, error) {
+	var one Past
+	_, at, _ := strings.Cut(filepath.Base(dir), pastInfix)
+	if _, err := fmt.Sscanf(at, "%d", &one.Until); err != nil {
+		return one, fmt.Errorf("not a time: %w", err)
+	}
+	identity, err := ebpf.LoadPinnedMap(filepath.Join(dir, hotspotMapIdentity), nil)
+	if err != nil {
+		return one, fmt.Errorf("map %s: %w", hotspotMapIdentity, err)
+	}
+	defer func() { _ = identity.Close() }()
+	var meta hotspotMeta
+	if err := identity.Lookup(uint32(0), &meta); err != nil {
+		return one, fmt.Errorf("map %s: %w", hotspotMapIdentity, err)
+	}
+	one.Epoch = meta.Epoch
+	usages, err := ebpf.LoadPinnedMap(filepath.Join(dir, hotspotMapUsages), nil)
+	if err != nil {
+		return one, fmt.Errorf("map %s: %w", hotspotMapUsages, err)
+	}
+	defer func() { _ = usages.Close() }()
+	if one.Spent, err = spentIn(usages); err != nil {
+		return one, fmt.Errorf("map %s: %w", hotspotMapUsages, err)
+	}
+	return one, nil
+}
+
+// spentIn reads a map of usages of any version, as it describes itself.
+func spentIn(usages *ebpf.Map) (map[Account]uint64, error) {
+	layout, err := usageLayoutOf(usages)
+	if err != nil {
+		return nil, err
+	}
+	spent := make(map[Account]uint64)
+	var key, value []byte
+	entries := usages.Iterate()
+	for entries.Next(&key, &value) {
+		if account, bytes := layout.read(key, value); account != 0 && bytes != 0 {
+			spent[account] = bytes
+		}
+	}
+	return spent, entries.Err()
+}
