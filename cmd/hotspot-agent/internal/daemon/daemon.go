@@ -40,7 +40,8 @@ type Daemon struct {
 
 // Open makes everything ready, in the order in which it is cheap to fail: what
 // another agent could be using first, the kernel last. When it fails, what was
-// enforced before is enforced still. The error is one line that says what to do.
+// enforced before is enforced still, and where that is for want of a database, nobody
+// who was not connected passes. The error is one line that says what to do.
 func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *Daemon, err error) {
 	d := &Daemon{cfg: cfg, version: version, log: log, started: time.Now()}
 	defer func() {
@@ -51,10 +52,10 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	if err := d.claim(ctx); err != nil {
 		return nil, err
 	}
-	if d.store, err = sqlite.Open(cfg.Database(), log); err != nil {
-		return nil, err
+	if err := d.openStore(ctx); err != nil {
+		// Who is connected goes on and nobody else passes, also after a reboot.
+		return nil, errors.Join(err, d.enforce())
 	}
-	d.log.Info("database is open", "path", cfg.Database())
 	if err := d.enforce(); err != nil {
 		return nil, err
 	}
