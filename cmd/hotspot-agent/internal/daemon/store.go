@@ -41,16 +41,16 @@ func (d *Daemon) openStore(ctx context.Context) (err error) {
 func (d *Daemon) watchStore(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var told string
+	told := false
 	_ = every(ctx, lookEvery, func() {
 		switch err := d.store.Trouble(ctx); {
 		case errors.Is(err, sqlite.ErrDamaged):
 			stop(err)
-		case err != nil && ctx.Err() == nil && err.Error() != told:
-			told = err.Error()
+		case err != nil && ctx.Err() == nil && !told:
+			told = true
 			d.log.Error("the database cannot be written; what is used is counted on and settled later", "error", err)
-		case err == nil && told != "":
-			told = ""
+		case err == nil && told:
+			told = false
 			d.log.Info("the database can be written again")
 		}
 	})
