@@ -27,8 +27,11 @@ func checkDatabase(ctx context.Context, path string) finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	f := finding{Check: "database", Result: resultOK}
-	version, err := sqlite.Check(ctx, path)
+	version, err := checkWithin(ctx, path)
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		f.Result, f.Detail = resultFail, fmt.Sprintf("%s cannot be read within %s: its disk is slow, or stalls", path, checkTimeout)
+		f.Advice = "look for errors of the disk (dmesg), replace it"
 	case errors.Is(err, fs.ErrNotExist):
 		f.Detail = path + " is not there yet; the first start makes it"
 	case errors.Is(err, fs.ErrPermission):
@@ -43,6 +46,23 @@ func checkDatabase(ctx context.Context, path string) finding {
 		f.Detail = fmt.Sprintf("%s is sound, schema version %d%s", path, version, sizeOf(path))
 	}
 	return f
+}
+
+// checkWithin does not wait for a disk that stalls: no context ends a system call.
+func checkWithin(ctx context.Context, path string) (version int, err error) {
+	done := make(chan struct{})
+	var found int
+	var failed error
+	go func() {
+		defer close(done)
+		found, failed = sqlite.Check(ctx, path)
+	}()
+	select {
+	case <-done:
+		return found, failed
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 }
 
 // sizeOf is for people; a file that went away has none.
