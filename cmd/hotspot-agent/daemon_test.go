@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
@@ -284,7 +282,6 @@ func TestDaemonDoesNotStart(t *testing.T) {
 	m.call("run", "--config", good).expect(t, exitFailed, "hotspot.db", "it is a file", "!agent is ready")
 	m.call("doctor", "--config", good).expect(t, exitFailed, "fail  database", "ok    programs br-lan") // nobody passes
 	m.call("detach", "--config", good).expect(t, exitDone)
-	m.must(unix.Unmount(dir+"/bpf", unix.MNT_DETACH))
 	m.must(os.Remove(dir + "/state/hotspot.db"))
 
 	m.must(os.WriteFile(dir+"/a.sock", nil, 0o600))

@@ -53,8 +53,7 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 		return nil, err
 	}
 	if err := d.openStore(ctx); err != nil {
-		// Who is connected goes on and nobody else passes, also after a reboot.
-		return nil, errors.Join(err, d.enforce())
+		return nil, errors.Join(err, d.shut())
 	}
 	if err := d.enforce(); err != nil {
 		return nil, err
@@ -84,6 +83,13 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 		return fmt.Errorf("metrics.listen: %w", err)
 	}
 	return nil
+}
+
+// shut enforces what was enforced before and no more: who is connected goes on, and
+// nobody else passes, also after a reboot.
+func (d *Daemon) shut() (err error) {
+	d.plane, err = dataplane.Open(PlaneOptions(d.cfg, slog.New(slog.DiscardHandler)))
+	return err
 }
 
 func (d *Daemon) enforce() (err error) {
