@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/disk"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/powercut"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
@@ -15,4 +17,7 @@ type fault struct {
 }
 
 // faults is every fault, in the order of a run.
-var faults = []fault{}
+var faults = []fault{
+	{"disk", disk.Run},
+	{"powercut", powercut.Run},
+}
