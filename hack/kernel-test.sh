@@ -12,9 +12,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-package=${1:-linux-image-cloud-amd64}
-suite=${2:-}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/hotspot-agent/kernels
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -23,32 +20,10 @@ for need in qemu-system-x86_64:qemu-system-x86 cpio:cpio busybox:busybox-static 
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need##*:}" >/dev/null
 done
 
-# apt reads the machine's own sources, with only the suite changed.
-apt_opts=()
-if [ -n "$suite" ]; then
-	mkdir -p "$work/apt/lists/partial"
-	sed -n '/^$/q;p' /etc/apt/sources.list.d/debian.sources | sed "s/^Suites:.*/Suites: $suite/" >"$work/apt/debian.sources"
-	apt_opts=(-o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$work/apt" -o "Dir::State::Lists=$work/apt/lists")
-	apt-get "${apt_opts[@]}" update -qq
-fi
-
-# A meta package names the real one in its Depends.
-while [[ $package != linux-image-[0-9]* ]]; do
-	about=$(apt-cache "${apt_opts[@]}" show --no-all-versions "$package")
-	package=$(sed -n 's/^Depends: \(linux-image-[^ ,]*\).*/\1/p' <<<"$about")
-	[ -n "$package" ] || { echo "kernel-test: no kernel package found" >&2; exit 1; }
-done
-
-mkdir -p "$cache"
-if [ ! -d "$cache/$package" ]; then
-	echo "kernel-test: fetching $package"
-	(cd "$work" && apt-get "${apt_opts[@]}" download -qq "$package")
-	dpkg-deb -x "$work/$package"_*.deb "$cache/$package.part"
-	mv "$cache/$package.part" "$cache/$package"
-fi
-vmlinuz=$(ls "$cache/$package"/boot/vmlinuz-*)
+kernel=$(hack/kernel.sh "$@")
+vmlinuz=$(ls "$kernel"/boot/vmlinuz-*)
 release=${vmlinuz##*/vmlinuz-}
-modules=$(find "$cache/$package" -type d -path "*/lib/modules/$release")
+modules=$(find "$kernel" -type d -path "*/lib/modules/$release")
 
 root=$work/root
 mkdir -p "$root"/{bin,proc,sys,dev,tmp,run,etc} "$root/lib/modules/$release"

@@ -122,5 +122,6 @@ func diagnoseKernel(cfg config.Config) []finding {
 }
 
 func diagnoseDatabase(ctx context.Context, cfg config.Config) []finding {
-	return append([]finding{checkDatabase(ctx, cfg.Database())}, checkDisk(cfg.StateDir))
+	findings := append([]finding{checkDatabase(ctx, cfg.Database())}, checkAside(cfg.Database())...)
+	return append(findings, checkDisk(cfg.StateDir))
 }

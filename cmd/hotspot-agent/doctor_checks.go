@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/disk"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -29,12 +27,18 @@ func checkDatabase(ctx context.Context, path string) finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	f := finding{Check: "database", Result: resultOK}
-	version, err := sqlite.Check(ctx, path)
+	version, err := checkWithin(ctx, path)
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		f.Result, f.Detail = resultFail, fmt.Sprintf("%s cannot be read within %s: its disk is slow, or stalls", path, checkTimeout)
+		f.Advice = "look for errors of the disk (dmesg), replace it"
 	case errors.Is(err, fs.ErrNotExist):
 		f.Detail = path + " is not there yet; the first start makes it"
 	case errors.Is(err, fs.ErrPermission):
 		f.Result, f.Detail, f.Advice = resultFail, err.Error(), "run doctor as root"
+	case errors.Is(err, sqlite.ErrDamaged):
+		f.Result, f.Detail = resultFail, err.Error()
+		f.Advice = "restart the agent: it sets the file aside and goes on with what can be read of it"
 	case err != nil:
 		f.Result, f.Detail = resultFail, err.Error()
 		f.Advice = "stop the agent, move the file away and restore a backup"
@@ -42,6 +46,23 @@ func checkDatabase(ctx context.Context, path string) finding {
 		f.Detail = fmt.Sprintf("%s is sound, schema version %d%s", path, version, sizeOf(path))
 	}
 	return f
+}
+
+// checkWithin does not wait for a disk that stalls: no context ends a system call.
+func checkWithin(ctx context.Context, path string) (version int, err error) {
+	done := make(chan struct{})
+	var found int
+	var failed error
+	go func() {
+		defer close(done)
+		found, failed = sqlite.Check(ctx, path)
+	}()
+	select {
+	case <-done:
+		return found, failed
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 }
 
 // sizeOf is for people; a file that went away has none.
@@ -56,30 +77,37 @@ func sizeOf(path string) string {
 // lowDisk is less than what a busy kiosk's database and its WAL grow to.
 const lowDisk = 16 << 20
 
+// checkAside reminds of damaged databases that the agent took out of the way.
+func checkAside(path string) []finding {
+	var findings []finding
+	for _, aside := range sqlite.Aside(path) {
+		findings = append(findings, finding{
+			Check: "database", Result: resultWarn, Detail: "a damaged one was set aside as " + aside + sizeOf(aside),
+			Advice: "see the event database.rescued for what is kept; sqlite3 FILE .recover may find more, hotspot-agent session import takes an export; then remove it",
+		})
+	}
+	return findings
+}
+
 // checkDisk looks at the folder, or the nearest one above it that exists.
 func checkDisk(dir string) finding {
 	f := finding{Check: "disk", Result: resultOK}
-	var s unix.Statfs_t
-	at := dir
-	err := unix.Statfs(at, &s)
-	for errors.Is(err, unix.ENOENT) && at != "/" {
-		at = filepath.Dir(at)
-		err = unix.Statfs(at, &s)
-	}
+	at, err := disk.Look(dir)
 	if err != nil {
-		f.Result, f.Detail = resultWarn, fmt.Sprintf("%s: %v", at, err)
+		f.Result, f.Detail = resultWarn, fmt.Sprintf("%s: %v", at.Path, err)
 		return f
 	}
-	free := s.Bavail * uint64(s.Bsize)
-	f.Detail = fmt.Sprintf("%s has %s free", at, units.FormatBytes(free))
+	f.Detail = fmt.Sprintf("%s has %s free", at.Path, units.FormatBytes(at.Free))
 	switch {
-	case s.Flags&unix.ST_RDONLY != 0:
-		f.Result, f.Detail = resultFail, at+" is read-only"
-		f.Advice = "put state_dir on a disk that can be written"
-	case free < lowDisk:
+	case at.ReadOnly:
+		f.Result, f.Detail = resultFail, at.Path+" is read-only"
+		f.Advice = "put state_dir on a disk that can be written; if it is one, dmesg tells what happened to it"
+	case at.Free < disk.Full:
+		f.Result, f.Advice = resultFail, "make room: without it no purchase can be stored"
+	case at.Free < lowDisk:
 		f.Result, f.Advice = resultWarn, "make room: without it no purchase can be stored"
-	case s.Type == unix.TMPFS_MAGIC || s.Type == unix.RAMFS_MAGIC:
-		f.Result, f.Detail = resultWarn, at+" is in memory"
+	case at.InMemory:
+		f.Result, f.Detail = resultWarn, at.Path+" is in memory"
 		f.Advice = "put state_dir on a disk: a power cut loses every purchase"
 	}
 	return f

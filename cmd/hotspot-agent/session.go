@@ -17,7 +17,7 @@ import (
 func (a *app) sessionCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "session",
-		Usage: "sell, list, show, change and delete sessions",
+		Usage: "sell, list, show, change, delete, export and import sessions",
 		Subcommands: []*cli.Command{
 			a.sessionCreateCommand(),
 			{
@@ -34,6 +34,8 @@ func (a *app) sessionCommand() *cli.Command {
 				Name: "delete", Usage: "delete a session; its device is cut off if it was running", ArgsUsage: "ID",
 				Action: a.sessionDelete,
 			},
+			a.sessionExportCommand(),
+			a.sessionImportCommand(),
 		},
 	}
 }

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/disk"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/powercut"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/provider"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/upgrade"
@@ -18,6 +20,8 @@ type fault struct {
 
 // faults is every fault, in the order of a run.
 var faults = []fault{
+	{"powercut", powercut.Run},
+	{"disk", disk.Run},
 	{"upgrade", upgrade.Run},
 	{"provider", provider.Run},
 }

@@ -21,12 +21,16 @@ import (
 	"time"
 
 	bench "github.com/hotspot-agent/hotspot-agent/internal/bench/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/powercut"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
 var version = "unknown" // set by the linker
 
 func main() {
+	if os.Getpid() == 1 {
+		powercut.Guest()
+	}
 	o := report.Options{Scale: report.Long, Say: say}
 	short := flag.Bool("short", false, "a few runs of each fault only")
 	only := flag.String("only", "", "these faults only, comma-separated: "+strings.Join(names(), ", "))

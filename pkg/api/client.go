@@ -99,7 +99,10 @@ func (c *Client) send(ctx context.Context, method, path string, body any, accept
 
 func newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
 	var content io.Reader
-	if body != nil {
+	kind := typeJSON
+	if lines, raw := body.(rawLines); raw {
+		content, kind = bytes.NewReader(lines), jsonLines.contentType
+	} else if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
 			return nil, sessions.Invalidf("body", "%v", err)
@@ -111,7 +114,7 @@ func newRequest(ctx context.Context, method, path string, body any) (*http.Reque
 		return nil, sessions.Invalidf("path", "%v", err)
 	}
 	if body != nil {
-		request.Header.Set("Content-Type", typeJSON)
+		request.Header.Set("Content-Type", kind)
 	}
 	return request, nil
 }

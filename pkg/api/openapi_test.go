@@ -163,6 +163,7 @@ func (c *checkedTransport) checkLines(input *openapi3filter.RequestValidationInp
 func checked(t *testing.T) (*testAgent, *checkedTransport) {
 	t.Helper()
 	openapi3filter.RegisterBodyDecoder(typeProblem, openapi3filter.JSONBodyDecoder)
+	openapi3filter.RegisterBodyDecoder(jsonLines.contentType, openapi3filter.FileBodyDecoder)
 	router, err := gorillamux.NewRouter(loadDocument(t))
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +224,13 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 		t.Errorf("the device's paused sessions are %+v, want one", list)
 	}
 	must(c.Session(ctx, sold.ID))(t)
+	var lines bytes.Buffer
+	if err := c.Export(ctx, true, &lines); err != nil {
+		t.Error(err)
+	}
+	if done := must(c.Import(ctx, lines.Bytes()))(t); done != (Imported{Known: 1}) {
+		t.Errorf("importing what was exported: %+v", done)
+	}
 	if err := c.DeleteSession(ctx, sold.ID); err != nil {
 		t.Error(err)
 	}
@@ -293,6 +301,8 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 		{"DELETE", "/v1/sessions/999", "", sessions.NotFound, "", "999"},
 		{"DELETE", "/v1/providers/nobody", "", sessions.NotFound, "", "nobody"},
 		{"POST", "/v1/providers", `{"name":"local","socket":"/s"}`, sessions.Invalid, "name", "local"},
+		{"GET", "/v1/export?all=perhaps", "", sessions.Invalid, "all", "perhaps"},
+		{"POST", "/v1/import", `{"mac":"x"}`, sessions.Invalid, "created_at", "line 1"},
 		{"GET", "/v1/events?after=-1", "", sessions.Invalid, "after", "-1"},
 		{"GET", "/v1/events?after=x", "", sessions.Invalid, "after", "x"},
 		{"GET", "/v1/events?follow=perhaps", "", sessions.Invalid, "follow", "perhaps"},

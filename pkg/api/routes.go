@@ -74,6 +74,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/sessions/{id}", nil, s.session},
 		{"PATCH", "/v1/sessions/{id}", nil, s.updateSession},
 		{"DELETE", "/v1/sessions/{id}", nil, s.deleteSession},
+		{"GET", "/v1/export", []string{"all"}, s.export},
+		{"POST", importPath, nil, s.importSessions},
 		{"GET", "/v1/events", []string{"after", "follow"}, s.events},
 		{"GET", "/v1/providers", nil, s.providers},
 		{"POST", "/v1/providers", nil, s.registerProvider},
@@ -105,7 +107,7 @@ func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) (*repl
 	// A connection without deadlines, as tests have, needs none.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(s.opts.WriteTimeout))
-	body, err := readBody(w, r, s.opts.MaxBody)
+	body, err := readBody(w, r, s.bodyLimit(route))
 	if err != nil {
 		return nil, err
 	}

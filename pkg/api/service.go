@@ -30,6 +30,9 @@ type Service interface {
 	Session(ctx context.Context, id sessions.SessionID) (sessions.Session, error)
 	Sessions(ctx context.Context, filter sessions.SessionFilter) ([]sessions.Session, error)
 
+	Export(ctx context.Context, all bool) ([]sessions.Portable, error)
+	Import(ctx context.Context, list []sessions.Portable) (sessions.Imported, error)
+
 	Events(ctx context.Context, after int64, limit int) ([]sessions.Event, error)
 	Subscribe(after int64) *sessions.Subscription
 

@@ -156,7 +156,7 @@ func TestWhatGoesOnIsMarked(t *testing.T) {
 	w.checkpoint()
 	marks, err := w.store.Marks()
 	w.ok(err)
-	want := sessions.Marks{Boot: w.clock.BootID(), At: w.clock.Boot(), Epoch: 1, Spent: []sessions.Mark{{Session: long.ID, Spent: 1000}}}
+	want := sessions.Marks{Boot: w.clock.BootID(), At: w.clock.Boot(), Epoch: 1, Spent: []sessions.Mark{{Session: long.ID, Spent: 1000}}, Known: w.clock.Now()}
 	if diff := cmp.Diff(want, marks); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}

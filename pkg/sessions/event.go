@@ -22,9 +22,10 @@ const (
 	ClientConnected    EventType = "client.connected"
 	ClientDisconnected EventType = "client.disconnected"
 	ClientConflict     EventType = "client.conflict"
+	DatabaseRescued    EventType = "database.rescued"
 )
 
-// Event is one transition. Seq starts at 1 and has no gaps.
+// Event is one transition. Seq starts at 1 and has no gaps, but before DatabaseRescued.
 type Event struct {
 	Seq     int64     `json:"seq"`
 	Time    time.Time `json:"time"`

@@ -56,7 +56,8 @@ type Manager struct {
 	hub       hub
 	syncs     syncQueue
 	providers providerSet
-	known     atomic.Int64 // wall time, in Unix ns, that certainly has passed
+	trust     trust       // in the wall clock
+	recalled  atomic.Bool // what the store remembers is known
 
 	background background
 	running    context.Context // ends with Stop: the work in the background
@@ -86,7 +87,7 @@ func New(store Store, kernel Enforcer, clock Clock, cfg Config) *Manager {
 
 // now reads the clocks.
 func (m *Manager) now() moment {
-	return takeMoment(m.clock, time.Unix(0, m.known.Load()))
+	return takeMoment(m.clock, &m.trust)
 }
 
 func (m *Manager) speeds() speeds {

@@ -2,7 +2,11 @@
 
 package sessions
 
-import "github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+import (
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
 
 // Marks are how far the running sessions had come at one moment. A checkpoint writes
 // them instead of a row for each session: they are for the machine that loses its
@@ -14,7 +18,8 @@ type Marks struct {
 	Boot  string
 	At    dataplane.Boottime // time is used up to here, by everyone who ran
 	Epoch uint64
-	Spent []Mark // of sessions whose rows say less
+	Spent []Mark    // of sessions whose rows say less
+	Known time.Time // wall time that was believed last; zero: never
 }
 
 // Mark is what a session's account had counted.

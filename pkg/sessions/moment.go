@@ -19,11 +19,20 @@ type moment struct {
 	sane   bool // wall can be believed: expiry waits until it can
 }
 
-// takeMoment reads the clocks. known is a wall time that certainly has passed.
-func takeMoment(c Clock, known time.Time) moment {
+// takeMoment reads the clocks.
+func takeMoment(c Clock, t *trust) moment {
 	now := moment{wall: c.Now(), boot: c.Boot(), bootID: c.BootID()}
-	now.sane = !now.wall.Before(earliest) && !now.wall.Before(known)
+	now.sane = t.believes(now, c)
 	return now
+}
+
+// dated is the wall time of a start. Under a clock that is not believed it is one
+// before earliest: it is dated when the clock is.
+func (now moment) dated() time.Time {
+	if now.sane {
+		return now.wall
+	}
+	return time.Unix(0, int64(now.boot)).UTC()
 }
 
 // at is another moment of this boot, by the clocks as they stand now.

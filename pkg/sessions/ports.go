@@ -14,6 +14,7 @@ type Clock interface {
 	Now() time.Time           // wall clock: for expiry and records only
 	Boot() dataplane.Boottime // CLOCK_BOOTTIME: for used time
 	BootID() string           // changes when the machine boots
+	Synced() bool             // the wall clock is kept by NTP
 }
 
 // Enforcer is the kernel as the rules see it; [dataplane.Dataplane] is the real one.

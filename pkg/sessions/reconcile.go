@@ -18,7 +18,7 @@ import (
 // session has, and grants those that are missing; denials first. It is the same at
 // boot, after a crash and as a periodic repair, and may be repeated at any time.
 func (m *Manager) Reconcile(ctx context.Context) error {
-	first := m.known.Load() == 0
+	first := !m.recalled.Load()
 	if err := m.recall(ctx); err != nil {
 		return err
 	}

@@ -206,29 +206,6 @@ func TestExpiryWaitsForTheClock(t *testing.T) {
 	}
 }
 
-func TestTakeMoment(t *testing.T) {
-	known := testNow.wall
-	for name, c := range map[string]struct {
-		wall time.Time
-		want bool
-	}{
-		"set":              {known.Add(time.Second), true},
-		"never set":        {time.Unix(0, 0), false},
-		"before last year": {earliest.Add(-1), false},
-		"went back":        {known.Add(-time.Second), false},
-	} {
-		if got := takeMoment(fixedClock{c.wall}, known); got.sane != c.want {
-			t.Errorf("%s: sane is %v", name, got.sane)
-		}
-	}
-}
-
-type fixedClock struct{ wall time.Time }
-
-func (c fixedClock) Now() time.Time           { return c.wall }
-func (c fixedClock) Boot() dataplane.Boottime { return 1 }
-func (c fixedClock) BootID() string           { return "a" }
-
 func TestLow(t *testing.T) {
 	cases := []struct {
 		s    Session

@@ -17,6 +17,7 @@ type settleState struct {
 	linger map[dataplane.Account]lingering // accounts nobody runs
 	marks  []Mark                          // used again by the next survey
 	round  uint64                          // of the last survey
+	known  time.Time                       // wall time of the last marks
 	offset time.Duration                   // wall clock minus CLOCK_BOOTTIME, to notice a step
 	sane   bool
 }

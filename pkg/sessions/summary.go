@@ -64,21 +64,34 @@ func lastEvent(tx Tx) (Event, error) {
 	return last, failed
 }
 
-// recall takes from the store what a Manager has to remember: the providers, and
-// a wall time that certainly has passed, so that a clock that shows less is not
-// believed.
+// recall takes from the store what a Manager has to remember: the providers, and the
+// wall time that was known last.
 func (m *Manager) recall(ctx context.Context) error {
-	if m.known.Load() == 0 {
-		err := m.store.View(ctx, func(tx Tx) error {
-			last, err := lastEvent(tx)
-			if err == nil {
-				m.known.Store(max(1, last.Time.UnixNano()))
-			}
-			return err
-		})
-		if err != nil {
+	if !m.recalled.Load() {
+		if err := m.recallClock(ctx); err != nil {
 			return err
 		}
+		m.recalled.Store(true)
 	}
 	return m.loadProviders(ctx)
+}
+
+// recallClock asks the marks, and where none told the time yet, the last event.
+func (m *Manager) recallClock(ctx context.Context) error {
+	marks := m.lastMarks()
+	if !marks.Known.IsZero() {
+		at := marks.At
+		if marks.Boot != m.clock.BootID() {
+			at = 0
+		}
+		m.trust.recall(marks.Known, at)
+		return nil
+	}
+	return m.store.View(ctx, func(tx Tx) error {
+		last, err := lastEvent(tx)
+		if err == nil && !last.Time.Before(earliest) {
+			m.trust.recall(last.Time, 0)
+		}
+		return err
+	})
 }

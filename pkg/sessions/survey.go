@@ -31,7 +31,7 @@ const atATime = 256
 // survey looks at readings of everything.
 func (m *Manager) survey(readings iter.Seq[[]dataplane.Reading]) *survey {
 	v := &survey{now: m.now(), read: make(counts)}
-	v.marks = Marks{Boot: v.now.bootID, At: v.now.boot, Spent: m.settle.marks[:0]}
+	v.marks = Marks{Boot: v.now.bootID, At: v.now.boot, Spent: m.settle.marks[:0], Known: m.trust.at(v.now.boot)}
 	m.settle.round++
 	for some := range readings {
 		m.live.survey(v, some, m.settle.round, m.rates.memory)
@@ -148,13 +148,18 @@ func (l *liveTable) needsRow(id SessionID, r *dataplane.Reading, now moment) boo
 	return e != nil && e.needsRow(l.cfg, r, now)
 }
 
+// knownEvery is how often the wall time is written where nothing else is to be.
+const knownEvery = time.Hour
+
 // mark writes the marks, when they say something that the last ones did not.
 func (m *Manager) mark(ctx context.Context, v *survey) error {
-	if !v.timed && !v.changed {
+	stale := v.marks.Known.Sub(m.settle.known).Abs() >= knownEvery
+	if !v.timed && !v.changed && !stale {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	m.settle.known = v.marks.Known
 	return m.store.PutMarks(v.marks)
 }

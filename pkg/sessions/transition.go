@@ -6,7 +6,7 @@ package sessions
 // baseline is already that of the kernel.
 func (c *change) start(d Device, s *Session, at moment) error {
 	if s.Started.Before(earliest) && (s.Started.IsZero() || at.sane) {
-		s.Started = at.wall
+		s.Started = at.dated()
 	}
 	s.State = Running
 	s.Meter.Boot, s.Meter.At = at.bootID, at.boot

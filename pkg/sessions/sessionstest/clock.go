@@ -19,6 +19,7 @@ type Clock struct {
 	wall   time.Time
 	boot   dataplane.Boottime
 	bootID string
+	synced bool
 }
 
 // NewClock returns a clock an hour after the machine's start, in March 2026.
@@ -27,6 +28,7 @@ func NewClock() *Clock {
 		wall:   time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC),
 		boot:   dataplane.Boottime(time.Hour),
 		bootID: "boot-1",
+		synced: true,
 	}
 }
 
@@ -58,11 +60,24 @@ func (c *Clock) Advance(d time.Duration) {
 	c.wall, c.boot = c.wall.Add(d), c.boot.Add(d)
 }
 
-// SetWall sets the wall clock, as NTP does: no time passes.
-func (c *Clock) SetWall(t time.Time) {
+// Synced says whether NTP keeps the wall clock, as it does at first.
+func (c *Clock) Synced() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wall = t
+	return c.synced
+}
+
+// SetWall sets the wall clock, as NTP does: no time passes.
+func (c *Clock) SetWall(t time.Time) { c.set(t, true) }
+
+// SetWallByHand sets the wall clock, as people and programs do, and a battery that is
+// empty.
+func (c *Clock) SetWallByHand(t time.Time) { c.set(t, false) }
+
+func (c *Clock) set(t time.Time, synced bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall, c.synced = t, synced
 }
 
 // Reboot is a start of the machine that took d.

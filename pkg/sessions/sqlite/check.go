@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"strings"
 )
 
 // Check reads the whole database at path without changing it, also while an agent
@@ -33,17 +34,22 @@ func Check(ctx context.Context, path string) (version int, err error) {
 	if version == 0 {
 		return 0, fmt.Errorf("database %s: %w: it is empty", path, fs.ErrNotExist)
 	}
-	return version, quickCheck(ctx, path, db)
+	if err := quickCheck(ctx, db); err != nil {
+		return version, explain(path, err)
+	}
+	return version, nil
 }
 
 // quickCheck verifies the structure of every page.
-func quickCheck(ctx context.Context, path string, db *sql.DB) error {
+func quickCheck(ctx context.Context, db *sql.DB) error {
 	var finding string
 	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&finding); err != nil {
-		return explain(path, err)
+		return err
 	}
 	if finding != "ok" {
-		return fmt.Errorf("database %s: it is damaged (%s): stop the agent, move it away and restore a backup", path, finding)
+		return fmt.Errorf("%w (%s): restart the agent, which sets it aside and keeps what can be read", ErrDamaged, oneLine(finding))
 	}
 	return nil
 }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,7 +29,8 @@ import (
 // that the file system has to keep a journal of.
 //
 //	magic, number, length and CRC of the rest; boot id, time, epoch, and
-//	for each mark session and count (all numbers of the rest are varints)
+//	for each mark session and count (all numbers of the rest are varints).
+//	The count of the last possible session is the known wall time in ns
 type marksFile struct {
 	path string // with "0" or "1" behind it
 
@@ -39,7 +42,8 @@ type marksFile struct {
 const (
 	marksMagic  = "HSAGmrk1"
 	marksHeader = 8 + 8 + 4 + 4
-	marksBlock  = 4096 // written as a whole, so that nothing has to be read for it
+	knownTime   = math.MaxUint64 // in place of a session
+	marksBlock  = 4096           // written as a whole, so that nothing has to be read for it
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -129,6 +133,10 @@ func appendMarks(b []byte, number uint64, k sessions.Marks) []byte {
 	b = append(b, k.Boot...)
 	b = binary.AppendUvarint(b, uint64(k.At))
 	b = binary.AppendUvarint(b, k.Epoch)
+	if !k.Known.IsZero() {
+		b = binary.AppendUvarint(b, knownTime)
+		b = binary.AppendUvarint(b, uint64(k.Known.UnixNano()))
+	}
 	for _, mark := range k.Spent {
 		b = binary.AppendUvarint(b, uint64(mark.Session))
 		b = binary.AppendUvarint(b, mark.Spent)
@@ -164,7 +172,12 @@ func parseMarks(b []byte) (number uint64, k sessions.Marks, whole bool) {
 	k.Boot = string(r.bytes(r.next()))
 	k.At, k.Epoch = dataplane.Boottime(r.next()), r.next()
 	for len(r.rest) > 0 && !r.bad {
-		k.Spent = append(k.Spent, sessions.Mark{Session: sessions.SessionID(r.next()), Spent: r.next()})
+		id, count := r.next(), r.next()
+		if id == knownTime {
+			k.Known = time.Unix(0, int64(count)).UTC()
+			continue
+		}
+		k.Spent = append(k.Spent, sessions.Mark{Session: sessions.SessionID(id), Spent: count})
 	}
 	return binary.LittleEndian.Uint64(b[8:]), k, !r.bad
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,8 +15,10 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 func marksAt(at dataplane.Boottime, n int) sessions.Marks {
-	k := sessions.Marks{Boot: "boot", At: at, Epoch: 77}
+	k := sessions.Marks{Boot: "boot", At: at, Epoch: 77, Known: noon.Add(time.Duration(at))}
 	for i := range n {
 		k.Spent = append(k.Spent, sessions.Mark{Session: sessions.SessionID(i + 1), Spent: uint64(at) * 1000})
 	}

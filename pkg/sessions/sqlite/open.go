@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
 )
@@ -28,18 +29,25 @@ type Store struct {
 	read  *sql.DB // connections that refuse to write
 	wal   wal
 	marks marksFile
+
+	trouble atomic.Pointer[error] // of the last writing transaction
+	writing stopwatch             // the one that has its turn
 }
 
 // Open opens the database at path, makes it when it does not exist (directory
 // 0700, file 0600; modes of what exists are left alone), and brings its schema up
 // to date. It fails with one clear line on a file that is no database of this
-// agent, is damaged, or was made by a newer agent. A nil log discards.
+// agent, is damaged (ErrDamaged: all of it is read), or was made by a newer agent.
+// A nil log discards.
 func Open(path string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	if err := finishRescue(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	if err := createFile(path); err != nil {
@@ -59,6 +67,9 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
+	if err := s.sound(); err != nil {
+		return err
+	}
 	if err := migrate(context.Background(), s.write, embedded(), s.log); err != nil {
 		return err
 	}

@@ -17,7 +17,9 @@ var _ sessions.Store = (*Store)(nil)
 // It does not wait for Update. ctx ends the waiting for a free connection and,
 // between two statements, the transaction.
 func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
-	return s.transact(ctx, s.read, fn)
+	err := s.transact(ctx, s.read, fn)
+	s.noteDamage(err)
+	return err
 }
 
 // Update runs fn in a transaction and returns nil when that is on disk. Updates
@@ -32,7 +34,13 @@ func (s *Store) Update(ctx context.Context, fn func(sessions.Tx) error) error {
 
 // Commit is Update without the wait for the disk.
 func (s *Store) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
-	if err := s.transact(ctx, s.write, fn); err != nil {
+	err := s.transact(ctx, s.write, func(tx sessions.Tx) error {
+		s.writing.start()
+		return fn(tx)
+	})
+	s.writing.stop()
+	s.noteTrouble(err)
+	if err != nil {
 		return err
 	}
 	s.wal.wrote()
@@ -41,10 +49,14 @@ func (s *Store) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
 
 // Sync returns nil when all that was committed is on disk.
 func (s *Store) Sync() error {
-	if err := s.wal.sync(); err != nil {
-		return sessions.Errorf(sessions.Unavailable, "the database %s cannot be written to the disk: %w", s.path, err)
+	err := s.wal.sync()
+	if err == nil {
+		return nil
 	}
-	return nil
+	// SQLite's file and what the disk has may differ from now on, whatever comes after.
+	err = sessions.Errorf(sessions.Unavailable, "the database %s cannot be written to the disk; look for its errors (dmesg), mend it, restart the agent: %w", s.path, err)
+	s.trouble.Store(&err)
+	return err
 }
 
 // transact commits when fn returns nil, and rolls back when it fails or panics.

@@ -23,7 +23,8 @@ type wal struct {
 	written uint64     // transactions
 	synced  uint64     // of them
 	busy    bool       // somebody syncs
-	failed  error      // for good: what did not reach the disk once is not tried again by the kernel
+	syncing stopwatch
+	failed  error // for good: what did not reach the disk once is not tried again by the kernel
 }
 
 func newWAL(path string) wal { return wal{path: path} }
@@ -50,7 +51,9 @@ func (w *wal) sync() error {
 		upTo := w.written
 		w.busy = true
 		w.mu.Unlock()
+		w.syncing.start()
 		err := syncData(w.path)
+		w.syncing.stop()
 		w.mu.Lock()
 		w.busy, w.failed = false, err
 		if err == nil {

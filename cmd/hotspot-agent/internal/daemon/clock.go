@@ -5,6 +5,8 @@ package daemon
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
@@ -19,3 +21,9 @@ func newClock() (clock, error) {
 func (clock) Now() time.Time           { return time.Now() }
 func (clock) Boot() dataplane.Boottime { return dataplane.BootNow() }
 func (c clock) BootID() string         { return c.bootID }
+
+// Synced asks the kernel, which forgets it when the clock is set by hand.
+func (clock) Synced() bool {
+	state, err := unix.Adjtimex(&unix.Timex{})
+	return err == nil && state != unix.TIME_ERROR
+}

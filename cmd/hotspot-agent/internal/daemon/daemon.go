@@ -40,7 +40,8 @@ type Daemon struct {
 
 // Open makes everything ready, in the order in which it is cheap to fail: what
 // another agent could be using first, the kernel last. When it fails, what was
-// enforced before is enforced still. The error is one line that says what to do.
+// enforced before is enforced still, and where that is for want of a database, nobody
+// who was not connected passes. The error is one line that says what to do.
 func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *Daemon, err error) {
 	d := &Daemon{cfg: cfg, version: version, log: log, started: time.Now()}
 	defer func() {
@@ -51,10 +52,9 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	if err := d.claim(ctx); err != nil {
 		return nil, err
 	}
-	if d.store, err = sqlite.Open(cfg.Database(), log); err != nil {
-		return nil, err
+	if err := d.openStore(ctx); err != nil {
+		return nil, errors.Join(err, d.shut())
 	}
-	d.log.Info("database is open", "path", cfg.Database())
 	if err := d.enforce(); err != nil {
 		return nil, err
 	}
@@ -83,6 +83,13 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 		return fmt.Errorf("metrics.listen: %w", err)
 	}
 	return nil
+}
+
+// shut enforces what was enforced before and no more: who is connected goes on, and
+// nobody else passes, also after a reboot.
+func (d *Daemon) shut() (err error) {
+	d.plane, err = dataplane.Open(PlaneOptions(d.cfg, slog.New(slog.DiscardHandler)))
+	return err
 }
 
 func (d *Daemon) enforce() (err error) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,8 @@ type Service struct {
 	plane   plane
 	version string
 	started time.Time
+
+	problems func(context.Context) []string // of the database; may be nil
 }
 
 // NewService joins the rules with the kernel's view.
@@ -36,7 +39,11 @@ func NewService(manager *sessions.Manager, plane plane, version string, started 
 	return &Service{Manager: manager, plane: plane, version: version, started: started}
 }
 
-func (d *Daemon) service() *Service { return NewService(d.manager, d.plane, d.version, d.started) }
+func (d *Daemon) service() *Service {
+	s := NewService(d.manager, d.plane, d.version, d.started)
+	s.problems = d.storeProblems
+	return s
+}
 
 // Resolve returns the device behind an address, and registers it when it is new.
 func (s *Service) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
@@ -79,7 +86,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 			Devices: summary.Devices, Connected: summary.Connected, Sessions: map[string]int{},
 			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: len(providers), LastEvent: summary.LastSeq,
 		},
-		Health: health(plane, summary),
+		Health: health(plane, summary, s.storeProblems(ctx)),
 	}
 	for state, n := range summary.Sessions {
 		status.Counts.Sessions[string(state)] = n
@@ -91,8 +98,15 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	return status, nil
 }
 
-func health(plane dataplane.Status, summary sessions.Summary) api.Health {
-	h := api.Health{Problems: plane.Problems, ClockSane: summary.ClockSane}
+func (s *Service) storeProblems(ctx context.Context) []string {
+	if s.problems == nil {
+		return nil
+	}
+	return s.problems(ctx)
+}
+
+func health(plane dataplane.Status, summary sessions.Summary, store []string) api.Health {
+	h := api.Health{Problems: slices.Concat(plane.Problems, store), ClockSane: summary.ClockSane}
 	if summary.SettleErr != nil {
 		h.Problems = append(h.Problems, fmt.Sprintf("settling: %v", summary.SettleErr))
 	}

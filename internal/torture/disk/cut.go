@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+)
+
+// late is what a checkpoint may come late on a machine with much else to do.
+const late = 2 * time.Second
+
+// Cuts has the file system lose, at any moment, all that was not synced, and the
+// kernel its counters, as when the power fails: purchases that were answered stay,
+// and at most one checkpoint of usage is given away.
+func Cuts(ctx context.Context, o report.Options) (row report.Row, err error) {
+	k, err := openKiosk(o)
+	if err != nil {
+		return row, err
+	}
+	defer func() { err = errors.Join(err, k.close()) }()
+	random := rand.New(rand.NewPCG(o.Seed, 2))
+	row = report.Row{Fault: "unsynced writes lost", Most: mostRecovery, Purchases: report.Zero(0), Bytes: report.Zero(0)}
+	for ctx.Err() == nil && row.Runs < o.Pick(2, 20) {
+		wait := time.Duration(random.Int64N(int64(3 * time.Second)))
+		if err := k.cutAfter(ctx, wait, &row); err != nil {
+			return row, fmt.Errorf("cut %d: %w\n%s", row.Runs+1, err, k.agent.Log())
+		}
+	}
+	row.Notes = []string{fmt.Sprintf("%d purchases answered", len(k.answered))}
+	return row, ctx.Err()
+}
+
+func (k *kiosk) cutAfter(ctx context.Context, wait time.Duration, row *report.Row) error {
+	t, err := k.traffic(ctx)
+	if err != nil {
+		return err
+	}
+	sold := make(chan error, 1)
+	go func() {
+		for {
+			if err := k.buy(); err != nil {
+				sold <- err // the disk is gone
+				return
+			}
+		}
+	}()
+	least, err := t.carriedUntil(wait)
+	if err != nil {
+		return err
+	}
+	if err := k.cut(); err != nil {
+		return err
+	}
+	<-sold
+	most, err := t.stopAll()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := errors.Join(k.disk.unmount(), k.disk.mount(), k.agent.Start()); err != nil {
+		return err
+	}
+	row.Recovery = max(row.Recovery, time.Since(began))
+	after, err := k.agent.Session(k.paid)
+	if err != nil {
+		return err
+	}
+	charged := int64(after.DataUsedBytes - t.used)
+	row.Bytes.Value += max(0, charged-most, least-charged)
+	lost, err := k.lostPurchases()
+	row.Purchases.Value += lost
+	row.Runs++
+	return err
+}
+
+// cut is the moment. The agent dies, and what the kernel counted with it.
+func (k *kiosk) cut() error {
+	at, err := os.Open(k.disk.at)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = at.Close() }()
+	const shutdown, withoutFlush = 0x8004587d, 2 // EXT4_IOC_SHUTDOWN, EXT4_GOING_FLAGS_NOLOGFLUSH
+	if err := unix.IoctlSetPointerInt(int(at.Fd()), shutdown, withoutFlush); err != nil {
+		return fmt.Errorf("shut %s down: %w", k.disk.at, err)
+	}
+	if err := k.agent.Kill(); err != nil {
+		return err
+	}
+	_, err = k.agent.Run("detach", "--config", k.agent.Config())
+	return err
+}
+
+// carriedUntil waits, and returns what was carried when the last checkpoint before the
+// end was due.
+func (t *traffic) carriedUntil(wait time.Duration) (bytes int64, err error) {
+	type reading struct {
+		at    time.Time
+		bytes int64
+	}
+	var all []reading
+	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(pollInterval) {
+		n, err := t.carried.Read()
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, reading{time.Now(), int64(n.Bytes)})
+	}
+	due := time.Now().Add(-checkpoint - late)
+	for _, r := range all {
+		if r.at.Before(due) {
+			bytes = r.bytes
+		}
+	}
+	return bytes, nil
+}
+
+// stopAll stops and returns all that was carried.
+func (t *traffic) stopAll() (bytes int64, err error) {
+	t.stop()
+	<-t.sent[0]
+	<-t.sent[1]
+	n, err := t.carried.Read()
+	return int64(n.Bytes), errors.Join(err, t.sinks[0].Close(), t.sinks[1].Close())
+}

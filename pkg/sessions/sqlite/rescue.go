@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+const asidePart = ".damaged-"
+
+// Rescued is what Rescue kept of a damaged database.
+type Rescued struct {
+	Aside             string // the damaged file, with what was beside it
+	Devices, Sessions int    // that could be read
+	Unread            int    // rows that could not, at most
+}
+
+func (r Rescued) String() string {
+	return fmt.Sprintf("the damaged database is set aside as %s; %d devices and %d sessions could be read and are kept, up to %d rows could not; "+
+		"for more of it: sqlite3 %s .recover, or session import with an export; remove it when it is done with",
+		r.Aside, r.Devices, r.Sessions, r.Unread, r.Aside)
+}
+
+// Rescue takes a damaged database out of the way, with its WAL and its marks, and puts
+// a new one in its place that holds what can still be read. Nothing is deleted. Ids
+// stay, for they name the kernel's counters, and none that was ever given is given
+// again. A machine that dies meanwhile goes on with it at the next [Open], or has
+// changed nothing.
+func Rescue(ctx context.Context, path string, now time.Time, log *slog.Logger) (Rescued, error) {
+	aside, err := freeName(path + asidePart + now.UTC().Format("20060102T150405Z"))
+	if err != nil {
+		return Rescued{}, err
+	}
+	r := Rescued{Aside: aside}
+	if err := r.build(ctx, path, now, log); err != nil {
+		return r, fmt.Errorf("rescue of %s: %w", path, err)
+	}
+	if err := setAside(path, aside); err != nil {
+		return r, fmt.Errorf("set %s aside: %w", path, err)
+	}
+	if err := os.Rename(path+".rescuing", path+".rescued"); err != nil {
+		return r, err
+	}
+	return r, finishRescue(path)
+}
+
+// build makes the new database beside the old one.
+func (r *Rescued) build(ctx context.Context, path string, now time.Time, log *slog.Logger) error {
+	place := path + ".rescuing"
+	for _, part := range []string{"", "-wal", "-shm"} { // of a rescue that was broken off
+		if err := remove(place + part); err != nil {
+			return err
+		}
+	}
+	old, err := openWreck(path, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = old.db.Close() }()
+	store, err := Open(place, log)
+	if err != nil {
+		return err
+	}
+	err = store.Update(ctx, func(t sessions.Tx) error { return r.copy(ctx, old, t.(*tx), now) })
+	return errors.Join(err, store.Close())
+}
+
+// setAside gives the files a second name. The marks are copied: they are written over
+// in place, and go on being used.
+func setAside(path, aside string) error {
+	for _, part := range []string{"", "-wal", "-shm"} {
+		if err := os.Link(path+part, aside+part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	for _, part := range []string{"-marks0", "-marks1"} {
+		data, err := os.ReadFile(path + part)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(aside+part, data, 0o600); err != nil {
+			return err
+		}
+	}
+	return syncParent(path)
+}
+
+// finishRescue puts the new database in its place, if there is one that is complete:
+// the WAL of the old one first, which would be applied to it.
+func finishRescue(path string) error {
+	if _, err := os.Stat(path + ".rescued"); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	for _, gone := range []string{path + "-wal", path + "-shm", suspicion(path)} {
+		if err := remove(gone); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(path+".rescued", path); err != nil {
+		return err
+	}
+	return syncParent(path)
+}
+
+// Aside returns the damaged databases that were set aside and are still there.
+func Aside(path string) []string {
+	found, err := filepath.Glob(path + asidePart + "*")
+	if err != nil {
+		return nil // the folder's name looks like a pattern: nobody is reminded
+	}
+	return slices.DeleteFunc(found, func(name string) bool {
+		return strings.Contains(strings.TrimPrefix(name, path+asidePart), "-") // what was beside it
+	})
+}
+
+func remove(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// freeName adds a number to a name that is taken.
+func freeName(name string) (string, error) {
+	for n := 1; ; n++ {
+		free := name
+		if n > 1 {
+			free = fmt.Sprintf("%s.%d", name, n)
+		}
+		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+}

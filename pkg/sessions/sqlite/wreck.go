@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// idGap is left between the last id that a damaged database shows and the first new
+// one: more than what a kiosk sells, and can no longer be read.
+const idGap = 100_000
+
+// wreck is a damaged database, read row by row: one that cannot be read does not hide
+// those behind it.
+type wreck struct {
+	db     *sql.DB
+	log    *slog.Logger
+	unread int
+}
+
+func openWreck(path string, log *slog.Logger) (*wreck, error) {
+	db, err := sql.Open("sqlite3", dsn(path, url.Values{"mode": {"ro"}, "_query_only": {"on"}}))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	return &wreck{db: db, log: log}, nil
+}
+
+// number is the answer to a query, 0 where there is none.
+func (w *wreck) number(ctx context.Context, query string) (n int64) {
+	if err := w.db.QueryRowContext(ctx, query).Scan(&n); err != nil {
+		return 0
+	}
+	return n
+}
+
+// last is the largest key of a table, as far as anything says.
+func (w *wreck) last(ctx context.Context, table, key string) int64 {
+	return max(
+		w.number(ctx, fmt.Sprintf("SELECT %s FROM %s ORDER BY %s DESC LIMIT 1", key, table, key)),
+		w.number(ctx, "SELECT seq FROM sqlite_sequence WHERE name = '"+table+"'"),
+	)
+}
+
+// readable reads the rows with a key from first to last that can be read. The query
+// wants a key, and returns the first row from it on.
+func readable[T any](ctx context.Context, w *wreck, first, last int64, query string, scan func(scanner) (T, error), keyOf func(T) int64) []T {
+	var all []T
+	for next, ok := first, true; ok || next <= last; {
+		row, err := scan(w.db.QueryRowContext(ctx, query, next))
+		if errors.Is(err, sql.ErrNoRows) || ctx.Err() != nil {
+			break
+		}
+		if ok = err == nil; !ok {
+			w.unread++
+			next++
+			continue
+		}
+		all = append(all, row)
+		next = keyOf(row) + 1
+	}
+	return all
+}
+
+// copy takes over what can be read.
+func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) error {
+	lastDevice := w.last(ctx, "devices", "id")
+	devices := readable(ctx, w, 1, lastDevice, selectDevices+" WHERE id >= ? ORDER BY id LIMIT 1",
+		scanDevice, func(d sessions.Device) int64 { return int64(d.ID) })
+	devices = append(devices, w.otherDevices(ctx, devices)...)
+	for _, d := range devices {
+		if err := t.restoreDevice(d); err != nil {
+			return err
+		}
+		lastDevice = max(lastDevice, int64(d.ID))
+	}
+	r.Devices = len(devices)
+	lastSession, err := r.copySessions(ctx, w, t)
+	if err != nil {
+		return err
+	}
+	if err := r.copyEvents(ctx, w, t); err != nil {
+		return err
+	}
+	providers := readable(ctx, w, 1, w.last(ctx, "providers", "place"), "SELECT place, name, socket FROM providers WHERE place >= ? ORDER BY place LIMIT 1",
+		scanPlace, func(p placed) int64 { return p.place })
+	for _, p := range providers {
+		if err := t.PutProvider(p.ProviderRecord); err != nil {
+			return err
+		}
+	}
+	r.Unread = w.unread
+	return t.goOn(lastDevice+idGap, lastSession+idGap, sessions.Event{
+		Time: now, Type: sessions.DatabaseRescued, Message: r.String(),
+	})
+}
+
+// copySessions returns the largest id that is known.
+func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
+	last = max(w.last(ctx, "sessions", "id"), w.number(ctx, "SELECT max(session_id) FROM events"))
+	list := readable(ctx, w, 1, last, selectSessions+" WHERE id >= ? ORDER BY id LIMIT 1",
+		scanSession, func(s sessions.Session) int64 { return int64(s.ID) })
+	for _, s := range list {
+		last = max(last, int64(s.ID))
+		if _, err := t.Device(s.Device); err != nil {
+			w.log.Error("a session was read whose device was not", "session", s.ID, "device", s.Device,
+				"type", s.Type, "left", s.RemainingTime(), "left_bytes", s.RemainingBytes())
+			w.unread++
+			continue
+		}
+		if err := t.restoreSession(s); err != nil {
+			return last, err
+		}
+		r.Sessions++
+	}
+	return last, nil
+}
+
+func (r *Rescued) copyEvents(ctx context.Context, w *wreck, t *tx) error {
+	last := w.last(ctx, "events", "seq")
+	list := readable(ctx, w, max(1, last-keepEvents), last,
+		"SELECT seq, time, type, device_id, mac, session_id, reason, message FROM events WHERE seq >= ? ORDER BY seq LIMIT 1",
+		scanEvent, func(e sessions.Event) int64 { return e.Seq })
+	for _, e := range list {
+		if err := t.restoreEvent(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// otherDevices are those whose row cannot be read, but that the index of MACs or an
+// event tells of.
+func (w *wreck) otherDevices(ctx context.Context, known []sessions.Device) (found []sessions.Device) {
+	seen := make(map[sessions.DeviceID]bool)
+	taken := make(map[dataplane.MAC]bool)
+	for _, d := range known {
+		seen[d.ID], taken[d.MAC] = true, true
+	}
+	for _, query := range []string{
+		"SELECT id, mac FROM devices ORDER BY mac",
+		"SELECT id, mac FROM devices ORDER BY mac DESC",
+		"SELECT device_id, mac FROM events WHERE device_id > 0 AND mac <> '' ORDER BY seq DESC",
+	} {
+		w.macs(ctx, query, func(d sessions.Device) {
+			if !seen[d.ID] && !taken[d.MAC] {
+				seen[d.ID], taken[d.MAC] = true, true
+				found = append(found, d)
+			}
+		})
+	}
+	return found
+}
+
+// macs yields what a query finds until it meets damage.
+func (w *wreck) macs(ctx context.Context, query string, yield func(sessions.Device)) {
+	rows, err := w.db.QueryContext(ctx, query)
+	if err != nil {
+		return
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var d sessions.Device
+		var text string
+		if rows.Scan(&d.ID, &text) != nil {
+			return
+		}
+		if mac, err := decodeMAC(text); err == nil {
+			d.MAC = mac
+			yield(d)
+		}
+	}
+	_ = rows.Err() // damage ends it; what came before is good
+}
+
+type placed struct {
+	place int64
+	sessions.ProviderRecord
+}
+
+func scanPlace(row scanner) (p placed, err error) {
+	err = row.Scan(&p.place, &p.Name, &p.Socket)
+	return p, err
+}

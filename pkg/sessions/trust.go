@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// The wall clock is believed as long as it runs along with CLOCK_BOOTTIME. A step is
+// believed when the kernel says that NTP keeps the clock, or when it has held.
+const (
+	smallStep = time.Minute    // within one boot: needs no confirmation
+	fewHours  = 24 * time.Hour // over a reboot: since what was known last
+	holdStep  = time.Hour      // of CLOCK_BOOTTIME
+)
+
+// trust says whether the wall clock can be believed. A wrong clock costs nobody a
+// session: what expires waits. Nor does it outlive its correction: only a wall time
+// that was believed is known. Safe for concurrent use.
+type trust struct {
+	mu     sync.Mutex
+	known  time.Time // wall time that was believed last, of this boot or one before; zero: none
+	held   epoch     // believed in this boot
+	seen   epoch     // waits until it has held
+	seenAt dataplane.Boottime
+}
+
+// epoch is what the wall clock would have shown at the start of CLOCK_BOOTTIME; zero:
+// none. It moves only when the clock is set.
+type epoch struct{ time.Time }
+
+func epochOf(now moment) epoch { return epoch{now.wall.Add(-time.Duration(now.boot))} }
+
+func (e epoch) near(other epoch) bool {
+	return !e.IsZero() && e.Sub(other.Time).Abs() <= smallStep
+}
+
+// recall begins with what was known last: its wall time, and when it is of this boot,
+// what CLOCK_BOOTTIME was then.
+func (t *trust) recall(known time.Time, boot dataplane.Boottime) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.known = known
+	if boot != 0 && !known.IsZero() {
+		t.held = epochOf(moment{wall: known, boot: boot})
+	}
+}
+
+// believes judges the wall clock of a moment.
+func (t *trust) believes(now moment, c Clock) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := epochOf(now)
+	switch {
+	case now.wall.Before(earliest): // never set
+		t.seen = epoch{}
+		return false
+	case t.held.near(e), t.held.IsZero() && t.follows(now.wall), c.Synced(), t.hasHeld(e, now.boot):
+		t.held, t.seen, t.known = e, epoch{}, now.wall
+		return true
+	}
+	return false
+}
+
+// follows reports a wall time that may well come after the known one.
+func (t *trust) follows(wall time.Time) bool {
+	return t.known.IsZero() || !wall.Before(t.known) && wall.Sub(t.known) <= fewHours
+}
+
+// hasHeld waits for a step to hold.
+func (t *trust) hasHeld(e epoch, boot dataplane.Boottime) bool {
+	if !t.seen.near(e) {
+		t.seen, t.seenAt = e, boot
+	}
+	return boot.Sub(t.seenAt) >= holdStep
+}
+
+// at is the wall time of a moment of this boot, as far as it is known: a step that is
+// not believed does not stop it.
+func (t *trust) at(boot dataplane.Boottime) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held.IsZero() {
+		return t.known
+	}
+	return t.held.Add(time.Duration(boot)).UTC()
+}
