@@ -62,6 +62,9 @@ func (a *app) run(c *cli.Context) error {
 		return notWhenStopped(c.Context, err)
 	}
 	debug.FreeOSMemory() // what only the start needed
+	if err := daemon.DropPrivileges(log); err != nil {
+		return errors.Join(err, d.Close())
+	}
 	return d.Run(c.Context)
 }
 

@@ -45,7 +45,7 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	d := &Daemon{cfg: cfg, version: version, log: log, started: time.Now()}
 	defer func() {
 		if err != nil {
-			_ = d.close() // what matters is why it did not open
+			_ = d.Close() // what matters is why it did not open
 		}
 	}()
 	if err := d.claim(ctx); err != nil {
@@ -155,8 +155,9 @@ func (d *Daemon) join(ctx context.Context) error {
 	return nil
 }
 
-// close frees what Open took, in reverse. The kernel goes on enforcing.
-func (d *Daemon) close() error {
+// Close frees what Open took, in reverse. Run does it at its end. The kernel goes on
+// enforcing.
+func (d *Daemon) Close() error {
 	var errs []error
 	if d.plane != nil {
 		errs = append(errs, d.plane.Close())
