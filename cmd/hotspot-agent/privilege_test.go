@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,7 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 )
@@ -63,6 +67,41 @@ func TestDaemonDropsPrivileges(t *testing.T) {
 	if log := m.agent.Log(); !strings.Contains(log, "agent has stopped") || strings.Contains(log, "operation not permitted") {
 		t.Errorf("the log: %s", log)
 	}
+}
+
+// The capabilities that the service file leaves are enough to start with, where a bpffs
+// is mounted, as systemd does.
+func TestDaemonStartsWithItsUnitsCapabilities(t *testing.T) {
+	m := newMachine(t)
+	bpffs := filepath.Join(filepath.Dir(m.agent.Config()), "bpf")
+	m.must(os.Mkdir(bpffs, 0o700))
+	m.must(unix.Mount("hotspot-agent", bpffs, "bpf", 0, "mode=0700"))
+	daemon := m.Router.Command("setpriv", "--bounding-set="+unitsCapabilities(t), m.program, "run", "--config", m.agent.Config())
+	var log bytes.Buffer
+	daemon.Stderr = &log
+	m.must(daemon.Start())
+	t.Cleanup(func() { _ = daemon.Process.Kill() })
+	m.eventually("the daemon answers", func() bool { _, err := m.client().Status(t.Context()); return err == nil })
+	m.protected("br-lan")
+	m.must(daemon.Process.Signal(syscall.SIGTERM))
+	if err := daemon.Wait(); err != nil {
+		t.Errorf("a clean stop: %v\n%s", err, log.String())
+	}
+}
+
+// unitsCapabilities is CapabilityBoundingSet in the words of setpriv(1).
+func unitsCapabilities(t *testing.T) string {
+	t.Helper()
+	unit, err := os.ReadFile(filepath.Join("..", "..", "dist", "hotspot-agent.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(unit), "\nCapabilityBoundingSet=")
+	line, _, _ := strings.Cut(after, "\n")
+	if !found || line == "" {
+		t.Fatal("the unit bounds no capabilities")
+	}
+	return "-all,+" + strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(line, "CAP_", "")), " ", ",+")
 }
 
 // watch adds interfaces to the configuration.

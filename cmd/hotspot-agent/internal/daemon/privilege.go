@@ -15,7 +15,7 @@ import (
 var kept = []cap.Value{
 	cap.BPF,          // maps, programs and links: where unprivileged BPF is off, as it mostly is, nothing of them goes without
 	cap.NET_ADMIN,    // attaching to an interface that comes (back)
-	cap.PERFMON,      // programs that are loaded then are the same as at the start: without it they get speculation barriers
+	cap.PERFMON,      // loading the programs for it: the kernel takes them from nobody else
 	cap.DAC_OVERRIDE, // sockets of session providers, which run as users of their own
 }
 
