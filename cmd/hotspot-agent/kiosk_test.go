@@ -80,7 +80,7 @@ func newKiosk(t *testing.T) *kiosk {
 
 func (k *kiosk) serve() {
 	k.Helper()
-	listener, err := api.Listen(k.socket, "")
+	listener, err := api.Listen(k.socket, api.Access{})
 	if err != nil {
 		k.Fatal(err)
 	}

@@ -62,6 +62,9 @@ func (a *app) run(c *cli.Context) error {
 		return notWhenStopped(c.Context, err)
 	}
 	debug.FreeOSMemory() // what only the start needed
+	if err := daemon.DropPrivileges(log); err != nil {
+		return errors.Join(err, d.Close())
+	}
 	return d.Run(c.Context)
 }
 
@@ -114,15 +117,15 @@ func ignoreHangups(log *slog.Logger) (stop func()) {
 }
 
 // checkPrivilege fails before anything is touched when the kernel would refuse:
-// programs need CAP_BPF (or CAP_SYS_ADMIN), attaching them CAP_NET_ADMIN.
+// programs need CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN), attaching them CAP_NET_ADMIN.
 func checkPrivilege() error {
 	has := capabilities()
-	if has(unix.CAP_NET_ADMIN) && (has(unix.CAP_BPF) || has(unix.CAP_SYS_ADMIN)) {
+	if has(unix.CAP_NET_ADMIN) && (has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)) {
 		return nil
 	}
 	return &failure{
 		err:  fmt.Errorf("not permitted: uid %d may not load programs into the kernel", os.Geteuid()),
-		hint: "run it as root (sudo), or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN",
+		hint: "run it as root (sudo), or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and CAP_SYS_ADMIN to mount a bpffs",
 	}
 }
 

@@ -56,6 +56,8 @@ var doors = []struct {
 		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers; benchmarks make more calls than processes can"},
 	{[]string{"os/exec"}, []string{"internal"},
 		"the agent starts no other programs: that is slow, and fails in ways nobody tests"},
+	{[]string{"kernel.org/pub/linux/libs/security/libcap"}, []string{"cmd/hotspot-agent/internal/daemon"},
+		"what the process may do is the daemon's to give up, not the library's: that would hit its embedder"},
 	{[]string{"github.com/urfave/cli", "github.com/charmbracelet", "github.com/goccy/go-yaml", "github.com/VictoriaMetrics",
 		"github.com/coreos/go-systemd", "github.com/mattn/go-isatty"}, []string{"cmd"},
 		"terminal, configuration and service manager are the daemon's business, not the library's"},

@@ -47,7 +47,9 @@ func startAgent(t *testing.T, opts ServerOptions) *testAgent {
 		t: t, dir: t.TempDir(), kernel: sessionstest.NewKernel(clock), clock: clock, opts: opts,
 		log: &logBuffer{}, neighbors: map[netip.Addr]dataplane.MAC{},
 	}
-	a.opts.Log = slog.New(slog.NewTextHandler(a.log, nil))
+	if a.opts.Log == nil {
+		a.opts.Log = newLogger(a.log)
+	}
 	a.client = NewClient(a.socket())
 	a.start()
 	t.Cleanup(a.stop)
@@ -69,7 +71,7 @@ func (a *testAgent) start() {
 	if err := a.Reconcile(context.Background()); err != nil {
 		a.t.Fatal(err)
 	}
-	ln, err := Listen(a.socket(), a.opts.Group)
+	ln, err := Listen(a.socket(), a.opts.Access)
 	if err != nil {
 		a.t.Fatal(err)
 	}

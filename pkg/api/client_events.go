@@ -49,7 +49,7 @@ func (c *Client) StoredEvents(ctx context.Context, after int64) ([]Event, error)
 	return events, nil
 }
 
-func eventsPath(after int64) string { return "/v1/events?after=" + strconv.FormatInt(after, 10) }
+func eventsPath(after int64) string { return pathEvents + "?after=" + strconv.FormatInt(after, 10) }
 
 // follower follows the events across connections.
 type follower struct {

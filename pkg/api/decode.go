@@ -22,14 +22,17 @@ import (
 // sticks, so that a caller reads all fields and asks err once. encoding/json
 // alone would take keys in any case and twice, and does not name the value.
 type object struct {
-	fields map[string]json.RawMessage
-	prefix string // of field names, for objects inside objects
-	err    error
+	fields  map[string]json.RawMessage
+	prefix  string // of field names, for objects inside objects
+	private bool   // messages do not repeat what is in it: they are logged
+	err     error
 }
 
 // readObject reads a body. An empty one is an empty object.
-func readObject(body []byte, known ...string) *object {
-	o := &object{fields: map[string]json.RawMessage{}}
+func readObject(body []byte, known ...string) *object { return new(object).read(body, known...) }
+
+func (o *object) read(body []byte, known ...string) *object {
+	o.fields = map[string]json.RawMessage{}
 	if len(bytes.TrimSpace(body)) > 0 {
 		o.err = o.parse(body, known)
 	}
@@ -42,7 +45,7 @@ func (o *object) parse(body []byte, known []string) error {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
-		return sessions.Invalidf("body", "%s is not a JSON object", quote(body))
+		return sessions.Invalidf("body", "%s is not a JSON object", o.excerpt(body))
 	}
 	for decoder.More() {
 		if err := o.parseField(decoder, body, known); err != nil {
@@ -50,10 +53,10 @@ func (o *object) parse(body []byte, known []string) error {
 		}
 	}
 	if _, err := decoder.Token(); err != nil {
-		return sessions.Invalidf("body", "the JSON object does not end: %s", quote(body))
+		return sessions.Invalidf("body", "the JSON object does not end: %s", o.excerpt(body))
 	}
 	if rest := bytes.TrimSpace(body[decoder.InputOffset():]); len(rest) > 0 {
-		return sessions.Invalidf("body", "%s follows the JSON object", quote(rest))
+		return sessions.Invalidf("body", "%s follows the JSON object", o.excerpt(rest))
 	}
 	return nil
 }
@@ -61,7 +64,7 @@ func (o *object) parse(body []byte, known []string) error {
 func (o *object) parseField(decoder *json.Decoder, body []byte, known []string) error {
 	token, err := decoder.Token()
 	if err != nil {
-		return sessions.Invalidf("body", "not JSON near %s", quote(body[decoder.InputOffset():]))
+		return sessions.Invalidf("body", "not JSON near %s", o.excerpt(body[decoder.InputOffset():]))
 	}
 	key, _ := token.(string)
 	at := decoder.InputOffset()
@@ -71,17 +74,25 @@ func (o *object) parseField(decoder *json.Decoder, body []byte, known []string) 
 		if end := strings.IndexAny(text, ",}\n"); end >= 0 {
 			text = text[:end]
 		}
-		return sessions.Invalidf(o.prefix+key, "%s is not a JSON value", quote([]byte(text)))
+		return sessions.Invalidf(o.prefix+key, "%s is not a JSON value", o.excerpt([]byte(text)))
 	}
 	if _, twice := o.fields[key]; twice {
-		return sessions.Invalidf(o.prefix+key, "given twice, the second time as %s", quote(value))
+		return sessions.Invalidf(o.prefix+key, "given twice, the second time as %s", o.excerpt(value))
 	}
 	if known != nil && !slices.Contains(known, key) {
 		return sessions.Invalidf(o.prefix+key, "unknown field, with value %s (known: %s)",
-			quote(value), strings.Join(known, ", "))
+			o.excerpt(value), strings.Join(known, ", "))
 	}
 	o.fields[key] = value
 	return nil
+}
+
+// excerpt is what a message repeats of the input.
+func (o *object) excerpt(raw []byte) string {
+	if o.private {
+		return "…"
+	}
+	return quote(raw)
 }
 
 // has reports whether the field is there with a value other than null.
@@ -101,7 +112,7 @@ func (o *object) fail(field, format string, args ...any) {
 
 func (o *object) string(field string) (value string) {
 	if o.has(field) && json.Unmarshal(o.fields[field], &value) != nil {
-		o.fail(field, "%s is not a string", quote(o.fields[field]))
+		o.fail(field, "%s is not a string", o.excerpt(o.fields[field]))
 	}
 	return value
 }

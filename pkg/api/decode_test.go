@@ -102,27 +102,6 @@ func TestSessionPatchIsRead(t *testing.T) {
 	}
 }
 
-func FuzzReadObject(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"device":1,"type":"time","time_secs":60}`, `{"device":NaN`, `{"a":{}`, `{"type":""}`, "{\"\x00\":1}", `{"time_secs":-0}`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		spec, device, err := newSessionFrom(body)
-		if err != nil {
-			if sessions.CodeOf(err) != sessions.Invalid {
-				t.Errorf("%q: %v is not invalid", body, err)
-			}
-			return
-		}
-		if spec.Time < 0 || spec.Bytes > math.MaxInt64 || int(spec.Type) >= len(typeNames) {
-			t.Errorf("%q was accepted as %+v of %q", body, spec, device)
-		}
-		if _, err := sessionPatchFrom(body); err != nil && sessions.CodeOf(err) != sessions.Invalid {
-			t.Errorf("%q: %v is not invalid", body, err)
-		}
-	})
-}
-
 func TestUnits(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, -1e-300, 1e13, math.MaxFloat64} {
 		if _, err := bytesOf("data_mb", bad); sessions.CodeOf(err) != sessions.Invalid {

@@ -19,14 +19,15 @@ import (
 // maxSocketPath is what fits sockaddr_un with its final NUL, unix(7).
 const maxSocketPath = 107
 
-// Listen opens the agent's socket at path: mode 0660 root:group, or 0600 without a
-// group. Nobody can reach it with any other mode: it is made in a private directory
-// and moved to path when it is ready. A missing parent directory is made, 0755.
+// Listen opens the agent's socket at path: mode 0660 with the group of the operators,
+// 0600 without one. With a group of viewers it is 0666, because a file has one group:
+// then everybody can knock, and the server answers the members. Nobody can reach it
+// with any other mode: it is made in a private directory and moved to path when it is ready. A missing parent directory is made, 0755.
 //
 // A socket that a dead agent left is replaced; one that answers is an error that
 // says so. Errors wrap the system's. Close removes the socket, unless another has taken its place.
-func Listen(path, group string) (net.Listener, error) {
-	gid, err := lookupGroup(group)
+func Listen(path string, access Access) (net.Listener, error) {
+	roles, err := rolesOf(access)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func Listen(path, group string) (net.Listener, error) {
 	if err := probe(path); err != nil {
 		return nil, err
 	}
-	return bind(path, gid)
+	return bind(path, roles)
 }
 
 func lockDir(dir string) (unlock func(), err error) {
@@ -82,7 +83,7 @@ func probe(path string) error {
 	return fmt.Errorf("socket %s is in use by a running agent", path)
 }
 
-func bind(path string, gid int) (net.Listener, error) {
+func bind(path string, roles roles) (net.Listener, error) {
 	private, err := os.MkdirTemp(filepath.Dir(path), ".hotspot-")
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
@@ -100,7 +101,7 @@ func bind(path string, gid int) (net.Listener, error) {
 	}
 	ln := &listener{UnixListener: inner.(*net.UnixListener), path: path}
 	ln.SetUnlinkOnClose(false)
-	if err := ln.publish(filepath.Join(private, "s"), gid); err != nil {
+	if err := ln.publish(filepath.Join(private, "s"), roles); err != nil {
 		closeQuietly(ln.UnixListener)
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
@@ -116,13 +117,16 @@ type listener struct {
 }
 
 // publish sets owner and mode while only we can reach the socket, then moves it.
-func (l *listener) publish(private string, gid int) error {
+func (l *listener) publish(private string, roles roles) error {
 	mode := fs.FileMode(0o600)
-	if gid != noGroup {
+	if roles.operators != noGroup {
 		mode = 0o660
-		if err := os.Chown(private, -1, gid); err != nil {
+		if err := os.Chown(private, -1, roles.operators); err != nil {
 			return err
 		}
+	}
+	if roles.viewers != noGroup {
+		mode = 0o666
 	}
 	if err := os.Chmod(private, mode); err != nil {
 		return err

@@ -16,11 +16,11 @@ import (
 
 func TestListenMode(t *testing.T) {
 	for _, test := range []struct {
-		group string
-		mode  fs.FileMode
-	}{{"", 0o600}, {"0", 0o660}} {
+		access Access
+		mode   fs.FileMode
+	}{{Access{}, 0o600}, {Access{Operators: "0"}, 0o660}, {Access{Viewers: "0"}, 0o666}, {Access{Operators: "0", Viewers: "0"}, 0o666}} {
 		path := filepath.Join(t.TempDir(), "made", "agent.sock")
-		ln, err := Listen(path, test.group)
+		ln, err := Listen(path, test.access)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,14 +29,14 @@ func TestListenMode(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info.Mode() != fs.ModeSocket|test.mode {
-			t.Errorf("group %q: mode is %v, want a socket with %v", test.group, info.Mode(), test.mode)
+			t.Errorf("%+v: mode is %v, want a socket with %v", test.access, info.Mode(), test.mode)
 		}
 		if rest, _ := os.ReadDir(filepath.Dir(path)); len(rest) != 1 {
-			t.Errorf("group %q: %v is left beside the socket", test.group, rest)
+			t.Errorf("%+v: %v is left beside the socket", test.access, rest)
 		}
 		closeQuietly(ln)
 		if _, err := os.Lstat(path); err == nil {
-			t.Errorf("group %q: Close left the socket behind", test.group)
+			t.Errorf("%+v: Close left the socket behind", test.access)
 		}
 	}
 }
@@ -62,7 +62,7 @@ func TestListenNeverOpenTooWide(t *testing.T) {
 		}
 	}()
 	for range 50 {
-		ln, err := Listen(path, "")
+		ln, err := Listen(path, Access{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestListenStaleSocketIsReplaced(t *testing.T) {
 	}
 	dead.SetUnlinkOnClose(false)
 	closeQuietly(dead)
-	ln, err := Listen(path, "")
+	ln, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,12 +96,12 @@ func TestListenStaleSocketIsReplaced(t *testing.T) {
 
 func TestListenLiveSocketIsLeft(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	first, err := Listen(path, "")
+	first, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeQuietly(first)
-	_, err = Listen(path, "")
+	_, err = Listen(path, Access{})
 	if want := "socket " + path + " is in use by a running agent"; err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %q", err, want)
 	}
@@ -118,7 +118,7 @@ func TestListenOnlyOneOfManyWins(t *testing.T) {
 	winners := make(chan net.Listener, 8)
 	for range 8 {
 		all.Go(func() {
-			if ln, err := Listen(path, ""); err == nil {
+			if ln, err := Listen(path, Access{}); err == nil {
 				winners <- ln
 			}
 		})
@@ -134,14 +134,14 @@ func TestListenOnlyOneOfManyWins(t *testing.T) {
 
 func TestListenCloseLeavesASuccessorsSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	old, err := Listen(path, "")
+	old, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	successor, err := Listen(path, "")
+	successor, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,10 +164,13 @@ func TestListenErrors(t *testing.T) {
 		{filepath.Join(dir, "s"), "no-such-group-here", `socket_group: there is no group "no-such-group-here"`},
 		{filepath.Join(dir, strings.Repeat("x", 120)), "", "a Unix socket's may have 107"},
 	} {
-		_, err := Listen(test.path, test.group)
+		_, err := Listen(test.path, Access{Operators: test.group})
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("Listen(%q, %q) = %v, want an error with %q", test.path, test.group, err, test.want)
 		}
+	}
+	if _, err := Listen(filepath.Join(dir, "s"), Access{Viewers: "no-such-group-here"}); err == nil || !strings.Contains(err.Error(), "viewer_group: there is no group") {
+		t.Errorf("a group of viewers that does not exist: %v", err)
 	}
 	if content, err := os.ReadFile(file); err != nil || len(content) != 0 {
 		t.Errorf("a file in the way was touched: %v", err)
@@ -178,7 +181,7 @@ func TestListenErrors(t *testing.T) {
 func TestListenLongestPath(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, strings.Repeat("x", maxSocketPath-len(dir)-1))
-	ln, err := Listen(path, "")
+	ln, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,28 +191,8 @@ func TestListenLongestPath(t *testing.T) {
 	}
 }
 
-func TestPeerMayWrite(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		peer peer
-		gid  int
-		want bool
-	}{
-		{"root", peer{UID: 0}, noGroup, true},
-		{"the agent's own user", peer{UID: 7, GID: 7}, noGroup, true},
-		{"another user", peer{UID: 1000, GID: 1000}, noGroup, false},
-		{"another user, with a group configured", peer{UID: 1000, GID: 1000}, 50, false},
-		{"by primary group", peer{UID: 1000, GID: 50}, 50, true},
-		{"by supplementary group", peer{UID: 1000, GID: 1000, Groups: []uint32{1, 50}}, 50, true},
-	} {
-		if got := test.peer.mayWrite(7, test.gid); got != test.want {
-			t.Errorf("%s: may write is %v, want %v", test.name, got, test.want)
-		}
-	}
-}
-
 func TestPeerOfConnection(t *testing.T) {
-	ln, err := Listen(filepath.Join(t.TempDir(), "agent.sock"), "")
+	ln, err := Listen(filepath.Join(t.TempDir(), "agent.sock"), Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +202,7 @@ func TestPeerOfConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closeQuietly(client)
-	conn, err := limitConnections(ln, 1).Accept()
+	conn, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}

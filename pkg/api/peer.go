@@ -3,12 +3,10 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os/user"
-	"slices"
 	"strconv"
 	"unsafe"
 
@@ -24,30 +22,7 @@ type peer struct {
 	Groups []uint32 // supplementary
 }
 
-type peerKey struct{}
-
-// withPeer is http.Server.ConnContext: the credentials are read once per connection.
-func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	p, err := peerOf(conn)
-	if err != nil {
-		return ctx // nobody we know: may read what is public, may write nothing
-	}
-	return context.WithValue(ctx, peerKey{}, p)
-}
-
-func peerFrom(ctx context.Context) (peer, bool) {
-	p, ok := ctx.Value(peerKey{}).(peer)
-	return p, ok
-}
-
 func peerOf(conn net.Conn) (peer, error) {
-	for {
-		wrapped, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn = wrapped.NetConn()
-	}
 	local, ok := conn.(*net.UnixConn)
 	if !ok {
 		return peer{}, fmt.Errorf("%T is no Unix socket", conn)
@@ -97,16 +72,9 @@ func peerGroups(fd int) ([]uint32, error) {
 // noGroup stands for "no group beside root".
 const noGroup = -1
 
-// mayWrite reports whether p is root, the agent's own user, or in the group.
-func (p peer) mayWrite(self uint32, gid int) bool {
-	if p.UID == 0 || p.UID == self {
-		return true
-	}
-	return gid != noGroup && (p.GID == uint32(gid) || slices.Contains(p.Groups, uint32(gid)))
-}
-
-// lookupGroup returns the id of a group given by name or number; noGroup for "".
-func lookupGroup(name string) (int, error) {
+// lookupGroup returns the id of the group that a configuration key gives by name or
+// number; noGroup for "".
+func lookupGroup(key, name string) (int, error) {
 	if name == "" {
 		return noGroup, nil
 	}
@@ -116,14 +84,14 @@ func lookupGroup(name string) (int, error) {
 		if gid, err := strconv.ParseUint(name, 10, 31); err == nil {
 			return int(gid), nil
 		}
-		return noGroup, fmt.Errorf("socket_group: there is no group %q on this machine", name)
+		return noGroup, fmt.Errorf("%s: there is no group %q on this machine", key, name)
 	}
 	if err != nil {
-		return noGroup, fmt.Errorf("socket_group: looking up group %q: %w", name, err)
+		return noGroup, fmt.Errorf("%s: looking up group %q: %w", key, name, err)
 	}
 	gid, err := strconv.ParseUint(group.Gid, 10, 31)
 	if err != nil {
-		return noGroup, fmt.Errorf("socket_group: group %q has the odd id %q", name, group.Gid)
+		return noGroup, fmt.Errorf("%s: group %q has the odd id %q", key, name, group.Gid)
 	}
 	return int(gid), nil
 }

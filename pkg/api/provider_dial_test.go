@@ -19,6 +19,11 @@ import (
 // serveAnswer is a provider that answers everything with one text.
 func serveAnswer(t *testing.T, handler http.HandlerFunc) sessions.Provider {
 	t.Helper()
+	return DialProvider(sessions.ProviderRecord{Name: "odd", Socket: serveProvider(t, handler)})
+}
+
+func serveProvider(t *testing.T, handler http.HandlerFunc) (socket string) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
@@ -27,7 +32,7 @@ func serveAnswer(t *testing.T, handler http.HandlerFunc) sessions.Provider {
 	server := &http.Server{Handler: handler}
 	go func() { _ = server.Serve(ln) }()
 	t.Cleanup(func() { closeQuietly(server) })
-	return DialProvider(sessions.ProviderRecord{Name: "odd", Socket: path})
+	return path
 }
 
 func text(body string) http.HandlerFunc {

@@ -291,7 +291,7 @@ func TestProviderListsSessions(t *testing.T) {
 	wantCode(t, err, sessions.Internal, "shop", "no page 2")
 	_, err = remote.FetchSessions(t.Context(), device, -1, 20)
 	wantCode(t, err, sessions.Invalid, "page")
-	wantCode(t, remote.Save(t.Context(), "never given", sessions.SessionData{}), sessions.NotFound, "never given")
+	wantCode(t, remote.Save(t.Context(), "never given", sessions.SessionData{}), sessions.NotFound, "no session has this token")
 	_, err = remote.Reload(t.Context(), "never given")
-	wantCode(t, err, sessions.NotFound, "never given")
+	wantCode(t, err, sessions.NotFound, "no session has this token")
 }

@@ -5,9 +5,7 @@ package api
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -76,11 +74,20 @@ func (s *Server) routes() []route {
 		{"DELETE", "/v1/sessions/{id}", nil, s.deleteSession},
 		{"GET", "/v1/export", []string{"all"}, s.export},
 		{"POST", importPath, nil, s.importSessions},
-		{"GET", "/v1/events", []string{"after", "follow"}, s.events},
+		{"GET", pathEvents, []string{"after", "follow"}, s.events},
 		{"GET", "/v1/providers", nil, s.providers},
 		{"POST", "/v1/providers", nil, s.registerProvider},
 		{"DELETE", "/v1/providers/{name}", nil, s.unregisterProvider},
 	}
+}
+
+// needs is the role that a route needs. Asking who has an address registers a device
+// that is new, so it is more than reading.
+func (r route) needs() role {
+	if isWrite(r.method) || r.path == "/v1/resolve" {
+		return operator
+	}
+	return viewer
 }
 
 // handle wraps a route's handler: permission, query, body, answer.
@@ -97,9 +104,18 @@ func (s *Server) handle(route route) http.HandlerFunc {
 }
 
 func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) (*reply, error) {
-	if err := s.authorize(r); err != nil {
+	guest := s.guestOf(r.Context())
+	if err := guest.caller.mustBe(route.needs(), r.Method+" "+route.path); err != nil {
 		return nil, err
 	}
+	if err := refuseForms(r); err != nil {
+		return nil, err
+	}
+	end, err := s.begin(w, guest, route)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	args, err := queryOf(r, route.query)
 	if err != nil {
 		return nil, err
@@ -167,33 +183,6 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	problem := problemFrom(sessions.Invalidf("method", "%s is not possible on %s (possible: %s)", r.Method, r.URL.Path, strings.Join(allowed, ", ")))
 	problem.Status, problem.Title = http.StatusMethodNotAllowed, "Method not allowed"
 	writeProblem(w, problem)
-}
-
-// refuseBrowsers turns away what a web page could send, through whatever proxy
-// someone put before the socket: the API has no notion of a page's origin.
-func refuseBrowsers(r *http.Request) error {
-	for name, values := range r.Header {
-		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
-			return sessions.Errorf(sessions.Forbidden, "requests of browsers are refused (%s: %s)", name, quote([]byte(strings.Join(values, ","))))
-		}
-	}
-	if !isLocalHost(r.Host) {
-		return sessions.Errorf(sessions.Forbidden, "Host %s is not local; use localhost", quote([]byte(r.Host)))
-	}
-	return nil
-}
-
-// isLocalHost accepts a loopback address, localhost, and any name of one label:
-// none of them can be a web site's.
-func isLocalHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.IsLoopback()
-	}
-	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost")
 }
 
 // errorForLog adds the cause that the message leaves out.

@@ -276,7 +276,7 @@ func (s *providerServer) reload(ctx context.Context, ask *object) (any, error) {
 func (s *providerServer) source(token string) (SessionSource, error) {
 	source, ok := s.sources.find(token)
 	if !ok {
-		return nil, sessions.Errorf(sessions.NotFound, "no session has the token %q", token)
+		return nil, sessions.Errorf(sessions.NotFound, "no session has this token")
 	}
 	return source, nil
 }

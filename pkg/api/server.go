@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"time"
 
@@ -17,18 +16,26 @@ import (
 
 // ServerOptions configures a Server; zero values choose the defaults.
 type ServerOptions struct {
-	Group          string        // socket_group: who may write beside root; "" for nobody
-	MaxConnections int           // at a time; more wait. Default 256
+	Access         Access        // who may do what, beside root
+	MaxConnections int           // at a time, without those of streams. Default 512
+	MaxRequests    int           // at a time, without streams. Default 256
+	MaxStreams     int           // of events, at a time. Default 64
 	MaxBody        int64         // bytes of a request's body. Default 64 KiB
 	Heartbeat      time.Duration // of event streams. Default 15 s
+	HeaderTimeout  time.Duration // for a client to say what it wants. Default 5 s
+	IdleTimeout    time.Duration // of a connection without a request. Default 1 min
 	WriteTimeout   time.Duration // for a client to take an answer. Default 30 s
 	Log            *slog.Logger  // default: discarded
 }
 
 func (o ServerOptions) withDefaults() ServerOptions {
-	o.MaxConnections = orDefault(o.MaxConnections, 256)
+	o.MaxConnections = orDefault(o.MaxConnections, 512)
+	o.MaxRequests = orDefault(o.MaxRequests, 256)
+	o.MaxStreams = orDefault(o.MaxStreams, 64)
 	o.MaxBody = orDefault(o.MaxBody, 64<<10)
 	o.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
+	o.HeaderTimeout = orDefault(o.HeaderTimeout, 5*time.Second)
+	o.IdleTimeout = orDefault(o.IdleTimeout, time.Minute)
 	o.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -44,33 +51,38 @@ func orDefault[T comparable](value, otherwise T) T {
 	return value
 }
 
-// Server answers the API. Root, the agent's own user and the members of the group
-// may write; who can open the socket may read. Safe for concurrent use.
+// Server answers the API. Root, the agent's own user and operators may write; viewers
+// may read. Over its limits it answers Unavailable. Safe for concurrent use.
 type Server struct {
-	service Service
-	opts    ServerOptions
-	gid     int
-	self    uint32 // the agent's own user
-	mux     *http.ServeMux
-	http    *http.Server
-	ending  context.Context // done when the server shuts down: ends the event streams
-	end     context.CancelFunc
+	service  Service
+	opts     ServerOptions
+	roles    roles
+	requests *quota
+	streams  *quota
+	mux      *http.ServeMux
+	http     *http.Server
+	ending   context.Context // done when the server shuts down: ends the event streams
+	end      context.CancelFunc
 }
 
 // NewServer makes a server; Serve runs it. A group that does not exist adds nobody:
 // [Listen] refuses it.
 func NewServer(service Service, opts ServerOptions) *Server {
-	s := &Server{service: service, opts: opts.withDefaults(), self: uint32(os.Geteuid()), mux: http.NewServeMux()}
-	s.gid, _ = lookupGroup(opts.Group)
+	opts = opts.withDefaults()
+	s := &Server{
+		service: service, opts: opts, mux: http.NewServeMux(),
+		requests: newQuota(opts.MaxRequests), streams: newQuota(opts.MaxStreams),
+	}
+	s.roles, _ = rolesOf(opts.Access)
 	s.ending, s.end = context.WithCancel(context.Background())
 	for _, route := range s.routes() {
 		s.mux.HandleFunc(route.method+" "+route.path, s.handle(route))
 	}
 	s.http = &http.Server{
 		Handler:           s,
-		ConnContext:       withPeer,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
+		ConnContext:       withGuest,
+		ReadHeaderTimeout: s.opts.HeaderTimeout,
+		IdleTimeout:       s.opts.IdleTimeout,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
 	}
@@ -79,7 +91,7 @@ func NewServer(service Service, opts ServerOptions) *Server {
 
 // Serve answers on ln until Shutdown, and then returns nil.
 func (s *Server) Serve(ln net.Listener) error {
-	err := s.http.Serve(limitConnections(ln, s.opts.MaxConnections))
+	err := s.http.Serve(newGate(ln, s.roles, newQuota(s.opts.MaxConnections)))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -104,6 +116,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.recoverPanic(answer, r, recover())
 		s.logRequest(answer, r, time.Since(began))
 	}()
+	if err := s.guestOf(r.Context()).turnedAway(); err != nil {
+		answer.Header().Set("Connection", "close")
+		writeProblem(answer, problemFrom(err))
+		return
+	}
 	if err := refuseBrowsers(r); err != nil {
 		writeProblem(answer, problemFrom(err))
 		return
@@ -136,8 +153,8 @@ func (s *Server) logRequest(w *recorder, r *http.Request, took time.Duration) {
 		level = slog.LevelInfo
 	}
 	attrs := []any{"method", r.Method, "path", r.URL.Path, "status", w.status, "took", took.Round(time.Microsecond)}
-	if p, ok := peerFrom(r.Context()); ok {
-		attrs = append(attrs, "uid", p.UID, "gid", p.GID, "pid", p.PID)
+	if c := s.guestOf(r.Context()).caller; c.known {
+		attrs = append(attrs, "uid", c.UID, "gid", c.GID, "pid", c.PID)
 	}
 	s.opts.Log.Log(r.Context(), level, "api request", attrs...)
 }
@@ -146,19 +163,20 @@ func isWrite(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
-// authorize lets whoever can open the socket read, and root and the group write.
-func (s *Server) authorize(r *http.Request) error {
-	if !isWrite(r.Method) {
-		return nil
+// begin gives a request its place. A stream gives its connection's back: however many
+// streams there are, the connections of others have theirs.
+func (s *Server) begin(w http.ResponseWriter, g *guest, route route) (end func(), err error) {
+	places, what := s.requests, "requests"
+	if route.path == pathEvents {
+		g.leave()
+		w.Header().Set("Connection", "close") // it has no place for another request
+		places, what = s.streams, "streams of events"
 	}
-	p, ok := peerFrom(r.Context())
+	end, ok := places.take(g.caller)
 	if !ok {
-		return sessions.Errorf(sessions.Forbidden, "who is calling is not known, so nothing may be changed")
+		return nil, sessions.Errorf(sessions.Unavailable, "too many %s at a time; try again in a moment", what)
 	}
-	if !p.mayWrite(s.self, s.gid) {
-		return sessions.Errorf(sessions.Forbidden, "uid %d may not change anything: only root and members of socket_group may", p.UID)
-	}
-	return nil
+	return end, nil
 }
 
 // recorder remembers the status for the log, and gives the client the same time

@@ -6,17 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
@@ -94,6 +88,8 @@ func TestBrowsersAreRefused(t *testing.T) {
 	}{
 		{"Origin", "http://evil.example", 403},
 		{"Origin", "null", 403},
+		{"Referer", "http://evil.example/page", 403},
+		{"Sec-Fetch-Mode", "no-cors", 403},
 		{"Sec-Fetch-Site", "cross-site", 403},
 		{"Host", "evil.example", 403},
 		{"Host", "192.0.2.1", 403},
@@ -202,118 +198,17 @@ func TestWritesAreLoggedWithTheirPeer(t *testing.T) {
 	}
 }
 
-// asOther is set in a copy of the test binary that calls the agent as another user.
-const asOther = "HOTSPOT_TEST_SOCKET"
-
 func TestMain(m *testing.M) {
 	if socket := os.Getenv(asOther); socket != "" {
 		os.Exit(callAsOther(socket))
+	}
+	if socket := os.Getenv(asCrowd); socket != "" {
+		os.Exit(crowd(socket))
 	}
 	if socket := os.Getenv(asProvider); socket != "" {
 		os.Exit(runProvider(socket))
 	}
 	os.Exit(m.Run())
-}
-
-// callAsOther prints the code of a read and of a write.
-func callAsOther(socket string) int {
-	c := NewClient(socket)
-	_, read := c.Devices(context.Background())
-	_, write := c.CreateDevice(context.Background(), NewDevice{MAC: secondMAC})
-	for _, err := range []error{read, write} {
-		if err == nil {
-			fmt.Println("done")
-		} else {
-			fmt.Println(sessions.CodeOf(err), err)
-		}
-	}
-	return 0
-}
-
-func TestOtherUsers(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can be somebody else")
-	}
-	binary := copySelf(t)
-	for _, test := range []struct {
-		name        string
-		group       string
-		cred        syscall.Credential
-		open        bool // the socket's mode is opened by hand, to see the server's own check
-		read, write string
-	}{
-		{"neither root nor in the group", "4242", syscall.Credential{Uid: 4000, Gid: 4000}, false, "forbidden", "forbidden"},
-		{"in the group", "4242", syscall.Credential{Uid: 4000, Gid: 4242}, false, "done", "done"},
-		{"in the group beside its own", "4242", syscall.Credential{Uid: 4000, Gid: 4000, Groups: []uint32{4242}}, false, "done", "done"},
-		{"without a group", "", syscall.Credential{Uid: 4000, Gid: 4242}, false, "forbidden", "forbidden"},
-		{"let in by somebody's chmod", "4242", syscall.Credential{Uid: 4000, Gid: 4000}, true, "done", "forbidden"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			a := startAgent(t, ServerOptions{Group: test.group})
-			letThrough(t, a.dir)
-			if test.open {
-				if err := os.Chmod(a.socket(), 0o666); err != nil {
-					t.Fatal(err)
-				}
-			}
-			other := exec.Command(binary)
-			other.Env = append(os.Environ(), asOther+"="+a.socket())
-			other.SysProcAttr = &syscall.SysProcAttr{Credential: &test.cred}
-			out, err := other.CombinedOutput()
-			lines := strings.Split(string(out), "\n")
-			if err != nil || len(lines) < 2 || !strings.HasPrefix(lines[0], test.read) || !strings.HasPrefix(lines[1], test.write) {
-				t.Errorf("read and write: %s (%v), want %s and %s", out, err, test.read, test.write)
-			}
-		})
-	}
-}
-
-// copySelf puts the test binary where every user may run it.
-func copySelf(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary := filepath.Join(dir, "caller")
-	if err := os.WriteFile(binary, self, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	letThrough(t, dir)
-	return binary
-}
-
-// letThrough lets every user pass a test's directories.
-func letThrough(t *testing.T, dir string) {
-	t.Helper()
-	for root := filepath.Clean(os.TempDir()); dir != root && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestTooManyConnectionsWait(t *testing.T) {
-	a := startAgent(t, ServerOptions{MaxConnections: 1})
-	idle, err := net.Dial("unix", a.socket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeQuietly(idle)
-	if _, err := io.WriteString(idle, "GET /v1/devices HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := idle.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := a.client.Devices(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a second connection: %v, want that it waits", err)
-	}
-	closeQuietly(idle)
-	must(a.client.Devices(t.Context()))(t)
 }
 
 func TestShutdownEndsServe(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
+const pathEvents = "/v1/events"
+
 // eventPage is how many stored events are read at a time.
 const eventPage = 500
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // tcxHooks attaches by pinned links: the pin holds the link, the link holds the
@@ -82,15 +83,21 @@ func (t *tcxHooks) keep(pin string, held link.Link, info *link.Info, prog *ebpf.
 		did = replaced
 	}
 	if _, err := os.Lstat(filepath.Join(t.pins.links(), pin)); errors.Is(err, fs.ErrNotExist) {
-		return did, t.pinAgain(pin, info.ID)
+		return did, t.pinAgain(pin, held)
 	}
 	return did, nil
 }
 
 // pinAgain pins a link whose pin someone removed. It takes a second handle, as
-// one handle remembers where it was pinned.
-func (t *tcxHooks) pinAgain(pin string, id link.ID) error {
-	l, err := link.NewFromID(id)
+// one handle remembers where it was pinned. To ask the kernel for one by the link's id
+// would need CAP_SYS_ADMIN.
+func (t *tcxHooks) pinAgain(pin string, held link.Link) error {
+	own := held.(interface{ FD() int }).FD()
+	fd, err := unix.FcntlInt(uintptr(own), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("link %s: %w", pin, err)
+	}
+	l, err := link.NewFromFD(fd)
 	if err != nil {
 		return fmt.Errorf("link %s: %w", pin, err)
 	}

@@ -89,16 +89,3 @@ func TestMarksAfterRestart(t *testing.T) {
 		wantMarks(t, path, marksAt(at+1, 10))
 	}
 }
-
-// FuzzMarks: whatever is in the files, reading them ends.
-func FuzzMarks(f *testing.F) {
-	f.Add([]byte("HSAGmrk1"), []byte{})
-	f.Fuzz(func(t *testing.T, a, b []byte) {
-		path := filepath.Join(t.TempDir(), "hotspot.db")
-		write(t, path+"-marks0", a)
-		write(t, path+"-marks1", b)
-		if _, err := open(t, path).Marks(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}

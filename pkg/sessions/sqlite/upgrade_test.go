@@ -89,7 +89,7 @@ type table map[string][]string
 // rowsOf reads all tables, but the record of migrations, which grows.
 func rowsOf(t *testing.T, path string) map[string]table {
 	t.Helper()
-	db := readOnly(t, path)
+	db := openReadOnly(t, path)
 	all := make(map[string]table)
 	for _, name := range texts(t, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'schema_migrations' ORDER BY name") {
 		columns := texts(t, db, fmt.Sprintf("SELECT name FROM pragma_table_info('%s')", name))
@@ -101,7 +101,7 @@ func rowsOf(t *testing.T, path string) map[string]table {
 // rowsWith reads the columns that another reading had.
 func rowsWith(t *testing.T, path string, before map[string]table) map[string]table {
 	t.Helper()
-	db := readOnly(t, path)
+	db := openReadOnly(t, path)
 	all := make(map[string]table)
 	for name, had := range before {
 		var columns []string
@@ -125,11 +125,11 @@ func columnsOf(t *testing.T, db *sql.DB, name string, columns []string) table {
 // schemaOf is what tables and indices are made of.
 func schemaOf(t *testing.T, path string) []string {
 	t.Helper()
-	return texts(t, readOnly(t, path),
+	return texts(t, openReadOnly(t, path),
 		"SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_schema ORDER BY type, name")
 }
 
-func readOnly(t *testing.T, path string) *sql.DB {
+func openReadOnly(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite3", readDSN(path))
 	if err != nil {

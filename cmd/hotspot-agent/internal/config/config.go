@@ -24,6 +24,7 @@ type Config struct {
 	StateDir    string   // hotspot.db lives here
 	Socket      string
 	SocketGroup string // may use the socket, beside root; empty: nobody
+	ViewerGroup string // may read, and nothing else; empty: nobody
 	BPFFS       string
 	MaxClients  uint32
 

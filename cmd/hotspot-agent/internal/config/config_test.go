@@ -63,6 +63,7 @@ interfaces:
 state_dir: /data//hotspot/
 socket: /tmp/a.sock
 socket_group: www-data
+viewer_group: adm
 bpffs: /run/bpf/x
 max_clients: 100
 global_speed:
@@ -87,7 +88,7 @@ metrics: {listen: "127.0.0.1:9273"}
 		t.Fatal(err)
 	}
 	want := Config{
-		Interfaces: []string{"wlan0", "eth1.20"}, StateDir: "/data/hotspot", Socket: "/tmp/a.sock", SocketGroup: "www-data",
+		Interfaces: []string{"wlan0", "eth1.20"}, StateDir: "/data/hotspot", Socket: "/tmp/a.sock", SocketGroup: "www-data", ViewerGroup: "adm",
 		BPFFS: "/run/bpf/x", MaxClients: 100, GlobalDownBPS: 5_000_000, GlobalUpBPS: 512_000, Checkpoint: time.Minute,
 		OnStop: StopDisconnect, AfterReboot: RebootResume, IdleTimeout: 5 * time.Minute,
 		Trusted: []dataplane.MAC{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}, Blocked: []dataplane.MAC{{2, 0, 0, 0, 0, 10}},

@@ -22,12 +22,11 @@ import (
 
 // topLevel is the file from its left margin.
 var topLevel = map[string]field{
-	"interfaces": listOf(func(c *Config) *[]string { return &c.Interfaces }, parseInterface),
-	"state_dir":  valueOf(func(c *Config) *string { return &c.StateDir }, parsePath),
-	"socket":     valueOf(func(c *Config) *string { return &c.Socket }, parseSocket),
-	"socket_group": valueOf(func(c *Config) *string { return &c.SocketGroup }, func(s string) (string, error) {
-		return s, nil // looked up when the socket is made
-	}),
+	"interfaces":          listOf(func(c *Config) *[]string { return &c.Interfaces }, parseInterface),
+	"state_dir":           valueOf(func(c *Config) *string { return &c.StateDir }, parsePath),
+	"socket":              valueOf(func(c *Config) *string { return &c.Socket }, parseSocket),
+	"socket_group":        valueOf(func(c *Config) *string { return &c.SocketGroup }, parseGroup),
+	"viewer_group":        valueOf(func(c *Config) *string { return &c.ViewerGroup }, parseGroup),
 	"bpffs":               valueOf(func(c *Config) *string { return &c.BPFFS }, parsePath),
 	"max_clients":         valueOf(func(c *Config) *uint32 { return &c.MaxClients }, parseMaxClients),
 	"global_speed":        section(globalSpeed),
@@ -152,6 +151,9 @@ func parseSocket(s string) (string, error) {
 	}
 	return path, err
 }
+
+// parseGroup leaves it to the socket to look the group up.
+func parseGroup(s string) (string, error) { return s, nil }
 
 // maxMaxClients bounds the kernel memory that the maps are made of.
 const maxMaxClients = 1_000_000

@@ -46,7 +46,7 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	d := &Daemon{cfg: cfg, version: version, log: log, started: time.Now()}
 	defer func() {
 		if err != nil {
-			_ = d.close() // what matters is why it did not open
+			_ = d.Close() // what matters is why it did not open
 		}
 	}()
 	if err := d.claim(ctx); err != nil {
@@ -67,12 +67,16 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	return d, nil
 }
 
+func access(cfg config.Config) api.Access {
+	return api.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
+}
+
 // claim takes what only one agent can have.
 func (d *Daemon) claim(ctx context.Context) (err error) {
 	if d.state, err = lockState(d.cfg.StateDir); err != nil {
 		return err
 	}
-	if d.listener, err = api.Listen(d.cfg.Socket, d.cfg.SocketGroup); err != nil {
+	if d.listener, err = api.Listen(d.cfg.Socket, access(d.cfg)); err != nil {
 		return err
 	}
 	if d.cfg.MetricsListen == "" {
@@ -120,7 +124,7 @@ func (d *Daemon) build() error {
 	d.inherit(clock.BootID())
 	d.manager = sessions.New(d.store, d.plane, clock, d.rules())
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
-	d.server = api.NewServer(d.service(), api.ServerOptions{Group: d.cfg.SocketGroup, Log: d.log})
+	d.server = api.NewServer(d.service(), api.ServerOptions{Access: access(d.cfg), Log: d.log})
 	return nil
 }
 
@@ -159,8 +163,9 @@ func (d *Daemon) join(ctx context.Context) error {
 	return nil
 }
 
-// close frees what Open took, in reverse. The kernel goes on enforcing.
-func (d *Daemon) close() error {
+// Close frees what Open took, in reverse. Run does it at its end. The kernel goes on
+// enforcing.
+func (d *Daemon) Close() error {
 	var errs []error
 	if d.plane != nil {
 		errs = append(errs, d.plane.Close())

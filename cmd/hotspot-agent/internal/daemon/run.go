@@ -85,7 +85,7 @@ func (d *Daemon) stop(metered error) error {
 		err = fmt.Errorf("the last settling: %w", err)
 	}
 	d.logRest(within)
-	if closed := d.close(); closed != nil {
+	if closed := d.Close(); closed != nil {
 		d.log.Warn("closing", "error", closed)
 	}
 	d.log.Info("agent has stopped", "disconnected", disconnect)

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/cap"
+)
+
+// kept are the capabilities that a started agent needs, and what for.
+var kept = []cap.Value{
+	cap.BPF,          // maps, programs and links: where unprivileged BPF is off, as it mostly is, nothing of them goes without
+	cap.NET_ADMIN,    // attaching to an interface that comes (back)
+	cap.PERFMON,      // loading the programs for it: the kernel takes them from nobody else
+	cap.DAC_OVERRIDE, // sockets of session providers, which run as users of their own
+}
+
+// DropPrivileges leaves the process with the capabilities that are kept, all threads of
+// it, for good. What the start alone needs is given up here: mounting a bpffs
+// (CAP_SYS_ADMIN), lifting the limit on locked memory (CAP_SYS_RESOURCE), giving the
+// socket to its group (CAP_CHOWN). What the process did not have it does not get.
+func DropPrivileges(log *slog.Logger) error {
+	// All that follows is for all threads: one left out would be the way back.
+	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("giving up new privileges: %w", err)
+	}
+	have := cap.GetProc()
+	if err := dropBounds(have); err != nil {
+		return err
+	}
+	rest := cap.NewSet()
+	for _, value := range kept {
+		if !holds(have, value) {
+			continue
+		}
+		if err := rest.SetFlag(cap.Permitted, true, value); err != nil {
+			return err
+		}
+		if err := rest.SetFlag(cap.Effective, true, value); err != nil {
+			return err
+		}
+	}
+	if err := rest.SetProc(); err != nil {
+		return fmt.Errorf("giving up capabilities: %w", err)
+	}
+	log.Info("privileges that only the start needed are given up", "kept", rest.String())
+	return nil
+}
+
+// dropBounds is for what the process may execute. It takes CAP_SETPCAP; who started us
+// without it has set bounds already.
+func dropBounds(have *cap.Set) error {
+	if !holds(have, cap.SETPCAP) {
+		return nil
+	}
+	for value := range cap.MaxBits() {
+		if slices.Contains(kept, value) {
+			continue
+		}
+		if err := cap.DropBound(value); err != nil {
+			return fmt.Errorf("giving up %s: %w", value, err)
+		}
+	}
+	return nil
+}
+
+func holds(set *cap.Set, value cap.Value) bool {
+	on, err := set.GetFlag(cap.Permitted, value)
+	return err == nil && on
+}
