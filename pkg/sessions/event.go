@@ -22,6 +22,9 @@ const (
 	ClientConnected    EventType = "client.connected"
 	ClientDisconnected EventType = "client.disconnected"
 	ClientConflict     EventType = "client.conflict"
+
+	InterfaceUnprotected EventType = "interface.unprotected"
+	InterfaceProtected   EventType = "interface.protected"
 )
 
 // Event is one transition. Seq starts at 1 and has no gaps.
@@ -34,4 +37,7 @@ type Event struct {
 	Session SessionID `json:"session_id,omitempty"`
 	Reason  string    `json:"reason,omitempty"`  // why a client was disconnected: request, consumed, expired, idle, deleted, ...
 	Message string    `json:"message,omitempty"` // notify text, or detail for people
+
+	Interface  string `json:"interface,omitempty"`   // of interface.unprotected and interface.protected
+	DurationMS int64  `json:"duration_ms,omitempty"` // of interface.protected: how long it was not, rounded up
 }

@@ -79,17 +79,19 @@ func TestDiskFull(t *testing.T) {
 // one, and goes on where it was.
 func TestMigrateStepwise(t *testing.T) {
 	s := openTest(t)
-	all := append(embedded(),
-		migration{2, "0002_notes.sql", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')"},
-		migration{3, "0003_broken.sql", "CREATE TABLE half (x TEXT); CREATE TABLE notes (again TEXT)"})
+	all := embedded()
+	last := len(all)
+	all = append(all,
+		migration{last + 1, "notes.sql", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')"},
+		migration{last + 2, "broken.sql", "CREATE TABLE half (x TEXT); CREATE TABLE notes (again TEXT)"})
 	err := migrate(t.Context(), s.write, all, s.log)
-	if err == nil || !strings.Contains(err.Error(), "0003_broken.sql") {
+	if err == nil || !strings.Contains(err.Error(), "broken.sql") {
 		t.Fatalf("the broken migration: %v", err)
 	}
-	if v, _ := pragma(t.Context(), s.write, "user_version"); v != 2 {
-		t.Errorf("version %d after the third migration failed, want 2", v)
+	if v, _ := pragma(t.Context(), s.write, "user_version"); v != last+1 {
+		t.Errorf("version %d after the last migration failed, want %d", v, last+1)
 	}
-	all[2].sql = "ALTER TABLE notes ADD COLUMN more TEXT"
+	all[last+1].sql = "ALTER TABLE notes ADD COLUMN more TEXT"
 	if err := migrate(t.Context(), s.write, all, s.log); err != nil {
 		t.Fatal(err)
 	}
