@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
@@ -77,12 +76,18 @@ func (c *caller) call(method, path string, body, into any) error {
 // ask reads something, and waits until there is an agent to answer.
 func (c *caller) ask(path string, into any) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(lookEvery) {
-		err := c.api.Call(context.Background(), http.MethodGet, path, nil, into)
+		err := c.api.Call(context.Background(), "GET", path, nil, into)
 		if err == nil || errors.As(err, new(*rig.Refusal)) || time.Now().After(deadline) {
 			return err
 		}
 	}
 }
+
+// Of HTTP.
+const (
+	notFound = 404
+	conflict = 409
+)
 
 // refused reports whether a call was answered with this status.
 func refused(err error, status int) bool {

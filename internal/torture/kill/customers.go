@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
@@ -154,7 +153,7 @@ func (t *trial) newCaller(p part, mac string) (*caller, error) {
 		tag: 1 + uint(len(t.callers))*purchases, gone: make(map[int64]bool),
 	}
 	var device struct{ ID int64 }
-	if err := c.call(http.MethodPost, "/devices", map[string]string{"mac": mac}, &device); err != nil {
+	if err := c.call("POST", "/devices", map[string]string{"mac": mac}, &device); err != nil {
 		return nil, err
 	}
 	c.device = device.ID

@@ -5,7 +5,6 @@ package kill
 import (
 	"errors"
 	"fmt"
-	"net/http"
 )
 
 // buy buys what the caller's customers buy.
@@ -18,7 +17,7 @@ func buy(c *caller) error {
 		session
 	}{fmt.Sprint(c.device), want}
 	var got session
-	err := c.call(http.MethodPost, "/sessions", order, &got)
+	err := c.call("POST", "/sessions", order, &got)
 	if errors.Is(err, errCut) {
 		got, err = c.find(want.ExpDays)
 		if err == nil && got.ID == 0 {
@@ -51,15 +50,15 @@ func (c *caller) find(tag uint) (session, error) {
 }
 
 func connect(c *caller) error {
-	err := c.call(http.MethodPost, fmt.Sprintf("/devices/%d/connect", c.device), nil, nil)
-	if errors.Is(err, errCut) || refused(err, http.StatusConflict) || refused(err, http.StatusNotFound) {
+	err := c.call("POST", fmt.Sprintf("/devices/%d/connect", c.device), nil, nil)
+	if errors.Is(err, errCut) || refused(err, conflict) || refused(err, notFound) {
 		return nil // there may be nothing to consume
 	}
 	return err
 }
 
 func pause(c *caller) error {
-	err := c.call(http.MethodPost, fmt.Sprintf("/devices/%d/disconnect", c.device), nil, nil)
+	err := c.call("POST", fmt.Sprintf("/devices/%d/disconnect", c.device), nil, nil)
 	if errors.Is(err, errCut) {
 		return nil
 	}
@@ -84,7 +83,7 @@ func topUp(c *caller) error {
 	}
 	var got session
 	path := fmt.Sprintf("/sessions/%d", sale.ID)
-	err := c.call(http.MethodPatch, path, patch, &got)
+	err := c.call("PATCH", path, patch, &got)
 	if errors.Is(err, errCut) {
 		err = c.ask(path, &got)
 		if got == *sale {
@@ -108,12 +107,12 @@ func remove(c *caller) error {
 		return nil
 	}
 	path := fmt.Sprintf("/sessions/%d", sale.ID)
-	err := c.call(http.MethodDelete, path, nil, nil)
+	err := c.call("DELETE", path, nil, nil)
 	if errors.Is(err, errCut) {
 		if err = c.ask(path, &session{}); err == nil {
 			return nil // it did not happen
 		}
-		if refused(err, http.StatusNotFound) {
+		if refused(err, notFound) {
 			err = nil
 		}
 	}
@@ -144,7 +143,7 @@ func move(c *caller) error {
 	to := c.macs[c.random.IntN(len(c.macs))]
 	var got struct{ MAC string }
 	path := fmt.Sprintf("/devices/%d", c.device)
-	err := c.call(http.MethodPatch, path, map[string]string{"mac": to}, &got)
+	err := c.call("PATCH", path, map[string]string{"mac": to}, &got)
 	if errors.Is(err, errCut) {
 		if err = c.ask(path, &got); err == nil && got.MAC == c.mac {
 			return nil // it did not happen
