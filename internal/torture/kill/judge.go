@@ -3,6 +3,7 @@
 package kill
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,9 +15,9 @@ import (
 )
 
 // judge compares what everybody knows at the end.
-func (t *trial) judge() (report.Row, error) {
+func (t *trial) judge(ctx context.Context) (report.Row, error) {
 	row := report.Row{Fault: "kill", Runs: t.kills, Recovery: t.slowest}
-	rows, err := t.stored()
+	rows, err := t.stored(ctx)
 	if err != nil {
 		return row, err
 	}
@@ -42,6 +43,11 @@ func (t *trial) judge() (report.Row, error) {
 		t.early, calls, cut, sales, t.listeners[0].heard())}
 	left, err := t.left()
 	row.Failures = append(row.Failures, left...)
+	if err != nil {
+		return row, err
+	}
+	gaps, err := t.gaps(ctx)
+	row.Failures = append(row.Failures, gaps...)
 	return row, err
 }
 
@@ -53,9 +59,9 @@ type record struct {
 }
 
 // stored reads the database past the agent.
-func (t *trial) stored() (map[int64]record, error) {
+func (t *trial) stored(ctx context.Context) (map[int64]record, error) {
 	var rows []record
-	err := t.query(&rows, `SELECT id, device_id, CASE type WHEN 0 THEN 'time' WHEN 1 THEN 'data' ELSE 'time_or_data' END AS type,
+	err := t.query(ctx, &rows, `SELECT id, device_id, CASE type WHEN 0 THEN 'time' WHEN 1 THEN 'data' ELSE 'time_or_data' END AS type,
 		time_ns / 1000000000 AS time_secs, data_bytes, down_bps, up_bps, exp_days, time_used_ns, data_used_bytes FROM sessions`)
 	all := make(map[int64]record)
 	for _, r := range rows {
@@ -64,8 +70,8 @@ func (t *trial) stored() (map[int64]record, error) {
 	return all, err
 }
 
-func (t *trial) query(into any, sql string) error {
-	out, err := exec.Command("sqlite3", "-readonly", "-json", t.Agent.Database(), sql).Output()
+func (t *trial) query(ctx context.Context, into any, sql string) error {
+	out, err := exec.CommandContext(ctx, "sqlite3", "-readonly", "-json", t.Agent.Database(), sql).Output()
 	if err != nil {
 		return fmt.Errorf("sqlite3: %w", err)
 	}
@@ -180,6 +186,16 @@ func (t *trial) packets() (lost, unpaid report.Figure, err error) {
 	return report.Zero(missing), report.Zero(passed), err
 }
 
+// gaps looks for numbers that the stored events lack.
+func (t *trial) gaps(ctx context.Context) ([]string, error) {
+	var all []struct{ Stored, Span int64 }
+	err := t.query(ctx, &all, "SELECT count(*) AS stored, max(seq) - min(seq) + 1 AS span FROM events")
+	if err != nil || all[0].Stored == all[0].Span {
+		return nil, err
+	}
+	return []string{fmt.Sprintf("%d events are stored, of %d numbers", all[0].Stored, all[0].Span)}, nil
+}
+
 // unheard says what a listener missed or heard twice.
 func (t *trial) unheard(l *listener) []string {
 	l.mu.Lock()
@@ -202,16 +218,20 @@ func (t *trial) left() (left []string, err error) {
 			return nil, err
 		}
 	}
-	accounts := 0
-	err = await("the accounts are swept", func() (bool, error) {
+	var accounts int
+	var now counts
+	_ = await("the kernel's maps are empty", func() (bool, error) {
+		var readErr error
 		accounts, err = t.accounts()
-		return accounts == 0, err
+		now, readErr = t.counts()
+		err = errors.Join(err, readErr)
+		return accounts == 0 && now.Clients == 0, err
 	})
-	if err != nil && accounts == 0 {
-		return nil, err
+	if accounts > 0 || now.Clients > 0 {
+		left = append(left, fmt.Sprintf("%d accounts and %d rules are left in the kernel", accounts, now.Clients))
 	}
-	if accounts > 0 {
-		left = append(left, fmt.Sprintf("%d accounts are left in the kernel", accounts))
+	if err != nil {
+		return left, err
 	}
 	var more []string
 	_ = await("nothing is left", func() (bool, error) {

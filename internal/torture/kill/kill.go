@@ -41,7 +41,7 @@ func Run(ctx context.Context, o report.Options) (_ []report.Row, err error) {
 	if err := t.run(ctx); err != nil {
 		return nil, fmt.Errorf("%w; the end of the agent's log:\n%s", err, tail(b.Agent.Log()))
 	}
-	row, err := t.judge()
+	row, err := t.judge(ctx)
 	return []report.Row{row}, err
 }
 

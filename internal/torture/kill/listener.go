@@ -83,20 +83,28 @@ func (t *trial) follow(ctx context.Context, after int64, hear func([]byte) bool)
 	}
 }
 
+// counts is what the agent's status counts.
+type counts struct {
+	LastEvent int64 `json:"last_event_seq"`
+	Clients   int   // rules in the kernel
+}
+
+func (t *trial) counts() (counts, error) {
+	var status struct{ Counts counts }
+	err := t.API.Call(context.Background(), "GET", "/status", nil, &status)
+	return status.Counts, err
+}
+
 // heardAll waits until the listeners have heard of the last event.
 func (t *trial) heardAll() error {
 	last := int64(-1)
 	return await("all events are heard", func() (bool, error) {
-		var status struct {
-			Counts struct {
-				LastEvent int64 `json:"last_event_seq"`
-			}
-		}
-		if err := t.API.Call(context.Background(), "GET", "/status", nil, &status); err != nil {
+		now, err := t.counts()
+		if err != nil {
 			return false, err
 		}
-		quiet := status.Counts.LastEvent == last
-		last = status.Counts.LastEvent
+		quiet := now.LastEvent == last
+		last = now.LastEvent
 		for _, l := range t.listeners {
 			quiet = quiet && l.heard() >= last
 		}
