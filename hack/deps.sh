@@ -36,6 +36,7 @@ need_for_run() {
 	need nftables has nft                                 # the lab's independent counts
 	need util-linux has nsenter                           # processes in the lab's hosts
 	need iproute2 has ip                                  # tests change interfaces as people do
+	need sqlite3 has sqlite3                              # tests read the database past the agent
 }
 
 need_for_dev() {

@@ -79,9 +79,9 @@ func printAgentStatus(w io.Writer, s api.AgentStatus) {
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, i := range s.Interfaces {
-		rows = append(rows, []string{i.Name, attachment(i), stampOf(i.Since)})
+		rows = append(rows, []string{i.Name, attachment(i), stampOf(i.Since), (time.Duration(i.UnprotectedMS) * time.Millisecond).String()})
 	}
-	table(w, []string{"INTERFACE", "ATTACHED", "SINCE"}, rows)
+	table(w, []string{"INTERFACE", "ATTACHED", "SINCE", "UNPROTECTED FOR"}, rows)
 	printTallies(w, s)
 }
 

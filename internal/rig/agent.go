@@ -81,6 +81,9 @@ func (a *Agent) Config() string { return filepath.Join(a.dir, "config.yaml") }
 // Database is the path of the daemon's database.
 func (a *Agent) Database() string { return filepath.Join(a.dir, "state", "hotspot.db") }
 
+// Folder holds all that is the daemon's.
+func (a *Agent) Folder() string { return a.dir }
+
 func (a *Agent) bpffs() string { return filepath.Join(a.dir, "bpf") }
 
 // PID is the process of the daemon that was started last: nsenter becomes it.
@@ -100,6 +103,26 @@ func (a *Agent) Use(binary string) { a.binary = binary }
 
 // Start starts the daemon and waits until it answers.
 func (a *Agent) Start() error {
+	if err := a.Launch(); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(startTimeout)
+	for {
+		if _, err := a.Run("status"); err == nil {
+			return nil
+		} else if time.Now().After(deadline) {
+			return fmt.Errorf("the agent does not answer within %s: %w", startTimeout, err)
+		}
+		select {
+		case <-a.ended:
+			return fmt.Errorf("the agent ended: %s", lastLine(a.Log()))
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// Launch starts the daemon and does not wait for it.
+func (a *Agent) Launch() error {
 	cmd := a.router.Command(a.binary, "run", "--config", a.Config())
 	cmd.Stdout, cmd.Stderr = a.log, a.log
 	// A Ctrl-C at the terminal is for the caller, who ends the daemon in its turn.
@@ -110,20 +133,11 @@ func (a *Agent) Start() error {
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = cmd.Wait() }()
 	a.daemon, a.ended = cmd, ended
-	deadline := time.Now().Add(startTimeout)
-	for {
-		if _, err := a.Run("status"); err == nil {
-			return nil
-		} else if time.Now().After(deadline) {
-			return fmt.Errorf("the agent does not answer within %s: %w", startTimeout, err)
-		}
-		select {
-		case <-ended:
-			return fmt.Errorf("the agent ended: %s", lastLine(a.Log()))
-		case <-time.After(pollInterval):
-		}
-	}
+	return nil
 }
+
+// Ended is closed when the daemon that was started last has ended.
+func (a *Agent) Ended() <-chan struct{} { return a.ended }
 
 // Favour gives the daemon priority over other programs. On a router there are none
 // to speak of, where a lab has its customers' and its servers' on the same CPUs.

@@ -3,6 +3,7 @@
 package rig
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -52,7 +53,7 @@ func (c *API) Call(ctx context.Context, method, path string, body, into any) err
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode >= http.StatusBadRequest {
-		err = fmt.Errorf("%s", bytes.TrimSpace(answer))
+		err = &Refusal{response.StatusCode, string(bytes.TrimSpace(answer))}
 	}
 	if err == nil && into != nil {
 		err = json.Unmarshal(answer, into)
@@ -61,6 +62,38 @@ func (c *API) Call(ctx context.Context, method, path string, body, into any) err
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	return nil
+}
+
+// Refusal is the error of a call that was answered with one.
+type Refusal struct {
+	Status  int    // of HTTP
+	Problem string // the document
+}
+
+func (r *Refusal) Error() string { return r.Problem }
+
+// Lines reads an answer that has no end, line by line, until the agent or ctx ends it,
+// or take returns false. Its error says why; it is never nil.
+func (c *API) Lines(ctx context.Context, path string, take func([]byte) bool) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent/v1"+path, nil)
+	if err != nil {
+		return err
+	}
+	endless := http.Client{Transport: c.client.Transport}
+	response, err := endless.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	for lines := bufio.NewReader(response.Body); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return err
+		}
+		if !take(line) {
+			return io.EOF
+		}
+	}
 }
 
 // Close closes the connections.

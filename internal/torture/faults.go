@@ -6,6 +6,8 @@ import (
 	"context"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/disk"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/kill"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/netchange"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/powercut"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/provider"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
@@ -20,8 +22,10 @@ type fault struct {
 
 // faults is every fault, in the order of a run.
 var faults = []fault{
+	{"kill", kill.Run},
 	{"powercut", powercut.Run},
 	{"disk", disk.Run},
+	{"netchange", netchange.Run},
 	{"upgrade", upgrade.Run},
 	{"provider", provider.Run},
 }

@@ -27,6 +27,8 @@ type InterfaceStatus struct {
 	Mode     string     `json:"mode"`           // tcx, clsact, or "" while not attached
 	Port     bool       `json:"port"`           // a bridge port: only frames to or from the router are metered
 	Since    *time.Time `json:"attached_since"` // null while not attached
+	// UnprotectedMS is how long it was up without the programs in all, since the agent started.
+	UnprotectedMS int64 `json:"unprotected_ms"`
 }
 
 // Counts are the agent's figures.

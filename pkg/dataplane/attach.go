@@ -5,9 +5,12 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Interface is the state of one client-facing interface.
@@ -19,19 +22,27 @@ type Interface struct {
 	Port     bool     // a bridge port: only frames from or to the router itself are metered
 	Since    Boottime // when this process found or made it attached; 0 while it is not
 	Problem  string   // why it is not attached; "" when it is
+
+	// Unprotected is how long in all it was up without both programs, since this
+	// process watches it: what it may have let pass, nobody paid for.
+	Unprotected time.Duration
+	exposed     Boottime // it is so since then; 0: it is not
+	up          bool
+	covered     bool // by the programs on its bridge
 }
 
 var errAbsent = errors.New("no such interface; it is attached to as soon as it appears")
 
 // attachAll sees that the programs are on every named interface, says what it
 // did and what does not work any more, and returns the first failure that is not
-// just an interface that is missing.
-func (d *Dataplane) attachAll() error {
+// just an interface that is missing. heard is when the kernel told of a change; 0: it did not.
+func (d *Dataplane) attachAll(heard Boottime) error {
 	d.seen.Lock()
 	defer d.seen.Unlock()
 	if d.seen.attachments == nil {
 		d.seen.attachments = make([]Interface, len(d.opts.Interfaces))
 	}
+	looked := BootNow()
 	var first error
 	for i, name := range d.opts.Interfaces {
 		before := d.seen.attachments[i]
@@ -43,11 +54,12 @@ func (d *Dataplane) attachAll() error {
 			}
 		}
 		d.logAttach(before, now, did)
-		d.seen.attachments[i] = now
+		d.seen.attachments[i] = d.exposure(before, now, did, heard)
 		if err != nil && !errors.Is(err, errAbsent) && first == nil {
 			first = err
 		}
 	}
+	d.seen.looked = looked
 	return first
 }
 
@@ -61,16 +73,32 @@ func (d *Dataplane) attachOne(v *view, name string) (Interface, change, error) {
 	now.Index = l.Attrs().Index
 	bridge := v.bridge(l)
 	now.Port = bridge != nil
-	err := d.attachable(l, bridge)
+	now.covered = bridge != nil && slices.Contains(d.opts.Interfaces, bridge.Attrs().Name)
+	err := d.attachable(l, bridge, now.covered)
 	did := unchanged
 	if err == nil {
 		did, err = d.attachBoth(now)
+	}
+	if errors.Is(err, unix.ENODEV) { // it went since the view was taken
+		return Interface{Name: name, Mode: now.Mode, Problem: errAbsent.Error()}, unchanged, errAbsent
 	}
 	if err != nil {
 		now.Problem = err.Error()
 	}
 	now.Attached = err == nil
+	now.up = d.isUp(l, did)
 	return now, did, err
+}
+
+// isUp reports whether an interface lets packets pass. It is asked anew when the
+// programs came to it: it may have come up since the view was taken, before they were there.
+func (d *Dataplane) isUp(l netlink.Link, did change) bool {
+	if did == attached {
+		if fresh, err := d.nl.LinkByIndex(l.Attrs().Index); err == nil {
+			l = fresh
+		}
+	}
+	return l.Attrs().Flags&net.FlagUp != 0
 }
 
 func (d *Dataplane) attachBoth(i Interface) (change, error) {
@@ -97,12 +125,12 @@ func variantOf(port bool) variant {
 }
 
 // attachable refuses what cannot be metered, or would be metered twice.
-func (d *Dataplane) attachable(l, bridge netlink.Link) error {
+func (d *Dataplane) attachable(l, bridge netlink.Link, covered bool) error {
 	name := l.Attrs().Name
 	if l.Attrs().EncapType != "ether" {
 		return fmt.Errorf("%s is no Ethernet interface (it is %q): clients are told apart by their MAC", name, l.Attrs().EncapType)
 	}
-	if bridge != nil && slices.Contains(d.opts.Interfaces, bridge.Attrs().Name) {
+	if covered {
 		if err := d.hooks.release(name); err != nil {
 			return err
 		}

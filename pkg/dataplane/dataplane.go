@@ -33,9 +33,11 @@ type Dataplane struct {
 		view        *view
 		attachments []Interface
 		problem     string // with the router's own addresses
+		looked      Boottime
 	}
 
 	events  chan Event
+	exposed chan Exposure
 	ring    *ringbuf.Reader
 	watcher *watcher
 	workers sync.WaitGroup
@@ -61,6 +63,7 @@ func Open(opts Options) (*Dataplane, error) {
 		opts:    opts,
 		pins:    pins{opts.BPFFS},
 		events:  make(chan Event, eventBacklog),
+		exposed: make(chan Exposure, exposureBacklog),
 		closing: make(chan struct{}),
 	}
 	if err := d.build(); err != nil {
@@ -202,7 +205,7 @@ func (d *Dataplane) writeOpenServices() error {
 
 // enforce attaches, then lets go of what a former configuration or version left.
 func (d *Dataplane) enforce() error {
-	if err := d.attachAll(); err != nil {
+	if err := d.attachAll(0); err != nil {
 		return err
 	}
 	if err := d.releaseUnnamed(); err != nil {

@@ -5,6 +5,8 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -16,6 +18,7 @@ type Mode string
 
 // The modes.
 const (
+	Auto   Mode = "auto"   // TCX where the kernel has it, else Clsact
 	TCX    Mode = "tcx"    // links, kernel >= 6.6
 	Clsact Mode = "clsact" // a filter on the clsact qdisc
 )
@@ -67,19 +70,36 @@ func (p programIDs) of(prog *ebpf.Program) (ebpf.ProgramID, error) {
 
 var hookNames = [directions]string{upload: "ingress", download: "egress"}
 
-// newHooker chooses tcx where the kernel has it.
+// newHooker chooses tcx where the kernel has it, unless the options say otherwise.
 func newHooker(opts Options, p pins, s *space) (hooker, error) {
-	tcx := !opts.forceClsact
-	if tcx {
-		var err error
-		if tcx, err = haveTCX(); err != nil {
+	tcx := newTCXHooks(p, s)
+	clsact, err := newClsactHooks(p, s)
+	if err != nil {
+		return nil, err
+	}
+	has := opts.Attach != Clsact
+	if opts.Attach == Auto {
+		if has, err = haveTCX(); err != nil {
+			clsact.close()
 			return nil, err
 		}
 	}
-	if tcx {
-		return newTCXHooks(p, s), nil
+	if !has {
+		return clsact, refuseHeld(tcx)
 	}
-	return newClsactHooks(p, s)
+	defer clsact.close()
+	return tcx, refuseHeld(clsact)
+}
+
+// refuseHeld fails where the other mode has programs of ours: with both, everything
+// would be counted twice.
+func refuseHeld(other hooker) error {
+	held, err := other.held()
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	return fmt.Errorf("attach: our programs are on %s by %s already; take them off first: hotspot-agent detach",
+		strings.Join(slices.Compact(held), ", "), other.mode())
 }
 
 // haveTCX tries to attach to an interface that cannot exist: a kernel with tcx

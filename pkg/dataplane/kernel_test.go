@@ -120,14 +120,17 @@ func (b *box) addr(ifname, cidr string) *netlink.Addr {
 }
 
 func (b *box) options(ifnames ...string) Options {
+	var attach Mode
+	if b.clsact {
+		attach = Clsact
+	}
 	return Options{
 		BPFFS:      b.bpffs,
 		Interfaces: ifnames,
 		MaxClients: 16,
 		NetNS:      b.NetNS(),
 		Log:        slog.New(slog.NewTextHandler(b.log, nil)),
-
-		forceClsact: b.clsact,
+		Attach:     attach,
 	}
 }
 

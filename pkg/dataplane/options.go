@@ -29,11 +29,9 @@ type Options struct {
 	Limiter      Limiter        // how speeds are held; default Fair
 	Steer        bool           // with Fair, TCP senders are told their share in the windows of acknowledgements
 	Uplink       Uplink         // what all clients share; default no total
+	Attach       Mode           // how programs are attached; default Auto
 	NetNS        string         // path of the network namespace to work in; default: the process's own
 	Log          *slog.Logger   // default: silent
-
-	// forceClsact attaches through clsact although the kernel has tcx.
-	forceClsact bool
 }
 
 // Portal is one service that every device may reach before it pays.
@@ -60,6 +58,13 @@ func (o Options) normalized() (Options, error) {
 	}
 	if err := o.Limiter.check(); err != nil {
 		return o, err
+	}
+	switch o.Attach {
+	case "":
+		o.Attach = Auto
+	case Auto, TCX, Clsact:
+	default:
+		return o, fmt.Errorf("attach %q: want %s, %s or %s", o.Attach, Auto, TCX, Clsact)
 	}
 	if _, err := o.Uplink.speeds(); err != nil {
 		return o, err

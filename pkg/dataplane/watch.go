@@ -21,7 +21,7 @@ const checkEvery = 500 * time.Millisecond
 type watcher struct {
 	sock  *nl.NetlinkSocket
 	log   *slog.Logger
-	dirty chan struct{} // holds one token while there is something to look at
+	dirty chan Boottime // holds, while there is something to look at, since when
 
 	closing sync.Once
 	closed  chan struct{}
@@ -32,7 +32,7 @@ func newWatcher(s *space, log *slog.Logger) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watcher{sock: sock, log: log, dirty: make(chan struct{}, 1), closed: make(chan struct{})}, nil
+	return &watcher{sock: sock, log: log, dirty: make(chan Boottime, 1), closed: make(chan struct{})}, nil
 }
 
 func (w *watcher) close() {
@@ -50,7 +50,7 @@ func (w *watcher) receive() {
 			return
 		}
 		select {
-		case w.dirty <- struct{}{}:
+		case w.dirty <- BootNow():
 		default:
 		}
 	}
@@ -73,21 +73,29 @@ func (w *watcher) pause(err error) (closed bool) {
 	}
 }
 
+// settles is when to look once more after the kernel told of something: it tells of
+// filters before it takes them off.
+const settles = 20 * time.Millisecond
+
 // watch keeps addresses and programs as they should be until Close.
 func (d *Dataplane) watch() {
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
+	look := time.NewTimer(checkEvery)
+	defer look.Stop()
 	for {
+		var heard Boottime
+		next := checkEvery
 		select {
 		case <-d.closing:
 			return
-		case <-d.watcher.dirty:
+		case heard = <-d.watcher.dirty:
 			d.lookAgain()
-		case <-tick.C:
+			next = settles
+		case <-look.C:
 		}
+		look.Reset(next)
 		// Failures are in Status and were logged when they began; the next tick
 		// tries again.
-		_ = d.attachAll()
+		_ = d.attachAll(heard)
 	}
 }
 

@@ -23,6 +23,9 @@ const (
 	ClientDisconnected EventType = "client.disconnected"
 	ClientConflict     EventType = "client.conflict"
 	DatabaseRescued    EventType = "database.rescued"
+
+	InterfaceUnprotected EventType = "interface.unprotected"
+	InterfaceProtected   EventType = "interface.protected"
 )
 
 // Event is one transition. Seq starts at 1 and has no gaps, but before DatabaseRescued.
@@ -35,4 +38,7 @@ type Event struct {
 	Session SessionID `json:"session_id,omitempty"`
 	Reason  string    `json:"reason,omitempty"`  // why a client was disconnected: request, consumed, expired, idle, deleted, ...
 	Message string    `json:"message,omitempty"` // notify text, or detail for people
+
+	Interface  string `json:"interface,omitempty"`   // of interface.unprotected and interface.protected
+	DurationMS int64  `json:"duration_ms,omitempty"` // of interface.protected: how long it was not, rounded up
 }

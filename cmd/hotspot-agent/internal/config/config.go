@@ -37,6 +37,7 @@ type Config struct {
 	IdleTimeout       time.Duration // 0: never
 
 	Trusted, Blocked []dataplane.MAC
+	Attach           dataplane.Mode
 	Limiter          dataplane.Limiter
 	Steer            bool             // the limiter tells TCP senders their share
 	Uplink           dataplane.Uplink // what all clients share
@@ -87,6 +88,7 @@ func Default() Config {
 		LowBalancePercent: 10,
 		OnStop:            StopKeep,
 		AfterReboot:       RebootPause,
+		Attach:            dataplane.Auto,
 		Limiter:           dataplane.Fair,
 		Steer:             true,
 		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},

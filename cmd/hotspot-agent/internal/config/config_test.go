@@ -76,6 +76,7 @@ after_reboot: resume
 idle_timeout: 5m
 trusted: [020000000001, 02-00-00-00-00-02, "0200.0000.0003"]
 blocked: [02:00:00:00:00:0A]
+attach: clsact
 limiter: bucket
 steer: false
 uplink: {down_mbps: 100, up_mbps: 20.5}
@@ -92,6 +93,7 @@ metrics: {listen: "127.0.0.1:9273"}
 		BPFFS: "/run/bpf/x", MaxClients: 100, GlobalDownBPS: 5_000_000, GlobalUpBPS: 512_000, Checkpoint: time.Minute,
 		OnStop: StopDisconnect, AfterReboot: RebootResume, IdleTimeout: 5 * time.Minute,
 		Trusted: []dataplane.MAC{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}, Blocked: []dataplane.MAC{{2, 0, 0, 0, 0, 10}},
+		Attach:       dataplane.Clsact,
 		Limiter:      dataplane.Bucket,
 		Uplink:       dataplane.Uplink{DownBPS: 100_000_000, UpBPS: 20_500_000},
 		WalledGarden: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("198.51.100.7/32")},
@@ -144,6 +146,7 @@ func TestRefusals(t *testing.T) {
 		{"low_balance_percent: 100", `c:1: low_balance_percent: "100" is out of range: want a whole number from 0 to 99`},
 		{"on_stop: kill", `c:1: on_stop: "kill" is not known: want keep or disconnect`},
 		{"after_reboot: yes", `c:1: after_reboot: "yes" is not known: want pause or resume`},
+		{"attach: xdp", `c:1: attach: "xdp" is not known: want auto or tcx or clsact`},
 		{"limiter: htb", `c:1: limiter: "htb" is not known: want fair or bucket`},
 		{"steer: yes", `c:1: steer: "yes" is not known: want true or false`},
 		{"trusted: [02:00:00:00:00]", `c:1: trusted[0]: "02:00:00:00:00" is not a MAC address`},

@@ -109,6 +109,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 		MaxClients:   cfg.MaxClients,
 		Portals:      cfg.Portals,
 		WalledGarden: cfg.WalledGarden,
+		Attach:       cfg.Attach,
 		Limiter:      cfg.Limiter,
 		Steer:        cfg.Steer,
 		Uplink:       cfg.Uplink,

@@ -65,7 +65,9 @@ func writeMetrics(w io.Writer, s api.AgentStatus) {
 	if s.Health.LastSettleAt != nil {
 		gauge(w, "hotspot_last_settle_time_seconds", "When usage was last debited, Unix time.", one(seconds(*s.Health.LastSettleAt)))
 	}
-	gauge(w, "hotspot_interface_attached", "1 when the programs are on a client-facing interface.", interfaceSamples(s.Interfaces))
+	gauge(w, "hotspot_interface_attached", "1 when the programs are on a client-facing interface.", interfaceSamples(s.Interfaces, func(i api.InterfaceStatus) float64 { return boolean(i.Attached) }))
+	counter(w, "hotspot_interface_unprotected_seconds_total", "How long a client-facing interface was up without the programs.",
+		interfaceSamples(s.Interfaces, func(i api.InterfaceStatus) float64 { return float64(i.UnprotectedMS) / 1000 }))
 	gauge(w, "hotspot_devices", "Devices that are known.", one(float64(s.Counts.Devices)))
 	gauge(w, "hotspot_connected_devices", "Devices with a running session.", one(float64(s.Counts.Connected)))
 	gauge(w, "hotspot_clients", "Rules in the kernel.", one(float64(s.Counts.Clients)))
@@ -109,9 +111,9 @@ func one(value float64, labels ...string) []sample {
 	return []sample{{labels: "{" + strings.Join(pairs, ",") + "}", value: value}}
 }
 
-func interfaceSamples(interfaces []api.InterfaceStatus) (samples []sample) {
+func interfaceSamples(interfaces []api.InterfaceStatus, value func(api.InterfaceStatus) float64) (samples []sample) {
 	for _, i := range interfaces {
-		samples = append(samples, one(boolean(i.Attached), "interface", i.Name)...)
+		samples = append(samples, one(value(i), "interface", i.Name)...)
 	}
 	return samples
 }

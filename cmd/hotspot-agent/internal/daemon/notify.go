@@ -52,10 +52,13 @@ func eventAttrs(e sessions.Event) []any {
 	if e.Device != 0 {
 		attrs = append(attrs, "device", int64(e.Device))
 	}
-	for _, part := range []struct{ name, value string }{{"mac", e.MAC}, {"reason", e.Reason}, {"message", e.Message}} {
+	for _, part := range []struct{ name, value string }{{"mac", e.MAC}, {"interface", e.Interface}, {"reason", e.Reason}, {"message", e.Message}} {
 		if part.value != "" {
 			attrs = append(attrs, part.name, part.value)
 		}
+	}
+	if e.DurationMS != 0 {
+		attrs = append(attrs, "duration_ms", e.DurationMS)
 	}
 	if e.Session != 0 {
 		attrs = append(attrs, "session", int64(e.Session))

@@ -34,6 +34,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	work.Go(func() error { return d.repair(ctx) })
 	work.Go(func() error { return d.watchStore(ctx) })
 	work.Go(func() error { return d.logEvents(ctx) })
+	work.Go(func() error { return d.tellExposures(ctx) })
 	work.Go(func() error { return d.watchdog(ctx) })
 	work.Go(func() error { return d.watchMeter(ctx, metered) })
 

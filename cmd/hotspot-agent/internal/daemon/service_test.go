@@ -171,7 +171,7 @@ func TestMetrics(t *testing.T) {
 	settled := time.UnixMilli(1_700_000_000_250)
 	answer := scrape(t, played{status: api.AgentStatus{
 		Version: `v"1`, Kernel: "6.6", StartedAt: time.Unix(1_700_000_000, 0),
-		Interfaces: []api.InterfaceStatus{{Name: "br-lan", Attached: true}, {Name: "wlan0"}},
+		Interfaces: []api.InterfaceStatus{{Name: "br-lan", Attached: true, UnprotectedMS: 1250}, {Name: "wlan0"}},
 		Counts:     api.Counts{Devices: 3, Connected: 2, Sessions: map[string]int{"paused": 4}, Clients: 2, MaxClients: 4096, LastEvent: 77},
 		Health:     api.Health{OK: true, LastSettleAt: &settled},
 		Passes:     []api.PacketCount{{Direction: "down", Reason: "forwarded", Frames: 5, Bytes: 9007199254740992}},
@@ -184,7 +184,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`hotspot_build_info{version="v\"1",kernel="6.6"} 1`, "hotspot_start_time_seconds 1700000000", "hotspot_last_settle_time_seconds 1700000000.25",
 		`hotspot_interface_attached{interface="br-lan"} 1`, `hotspot_interface_attached{interface="wlan0"} 0`, "hotspot_healthy 1", "hotspot_clock_sane 0",
-		"hotspot_devices 3", "hotspot_connected_devices 2", `hotspot_sessions{state="paused"} 4`, `hotspot_sessions{state="running"} 0`, "hotspot_events_total 77",
+		`hotspot_interface_unprotected_seconds_total{interface="br-lan"} 1.25`, "hotspot_devices 3", "hotspot_connected_devices 2", `hotspot_sessions{state="paused"} 4`, `hotspot_sessions{state="running"} 0`, "hotspot_events_total 77",
 		`hotspot_passed_bytes_total{direction="down",reason="forwarded"} 9007199254740992`, `hotspot_dropped_frames_total{direction="up",reason="no_rule"} 7`,
 		`hotspot_dropped_bytes_total{direction="down",reason="rate"} 0`,
 	} {

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kill ends the daemon with SIGKILL at any moment, also while it starts, under
+// traffic and a stream of calls, and then counts: what was sold, what the wire carried,
+// what was told, and what lies around.
+package kill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+)
+
+const (
+	bulkPort    = 8080
+	metricsAddr = "127.0.0.1:9599"
+	patience    = 20 * time.Second
+)
+
+// Run kills the daemon again and again.
+func Run(ctx context.Context, o report.Options) (_ []report.Row, err error) {
+	b, err := bed.Open(o, lab.KioskConfig{Customers: len(parts), Offloads: lab.OffloadsInside},
+		"checkpoint: 1s", "max_clients: 64", "metrics: {listen: \""+metricsAddr+"\"}")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	t := &trial{Bed: b, say: o.Say, kills: o.Pick(8, 250), random: rand.New(rand.NewPCG(o.Seed, 0))}
+	defer func() { err = errors.Join(err, t.pump.Close()) }()
+	if err := t.prepare(); err != nil {
+		return nil, err
+	}
+	if err := t.run(ctx); err != nil {
+		return nil, fmt.Errorf("%w; the end of the agent's log:\n%s", err, tail(b.Agent.Log()))
+	}
+	row, err := t.judge(ctx)
+	return []report.Row{row}, err
+}
+
+// trial is one run of the fault.
+type trial struct {
+	*bed.Bed
+	say    func(string, ...any)
+	kills  int
+	random *rand.Rand
+
+	pump      bed.Pump
+	customers []*customer // those of parts
+	callers   []*caller   // the customers', and one without traffic
+	listeners []*listener
+	before    traces
+
+	early   int           // kills during a start
+	slowest time.Duration // start
+}
+
+// run has everything go on at the same time until the last kill.
+func (t *trial) run(ctx context.Context) error {
+	bulk, err := t.Kiosk.Server.ServeBulk(bulkPort)
+	if err != nil {
+		return err
+	}
+	defer bulk()
+	stopTCP, err := t.transfer()
+	if err != nil {
+		return err
+	}
+	t.pump.Start()
+	hearing, stopHearing := context.WithCancel(context.Background())
+	defer stopHearing()
+	for _, l := range t.listeners {
+		go l.listen(hearing)
+	}
+	calling, stopCalling := context.WithCancel(context.Background())
+	var calls sync.WaitGroup
+	for _, c := range t.callers {
+		calls.Go(func() { c.run(calling) })
+	}
+	killed := t.killAll(ctx)
+	stopCalling()
+	calls.Wait()
+	t.pump.Stop()
+	return errors.Join(killed, stopTCP(), t.heardAll())
+}
+
+// transfer starts TCP both ways of the customer who has it, and returns what ends it
+// and says whether it went on to the end.
+func (t *trial) transfer() (stop func() error, err error) {
+	for i, c := range t.customers {
+		if !c.tcp {
+			continue
+		}
+		flows, err := t.Kiosk.Customers[i].Transfer(netip.AddrPortFrom(t.Kiosk.Server.Addr4, bulkPort), 1, 1)
+		if err != nil {
+			return nil, err
+		}
+		return func() error {
+			defer flows.Stop()
+			before := flows.Bytes()
+			return await("TCP goes on", func() (bool, error) { return flows.Bytes() > before, nil })
+		}, nil
+	}
+	return nil, errors.New("no customer has TCP")
+}
+
+// await waits for what must come about by itself.
+func await(what string, holds func() (bool, error)) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		ok, err := holds()
+		if ok || err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not within %s: %s", patience, what)
+		}
+	}
+}
+
+func tail(log string) string {
+	const enough = 4000
+	return log[max(0, len(log)-enough):]
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netchange
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// What the agent tells is compared with what packets saw.
+func TestTold(t *testing.T) {
+	good := told{begun: 2, over: 2, ms: 300, statusMS: 299}
+	for name, test := range map[string]struct {
+		spoil func(*told)
+		open  time.Duration
+		want  string
+	}{
+		"all is told":         {func(*told) {}, 300 * time.Millisecond, ""},
+		"longer than packets": {func(*told) {}, time.Millisecond, ""},
+		"shorter":             {func(*told) {}, 501 * time.Millisecond, "unpaid packets passed"},
+		"an end is missing":   {func(a *told) { a.over = 1 }, 0, "events of a beginning"},
+		"nothing is told":     {func(a *told) { *a = told{} }, 0, "events of a beginning"},
+		"the status differs":  {func(a *told) { a.statusMS = 297 }, 0, "the status of 297"},
+	} {
+		all := good
+		test.spoil(&all)
+		got := strings.Join(all.broken(2, test.open), "\n")
+		if test.want == "" && got != "" || !strings.Contains(got, test.want) {
+			t.Errorf("%s: broken is %q, want %q", name, got, test.want)
+		}
+	}
+}
