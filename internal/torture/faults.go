@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/flood"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/load"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
@@ -18,4 +19,5 @@ type fault struct {
 // faults is every fault, in the order of a run.
 var faults = []fault{
 	{"flood", flood.Run},
+	{"load", load.Run},
 }

@@ -48,13 +48,17 @@ func (t *trial) row(name string) report.Row {
 			fmt.Sprintf("the customer keeps %.2f of what it has without an agent, %.2f of what it has at rest", ratio, speed(s.with)/speed(t.seen[atRest].with)),
 		},
 	}
-	if ratio < leastKept {
-		row.Failures = append(row.Failures, fmt.Sprintf("the customer keeps %.3f of its speed, promised %v", ratio, leastKept))
-	}
+	t.judge(&row, ratio)
 	if name == "dns" {
 		t.judgeDNS(&row, dns, frames)
 	}
 	return row
+}
+
+func (t *trial) judge(row *report.Row, ratio float64) {
+	if ratio < t.least {
+		row.Failures = append(row.Failures, fmt.Sprintf("the customer keeps %.3f of its speed, promised %v", ratio, t.least))
+	}
 }
 
 // judgeDNS compares what the resolver got, from its start on, to what all strangers may use.
@@ -77,9 +81,7 @@ func (t *trial) stormRow() report.Row {
 		fmt.Sprintf("%.0f connects and disconnects a second", float64(times)/float64(t.rounds)/t.phase.Seconds()),
 		fmt.Sprintf("the customer keeps %.2f of what it has at rest", ratio),
 	}}
-	if ratio < leastKept {
-		row.Failures = append(row.Failures, fmt.Sprintf("the customer keeps %.3f of its speed, promised %v", ratio, leastKept))
-	}
+	t.judge(&row, ratio)
 	return row
 }
 

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+)
+
+// stuckEach is how many clients get stuck in each way.
+const stuckEach = 24
+
+// stuckIn is what a client says before it falls silent, neither reading nor writing.
+var stuckIn = []string{
+	"GET /v1/status HTTP/1.1\r\nHost: agent\r\nX-Half",
+	"POST /v1/sessions HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"dev",
+	"GET /v1/sessions HTTP/1.1\r\nHost: agent\r\n\r\n",
+	"GET /v1/events HTTP/1.1\r\nHost: agent\r\n\r\n",
+}
+
+// harassment is clients that do what they can until it is stopped.
+type harassment struct {
+	bed     *bed
+	began   time.Time
+	took    time.Duration
+	end     context.CancelFunc
+	group   sync.WaitGroup
+	calls   atomic.Uint64
+	silent  []net.Conn
+	mu      sync.Mutex
+	bought  []int64
+	failure error
+}
+
+// harass starts clients that get stuck, and buyers who do not.
+func (b *bed) harass(ctx context.Context, customers int) (*harassment, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	h := &harassment{bed: b, began: time.Now(), end: cancel}
+	for _, text := range stuckIn {
+		for range stuckEach {
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", b.agent.Socket())
+			if err != nil {
+				return nil, errors.Join(err, h.stop())
+			}
+			h.silent = append(h.silent, conn)
+			if _, err := io.WriteString(conn, text); err != nil {
+				return nil, errors.Join(err, h.stop())
+			}
+		}
+	}
+	for i := range buyers {
+		h.group.Go(func() { h.buy(ctx, i, customers) })
+	}
+	return h, nil
+}
+
+// buy asks, and buys, for one customer of the crowd after another.
+func (h *harassment) buy(ctx context.Context, first, customers int) {
+	const asked = 8 // times for each purchase
+	for n := first; ctx.Err() == nil; n += buyers {
+		device := lab.MemberMAC(n % customers).String()
+		err := h.purchase(context.WithoutCancel(ctx), device)
+		for range asked {
+			err = errors.Join(err, h.bed.api.Call(context.WithoutCancel(ctx), "GET", "/devices/"+device+"/status", nil, nil))
+		}
+		if err != nil {
+			h.fail(err)
+			return
+		}
+		h.calls.Add(1 + asked)
+	}
+}
+
+func (h *harassment) purchase(ctx context.Context, device string) error {
+	var bought struct{ ID int64 }
+	err := h.bed.api.Call(ctx, "POST", "/sessions", map[string]any{"device": device, "type": "time", "time_secs": 60}, &bought)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bought = append(h.bought, bought.ID)
+	return nil
+}
+
+func (h *harassment) fail(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failure = errors.Join(h.failure, fmt.Errorf("beside stuck clients: %w", err))
+}
+
+// stop ends all clients.
+func (h *harassment) stop() error {
+	h.end()
+	h.group.Wait()
+	h.took = time.Since(h.began)
+	for _, conn := range h.silent {
+		_ = conn.Close()
+	}
+	h.bed.api.Close()
+	return h.failure
+}
+
+func (h *harassment) stuck() int { return len(h.silent) }
+
+func (h *harassment) perSecond() float64 { return float64(h.calls.Load()) / h.took.Seconds() }
+
+// answered is the purchases that were answered.
+func (h *harassment) answered() []int64 { return slices.Clone(h.bought) }

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package load gives the agent more to do than any portal would: thousands of customers,
+// as many calls as it answers, and beside them clients that stop in the middle of a
+// request, of an answer or of the events. A customer who is connected must not notice.
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+)
+
+const (
+	maxClients = 16_384
+	buyers     = 16 // callers of a portal at the same time
+	// mostResident is what the load may leave in the process: pools and buffers.
+	mostResident = 32 << 20
+	// mostOpen is how many descriptors it may leave: connections that the client keeps.
+	mostOpen = 8
+	// patience is longer than any client may keep the agent waiting.
+	patience = 75 * time.Second
+)
+
+// plan is how much is tried.
+type plan struct {
+	customers int
+	connects  int // that are timed, at rest and under load
+	least     time.Duration
+}
+
+// Run loads the agent, then has all of it come back as after a reboot.
+func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
+	b, err := open(o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	p := plan{customers: o.Pick(200, 10_000), connects: o.Pick(50, 1000), least: time.Duration(o.Pick(2, 20)) * time.Second}
+	loaded, err := b.load(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	back, err := b.comeBack(ctx, p)
+	return []report.Row{loaded, back}, err
+}
+
+// bed is a kiosk whose router runs the agent.
+type bed struct {
+	kiosk *lab.Kiosk
+	agent *rig.Agent
+	api   *rig.API
+}
+
+func open(o report.Options) (b *bed, err error) {
+	l, err := lab.New("hs-load")
+	if err != nil {
+		return nil, err
+	}
+	b = &bed{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	if b.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 2}); err != nil {
+		return nil, err
+	}
+	if b.agent, err = rig.New(b.kiosk, o.Agent, fmt.Sprintf("max_clients: %d", maxClients), "log: {level: warn}"); err != nil {
+		return nil, err
+	}
+	b.api = b.agent.API()
+	if err := b.agent.Start(); err != nil {
+		return nil, errors.Join(err, b.agent.Close())
+	}
+	return b, nil
+}
+
+func (b *bed) Close() error {
+	b.api.Close()
+	return errors.Join(b.agent.Close(), b.kiosk.Close())
+}
+
+// plenty is what nobody uses up here.
+var plenty = map[string]any{
+	"type": "time_or_data", "time_secs": 1_000_000, "data_bytes": uint64(1e12), "down_bps": 20_000_000, "up_bps": 20_000_000,
+}
+
+// load has customers in the crowd, one who is watched, and one who comes and goes.
+func (b *bed) load(ctx context.Context, p plan) (row report.Row, err error) {
+	row = report.Row{Fault: "load", Runs: 1}
+	if err := b.arrive(ctx, p.customers); err != nil {
+		return row, err
+	}
+	watched, err := b.watch(ctx)
+	if err != nil {
+		return row, err
+	}
+	defer func() { err = errors.Join(err, watched.close()) }()
+	idle, err := b.comeAndGo(ctx, p.connects, 0)
+	if err != nil {
+		return row, err
+	}
+	before, err := b.size()
+	if err != nil {
+		return row, err
+	}
+	h, err := b.harass(ctx, p.customers)
+	if err != nil {
+		return row, err
+	}
+	busy, err := b.comeAndGo(ctx, p.connects, p.least)
+	peak, sizeErr := b.size()
+	if err := errors.Join(err, sizeErr, h.stop()); err != nil {
+		return row, err
+	}
+	after, recovery, err := b.settle(ctx, before)
+	if err != nil {
+		return row, err
+	}
+	sent, arrived, err := watched.stop()
+	if err != nil {
+		return row, err
+	}
+	row.Packets = report.Zero(int64(sent) - int64(arrived))
+	row.Recovery, row.Most = recovery, patience
+	row.Notes = []string{
+		fmt.Sprintf("%d customers", p.customers),
+		fmt.Sprintf("%.0f requests/s beside %d stuck clients", h.perSecond(), h.stuck()),
+		fmt.Sprintf("connect p50 %v, p99 %v; under load p50 %v, p99 %v", idle.at(50), idle.at(99), busy.at(50), busy.at(99)),
+		fmt.Sprintf("memory %d, %d, %d MiB before, under and after; descriptors %d, %d, %d",
+			before.memory>>20, peak.memory>>20, after.memory>>20, before.open, peak.open, after.open),
+		fmt.Sprintf("%d packets of a customer", sent),
+	}
+	row.Failures = after.leaked(before)
+	lost, err := b.lost(ctx, h.answered())
+	row.Purchases = report.Zero(int64(lost))
+	return row, err
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+)
+
+// size is what the daemon occupies.
+type size struct {
+	memory uint64 // bytes
+	open   int    // descriptors
+}
+
+func (b *bed) size() (s size, err error) {
+	memory, err := b.agent.Memory()
+	if err != nil {
+		return s, err
+	}
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", b.agent.PID()))
+	return size{memory.Resident, len(open)}, err
+}
+
+// leaked says what did not come back.
+func (s size) leaked(before size) (failures []string) {
+	if s.open > before.open+mostOpen {
+		failures = append(failures, fmt.Sprintf("%d descriptors after the load, %d before", s.open, before.open))
+	}
+	if s.memory > before.memory+mostResident {
+		failures = append(failures, fmt.Sprintf("%d bytes of memory after the load, %d before", s.memory, before.memory))
+	}
+	return failures
+}
+
+// settle waits until the daemon has let go of what the load made it hold.
+func (b *bed) settle(ctx context.Context, before size) (s size, took time.Duration, err error) {
+	const look = 20 * time.Millisecond
+	for began := time.Now(); ; {
+		if s, err = b.size(); err != nil {
+			return s, 0, err
+		}
+		took = time.Since(began)
+		if len(s.leaked(before)) == 0 || took > patience {
+			return s, took, nil
+		}
+		select {
+		case <-ctx.Done():
+			return s, took, ctx.Err()
+		case <-time.After(look):
+		}
+	}
+}
