@@ -101,14 +101,12 @@ func (b *bed) lost(ctx context.Context, answered []int64) (lost int, err error) 
 	if err := errors.Join(b.agent.Kill(), b.agent.Start()); err != nil {
 		return 0, err
 	}
-	var all struct {
-		Sessions []struct{ ID int64 }
-	}
+	var all []struct{ ID int64 }
 	if err := b.api.Call(ctx, "GET", "/sessions", nil, &all); err != nil {
 		return 0, err
 	}
 	there := make(map[int64]bool)
-	for _, s := range all.Sessions {
+	for _, s := range all {
 		there[s.ID] = true
 	}
 	for _, id := range answered {
