@@ -81,9 +81,10 @@ func open(o report.Options) (b *bed, err error) {
 	return b, nil
 }
 
+// Close does not wait for a clean stop, which debits each of the crowd.
 func (b *bed) Close() error {
 	b.api.Close()
-	return errors.Join(b.agent.Close(), b.kiosk.Close())
+	return errors.Join(b.agent.Kill(), b.agent.Close(), b.kiosk.Close())
 }
 
 // plenty is what nobody uses up here.
