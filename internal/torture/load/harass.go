@@ -19,12 +19,14 @@ import (
 // stuckEach is how many clients get stuck in each way.
 const stuckEach = 24
 
-// stuckIn is what a client says before it falls silent, neither reading nor writing.
+// subscriber is what a client says that is told the events, and never reads them.
+const subscriber = "GET /v1/events HTTP/1.1\r\nHost: agent\r\n\r\n"
+
+// stuckIn is what others say before they fall silent, neither reading nor writing.
 var stuckIn = []string{
 	"GET /v1/status HTTP/1.1\r\nHost: agent\r\nX-Half",
 	"POST /v1/sessions HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"dev",
 	"GET /v1/sessions HTTP/1.1\r\nHost: agent\r\n\r\n",
-	"GET /v1/events HTTP/1.1\r\nHost: agent\r\n\r\n",
 }
 
 // harassment is clients that do what they can until it is stopped.
@@ -35,7 +37,8 @@ type harassment struct {
 	end     context.CancelFunc
 	group   sync.WaitGroup
 	calls   atomic.Uint64
-	silent  []net.Conn
+	stuck   []net.Conn
+	deaf    []net.Conn // subscribers
 	mu      sync.Mutex
 	bought  []int64
 	failure error
@@ -45,22 +48,31 @@ type harassment struct {
 func (b *bed) harass(ctx context.Context, customers int) (*harassment, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	h := &harassment{bed: b, began: time.Now(), end: cancel}
-	for _, text := range stuckIn {
-		for range stuckEach {
-			conn, err := new(net.Dialer).DialContext(ctx, "unix", b.agent.Socket())
-			if err != nil {
-				return nil, errors.Join(err, h.stop())
-			}
-			h.silent = append(h.silent, conn)
-			if _, err := io.WriteString(conn, text); err != nil {
-				return nil, errors.Join(err, h.stop())
-			}
+	for range stuckEach {
+		for _, text := range stuckIn {
+			h.say(ctx, &h.stuck, text)
 		}
+		h.say(ctx, &h.deaf, subscriber)
+	}
+	if h.failure != nil {
+		return nil, errors.Join(h.stop(), h.release())
 	}
 	for i := range buyers {
 		h.group.Go(func() { h.buy(ctx, i, customers) })
 	}
 	return h, nil
+}
+
+// say leaves a connection open on which a client has said something.
+func (h *harassment) say(ctx context.Context, in *[]net.Conn, text string) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", h.bed.agent.Socket())
+	if err == nil {
+		*in = append(*in, conn)
+		_, err = io.WriteString(conn, text)
+	}
+	if err != nil {
+		h.fail(err)
+	}
 }
 
 // buy asks, and buys, for one customer of the crowd after another.
@@ -98,19 +110,24 @@ func (h *harassment) fail(err error) {
 	h.failure = errors.Join(h.failure, fmt.Errorf("beside stuck clients: %w", err))
 }
 
-// stop ends all clients.
+// stop ends the buyers, and the subscribers, who may be silent for as long as they like.
 func (h *harassment) stop() error {
 	h.end()
 	h.group.Wait()
 	h.took = time.Since(h.began)
-	for _, conn := range h.silent {
-		_ = conn.Close()
-	}
 	h.bed.api.Close()
-	return h.failure
+	return errors.Join(h.failure, closeAll(h.deaf))
 }
 
-func (h *harassment) stuck() int { return len(h.silent) }
+// release ends the others, of whom the agent may be rid already.
+func (h *harassment) release() error { return closeAll(h.stuck) }
+
+func closeAll(conns []net.Conn) (err error) {
+	for _, conn := range conns {
+		err = errors.Join(err, conn.Close())
+	}
+	return err
+}
 
 func (h *harassment) perSecond() float64 { return float64(h.calls.Load()) / h.took.Seconds() }
 

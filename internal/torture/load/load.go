@@ -32,6 +32,7 @@ type plan struct {
 	customers int
 	connects  int // that are timed, at rest and under load
 	least     time.Duration
+	rid       bool // the agent has to be rid of stuck clients by itself
 }
 
 // Run loads the agent, then has all of it come back as after a reboot.
@@ -41,7 +42,7 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	p := plan{customers: o.Pick(200, 10_000), connects: o.Pick(50, 1000), least: time.Duration(o.Pick(2, 20)) * time.Second}
+	p := plan{customers: o.Pick(200, 10_000), connects: o.Pick(50, 1000), least: time.Duration(o.Pick(2, 20)) * time.Second, rid: o.Scale == report.Long}
 	loaded, err := b.load(ctx, p)
 	if err != nil {
 		return nil, err
@@ -95,9 +96,11 @@ var plenty = map[string]any{
 // load has customers in the crowd, one who is watched, and one who comes and goes.
 func (b *bed) load(ctx context.Context, p plan) (row report.Row, err error) {
 	row = report.Row{Fault: "load", Runs: 1}
+	began := time.Now()
 	if err := b.arrive(ctx, p.customers); err != nil {
 		return row, err
 	}
+	arrived := time.Since(began)
 	watched, err := b.watch(ctx)
 	if err != nil {
 		return row, err
@@ -117,22 +120,29 @@ func (b *bed) load(ctx context.Context, p plan) (row report.Row, err error) {
 	}
 	busy, err := b.comeAndGo(ctx, p.connects, p.least)
 	peak, sizeErr := b.size()
-	if err := errors.Join(err, sizeErr, h.stop()); err != nil {
+	err = errors.Join(err, sizeErr, h.stop())
+	if !p.rid {
+		err = errors.Join(err, h.release())
+	}
+	if err != nil {
 		return row, err
 	}
 	after, recovery, err := b.settle(ctx, before)
+	if p.rid {
+		err = errors.Join(err, h.release())
+	}
 	if err != nil {
 		return row, err
 	}
-	sent, arrived, err := watched.stop()
+	sent, received, err := watched.stop()
 	if err != nil {
 		return row, err
 	}
-	row.Packets = report.Zero(int64(sent) - int64(arrived))
+	row.Packets = report.Zero(int64(sent) - int64(received))
 	row.Recovery, row.Most = recovery, patience
 	row.Notes = []string{
-		fmt.Sprintf("%d customers", p.customers),
-		fmt.Sprintf("%.0f requests/s beside %d stuck clients", h.perSecond(), h.stuck()),
+		fmt.Sprintf("%d customers, %.0f a second bought and connected", p.customers, float64(p.customers)/arrived.Seconds()),
+		fmt.Sprintf("%.0f requests/s beside %d stuck clients", h.perSecond(), len(h.stuck)+len(h.deaf)),
 		fmt.Sprintf("connect p50 %v, p99 %v; under load p50 %v, p99 %v", idle.at(50), idle.at(99), busy.at(50), busy.at(99)),
 		fmt.Sprintf("memory %d, %d, %d MiB before, under and after; descriptors %d, %d, %d",
 			before.memory>>20, peak.memory>>20, after.memory>>20, before.open, peak.open, after.open),
