@@ -19,8 +19,9 @@ import (
 const (
 	maxClients = 16_384
 	buyers     = 16 // callers of a portal at the same time
-	// mostResident is what the load may leave in the process: pools and buffers.
-	mostResident = 32 << 20
+	// mostResident is what the load may leave in the process, pools and buffers, and
+	// mostPeak what it may take meanwhile.
+	mostResident, mostPeak = 32 << 20, 96 << 20
 	// mostOpen is how many descriptors it may leave: connections that the client keeps.
 	mostOpen = 8
 	// patience is longer than any client may keep the agent waiting.
@@ -43,7 +44,8 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	p := plan{customers: o.Pick(200, 10_000), connects: o.Pick(50, 1000), least: time.Duration(o.Pick(2, 20)) * time.Second, rid: o.Scale == report.Long}
-	loaded, err := b.load(ctx, p)
+	t := trial{bed: b, plan: p}
+	loaded, err := t.run(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -91,65 +93,4 @@ func (b *bed) Close() error {
 // plenty is what nobody uses up here.
 var plenty = map[string]any{
 	"type": "time_or_data", "time_secs": 1_000_000, "data_bytes": uint64(1e12), "down_bps": 20_000_000, "up_bps": 20_000_000,
-}
-
-// load has customers in the crowd, one who is watched, and one who comes and goes.
-func (b *bed) load(ctx context.Context, p plan) (row report.Row, err error) {
-	row = report.Row{Fault: "load", Runs: 1}
-	began := time.Now()
-	if err := b.arrive(ctx, p.customers); err != nil {
-		return row, err
-	}
-	arrived := time.Since(began)
-	watched, err := b.watch(ctx)
-	if err != nil {
-		return row, err
-	}
-	defer func() { err = errors.Join(err, watched.close()) }()
-	idle, err := b.comeAndGo(ctx, p.connects, 0)
-	if err != nil {
-		return row, err
-	}
-	before, err := b.size()
-	if err != nil {
-		return row, err
-	}
-	h, err := b.harass(ctx, p.customers)
-	if err != nil {
-		return row, err
-	}
-	busy, err := b.comeAndGo(ctx, p.connects, p.least)
-	peak, sizeErr := b.size()
-	err = errors.Join(err, sizeErr, h.stop())
-	if !p.rid {
-		err = errors.Join(err, h.release())
-	}
-	if err != nil {
-		return row, err
-	}
-	after, recovery, err := b.settle(ctx, before)
-	if p.rid {
-		err = errors.Join(err, h.release())
-	}
-	if err != nil {
-		return row, err
-	}
-	sent, received, err := watched.stop()
-	if err != nil {
-		return row, err
-	}
-	row.Packets = report.Zero(int64(sent) - int64(received))
-	row.Recovery, row.Most = recovery, patience
-	row.Notes = []string{
-		fmt.Sprintf("%d customers, %.0f a second bought and connected", p.customers, float64(p.customers)/arrived.Seconds()),
-		fmt.Sprintf("%.0f requests/s beside %d stuck clients", h.perSecond(), len(h.stuck)+len(h.deaf)),
-		fmt.Sprintf("connect p50 %v, p99 %v; under load p50 %v, p99 %v", idle.at(50), idle.at(99), busy.at(50), busy.at(99)),
-		fmt.Sprintf("memory %d, %d, %d MiB before, under and after; descriptors %d, %d, %d",
-			before.memory>>20, peak.memory>>20, after.memory>>20, before.open, peak.open, after.open),
-		fmt.Sprintf("%d packets of a customer", sent),
-	}
-	row.Failures = after.leaked(before)
-	lost, err := b.lost(ctx, h.answered())
-	row.Purchases = report.Zero(int64(lost))
-	return row, err
 }

@@ -24,6 +24,26 @@ func (b *bed) size() (s size, err error) {
 	return size{memory.Resident, len(open)}, err
 }
 
+// watchSize returns what ends the watching, and returns the most that the daemon occupied.
+func (b *bed) watchSize(ctx context.Context) (most func() (size, error)) {
+	const look = 50 * time.Millisecond
+	ctx, cancel := context.WithCancel(ctx)
+	var peak size
+	done := make(chan error)
+	go func() {
+		for {
+			s, err := b.size()
+			peak.memory, peak.open = max(peak.memory, s.memory), max(peak.open, s.open)
+			if err != nil || ctx.Err() != nil {
+				done <- err
+				return
+			}
+			time.Sleep(look)
+		}
+	}()
+	return func() (size, error) { cancel(); err := <-done; return peak, err }
+}
+
 // leaked says what did not come back.
 func (s size) leaked(before size) (failures []string) {
 	if s.open > before.open+mostOpen {
