@@ -22,8 +22,9 @@ const (
 	// in the same flood, and for the storms next to the same router at rest. Some tenths
 	// of a second among other tests say less.
 	leastKept, leastKeptShort = 0.95, 0.7
-	// mostGrown is far below what a million MACs would take in any table.
-	mostGrown = 16 << 20
+	// mostGrown is far below what a million MACs would take in any table. The agents of
+	// the short form have the race detector, and take several times the memory.
+	mostGrown, mostGrownShort = 16 << 20, 64 << 20
 )
 
 // plan is how much is tried.
@@ -32,6 +33,7 @@ type plan struct {
 	phase     time.Duration
 	perSecond int // frames
 	least     float64
+	grown     uint64 // bytes that the agent's memory may
 }
 
 // Run floods.
@@ -41,9 +43,10 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 		phase:     time.Duration(o.Pick(200, 1000)) * time.Millisecond,
 		perSecond: o.Pick(10_000, 40_000),
 		least:     leastKept,
+		grown:     mostGrown,
 	}
 	if o.Scale == report.Short {
-		p.least = leastKeptShort
+		p.least, p.grown = leastKeptShort, mostGrownShort
 	}
 	with, err := newRouter(ctx, o.Agent)
 	if err != nil {

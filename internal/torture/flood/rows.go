@@ -96,7 +96,7 @@ func (t *trial) memoryRow(ctx context.Context) (report.Row, error) {
 		fmt.Sprintf("the agent's memory grew by %d KiB, its maps by %d B", (int64(t.after.Resident)-int64(t.before.Resident))>>10, int64(t.after.Kernel)-int64(t.before.Kernel)),
 		fmt.Sprintf("the bridge knows %d MACs", bridge),
 	}}
-	if t.after.Resident > t.before.Resident+mostGrown {
+	if t.after.Resident > t.before.Resident+t.grown {
 		row.Failures = append(row.Failures, fmt.Sprintf("the agent's memory grew from %d to %d bytes", t.before.Resident, t.after.Resident))
 	}
 	if t.after.Kernel > t.before.Kernel {

@@ -22,6 +22,9 @@ const (
 	// mostResident is what the load may leave in the process, pools and buffers, and
 	// mostPeak what it may take meanwhile.
 	mostResident, mostPeak = 32 << 20, 96 << 20
+	// moreShort is how many times as much the agents of the short form may take: they
+	// have the race detector.
+	moreShort = 4
 	// mostOpen is how many descriptors it may leave: connections that the client keeps.
 	mostOpen = 8
 	// patience is longer than any client may keep the agent waiting.
@@ -33,7 +36,8 @@ type plan struct {
 	customers int
 	connects  int // that are timed, at rest and under load
 	least     time.Duration
-	rid       bool // the agent has to be rid of stuck clients by itself
+	rid       bool   // the agent has to be rid of stuck clients by itself
+	more      uint64 // times the memory that a load may take
 }
 
 // Run loads the agent, then has all of it come back as after a reboot.
@@ -43,7 +47,13 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	p := plan{customers: o.Pick(200, 10_000), connects: o.Pick(50, 1000), least: time.Duration(o.Pick(2, 20)) * time.Second, rid: o.Scale == report.Long}
+	p := plan{
+		customers: o.Pick(200, 10_000),
+		connects:  o.Pick(50, 1000),
+		least:     time.Duration(o.Pick(2, 20)) * time.Second,
+		rid:       o.Scale == report.Long,
+		more:      uint64(o.Pick(moreShort, 1)),
+	}
 	t := trial{bed: b, plan: p}
 	loaded, err := t.run(ctx)
 	if err != nil {

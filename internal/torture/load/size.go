@@ -45,25 +45,25 @@ func (b *bed) watchSize(ctx context.Context) (most func() (size, error)) {
 }
 
 // leaked says what did not come back.
-func (s size) leaked(before size) (failures []string) {
+func (p plan) leaked(before, s size) (failures []string) {
 	if s.open > before.open+mostOpen {
 		failures = append(failures, fmt.Sprintf("%d descriptors after the load, %d before", s.open, before.open))
 	}
-	if s.memory > before.memory+mostResident {
+	if s.memory > before.memory+p.more*mostResident {
 		failures = append(failures, fmt.Sprintf("%d bytes of memory after the load, %d before", s.memory, before.memory))
 	}
 	return failures
 }
 
 // settle waits until the daemon has let go of what the load made it hold.
-func (b *bed) settle(ctx context.Context, before size) (s size, took time.Duration, err error) {
+func (t *trial) settle(ctx context.Context) (s size, took time.Duration, err error) {
 	const look = 20 * time.Millisecond
 	for began := time.Now(); ; {
-		if s, err = b.size(); err != nil {
+		if s, err = t.size(); err != nil {
 			return s, 0, err
 		}
 		took = time.Since(began)
-		if len(s.leaked(before)) == 0 || took > patience {
+		if len(t.leaked(t.before, s)) == 0 || took > patience {
 			return s, took, nil
 		}
 		select {

@@ -79,7 +79,7 @@ func (t *trial) recover(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	t.after, t.recovery, err = t.settle(ctx, t.before)
+	t.after, t.recovery, err = t.settle(ctx)
 	if t.rid {
 		err = errors.Join(err, t.harassed.release())
 	}
@@ -89,7 +89,7 @@ func (t *trial) recover(ctx context.Context) (err error) {
 func (t *trial) row(sent, received uint64, lost int) report.Row {
 	row := report.Row{
 		Fault: "load", Runs: 1, Purchases: report.Zero(int64(lost)), Packets: report.Zero(int64(sent) - int64(received)),
-		Recovery: t.recovery, Most: patience, Failures: t.after.leaked(t.before),
+		Recovery: t.recovery, Most: patience, Failures: t.leaked(t.before, t.after),
 		Notes: []string{
 			fmt.Sprintf("%d customers, %.0f a second bought and connected", t.customers, float64(t.customers)/t.arrived.Seconds()),
 			fmt.Sprintf("%.0f requests/s beside %d stuck clients", t.harassed.perSecond(), len(t.harassed.stuck)+len(t.harassed.deaf)),
@@ -99,7 +99,7 @@ func (t *trial) row(sent, received uint64, lost int) report.Row {
 			fmt.Sprintf("%d packets of a customer", sent),
 		},
 	}
-	if t.peak.memory > t.before.memory+mostPeak {
+	if t.peak.memory > t.before.memory+t.more*mostPeak {
 		row.Failures = append(row.Failures, fmt.Sprintf("%d bytes of memory under load, %d before", t.peak.memory, t.before.memory))
 	}
 	return row
