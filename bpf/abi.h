@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ABI_LAYOUT_VERSION 3
+#define ABI_LAYOUT_VERSION 4
 
 /* rate_ns_per_byte is fixed point with this many fraction bits: the product with
  * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
@@ -49,6 +49,9 @@
  * many names. */
 #define ABI_DNS_NS_PER_BYTE 500000ULL
 #define ABI_DNS_BURST_NS (16384 * ABI_DNS_NS_PER_BYTE)
+/* All MACs together get as much as so many: 1 Mbit/s, 1 MiB at once. Who takes a new
+ * MAC again and again has a full bucket each time. A power of two. */
+#define ABI_DNS_MACS 64
 
 /* Direction, as the client sees it; also an array index. */
 enum direction {

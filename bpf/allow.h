@@ -137,15 +137,13 @@ static __always_inline bool allow_dns_admit(struct allowance *a, __u64 charge_ns
 		if (__sync_val_compare_and_swap(&a->tat_ns, tat, now + backlog + charge_ns) == tat)
 			return true;
 	}
-	return false; /* others of this MAC were faster each time: over its speed */
+	return false; /* others were faster each time: over its speed */
 }
 
 /* Under memory pressure a bucket may be lost or, for a moment, be another MAC's:
  * that costs or gives a few lookups, no more. */
-static __always_inline bool allow_dns_speed(const struct frame *f, __u64 now)
+static __always_inline struct allowance *allow_dns_bucket(const struct frame *f)
 {
-	__u64 charge_ns = f->wire * ABI_DNS_NS_PER_BYTE;
-	__u64 admit_ns = f->wire < ABI_ADMIT_BYTES ? charge_ns : ABI_ADMIT_BYTES * ABI_DNS_NS_PER_BYTE;
 	struct allowance *a = bpf_map_lookup_elem(&allowances, &f->client);
 
 	if (!a) {
@@ -154,7 +152,23 @@ static __always_inline bool allow_dns_speed(const struct frame *f, __u64 now)
 		bpf_map_update_elem(&allowances, &f->client, &fresh, BPF_NOEXIST);
 		a = bpf_map_lookup_elem(&allowances, &f->client);
 	}
-	return a && allow_dns_admit(a, charge_ns, admit_ns, now);
+	return a;
+}
+
+/* The MAC's own bucket comes first: what one asks too much takes nothing of the
+ * others'. What the total has no room for is charged to the MAC all the same. */
+static __always_inline bool allow_dns_speed(const struct frame *f, __u64 now)
+{
+	const __u32 only = 0;
+	__u64 charge_ns = f->wire * ABI_DNS_NS_PER_BYTE;
+	__u64 admit_ns = f->wire < ABI_ADMIT_BYTES ? charge_ns : ABI_ADMIT_BYTES * ABI_DNS_NS_PER_BYTE;
+	struct allowance *own = allow_dns_bucket(f);
+	struct allowance *total;
+
+	if (!own || !allow_dns_admit(own, charge_ns, admit_ns, now))
+		return false;
+	total = bpf_map_lookup_elem(&allowance_total, &only);
+	return total && allow_dns_admit(total, charge_ns / ABI_DNS_MACS, admit_ns / ABI_DNS_MACS, now);
 }
 
 /* UDP and TCP by port. */

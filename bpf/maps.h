@@ -123,6 +123,14 @@ struct {
 	__type(value, struct allowance);
 } allowances SEC(".maps");
 
+/* The bucket of all DNS before paying. The programs write and read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct allowance);
+} allowance_total SEC(".maps");
+
 /* direction * REASONS + reason -> frames. The programs write, Go reads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

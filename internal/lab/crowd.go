@@ -98,7 +98,7 @@ func udpHead(dst, src net.HardwareAddr, from, to netip.Addr, ipBytes int) []byte
 	binary.BigEndian.PutUint16(ip[2:], uint16(ipBytes))
 	copy(ip[12:], from.AsSlice())
 	copy(ip[16:], to.AsSlice())
-	binary.BigEndian.PutUint16(ip[10:], internetChecksum(ip[:ipHeader]))
+	binary.BigEndian.PutUint16(ip[10:], InternetChecksum(ip[:ipHeader]))
 	datagram := ip[ipHeader:]
 	binary.BigEndian.PutUint16(datagram, CrowdPort)
 	binary.BigEndian.PutUint16(datagram[2:], CrowdPort)
@@ -106,7 +106,8 @@ func udpHead(dst, src net.HardwareAddr, from, to netip.Addr, ipBytes int) []byte
 	return frame
 }
 
-func internetChecksum(header []byte) uint16 {
+// InternetChecksum is the checksum of RFC 1071 of bytes whose number is even.
+func InternetChecksum(header []byte) uint16 {
 	var sum uint32
 	for i := 0; i < len(header); i += 2 {
 		sum += uint32(binary.BigEndian.Uint16(header[i:]))

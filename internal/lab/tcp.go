@@ -33,16 +33,30 @@ func (h *Host) ServeBulk(port uint16) (stop func(), err error) {
 // ServeBulkWith is ServeBulk with a congestion control, such as "cubic" or "bbr";
 // "" is the system's.
 func (h *Host) ServeBulkWith(port uint16, congestion string) (stop func(), err error) {
+	return h.serveBulk(port, func(fd int) error {
+		if congestion == "" {
+			return nil
+		}
+		return unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion)
+	})
+}
+
+// ServeBulkPaced is ServeBulk that sends no faster than bits/s of TCP, headers included,
+// on each connection.
+func (h *Host) ServeBulkPaced(port uint16, bitsPerSecond int) (stop func(), err error) {
+	return h.serveBulk(port, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, bitsPerSecond/8)
+	})
+}
+
+// serveBulk prepares the listening socket: connections inherit what is set there.
+func (h *Host) serveBulk(port uint16, prepare func(fd int) error) (stop func(), err error) {
 	listener, err := h.Listen(fmt.Sprintf("[::]:%d", port))
 	if err != nil {
 		return nil, err
 	}
-	if congestion != "" {
-		// Connections inherit it.
-		if err := setCongestion(listener.(*net.TCPListener), congestion); err != nil {
-			_ = listener.Close()
-			return nil, err
-		}
+	if err := onSocket(listener.(*net.TCPListener), prepare); err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
@@ -52,28 +66,23 @@ func (h *Host) ServeBulkWith(port uint16, congestion string) (stop func(), err e
 			if err != nil {
 				return // closed
 			}
-			serving.Go(func() { serveBulk(ctx, conn) })
+			serving.Go(func() { answerBulk(ctx, conn) })
 		}
 	})
 	return func() { cancel(); _ = listener.Close(); serving.Wait() }, nil
 }
 
-func setCongestion(l *net.TCPListener, name string) error {
+func onSocket(l *net.TCPListener, prepare func(fd int) error) error {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var set error
-	err = raw.Control(func(fd uintptr) {
-		set = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
-	})
-	if err = errors.Join(err, set); err != nil {
-		return fmt.Errorf("congestion control %s: %w", name, err)
-	}
-	return nil
+	err = raw.Control(func(fd uintptr) { set = prepare(int(fd)) })
+	return errors.Join(err, set)
 }
 
-func serveBulk(ctx context.Context, conn net.Conn) {
+func answerBulk(ctx context.Context, conn net.Conn) {
 	defer closeWith(ctx, conn)()
 	want := make([]byte, 1)
 	if _, err := io.ReadFull(conn, want); err != nil {

@@ -6,7 +6,9 @@ import (
 	"context"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/disk"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/flood"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/kill"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/load"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/netchange"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/powercut"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/provider"
@@ -28,4 +30,6 @@ var faults = []fault{
 	{"netchange", netchange.Run},
 	{"upgrade", upgrade.Run},
 	{"provider", provider.Run},
+	{"load", load.Run},
+	{"flood", flood.Run},
 }

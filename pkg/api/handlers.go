@@ -34,7 +34,13 @@ func (s *Server) devices(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ok(each(devices, deviceOf))
+	out := listing{w: c.w}
+	for _, d := range devices {
+		if err := out.add(deviceOf(d)); err != nil {
+			return nil, s.breakOff(out.opened, err)
+		}
+	}
+	return out.end()
 }
 
 // createDevice answers 201 for a new device and 200 for one that was known.
@@ -148,11 +154,20 @@ func (s *Server) sessions(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.service.Sessions(c.Context(), filter)
-	if err != nil {
-		return nil, err
+	out := listing{w: c.w}
+	for filter.Limit = listPage; ; {
+		page, err := s.service.Sessions(c.Context(), filter)
+		for i := 0; i < len(page) && err == nil; i++ {
+			err = out.add(sessionOf(page[i]))
+		}
+		if err != nil {
+			return nil, s.breakOff(out.opened, err)
+		}
+		if len(page) < listPage || out.gone {
+			return out.end()
+		}
+		filter.After = page[len(page)-1].ID
 	}
-	return ok(each(found, sessionOf))
 }
 
 var states = []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired}

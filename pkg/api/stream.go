@@ -63,7 +63,7 @@ func (s *Server) events(c *call) (*reply, error) {
 	if ended(ctx) || errors.Is(err, errGone) {
 		return nil, nil
 	}
-	return nil, s.breakOff(out, err)
+	return nil, s.breakOff(out.opened, err)
 }
 
 // errGone is a client that hung up, or does not read.
@@ -132,13 +132,13 @@ func (s *Server) follow(ctx context.Context, out *stream, after int64) error {
 	return err
 }
 
-// breakOff returns an error that comes before the stream opened. Afterwards the
+// breakOff returns an error that comes before the answer is opened. Afterwards the
 // connection is broken off, so that the client does not take what it has for all.
-func (s *Server) breakOff(out *stream, err error) error {
-	if !out.opened || err == nil {
+func (s *Server) breakOff(opened bool, err error) error {
+	if !opened || err == nil {
 		return err
 	}
-	s.opts.Log.Error("a stream of events failed", "err", errorForLog(err))
+	s.opts.Log.Error("an answer ends in the middle", "err", errorForLog(err))
 	panic(http.ErrAbortHandler)
 }
 

@@ -58,7 +58,8 @@ func loadTime(b *testing.B) time.Duration {
 	return best
 }
 
-// addCost adds the cases of a limiter: one client among as many as the testbed holds.
+// addCost adds the cases of a limiter: one client among as many as the testbed holds, and
+// who is none.
 func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	bed := newTestbed(b, false)
 	up := packet4(b, upload, 1500)
@@ -75,6 +76,11 @@ func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	up6 := build(b, l2(upload, etherIPv6), ip6(upload, server6, protoUDP), udp(upload, 4000, 5000), blob(1452))
 	cases[limiter+"-down"] = costCase{bed.ToClient, packet4(b, download, 1500)}
 	cases[limiter+"-ipv6"] = costCase{bed.FromClient, up6}
+	stranger := udp4(b, upload, 1472)
+	copy(stranger[6:], neighborMAC[:])
+	cases["stranger"] = costCase{bed.FromClient, stranger}
+	lookup := build(b, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(upload)...)...)
+	cases["stranger-dns"] = costCase{bed.FromClient, lookup}
 	cases["base"] = costCase{bed.load(b, baseProgram(bed.Clients)), up}
 	cases["nop"] = costCase{bed.load(b, nopProgram()), up}
 }

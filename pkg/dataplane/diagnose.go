@@ -132,7 +132,12 @@ func diagnoseNetwork(opts Options) []Finding {
 	for _, name := range opts.Interfaces {
 		found = append(found, checkInterface(v, name, opts.Interfaces), checkAttached(opts, s, v, name))
 	}
-	found = append(found, checkFlowtables(s, v, opts.Interfaces))
+	for _, l := range v.clientLinks(opts.Interfaces) {
+		if l.Type() == "bridge" {
+			found = append(found, checkLearning(s, l))
+		}
+	}
+	found = append(found, checkNeighbors(neighborTables, opts.MaxClients), checkFlowtables(s, v, opts.Interfaces))
 	return append(found, checkHardware(s, v, opts.Interfaces)...)
 }
 

@@ -5,12 +5,16 @@ package dataplane
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 func TestDiagnose(t *testing.T) {
@@ -76,6 +80,75 @@ func TestDescribeVLANFiltering(t *testing.T) {
 	v := &view{byIndex: map[int]netlink.Link{1: bridge}}
 	if got := describe(v, bridge); !strings.Contains(got, "VLAN filtering is on") {
 		t.Error(got)
+	}
+}
+
+func TestDiagnoseNeighbors(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		check(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	small, large, odd := file("small", "1024\n"), file("large", "8192\n"), file("odd", "many\n")
+	for name, c := range map[string]struct {
+		files  []string
+		level  Level
+		advice string
+	}{
+		"room for all":         {[]string{large, large}, OK, ""},
+		"one is too small":     {[]string{large, small}, Warn, "gc_thresh3 of net.ipv4.neigh.default and net.ipv6.neigh.default to 16384"},
+		"is not there":         {[]string{filepath.Join(dir, "none"), large}, OK, ""},
+		"not to be understood": {[]string{odd}, Warn, ""},
+	} {
+		if f := checkNeighbors(c.files, 4096); f.Level != c.level || !strings.Contains(f.Advice, c.advice) {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+// TestDiagnoseLearning: with and without a bound, by what the kernel says of a bridge.
+func TestDiagnoseLearning(t *testing.T) {
+	b := newBox(t)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br-lan"
+	check(t, b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
+	opts := b.options("br-lan")
+	var known bool
+	check(t, b.Do(func() (err error) {
+		_, _, known, err = bridgeLearning(b.link("br-lan").Attrs().Index)
+		return err
+	}))
+	if !known { // Linux before 6.8
+		b.expect(findings(Diagnose(opts)), "learning br-lan", OK, "cannot bound")
+		return
+	}
+	b.expect(findings(Diagnose(opts)), "learning br-lan", Warn, "0 MACs, and as many as")
+	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	header.Index = int32(b.link("br-lan").Attrs().Index)
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
+	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(iflaBridgeLearnMost, nl.Uint32Attr(500))
+	check(t, b.Do(func() error {
+		request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+		request.AddData(header)
+		request.AddData(info)
+		_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+		return err
+	}))
+	b.expect(findings(Diagnose(opts)), "learning br-lan", OK, "0 MACs of at most 500")
+}
+
+func TestParseLearning(t *testing.T) {
+	u32 := func(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
+	data := append(attribute(iflaBridgeLearned, u32(7)), attribute(iflaBridgeLearnMost, u32(100))...)
+	message := append(make([]byte, unix.SizeofIfInfomsg), attribute(unix.IFLA_LINKINFO, attribute(nl.IFLA_INFO_DATA, data))...)
+	learned, most, known, err := parseLearning(message)
+	if err != nil || learned != 7 || most != 100 || !known {
+		t.Errorf("%d of %d (%v), %v", learned, most, known, err)
+	}
+	for n := range len(message) {
+		_, _, _, _ = parseLearning(message[:n]) // must not panic
 	}
 }
 

@@ -185,27 +185,28 @@ type hotspotUsage struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	hotspotMapAllowances   = "allowances"
-	hotspotMapClients      = "clients"
-	hotspotMapEvents       = "events"
-	hotspotMapFlows        = "flows"
-	hotspotMapIdentity     = "identity"
-	hotspotMapPortals      = "portals"
-	hotspotMapRouterAddrs  = "router_addrs"
-	hotspotMapRouterFilter = "router_filter"
-	hotspotMapRouterMacs   = "router_macs"
-	hotspotMapRules        = "rules"
-	hotspotMapStats        = "stats"
-	hotspotMapUplinks      = "uplinks"
-	hotspotMapUsages       = "usages"
-	hotspotMapWalledGarden = "walled_garden"
-	hotspotProgFromClient  = "from_client"
-	hotspotProgToClient    = "to_client"
-	hotspotVarFairMode     = "fair_mode"
-	hotspotVarFairSeed     = "fair_seed"
-	hotspotVarPortMode     = "port_mode"
-	hotspotVarSteerMode    = "steer_mode"
-	hotspotVarUplinkMode   = "uplink_mode"
+	hotspotMapAllowanceTotal = "allowance_total"
+	hotspotMapAllowances     = "allowances"
+	hotspotMapClients        = "clients"
+	hotspotMapEvents         = "events"
+	hotspotMapFlows          = "flows"
+	hotspotMapIdentity       = "identity"
+	hotspotMapPortals        = "portals"
+	hotspotMapRouterAddrs    = "router_addrs"
+	hotspotMapRouterFilter   = "router_filter"
+	hotspotMapRouterMacs     = "router_macs"
+	hotspotMapRules          = "rules"
+	hotspotMapStats          = "stats"
+	hotspotMapUplinks        = "uplinks"
+	hotspotMapUsages         = "usages"
+	hotspotMapWalledGarden   = "walled_garden"
+	hotspotProgFromClient    = "from_client"
+	hotspotProgToClient      = "to_client"
+	hotspotVarFairMode       = "fair_mode"
+	hotspotVarFairSeed       = "fair_seed"
+	hotspotVarPortMode       = "port_mode"
+	hotspotVarSteerMode      = "steer_mode"
+	hotspotVarUplinkMode     = "uplink_mode"
 )
 
 // loadHotspot returns the embedded CollectionSpec for hotspot.
@@ -258,20 +259,21 @@ type hotspotProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type hotspotMapSpecs struct {
-	Allowances   *ebpf.MapSpec `ebpf:"allowances"`
-	Clients      *ebpf.MapSpec `ebpf:"clients"`
-	Events       *ebpf.MapSpec `ebpf:"events"`
-	Flows        *ebpf.MapSpec `ebpf:"flows"`
-	Identity     *ebpf.MapSpec `ebpf:"identity"`
-	Portals      *ebpf.MapSpec `ebpf:"portals"`
-	RouterAddrs  *ebpf.MapSpec `ebpf:"router_addrs"`
-	RouterFilter *ebpf.MapSpec `ebpf:"router_filter"`
-	RouterMacs   *ebpf.MapSpec `ebpf:"router_macs"`
-	Rules        *ebpf.MapSpec `ebpf:"rules"`
-	Stats        *ebpf.MapSpec `ebpf:"stats"`
-	Uplinks      *ebpf.MapSpec `ebpf:"uplinks"`
-	Usages       *ebpf.MapSpec `ebpf:"usages"`
-	WalledGarden *ebpf.MapSpec `ebpf:"walled_garden"`
+	AllowanceTotal *ebpf.MapSpec `ebpf:"allowance_total"`
+	Allowances     *ebpf.MapSpec `ebpf:"allowances"`
+	Clients        *ebpf.MapSpec `ebpf:"clients"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	Flows          *ebpf.MapSpec `ebpf:"flows"`
+	Identity       *ebpf.MapSpec `ebpf:"identity"`
+	Portals        *ebpf.MapSpec `ebpf:"portals"`
+	RouterAddrs    *ebpf.MapSpec `ebpf:"router_addrs"`
+	RouterFilter   *ebpf.MapSpec `ebpf:"router_filter"`
+	RouterMacs     *ebpf.MapSpec `ebpf:"router_macs"`
+	Rules          *ebpf.MapSpec `ebpf:"rules"`
+	Stats          *ebpf.MapSpec `ebpf:"stats"`
+	Uplinks        *ebpf.MapSpec `ebpf:"uplinks"`
+	Usages         *ebpf.MapSpec `ebpf:"usages"`
+	WalledGarden   *ebpf.MapSpec `ebpf:"walled_garden"`
 }
 
 // hotspotVariableSpecs contains global variables before they are loaded into the kernel.
@@ -305,24 +307,26 @@ func (o *hotspotObjects) Close() error {
 //
 // It can be passed to loadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hotspotMaps struct {
-	Allowances   *ebpf.Map `ebpf:"allowances"`
-	Clients      *ebpf.Map `ebpf:"clients"`
-	Events       *ebpf.Map `ebpf:"events"`
-	Flows        *ebpf.Map `ebpf:"flows"`
-	Identity     *ebpf.Map `ebpf:"identity"`
-	Portals      *ebpf.Map `ebpf:"portals"`
-	RouterAddrs  *ebpf.Map `ebpf:"router_addrs"`
-	RouterFilter *ebpf.Map `ebpf:"router_filter"`
-	RouterMacs   *ebpf.Map `ebpf:"router_macs"`
-	Rules        *ebpf.Map `ebpf:"rules"`
-	Stats        *ebpf.Map `ebpf:"stats"`
-	Uplinks      *ebpf.Map `ebpf:"uplinks"`
-	Usages       *ebpf.Map `ebpf:"usages"`
-	WalledGarden *ebpf.Map `ebpf:"walled_garden"`
+	AllowanceTotal *ebpf.Map `ebpf:"allowance_total"`
+	Allowances     *ebpf.Map `ebpf:"allowances"`
+	Clients        *ebpf.Map `ebpf:"clients"`
+	Events         *ebpf.Map `ebpf:"events"`
+	Flows          *ebpf.Map `ebpf:"flows"`
+	Identity       *ebpf.Map `ebpf:"identity"`
+	Portals        *ebpf.Map `ebpf:"portals"`
+	RouterAddrs    *ebpf.Map `ebpf:"router_addrs"`
+	RouterFilter   *ebpf.Map `ebpf:"router_filter"`
+	RouterMacs     *ebpf.Map `ebpf:"router_macs"`
+	Rules          *ebpf.Map `ebpf:"rules"`
+	Stats          *ebpf.Map `ebpf:"stats"`
+	Uplinks        *ebpf.Map `ebpf:"uplinks"`
+	Usages         *ebpf.Map `ebpf:"usages"`
+	WalledGarden   *ebpf.Map `ebpf:"walled_garden"`
 }
 
 func (m *hotspotMaps) Close() error {
 	return _HotspotClose(
+		m.AllowanceTotal,
 		m.Allowances,
 		m.Clients,
 		m.Events,

@@ -5,12 +5,15 @@ package dataplane
 import (
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf"
 )
 
 // The speed of DNS before paying (ABI_DNS_ of bpf/abi.h).
 const (
 	dnsBytesPerSecond = 2000
 	dnsBurstBytes     = 16384
+	dnsMACs           = 64 // the total, in MACs
 )
 
 // dnsMost is the most that may have passed since start.
@@ -81,4 +84,40 @@ func TestDNSBucketsOfManyMACs(t *testing.T) {
 			t.Fatalf("the first query of device %d was dropped", i)
 		}
 	}
+}
+
+// TestDNSOfAllMACsIsBounded: a device that takes a new MAC for each query has a full bucket
+// each time, and all of them have a total. Who pays is not in it.
+func TestDNSOfAllMACsIsBounded(t *testing.T) {
+	const wire, headers = 1228, 28
+	b := newTestbed(t, false)
+	query := build(t, l2(upload, etherIPv4), ip4(upload, router4, protoUDP), udp(upload, 40000, 53), blob(wire-headers))
+	start, passed := BootNow(), 0
+	for i := range 2 * dnsMACs * dnsBurstBytes / wire {
+		query[9], query[10] = byte(i>>8), byte(i)
+		if b.run(upload, query, 0).Reason == allowance {
+			passed += wire
+		}
+	}
+	if least, most := dnsMACs*dnsBurstBytes-wire, dnsMACs*dnsMost(start); passed < least || passed > most {
+		t.Errorf("%d bytes of many MACs passed, want %d to %d", passed, least, most)
+	}
+	b.expect(upload, query, dnsDrop)
+
+	query = build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
+	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
+	b.expect(upload, query, local)
+}
+
+// TestDNSOfOneMACLeavesTheRest: who asks too much takes no more of the total than its own
+// bucket gives.
+func TestDNSOfOneMACLeavesTheRest(t *testing.T) {
+	b := newTestbed(t, false)
+	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
+	if _, err := b.FromClient.Run(&ebpf.RunOptions{Data: query, Repeat: uint32(10 * dnsMACs * dnsBurstBytes / len(query))}); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(upload, query, dnsDrop)
+	other := build(t, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(upload)...)...)
+	b.expect(upload, other, allowance)
 }

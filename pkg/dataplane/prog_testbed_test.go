@@ -104,6 +104,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 			}
 		}
 	}
+	b.put(b.AllowanceTotal, uint32(0), new(hotspotAllowance))
 	_ = b.events()
 	again := *b
 	again.t, again.places, again.counters = t, make(map[any]uint32), make(map[any]uint32)

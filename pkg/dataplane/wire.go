@@ -12,7 +12,7 @@ import (
 
 // layoutVersion is ABI_LAYOUT_VERSION of bpf/abi.h: pinned maps of another one
 // are not adopted.
-const layoutVersion = 3
+const layoutVersion = 4
 
 // Direction, as the client sees it (enum direction).
 const (

@@ -78,8 +78,10 @@ type Tx interface {
 
 // SessionFilter selects sessions; its zero value selects all.
 type SessionFilter struct {
-	Device DeviceID // 0: of every device
-	States []State  // empty: in every state
+	Device DeviceID  // 0: of every device
+	States []State   // empty: in every state
+	After  SessionID // with ids above; for one page after another
+	Limit  int       // the first ones only; 0: all
 }
 
 // ProviderRecord is a registered provider, kept so that an agent that restarts

@@ -287,13 +287,18 @@ func (m *Manager) grantStatic(rules map[dataplane.MAC]dataplane.Rule) error {
 	return failed
 }
 
-// grantMissing grants what should be enforced and is not, or not as it should.
+// grantMissing grants what should be enforced and is not, or not as it should: in the
+// order of the devices, so that it is always the same ones who get in where there is
+// not room for all.
 func (m *Manager) grantMissing(ctx context.Context, right map[SessionID]bool, rules map[dataplane.MAC]dataplane.Rule) error {
+	missing := slices.DeleteFunc(m.live.devices(), func(id DeviceID) bool {
+		s, running := m.live.running(id)
+		return !running || right[s.ID]
+	})
+	slices.Sort(missing)
 	var failed error
-	for _, id := range m.live.devices() {
-		if s, running := m.live.running(id); running && !right[s.ID] {
-			failed = errors.Join(failed, m.grantIfMissing(ctx, id, rules))
-		}
+	for _, id := range missing {
+		failed = errors.Join(failed, m.grantIfMissing(ctx, id, rules))
 	}
 	return failed
 }

@@ -222,9 +222,12 @@ func (t *tx) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
 	var list []sessions.Session
 	for _, id := range slices.Sorted(maps.Keys(t.sessions)) {
 		s := t.sessions[id]
-		if (f.Device == 0 || f.Device == s.Device) && (len(f.States) == 0 || slices.Contains(f.States, s.State)) {
+		if (f.Device == 0 || f.Device == s.Device) && (len(f.States) == 0 || slices.Contains(f.States, s.State)) && id > f.After {
 			list = append(list, own(s))
 		}
+	}
+	if f.Limit > 0 {
+		list = list[:min(len(list), f.Limit)]
 	}
 	return list, nil
 }

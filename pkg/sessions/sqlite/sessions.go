@@ -47,11 +47,18 @@ func (t *tx) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error)
 			args = append(args, string(state))
 		}
 	}
+	if filter.After != 0 {
+		where, args = append(where, "id > ?"), append(args, filter.After)
+	}
 	query := selectSessions
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
-	return many(t, scanSession, query+" ORDER BY id", args...)
+	query += " ORDER BY id"
+	if filter.Limit > 0 {
+		query, args = query+" LIMIT ?", append(args, filter.Limit)
+	}
+	return many(t, scanSession, query, args...)
 }
 
 func (t *tx) CountSessions() (map[sessions.State]int, error) {

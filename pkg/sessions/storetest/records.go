@@ -112,11 +112,16 @@ func testSessionFilter(t *testing.T, s sessions.Store) {
 		"a state twice":    {States: []sessions.State{sessions.Paused, sessions.Paused}},
 		"device and state": {Device: devices[0].ID, States: []sessions.State{sessions.Paused, sessions.Running}},
 		"unknown device":   {Device: 99},
+		"after one":        {After: all[3].ID},
+		"after the last":   {After: all[len(all)-1].ID},
+		"a page":           {After: all[1].ID, Limit: 4},
+		"more than all":    {Limit: 99},
+		"page of a device": {Device: devices[1].ID, After: all[2].ID, Limit: 2},
 	}
 	for name, filter := range filters {
 		var want []sessions.Session
 		for _, session := range all {
-			if matches(filter, session) {
+			if matches(filter, session) && (filter.Limit == 0 || len(want) < filter.Limit) {
 				want = append(want, session)
 			}
 		}
@@ -129,7 +134,7 @@ func testSessionFilter(t *testing.T, s sessions.Store) {
 }
 
 func matches(f sessions.SessionFilter, s sessions.Session) bool {
-	if f.Device != 0 && f.Device != s.Device {
+	if f.Device != 0 && f.Device != s.Device || s.ID <= f.After {
 		return false
 	}
 	for _, state := range f.States {
