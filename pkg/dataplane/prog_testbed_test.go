@@ -114,19 +114,14 @@ func (b *testbed) clean(t testing.TB) *testbed {
 func (b *testbed) furnish() {
 	b.t.Helper()
 	var filter routerFilter
-	for _, addr := range []string{router4, router6, routerLL} {
+	for _, addr := range []string{router4, router6, routerLL, routerGarden4} {
 		key := addrToWire(netip.MustParseAddr(addr))
 		b.put(b.RouterAddrs, key, uint8(1))
 		filter.add(key)
 	}
 	b.put(b.RouterFilter, uint32(0), &filter)
 	b.put(b.RouterMacs, macToWire(routerMAC), uint8(1))
-	portals := []Portal{
-		{Port: 8080, Protocol: "tcp"},
-		{Addr: netip.MustParseAddr(portal4), Port: 443, Protocol: "tcp"},
-		{Addr: netip.MustParseAddr(portal6), Port: 443, Protocol: "udp"},
-	}
-	for _, p := range portals {
+	for _, p := range furnishedPortals() {
 		key, err := portalToWire(p)
 		if err != nil {
 			b.t.Fatal(err)
@@ -135,6 +130,14 @@ func (b *testbed) furnish() {
 	}
 	for _, prefix := range []string{"192.0.2.0/24", "2001:db8:cafe::/48"} {
 		b.put(b.WalledGarden, prefixToWire(netip.MustParsePrefix(prefix)), uint8(1))
+	}
+}
+
+func furnishedPortals() []Portal {
+	return []Portal{
+		{Port: 8080, Protocol: "tcp"},
+		{Addr: netip.MustParseAddr(portal4), Port: 443, Protocol: "tcp"},
+		{Addr: netip.MustParseAddr(portal6), Port: 443, Protocol: "udp"},
 	}
 }
 
