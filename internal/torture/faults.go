@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/bypass"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
@@ -15,4 +16,6 @@ type fault struct {
 }
 
 // faults is every fault, in the order of a run.
-var faults = []fault{}
+var faults = []fault{
+	{"bypass", bypass.Run},
+}

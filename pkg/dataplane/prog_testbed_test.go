@@ -88,9 +88,11 @@ func newTestbed(t testing.TB, port bool) *testbed {
 // clean returns the testbed for another test, without clients.
 func (b *testbed) clean(t testing.TB) *testbed {
 	t.Helper()
-	for index := range b.counters {
-		b.put(b.Flows, b.counters[index], new(hotspotFlows))
-		b.usages.at[b.counters[index]] = hotspotUsage{}
+	again := *b
+	again.t, again.places, again.counters = t, make(map[any]uint32), make(map[any]uint32)
+	for _, index := range b.counters {
+		again.put(b.Flows, index, new(hotspotFlows))
+		b.usages.at[index] = hotspotUsage{}
 	}
 	for _, m := range []*ebpf.Map{b.Clients, b.Allowances} {
 		var keys [][]byte
@@ -104,9 +106,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 			}
 		}
 	}
-	_ = b.events()
-	again := *b
-	again.t, again.places, again.counters = t, make(map[any]uint32), make(map[any]uint32)
+	_ = again.events()
 	return &again
 }
 
