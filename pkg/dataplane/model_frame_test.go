@@ -162,6 +162,22 @@ func (d *dissection) onWire(gso int) (bytes, first, segments int) {
 	return payload + segments*headers, headers + gso, segments
 }
 
+// headerOfGRE is RFC 2890, around IP.
+func headerOfGRE(b []byte) (length int, next byte) {
+	inside := map[uint16]byte{typeIPv4: nextIPv4, typeIPv6: nextIPv6}
+	next, ok := inside[binary.BigEndian.Uint16(b[2:])]
+	if !ok {
+		return 0, 0
+	}
+	length = 4
+	for _, flag := range []byte{0x80, 0x20, 0x10} { // checksum, key, sequence number
+		if b[0]&flag != 0 {
+			length += 4
+		}
+	}
+	return length, next
+}
+
 // headersOf is the length of all headers from one of a protocol on, through as many
 // others as are left to look through.
 func headersOf(protocol byte, b []byte, left int) int {
@@ -181,7 +197,10 @@ func headersOf(protocol byte, b []byte, left int) int {
 		length, next = int(b[0]&15)*4, b[9]
 	case nextIPv6:
 		length, next = 40, b[6]
-	default:
+	case nextGRE:
+		length, next = headerOfGRE(b)
+	}
+	if length == 0 {
 		return 0
 	}
 	if length > len(b) {

@@ -161,7 +161,23 @@ func (s *script) content(dir int, protocol byte, deep int) []byte {
 	case protocol == nextIPv6 && deep > 0:
 		return s.ipv6(dir, deep-1)
 	case protocol == nextGRE && deep > 0:
-		return append([]byte{0, 0, 8, 0}, s.ipv4(dir, deep-1)...)
+		return s.gre(dir, deep)
 	}
 	return s.payload()
+}
+
+func (s *script) gre(dir, deep int) []byte {
+	header := []byte{pick[byte](s, 0, 0, 0x20, 0x80, 0xb0), 0, 8, 0}
+	if s.rarely(4) {
+		header[2], header[3] = 0x86, 0xdd
+	}
+	for _, flag := range []byte{0x80, 0x20, 0x10} {
+		if header[0]&flag != 0 {
+			header = append(header, 0, 0, 0, 0)
+		}
+	}
+	if header[2] == 8 {
+		return append(header, s.ipv4(dir, deep-1)...)
+	}
+	return append(header, s.ipv6(dir, deep-1)...)
 }
