@@ -25,6 +25,11 @@
 #define ALLOW_ARP_PADDED 64 /* as a frame that was tagged may be, with its checksum */
 #define ALLOW_DNS_TRIES 4
 
+/* DNS before paying, all devices together: who takes a new MAC for every query has no
+ * more than 1 Mbit/s, and 1 MiB at once, which is a crowd that arrives. */
+#define ALLOW_DNS_ALL_NS_PER_BYTE 8000ULL
+#define ALLOW_DNS_ALL_BURST_NS ((1 << 20) * ALLOW_DNS_ALL_NS_PER_BYTE)
+
 enum {
 	PORT_DNS = 53,
 	PORT_DHCP_SERVER = 67,
@@ -137,35 +142,52 @@ static __always_inline bool allow_garden(const struct frame *f)
 	return bpf_map_lookup_elem(&walled_garden, &key);
 }
 
-static __always_inline bool allow_dns_admit(struct allowance *a, __u64 charge_ns, __u64 admit_ns, __u64 now)
+struct allow_speed {
+	__u64 ns_per_byte;
+	__u64 burst_ns;
+};
+
+static __always_inline bool allow_dns_admit(struct allowance *a, __u32 wire, struct allow_speed s, __u64 now)
 {
+	const __u64 charge_ns = wire * s.ns_per_byte;
+	const __u64 admit_ns = wire < ABI_ADMIT_BYTES ? charge_ns : ABI_ADMIT_BYTES * s.ns_per_byte;
+
 	for (int i = 0; i < ALLOW_DNS_TRIES; i++) {
 		__u64 tat = *(volatile __u64 *)&a->tat_ns;
 		__u64 backlog = tat > now ? tat - now : 0;
 
-		if (backlog + admit_ns > ABI_DNS_BURST_NS)
+		if (backlog + admit_ns > s.burst_ns)
 			return false;
 		if (__sync_val_compare_and_swap(&a->tat_ns, tat, now + backlog + charge_ns) == tat)
 			return true;
 	}
-	return false; /* others of this MAC were faster each time: over its speed */
+	return false; /* others of this bucket were faster each time: over its speed */
 }
 
 /* Under memory pressure a bucket may be lost or, for a moment, be another MAC's:
  * that costs or gives a few lookups, no more. */
-static __always_inline bool allow_dns_speed(const struct frame *f, __u64 now)
+static __always_inline bool allow_dns_bucket(const struct mac_key *of, __u32 wire, struct allow_speed s, __u64 now)
 {
-	__u64 charge_ns = f->wire * ABI_DNS_NS_PER_BYTE;
-	__u64 admit_ns = f->wire < ABI_ADMIT_BYTES ? charge_ns : ABI_ADMIT_BYTES * ABI_DNS_NS_PER_BYTE;
-	struct allowance *a = bpf_map_lookup_elem(&allowances, &f->client);
+	struct allowance *a = bpf_map_lookup_elem(&allowances, of);
 
 	if (!a) {
 		struct allowance fresh = {};
 
-		bpf_map_update_elem(&allowances, &f->client, &fresh, BPF_NOEXIST);
-		a = bpf_map_lookup_elem(&allowances, &f->client);
+		bpf_map_update_elem(&allowances, of, &fresh, BPF_NOEXIST);
+		a = bpf_map_lookup_elem(&allowances, of);
 	}
-	return a && allow_dns_admit(a, charge_ns, admit_ns, now);
+	return a && allow_dns_admit(a, wire, s, now);
+}
+
+/* The bucket of all devices has the MAC that is no device's. */
+static __always_inline bool allow_dns_speed(const struct frame *f, __u64 now)
+{
+	const struct mac_key all = {.addr = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+	const struct allow_speed one_speed = {ABI_DNS_NS_PER_BYTE, ABI_DNS_BURST_NS};
+	const struct allow_speed all_speed = {ALLOW_DNS_ALL_NS_PER_BYTE, ALLOW_DNS_ALL_BURST_NS};
+
+	return allow_dns_bucket(&f->client, f->wire, one_speed, now) &&
+	       allow_dns_bucket(&all, f->wire, all_speed, now);
 }
 
 /* UDP and TCP by port. */

@@ -114,8 +114,8 @@ struct {
 	__type(value, __u8);
 } walled_garden SEC(".maps");
 
-/* client MAC -> bucket of its DNS before paying. The programs write and read.
- * Full: the least recently used MAC starts with a full bucket again. */
+/* client MAC -> bucket of its DNS before paying; the MAC of all -> that of all devices
+ * together. The programs write and read. Full: the least recently used MAC starts with a full bucket again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);

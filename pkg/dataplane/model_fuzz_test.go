@@ -163,7 +163,9 @@ func (t *trial) judge(s step) {
 		t.complain("%s, but passed = %t", reasonLabels[got.Reason], passed)
 	}
 	t.compareAccounts(since, until)
-	t.followLookup(s, since, until)
+	client, _ := ends(s.dir, MAC(s.frame[6:12]), MAC(s.frame[0:6]))
+	t.followLookup(client, since, until)
+	t.followLookup(broadcastMAC, since, until)
 }
 
 // tooShortToRun: the kernel refuses to try a program on an IP header that is cut.
@@ -187,21 +189,20 @@ func (t *trial) compareAccounts(since, until Boottime) {
 	}
 }
 
-// followLookup takes over how full the bucket of DNS is, to the time that the frame took.
-func (t *trial) followLookup(s step, since, until Boottime) {
-	client, _ := ends(s.dir, MAC(s.frame[6:12]), MAC(s.frame[0:6]))
-	want, known := t.model.lookups[client]
+// followLookup takes over how full a bucket of DNS is, to the time that the frame took.
+func (t *trial) followLookup(of MAC, since, until Boottime) {
+	want, known := t.model.lookups[of]
 	if !known {
 		return
 	}
 	var got hotspotAllowance
-	if err := t.Allowances.Lookup(macToWire(client), &got); err != nil {
-		t.complain("the bucket of %v: %v", client, err)
+	if err := t.Allowances.Lookup(macToWire(of), &got); err != nil {
+		t.complain("the bucket of %v: %v", of, err)
 	}
 	if off := Boottime(got.TatNs) - want; off < since-until || off > until-since {
-		t.complain("the bucket of %v is empty %d ns later than the model's", client, off)
+		t.complain("the bucket of %v is empty %d ns later than the model's", of, off)
 	}
-	t.model.lookups[client] = Boottime(got.TatNs)
+	t.model.lookups[of] = Boottime(got.TatNs)
 }
 
 func (t *trial) compareEvents() {

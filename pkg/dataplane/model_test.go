@@ -257,15 +257,23 @@ func (m *model) isPortal(f *modelFrame) bool {
 	})
 }
 
-// lookup is DNS before paying: 16 kbit/s for each MAC, and 16 KiB at once. A packet
-// that is longer than a frame may be waits for a frame's room only, and takes all.
+// lookup is DNS before paying: 16 kbit/s for each MAC, and 16 KiB at once; 1 Mbit/s for
+// all together, and 1 MiB at once, in a bucket that has the MAC of all.
 func (m *model) lookup(f *modelFrame, now Boottime) hotspotReason {
-	const nsPerByte, burst = 500_000, 16384
-	backlog := max(0, m.lookups[f.client]-now)
-	if backlog+Boottime(min(f.bytes, 1514)*nsPerByte) > burst*nsPerByte {
-		m.lookups[f.client] = max(m.lookups[f.client], 0) // it is known from now on
-		return dnsDrop
+	if m.fits(f.client, f.bytes, 500_000, 1<<14, now) && m.fits(broadcastMAC, f.bytes, 8_000, 1<<20, now) {
+		return allowance
 	}
-	m.lookups[f.client] = now + backlog + Boottime(f.bytes*nsPerByte)
-	return allowance
+	return dnsDrop
+}
+
+// fits charges a bucket that has room for a packet. One that is longer than a frame may
+// be waits for a frame's room only, and takes all.
+func (m *model) fits(of MAC, bytes int, nsPerByte, burst Boottime, now Boottime) bool {
+	backlog := max(0, m.lookups[of]-now)
+	if backlog+Boottime(min(bytes, 1514))*nsPerByte > burst*nsPerByte {
+		m.lookups[of] += 0 // it is known from now on
+		return false
+	}
+	m.lookups[of] = now + backlog + Boottime(bytes)*nsPerByte
+	return true
 }

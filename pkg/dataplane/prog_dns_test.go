@@ -82,3 +82,25 @@ func TestDNSBucketsOfManyMACs(t *testing.T) {
 		}
 	}
 }
+
+// TestDNSOfAllIsBounded: who takes another MAC for every query finds one bucket of all.
+func TestDNSOfAllIsBounded(t *testing.T) {
+	const bytesPerSecond, burst = 125_000, 1 << 20
+	b := newTestbed(t, false)
+	query := build(t, l2(upload, etherIPv4), ip4(upload, router4, protoUDP), udp(upload, 40000, 53), blob(1372)) // 1400 bytes
+	start, passed := BootNow(), 0
+	for i := range 2 * burst / 1400 {
+		query[9], query[10] = byte(i>>8), byte(i)
+		ok, err := b.send(upload, query, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			passed += 1400
+		}
+	}
+	most := burst + int(BootNow().Sub(start).Seconds()*bytesPerSecond) + 1
+	if passed > most || passed < burst-1400 {
+		t.Errorf("%d bytes of many MACs, want %d to %d", passed, burst-1400, most)
+	}
+}
