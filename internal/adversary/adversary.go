@@ -117,10 +117,10 @@ func (d *Device) fragments() []Try {
 		{"first fragment", with(more)},
 		{"middle fragment", with(more | 4)},
 		{"later fragment", with(2)},
-		{"fragment over IPv6", d.to6(fragment, join(piece(udp, 0, 1), plain))},
-		{"later fragment over IPv6", d.to6(fragment, join(piece(udp, 2, 0), plain))},
-		{"atomic fragment", d.to6(fragment, join(piece(udp, 0, 0), plain))},
-		{"fragment behind options", d.to6(destination, join(extension(fragment), piece(udp, 2, 0), plain))},
+		{"fragment over IPv6", d.to6(fragment, join(piece(0, 1), plain))},
+		{"later fragment over IPv6", d.to6(fragment, join(piece(2, 0), plain))},
+		{"atomic fragment", d.to6(fragment, join(piece(0, 0), plain))},
+		{"fragment behind options", d.to6(destination, join(extension(fragment), piece(2, 0), plain))},
 	}
 }
 

@@ -102,7 +102,7 @@ func segment(from, to int, payload string) []byte {
 // header has no segments left, a fragment is the only one.
 func extension(next byte) []byte { return []byte{next, 0, 1, 0, 0, 0, 0, 0} }
 
-// piece is an IPv6 fragment header.
-func piece(next byte, offset, more int) []byte {
-	return join([]byte{next, 0}, word(offset<<3|more), []byte{0, 0, 0, 77})
+// piece is an IPv6 fragment header of UDP.
+func piece(offset, more int) []byte {
+	return join([]byte{udp, 0}, word(offset<<3|more), []byte{0, 0, 0, 77})
 }

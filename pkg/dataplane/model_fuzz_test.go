@@ -33,27 +33,40 @@ func FuzzVerdict(f *testing.F) {
 	})
 }
 
-// TestVerdictOfAnyFrame is FuzzVerdict with frames of another generator's choice.
+// TestVerdictOfAnyFrame is FuzzVerdict with frames of another generator's choice. They
+// meet every reason that there is without a speed, in both directions.
 func TestVerdictOfAnyFrame(t *testing.T) {
 	judges := newJudges(t)
 	rapid.Check(t, func(r *rapid.T) {
-		for _, why := range judges.try(t, rapid.SliceOfN(rapid.Byte(), 1, 2000).Draw(r, "script")) {
+		for _, why := range judges.try(t, rapid.SliceOfN(rapid.Byte(), 1000, 2000).Draw(r, "script")) {
 			r.Error(why)
 		}
 	})
+	for dir := range directions {
+		for _, reason := range []hotspotReason{forwarded, local, allowance, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount} {
+			if judges.met[dir][reason] == 0 {
+				t.Errorf("%s: no frame met %s", directionLabels[dir], reasonLabels[reason])
+			}
+		}
+	}
 }
 
-// judges are the programs of a whole interface and of a bridge's port.
-type judges [2]*testbed
+// judges are the programs of a whole interface and of a bridge's port, and how often they
+// said what.
+type judges struct {
+	beds [2]*testbed
+	met  [directions][hotspotReasonREASONS]int
+}
 
-func newJudges(t testing.TB) judges {
-	return judges{newTestbed(t, false), newTestbed(t, true)}
+func newJudges(t testing.TB) *judges {
+	return &judges{beds: [2]*testbed{newTestbed(t, false), newTestbed(t, true)}}
 }
 
 // trial is the programs next to the model, and where they disagree.
 type trial struct {
 	*testbed
 	*script
+	judges     *judges
 	model      *model
 	complaints []string
 }
@@ -64,11 +77,11 @@ func (t *trial) complain(format string, args ...any) {
 
 // try plays a script: a client's rule, frames, more rules. It stops at the first frame
 // that it returns complaints about.
-func (j judges) try(t *testing.T, data []byte) (complaints []string) {
+func (j *judges) try(t *testing.T, data []byte) (complaints []string) {
 	const most = 64 // frames
 	s := &script{data}
-	port := s.below(len(j))
-	trial := &trial{testbed: j[port].clean(t), script: s, model: newModel(port == 1)}
+	port := s.below(len(j.beds))
+	trial := &trial{testbed: j.beds[port].clean(t), script: s, judges: j, model: newModel(port == 1)}
 	trial.allow(neighborMAC, Rule{Verdict: Allow, Account: 8, LimitBytes: NoLimit})
 	trial.allow(blockedMAC, Rule{Verdict: Block})
 	trial.change()
@@ -150,6 +163,7 @@ func (t *trial) judge(s step) {
 		t.t.Fatalf("a frame of %d bytes: %v", len(s.frame), err)
 	}
 	got := t.only(s.dir, before)
+	t.judges.met[s.dir][got.Reason]++
 	first, last := earlier.judge(s.dir, s.frame, s.gso, since), later.judge(s.dir, s.frame, s.gso, until)
 	t.model = earlier
 	if got != first {

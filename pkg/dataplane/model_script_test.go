@@ -5,6 +5,7 @@ package dataplane
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 )
 
 // script reads what is to be done from bytes, each a choice, so that a fuzzer that
@@ -133,7 +134,7 @@ func (s *script) ipv6(dir, deep int) []byte {
 		"::", "::1", "::ffff:10.0.0.1", "::ffff:192.0.2.77", "::192.0.2.77")
 	from, to := ends(dir, client6, peer)
 	content := s.content(dir, protocol, deep)
-	headers, next := []byte(nil), append(chain, protocol)
+	headers, next := []byte(nil), slices.Concat(chain, []byte{protocol})
 	for i := range chain {
 		headers = append(headers, next[i+1], 0, 0, pick[byte](s, 0, 1, 8, 9), 0, 0, 0, 0)
 	}
