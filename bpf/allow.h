@@ -22,6 +22,7 @@
 #include "parse.h"
 
 #define ALLOW_ARP_BYTES 28 /* for Ethernet and IPv4 */
+#define ALLOW_ARP_PADDED 64 /* as a frame that was tagged may be, with its checksum */
 #define ALLOW_DNS_TRIES 4
 
 enum {
@@ -55,7 +56,8 @@ static __always_inline bool allow_arp(struct __sk_buff *skb, const struct frame 
 		__be16 operation;
 	} arp;
 
-	if (f->wire < ALLOW_ARP_BYTES || bpf_skb_load_bytes(skb, f->l3_off, &arp, sizeof(arp)))
+	if (f->wire < ALLOW_ARP_BYTES || f->wire > ALLOW_ARP_PADDED ||
+	    bpf_skb_load_bytes(skb, f->l3_off, &arp, sizeof(arp)))
 		return false;
 	return arp.hardware == bpf_htons(1) && arp.protocol == bpf_htons(ETH_P_IP) && arp.hardware_bytes == ETH_ALEN &&
 	       arp.protocol_bytes == 4 && (arp.operation == bpf_htons(1) || arp.operation == bpf_htons(2));
@@ -64,6 +66,12 @@ static __always_inline bool allow_arp(struct __sk_buff *skb, const struct frame 
 static __always_inline bool allow_is_ipv6(const struct frame *f)
 {
 	return f->ethertype == bpf_htons(ETH_P_IPV6);
+}
+
+/* Copies what follows the IP header, if the packet is so long: padding is not of it. */
+static __always_inline bool allow_load(struct __sk_buff *skb, const struct frame *f, void *to, __u32 bytes)
+{
+	return f->wire >= f->l4_off - f->l3_off + bytes && !bpf_skb_load_bytes(skb, f->l4_off, to, bytes);
 }
 
 /* To the router, or to a group of this link. */
@@ -80,7 +88,7 @@ static __always_inline bool allow_nd(struct __sk_buff *skb, enum direction dir, 
 
 	if (!allow_is_ipv6(f) || f->protocol != IPPROTO_ICMPV6 || f->hop_limit != ND_HOP_LIMIT)
 		return false;
-	if (bpf_skb_load_bytes(skb, f->l4_off, &type, sizeof(type)))
+	if (!allow_load(skb, f, &type, sizeof(type)))
 		return false;
 	if (type == ND_NEIGHBOR_SOLICIT || type == ND_NEIGHBOR_ADVERT)
 		return dir == DOWNLOAD || allow_on_link(f);
@@ -118,10 +126,13 @@ static __always_inline bool allow_portal(const struct frame *f, __be16 port)
 	return bpf_map_lookup_elem(&portals, &key);
 }
 
+/* The router may be in there itself, but must not be asked to send onward. */
 static __always_inline bool allow_garden(const struct frame *f)
 {
 	struct prefix_key key = {.prefix_len = 8 * sizeof(key.addr)};
 
+	if (f->router && f->options)
+		return false;
 	__builtin_memcpy(key.addr, f->peer.addr, sizeof(key.addr));
 	return bpf_map_lookup_elem(&walled_garden, &key);
 }
@@ -180,7 +191,7 @@ static __always_inline enum reason allow_service(struct __sk_buff *skb, enum dir
 
 	if (f->protocol != IPPROTO_UDP && f->protocol != IPPROTO_TCP)
 		return otherwise;
-	if (bpf_skb_load_bytes(skb, f->l4_off, in_packet, sizeof(in_packet)))
+	if (!allow_load(skb, f, in_packet, sizeof(in_packet)))
 		return otherwise;
 	ports.client = in_packet[dir == UPLOAD ? 0 : 1];
 	ports.peer = in_packet[dir == UPLOAD ? 1 : 0];

@@ -204,6 +204,13 @@ union parse_ipv6 {
 	__u64 words[5];
 };
 
+/* No packet goes to ::/64 or comes from there, but from who has no address yet. Linux
+ * would forward it; our maps have IPv4 there, and zero for the router. */
+static __always_inline bool parse_nowhere(const union parse_ipv6 *header)
+{
+	return !header->words[3] || (!header->words[1] && header->words[2]);
+}
+
 static __always_inline int parse_ipv6(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
 	const union parse_ipv6 *header = f->l3_off == ETH_HLEN ? parse_at(skb, ETH_HLEN, union parse_ipv6) : NULL;
@@ -219,7 +226,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, enum direction dir,
 	 * frame as long as it is. */
 	if (skb->gso_size || (!header->ip.payload_len && header->ip.nexthdr == IPPROTO_HOPOPTS))
 		bytes = f->wire;
-	if (header->ip.version != 6 || bytes > f->wire)
+	if (header->ip.version != 6 || bytes > f->wire || parse_nowhere(header))
 		return -1;
 	f->wire = bytes;
 	f->l4_off = f->l3_off + sizeof(*header);

@@ -31,6 +31,13 @@ static __always_inline bool verdict_bridged(const struct frame *f)
 	return port_mode && !f->group && !bpf_map_lookup_elem(&router_macs, &f->peer_mac);
 }
 
+/* A station that claims to be the router: at the other's port its frame would look
+ * like one from the internet, and be charged. */
+static __always_inline bool verdict_impostor(enum direction dir, const struct frame *f)
+{
+	return dir == UPLOAD && bpf_map_lookup_elem(&router_macs, &f->client);
+}
+
 /* What the router does not forward: it costs nothing. With options that may route
  * it onward, a packet to the router is not local. */
 static __always_inline bool verdict_local(const struct frame *f)
@@ -97,7 +104,7 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 	if (parse_ethernet(skb, dir, f))
 		return DROP_MALFORMED;
 	if (verdict_bridged(f))
-		return PASS_BRIDGED;
+		return verdict_impostor(dir, f) ? DROP_MALFORMED : PASS_BRIDGED;
 	r = verdict_rule(&f->client);
 	if (r && r->verdict == VERDICT_BLOCK)
 		return DROP_BLOCKED;
@@ -106,9 +113,9 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 	if (parse_network(skb, dir, f))
 		return DROP_MALFORMED;
 	f->router = f->ip && router_owns(&f->peer);
+	wire_segments(skb, f);
 	if (dir == DOWNLOAD && f->group)
 		return allow_group(skb, f);
-	wire_segments(skb, f);
 	now = bpf_ktime_get_boot_ns();
 	return r ? verdict_client(skb, dir, f, r, now) : allow_frame(skb, dir, f, now, DROP_NO_RULE);
 }

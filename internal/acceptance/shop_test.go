@@ -79,6 +79,11 @@ type shop struct {
 // Everything is removed when the test ends.
 func open(t *testing.T, kiosk lab.KioskConfig, config ...string) *shop {
 	t.Helper()
+	return openIn(t, newKiosk(t, kiosk), config...)
+}
+
+func newKiosk(t *testing.T, config lab.KioskConfig) *lab.Kiosk {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("HOTSPOT_REQUIRE_KERNEL") != "" {
 			t.Fatal("needs root")
@@ -88,8 +93,13 @@ func open(t *testing.T, kiosk lab.KioskConfig, config ...string) *shop {
 	l, err := lab.New("hs-acc")
 	must(t, err)
 	t.Cleanup(func() { must(t, l.Close()) })
-	k, err := l.Kiosk(kiosk)
+	k, err := l.Kiosk(config)
 	must(t, err)
+	return k
+}
+
+func openIn(t *testing.T, k *lab.Kiosk, config ...string) *shop {
+	t.Helper()
 	stop, err := k.Server.ServeBulk(bulkPort)
 	must(t, err)
 	t.Cleanup(stop)

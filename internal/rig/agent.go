@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,7 +45,8 @@ type Agent struct {
 }
 
 // New prepares a daemon: a new folder under the system's temporary one holds its
-// configuration, database, socket, log and pins. Extra lines go into the configuration.
+// configuration, database, socket, log and pins. Extra lines go into the configuration;
+// the client-facing interface is the bridge unless one of them says otherwise.
 func New(k *lab.Kiosk, binary string, config ...string) (*Agent, error) {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
@@ -56,11 +58,13 @@ func New(k *lab.Kiosk, binary string, config ...string) (*Agent, error) {
 	}
 	a := &Agent{binary: binary, dir: dir, router: k.Router}
 	lines := append([]string{
-		"interfaces: [" + lab.Bridge + "]",
 		"state_dir: " + filepath.Join(dir, "state"),
 		"socket: " + a.Socket(),
 		"bpffs: " + a.bpffs(),
 	}, config...)
+	if !slices.ContainsFunc(config, func(line string) bool { return strings.HasPrefix(line, "interfaces:") }) {
+		lines = append(lines, "interfaces: ["+lab.Bridge+"]")
+	}
 	err = os.WriteFile(a.Config(), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 	if err == nil {
 		a.log, err = os.OpenFile(filepath.Join(dir, "agent.log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)

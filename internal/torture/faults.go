@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/bypass"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/disk"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/flood"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/kill"
@@ -32,4 +33,5 @@ var faults = []fault{
 	{"provider", provider.Run},
 	{"load", load.Run},
 	{"flood", flood.Run},
+	{"bypass", bypass.Run},
 }

@@ -22,7 +22,9 @@ const (
 	portal4  = "203.0.113.9"
 	portal6  = "2001:db8:bee::9"
 	garden4  = "192.0.2.77"
-	garden6  = "2001:db8:cafe::77"
+	// routerGarden4 is an address of the router's in the walled garden.
+	routerGarden4 = "192.0.2.1"
+	garden6       = "2001:db8:cafe::77"
 )
 
 var (

@@ -88,9 +88,11 @@ func newTestbed(t testing.TB, port bool) *testbed {
 // clean returns the testbed for another test, without clients.
 func (b *testbed) clean(t testing.TB) *testbed {
 	t.Helper()
-	for index := range b.counters {
-		b.put(b.Flows, b.counters[index], new(hotspotFlows))
-		b.usages.at[b.counters[index]] = hotspotUsage{}
+	again := *b
+	again.t, again.places, again.counters = t, make(map[any]uint32), make(map[any]uint32)
+	for _, index := range b.counters {
+		again.put(b.Flows, index, new(hotspotFlows))
+		b.usages.at[index] = hotspotUsage{}
 	}
 	for _, m := range []*ebpf.Map{b.Clients, b.Allowances} {
 		var keys [][]byte
@@ -104,10 +106,8 @@ func (b *testbed) clean(t testing.TB) *testbed {
 			}
 		}
 	}
-	b.put(b.AllowanceTotal, uint32(0), new(hotspotAllowance))
-	_ = b.events()
-	again := *b
-	again.t, again.places, again.counters = t, make(map[any]uint32), make(map[any]uint32)
+	again.put(b.AllowanceTotal, uint32(0), new(hotspotAllowance))
+	_ = again.events()
 	return &again
 }
 
@@ -115,19 +115,14 @@ func (b *testbed) clean(t testing.TB) *testbed {
 func (b *testbed) furnish() {
 	b.t.Helper()
 	var filter routerFilter
-	for _, addr := range []string{router4, router6, routerLL} {
+	for _, addr := range []string{router4, router6, routerLL, routerGarden4} {
 		key := addrToWire(netip.MustParseAddr(addr))
 		b.put(b.RouterAddrs, key, uint8(1))
 		filter.add(key)
 	}
 	b.put(b.RouterFilter, uint32(0), &filter)
 	b.put(b.RouterMacs, macToWire(routerMAC), uint8(1))
-	portals := []Portal{
-		{Port: 8080, Protocol: "tcp"},
-		{Addr: netip.MustParseAddr(portal4), Port: 443, Protocol: "tcp"},
-		{Addr: netip.MustParseAddr(portal6), Port: 443, Protocol: "udp"},
-	}
-	for _, p := range portals {
+	for _, p := range furnishedPortals() {
 		key, err := portalToWire(p)
 		if err != nil {
 			b.t.Fatal(err)
@@ -136,6 +131,14 @@ func (b *testbed) furnish() {
 	}
 	for _, prefix := range []string{"192.0.2.0/24", "2001:db8:cafe::/48"} {
 		b.put(b.WalledGarden, prefixToWire(netip.MustParsePrefix(prefix)), uint8(1))
+	}
+}
+
+func furnishedPortals() []Portal {
+	return []Portal{
+		{Port: 8080, Protocol: "tcp"},
+		{Addr: netip.MustParseAddr(portal4), Port: 443, Protocol: "tcp"},
+		{Addr: netip.MustParseAddr(portal6), Port: 443, Protocol: "udp"},
 	}
 }
 
