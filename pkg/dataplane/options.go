@@ -29,6 +29,7 @@ type Options struct {
 	Limiter      Limiter        // how speeds are held; default Fair
 	Steer        bool           // with Fair, TCP senders are told their share in the windows of acknowledgements
 	Uplink       Uplink         // what all clients share; default no total
+	Bind         bool           // Rule.Bound is enforced
 	NetNS        string         // path of the network namespace to work in; default: the process's own
 	Log          *slog.Logger   // default: silent
 

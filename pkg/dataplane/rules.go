@@ -21,7 +21,11 @@ func (d *Dataplane) Grant(mac MAC, rule Rule) error {
 	if err != nil {
 		return err
 	}
-	return d.table.grant(mac, wire)
+	if err := d.table.grant(mac, wire); err != nil {
+		return err
+	}
+	d.neighbors.mark() // where it is now was no sighting when it had no rule
+	return nil
 }
 
 func checkRule(mac MAC, rule Rule) (hotspotRule, error) {
