@@ -74,6 +74,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/sessions/{id}", nil, s.session},
 		{"PATCH", "/v1/sessions/{id}", nil, s.updateSession},
 		{"DELETE", "/v1/sessions/{id}", nil, s.deleteSession},
+		{"DELETE", "/v1/sessions/{id}/claim", nil, s.revokeClaim},
+		{"POST", "/v1/claims", nil, s.claim},
 		{"GET", "/v1/events", []string{"after", "follow"}, s.events},
 		{"GET", "/v1/providers", nil, s.providers},
 		{"POST", "/v1/providers", nil, s.registerProvider},

@@ -228,6 +228,7 @@ func (d *Dataplane) start() {
 	d.workers.Go(func() { d.watcher.receive() })
 	d.workers.Go(d.watch)
 	d.workers.Go(d.readEvents)
+	d.neighbors.mark()
 	d.workers.Go(d.hearNeighbors)
 	d.workers.Go(d.listNeighbors)
 }

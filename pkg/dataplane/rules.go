@@ -21,10 +21,13 @@ func (d *Dataplane) Grant(mac MAC, rule Rule) error {
 	if err != nil {
 		return err
 	}
+	before, _ := d.table.allowed(mac)
 	if err := d.table.grant(mac, wire); err != nil {
 		return err
 	}
-	d.neighbors.mark() // where it is now was no sighting when it had no rule
+	if before != rule.Account {
+		d.neighbors.mark() // where it is now was no sighting of this account
+	}
 	return nil
 }
 

@@ -47,7 +47,11 @@ func (d *Dataplane) hearNeighbors() {
 			}
 		}
 		if heard += len(messages); heard >= heardPerSecond {
-			time.Sleep(time.Until(second.Add(time.Second)))
+			select {
+			case <-d.closing:
+				return
+			case <-time.After(time.Until(second.Add(time.Second))):
+			}
 			second, heard = time.Now(), 0
 		}
 	}

@@ -34,4 +34,9 @@ type Event struct {
 	Session SessionID `json:"session_id,omitempty"`
 	Reason  string    `json:"reason,omitempty"`  // why a client was disconnected: request, consumed, expired, idle, deleted, ...
 	Message string    `json:"message,omitempty"` // notify text, or detail for people
+
+	// Of client.conflict: what differs (address, hostname, port), and from what.
+	Differs string `json:"differs,omitempty"`
+	Before  string `json:"before,omitempty"`
+	After   string `json:"after,omitempty"`
 }

@@ -3,10 +3,12 @@
 package sqlite
 
 import (
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -79,23 +81,66 @@ func TestDiskFull(t *testing.T) {
 // one, and goes on where it was.
 func TestMigrateStepwise(t *testing.T) {
 	s := openTest(t)
-	all := append(embedded(),
-		migration{2, "0002_notes.sql", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')"},
-		migration{3, "0003_broken.sql", "CREATE TABLE half (x TEXT); CREATE TABLE notes (again TEXT)"})
+	all := embedded()
+	last := len(all)
+	all = append(all,
+		migration{last + 1, "9998_notes.sql", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')"},
+		migration{last + 2, "9999_broken.sql", "CREATE TABLE half (x TEXT); CREATE TABLE notes (again TEXT)"})
 	err := migrate(t.Context(), s.write, all, s.log)
-	if err == nil || !strings.Contains(err.Error(), "0003_broken.sql") {
+	if err == nil || !strings.Contains(err.Error(), "9999_broken.sql") {
 		t.Fatalf("the broken migration: %v", err)
 	}
-	if v, _ := pragma(t.Context(), s.write, "user_version"); v != 2 {
-		t.Errorf("version %d after the third migration failed, want 2", v)
+	if v, _ := pragma(t.Context(), s.write, "user_version"); v != last+1 {
+		t.Errorf("version %d after the last migration failed, want %d", v, last+1)
 	}
-	all[2].sql = "ALTER TABLE notes ADD COLUMN more TEXT"
+	all[last+1].sql = "ALTER TABLE notes ADD COLUMN more TEXT"
 	if err := migrate(t.Context(), s.write, all, s.log); err != nil {
 		t.Fatal(err)
 	}
 	var half int
 	if err := s.write.QueryRow("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").Scan(&half); err != nil || half != 0 {
 		t.Errorf("the failed migration left %d tables (%v)", half, err)
+	}
+}
+
+// TestMigrateFromTheFirst: what the first version stored is there in this one.
+func TestMigrateFromTheFirst(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "old.db")
+	db, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = `
+		INSERT INTO devices (mac, ips, hostname, created_at) VALUES ('02:00:5e:10:00:01', '["10.0.0.7"]', 'phone', 1);
+		INSERT INTO sessions (device_id, state, provider, type, time_ns, time_used_ns, data_bytes, data_used_bytes,
+			down_bps, up_bps, use_global_speed, token, unsaved,
+			meter_epoch, meter_spent, meter_drops, meter_boot, meter_at_ns, meter_low)
+			VALUES (1, 'paused', 'local', 0, 3600000000000, 60000000000, 0, 0, 0, 0, 0, '', 0, 0, 0, 0, '', 0, 0);
+		INSERT INTO events (time, type, device_id, mac, session_id, reason, message)
+			VALUES (1, 'session.paused', 1, '02:00:5e:10:00:01', 1, 'request', '')`
+	err = apply(t.Context(), db, embedded()[0])
+	if err == nil {
+		_, err = db.ExecContext(t.Context(), rows)
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	err = s.View(t.Context(), func(tx sessions.Tx) error {
+		d, err1 := tx.Device(1)
+		kept, err2 := tx.Session(1)
+		events, err3 := tx.Events(0, 0)
+		if d.IPs[0].String() != "10.0.0.7" || d.Bound.IsValid() || kept.RemainingTime() != 59*time.Minute || len(events) != 1 {
+			t.Errorf("migrated to %+v, %+v, %+v", d, kept, events)
+		}
+		return errors.Join(err1, err2, err3)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -16,6 +16,7 @@ func testEvents(t *testing.T, s sessions.Store) {
 		{Time: noon, Type: sessions.DeviceCreated, Device: 1, MAC: mac(1).String()},
 		{Time: noon, Type: sessions.SessionStarted, Device: 1, MAC: mac(1).String(), Session: 7},
 		{Time: noon, Type: sessions.ClientDisconnected, Device: 1, Session: 7, Reason: "request", Message: "Bye, “Ana”"},
+		{Time: noon, Type: sessions.ClientConflict, Device: 1, Session: 7, Differs: "port", Before: "lan1", After: "lan2"},
 	}
 	update(t, s, func(tx sessions.Tx) error {
 		for i := range all {
@@ -32,7 +33,7 @@ func testEvents(t *testing.T, s sessions.Store) {
 		want  []sessions.Event
 	}{
 		{0, 0, all}, {0, 100, all}, {0, 2, all[:2]}, {1, 1, all[1:2]}, {2, 0, all[2:]},
-		{3, 0, nil}, {99, 10, nil}, {-1, -1, all},
+		{4, 0, nil}, {99, 10, nil}, {-1, -1, all},
 	}
 	for _, c := range cases {
 		view(t, s, func(tx sessions.Tx) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // DefaultPath is where the daemon looks when it is not told.
@@ -35,6 +36,7 @@ type Config struct {
 	AfterReboot       RebootMode
 	IdleTimeout       time.Duration // 0: never
 
+	Bind             sessions.BindMode // what a connected device has to keep beside its MAC
 	Trusted, Blocked []dataplane.MAC
 	Limiter          dataplane.Limiter
 	Steer            bool             // the limiter tells TCP senders their share
@@ -86,6 +88,7 @@ func Default() Config {
 		LowBalancePercent: 10,
 		OnStop:            StopKeep,
 		AfterReboot:       RebootPause,
+		Bind:              sessions.BindNone,
 		Limiter:           dataplane.Fair,
 		Steer:             true,
 		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},
