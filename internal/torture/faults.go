@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/steal"
 )
 
 // fault is one way to hurt the agent. Faults run one after another.
@@ -15,4 +16,6 @@ type fault struct {
 }
 
 // faults is every fault, in the order of a run.
-var faults = []fault{}
+var faults = []fault{
+	{"steal", steal.Run},
+}
