@@ -83,7 +83,8 @@ enum reason {
 	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
 	DROP_BUSY = 12,           /* other CPUs took what is left of the limit too fast */
 	DROP_UPLINK = 13,         /* over the client's share of the total */
-	REASONS = 14,
+	DROP_BOUND = 14,          /* not the address that the client is bound to, and no allowance */
+	REASONS = 15,
 };
 
 enum event_kind {
@@ -130,7 +131,7 @@ struct rule {
 	__u32 usage;   /* index of the account in usages */
 	__u32 flows;   /* index of its queues in flows, or ABI_NO_INDEX */
 	__u32 verdict; /* enum verdict */
-	__u32 pad;
+	__be32 bound_be; /* the client's only IPv4 address, where bind_mode is set; 0: any */
 };
 
 struct client {

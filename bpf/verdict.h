@@ -21,6 +21,9 @@
  * router's own MAC leave the link, others are bridged and none of our business. */
 volatile const __u8 port_mode = 0;
 
+/* Set where clients are bound to the IPv4 address that they were connected with. */
+volatile const __u8 bind_mode = 0;
+
 static __always_inline bool verdict_passes(enum reason reason)
 {
 	return reason == PASS_FORWARDED || reason == PASS_LOCAL || reason == PASS_ALLOWANCE || reason == PASS_BRIDGED;
@@ -70,6 +73,19 @@ static __always_inline const struct rule *verdict_rule(const struct mac_key *mac
 	return in_force ? &c->rule[(in_force - 1) & (ABI_RULES - 1)] : NULL;
 }
 
+/* Whether a frame is of another address than the rule is bound to: somebody else's,
+ * or the client's before it was connected with a new lease. IPv6 hosts make addresses
+ * as they like, so that none tells who it is. */
+static __always_inline bool verdict_elsewhere(const struct frame *f, const struct rule *r)
+{
+	__be32 self;
+
+	if (!bind_mode || !r->bound_be || f->ethertype != bpf_htons(ETH_P_IP))
+		return false;
+	__builtin_memcpy(&self, f->self.addr + sizeof(f->self.addr) - sizeof(self), sizeof(self));
+	return self != r->bound_be;
+}
+
 /* A frame between one client with a rule and one peer. */
 static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum direction dir, const struct frame *f,
 						  const struct rule *r, __u64 now)
@@ -117,5 +133,7 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 	if (dir == DOWNLOAD && f->group)
 		return allow_group(skb, f);
 	now = bpf_ktime_get_boot_ns();
-	return r ? verdict_client(skb, dir, f, r, now) : allow_frame(skb, dir, f, now, DROP_NO_RULE);
+	if (!r || verdict_elsewhere(f, r))
+		return allow_frame(skb, dir, f, now, r ? DROP_BOUND : DROP_NO_RULE);
+	return verdict_client(skb, dir, f, r, now);
 }

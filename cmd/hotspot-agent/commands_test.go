@@ -55,7 +55,7 @@ func TestSessions(t *testing.T) {
 	k := newKiosk(t)
 	k.sell("--type", "data", "--data", "20MB", "--down", "10", "--up", "512k", "--expires", "30d")
 	k.sell("--type", "1", "--data", "1GiB", "--global-speed")
-	s := decode[api.Session](t, k.run("session", "create", "--device", "1", "--type", "time_or_data", "--time", "1h30m", "--data", "2GB", "--json"))
+	s := decode[api.Purchase](t, k.run("session", "create", "--device", "1", "--type", "time_or_data", "--time", "1h30m", "--data", "2GB", "--json"))
 	if s.ID != 3 || s.TimeSecs != 5400 || s.DataBytes != 2_000_000_000 || s.ExpDays != nil || s.Type != "time_or_data" {
 		t.Errorf("created %+v", s)
 	}
@@ -90,6 +90,25 @@ func TestSessions(t *testing.T) {
 	k.run("session", "create", "--device", "1", "--type", "time").expect(t, exitFailed, "time_secs")
 	k.run("session", "create", "--device", "1", "--type", "data", "--data", "0B").expect(t, exitFailed, "data_bytes")
 	k.run("session", "update", "1", "--add-data", "9223372036854775807B").expect(t, exitFailed, "9223372036854775807")
+}
+
+func TestClaims(t *testing.T) {
+	k := newKiosk(t)
+	s := decode[api.Purchase](t, k.run("session", "create", "--device", phone.String(), "--type", "time", "--time", "1h", "--json"))
+	k.run("session", "create", "--device", "1", "--type", "time", "--time", "1h").expect(t, exitDone, "claim code  ")
+	k.run("connect", "1").expect(t, exitDone)
+	k.run("session", "claim", strings.ToLower(s.Claim), "--device", "02:00:5e:10:00:02").expect(t, exitDone, "device     2\n", "state      running\n")
+	k.run("status", "1").expect(t, exitDone, "connected  no")
+	if moved := decode[api.Session](t, k.run("session", "move", "1", "--device", "1", "--json")); moved.DeviceID != 1 || moved.State != sessions.Running {
+		t.Errorf("moved %+v", moved)
+	}
+	k.run("session", "claim", "0000-0000-0000", "--device", "2").expect(t, exitFailed, "no purchase has this code")
+	k.run("session", "revoke-claim", "1").expect(t, exitDone, "the code of session 1 is worthless")
+	k.run("session", "revoke-claim", "1").expect(t, exitFailed, "session 1 has no claim code")
+	k.run("session", "claim", s.Claim, "--device", "2").expect(t, exitFailed, "no purchase has this code")
+	for _, args := range [][]string{{"claim", "--device", "2"}, {"claim", s.Claim}, {"move", "1"}, {"move", "x", "--device", "2"}} {
+		k.run(append([]string{"session"}, args...)...).expect(t, exitUsage)
+	}
 }
 
 func TestConnectAndStatus(t *testing.T) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -64,12 +65,17 @@ func (a *app) sessionCreate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	session, err := a.client(c).CreateSession(c.Context, api.NewSession{
+	bought, err := a.client(c).CreateSession(c.Context, api.NewSession{
 		Device: c.String("device"), Type: c.String("type"),
 		TimeSecs: or(sale.time, 0), DataBytes: or(sale.data, 0), ExpDays: sale.expires.Days,
 		DownBPS: or(sale.down, 0), UpBPS: or(sale.up, 0), UseGlobalSpeed: or(sale.global, false),
 	})
-	return a.showSession(c, session, err)
+	if err != nil {
+		return err
+	}
+	return show(a, c, bought, func(w io.Writer, p api.Purchase) {
+		fields(w, append(sessionFields(p.Session), "claim code", p.Claim)...)
+	})
 }
 
 func (a *app) sessionUpdate(c *cli.Context) error {

@@ -30,6 +30,9 @@ func (a *app) sessionCommand() *cli.Command {
 				Action: a.sessionShow,
 			},
 			a.sessionUpdateCommand(),
+			a.sessionMoveCommand(),
+			a.sessionClaimCommand(),
+			a.sessionRevokeCommand(),
 			{
 				Name: "delete", Usage: "delete a session; its device is cut off if it was running", ArgsUsage: "ID",
 				Action: a.sessionDelete,

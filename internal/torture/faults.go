@@ -14,6 +14,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/powercut"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/provider"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/steal"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/upgrade"
 )
 
@@ -34,4 +35,5 @@ var faults = []fault{
 	{"load", load.Run},
 	{"flood", flood.Run},
 	{"bypass", bypass.Run},
+	{"steal", steal.Run},
 }

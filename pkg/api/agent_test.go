@@ -141,7 +141,7 @@ func must[T any](value T, err error) func(*testing.T) T {
 // sell sells a minute to a device.
 func (a *testAgent) sell(device string) Session {
 	a.t.Helper()
-	return must(a.client.CreateSession(a.t.Context(), NewSession{Device: device, Type: "time", TimeSecs: 60}))(a.t)
+	return must(a.client.CreateSession(a.t.Context(), NewSession{Device: device, Type: "time", TimeSecs: 60}))(a.t).Session
 }
 
 // wantCode checks the code of an error, and words of its message.

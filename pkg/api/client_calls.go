@@ -106,8 +106,8 @@ func (c *Client) Session(ctx context.Context, id int64) (Session, error) {
 }
 
 // CreateSession sells a session; it is on disk when CreateSession returns nil.
-func (c *Client) CreateSession(ctx context.Context, session NewSession) (Session, error) {
-	return fetch[Session](ctx, c, http.MethodPost, "/v1/sessions", session)
+func (c *Client) CreateSession(ctx context.Context, session NewSession) (Purchase, error) {
+	return fetch[Purchase](ctx, c, http.MethodPost, "/v1/sessions", session)
 }
 
 // UpdateSession changes a session, running or not.

@@ -84,7 +84,7 @@ func TestNewSessionIsRead(t *testing.T) {
 }
 
 func TestSessionPatchIsRead(t *testing.T) {
-	patch, err := sessionPatchFrom([]byte(`{"exp_days":null,"add_data_bytes":5,"time_used_secs":3}`))
+	patch, _, err := sessionPatchFrom([]byte(`{"exp_days":null,"add_data_bytes":5,"time_used_secs":3}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,10 +94,10 @@ func TestSessionPatchIsRead(t *testing.T) {
 	if *patch.AddBytes != 5 || *patch.TimeUsed != 3*time.Second || patch.Bytes != nil || patch.Type != nil {
 		t.Errorf("patch is %+v", patch)
 	}
-	if empty, err := sessionPatchFrom(nil); err != nil || !cmp.Equal(empty, sessions.SessionPatch{}) {
+	if empty, _, err := sessionPatchFrom(nil); err != nil || !cmp.Equal(empty, sessions.SessionPatch{}) {
 		t.Errorf("an empty body is %+v, %v; want no change", empty, err)
 	}
-	if _, err := sessionPatchFrom([]byte(`{"time_secs":null}`)); err == nil || !strings.Contains(err.Error(), "time_secs") {
+	if _, _, err := sessionPatchFrom([]byte(`{"time_secs":null}`)); err == nil || !strings.Contains(err.Error(), "time_secs") {
 		t.Errorf("time_secs null: %v, want it refused", err)
 	}
 }

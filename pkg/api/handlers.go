@@ -204,7 +204,7 @@ func (s *Server) createSession(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created(fmt.Sprintf("/v1/sessions/%d", session.ID), sessionOf(session))
+	return created(fmt.Sprintf("/v1/sessions/%d", session.ID), purchaseOf(session))
 }
 
 // buyer returns the device that buys; a MAC not yet known becomes a device, if the
@@ -251,9 +251,12 @@ func (s *Server) updateSession(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	patch, err := sessionPatchFrom(c.body)
+	patch, to, err := sessionPatchFrom(c.body)
 	if err != nil {
 		return nil, err
+	}
+	if to != "" {
+		return s.moveSession(c, id, to)
 	}
 	session, err := s.service.UpdateSession(c.Context(), id, patch)
 	if err != nil {

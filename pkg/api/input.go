@@ -120,10 +120,17 @@ func newSessionFrom(body []byte) (sessions.SessionSpec, string, error) {
 	return spec, ref, o.err
 }
 
-func sessionPatchFrom(body []byte) (sessions.SessionPatch, error) {
-	o := readObject(body, "type", "time_secs", "data_bytes", "add_time_secs", "add_data_bytes",
+// sessionPatchFrom returns the changes, or the device that the session goes to.
+func sessionPatchFrom(body []byte) (patch sessions.SessionPatch, to string, err error) {
+	o := readObject(body, "device", "type", "time_secs", "data_bytes", "add_time_secs", "add_data_bytes",
 		"time_used_secs", "data_used_bytes", "add_time_used_secs", "add_data_used_bytes", "started_at", "exp_days", "down_bps", "up_bps", "use_global_speed")
-	patch := sessions.SessionPatch{
+	if o.has("device") {
+		if to = o.deviceRef("device"); len(o.fields) > 1 {
+			o.fail("device", "%q: a session goes to another device by itself, without other changes", to)
+		}
+		return patch, to, o.err
+	}
+	patch = sessions.SessionPatch{
 		Type: optional(o, "type", o.sessionType),
 		Time: optional(o, "time_secs", o.secs), AddTime: optional(o, "add_time_secs", o.secs),
 		TimeUsed: optional(o, "time_used_secs", o.secs), AddTimeUsed: optional(o, "add_time_used_secs", o.secs),
@@ -137,7 +144,7 @@ func sessionPatchFrom(body []byte) (sessions.SessionPatch, error) {
 		days := o.days("exp_days")
 		patch.ExpDays = &days
 	}
-	return patch, o.err
+	return patch, "", o.err
 }
 
 func optional[T any](o *object, field string, read func(string) T) *T {

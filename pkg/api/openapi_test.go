@@ -201,7 +201,7 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	}
 	days := uint(30)
 	sold := must(c.CreateSession(ctx, NewSession{Device: firstMAC, Type: "time_or_data", TimeSecs: 60, DataBytes: 1e6, ExpDays: &days, DownBPS: 5e6, UpBPS: 3e6}))(t)
-	if next := must(c.AvailableSession(ctx, firstMAC))(t); !cmp.Equal(next, sold) {
+	if next := must(c.AvailableSession(ctx, firstMAC))(t); !cmp.Equal(next, sold.Session) {
 		t.Errorf("available is %+v, want what was sold: %+v", next, sold)
 	}
 	if status := must(c.Connect(ctx, firstMAC, "welcome"))(t); !status.Connected || status.Session == nil || !a.passes(firstMAC) {
@@ -230,6 +230,15 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	}
 	if done := must(c.Import(ctx, lines.Bytes()))(t); done != (Imported{Known: 1}) {
 		t.Errorf("importing what was exported: %+v", done)
+	}
+	if moved := must(c.MoveSession(ctx, sold.ID, secondMAC))(t); moved.DeviceID == device.ID {
+		t.Errorf("moved to another device the session is %+v", moved)
+	}
+	if back := must(c.Claim(ctx, sold.Claim, firstMAC))(t); back.DeviceID != device.ID {
+		t.Errorf("claimed back the session is %+v", back)
+	}
+	if err := c.RevokeClaim(ctx, sold.ID); err != nil {
+		t.Error(err)
 	}
 	if err := c.DeleteSession(ctx, sold.ID); err != nil {
 		t.Error(err)
@@ -299,6 +308,13 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 		{"PATCH", "/v1/sessions/1", `{"add_time_secs":9223372036}`, sessions.Invalid, "add_time_secs", ""},
 		{"PATCH", "/v1/sessions/999", `{"add_time_secs":5}`, sessions.NotFound, "", "999"},
 		{"DELETE", "/v1/sessions/999", "", sessions.NotFound, "", "999"},
+		{"DELETE", "/v1/sessions/999/claim", "", sessions.NotFound, "", "999"},
+		{"PATCH", "/v1/sessions/1", `{"device":99}`, sessions.NotFound, "", "99"},
+		{"PATCH", "/v1/sessions/1", `{"device":2,"down_bps":1000}`, sessions.Invalid, "device", "2"},
+		{"PATCH", "/v1/sessions/999", `{"device":2}`, sessions.NotFound, "", "999"},
+		{"POST", "/v1/claims", `{"code":"0000-0000-0000","device":2}`, sessions.NotFound, "", "code"},
+		{"POST", "/v1/claims", `{"device":2}`, sessions.Invalid, "code", "missing"},
+		{"POST", "/v1/claims", `{"code":"0000-0000-0000"}`, sessions.Invalid, "device", "missing"},
 		{"DELETE", "/v1/providers/nobody", "", sessions.NotFound, "", "nobody"},
 		{"POST", "/v1/providers", `{"name":"local","socket":"/s"}`, sessions.Invalid, "name", "local"},
 		{"GET", "/v1/export?all=perhaps", "", sessions.Invalid, "all", "perhaps"},

@@ -72,6 +72,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/sessions/{id}", nil, s.session},
 		{"PATCH", "/v1/sessions/{id}", nil, s.updateSession},
 		{"DELETE", "/v1/sessions/{id}", nil, s.deleteSession},
+		{"DELETE", "/v1/sessions/{id}/claim", nil, s.revokeClaim},
+		{"POST", "/v1/claims", nil, s.claim},
 		{"GET", "/v1/export", []string{"all"}, s.export},
 		{"POST", importPath, nil, s.importSessions},
 		{"GET", pathEvents, []string{"after", "follow"}, s.events},

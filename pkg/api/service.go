@@ -24,7 +24,10 @@ type Service interface {
 	FindDevice(ctx context.Context, ref string) (sessions.Device, error)
 	Devices(ctx context.Context) ([]sessions.Device, error)
 
-	CreateSession(ctx context.Context, spec sessions.SessionSpec) (sessions.Session, error)
+	CreateSession(ctx context.Context, spec sessions.SessionSpec) (sessions.Purchase, error)
+	MoveSession(ctx context.Context, id sessions.SessionID, to sessions.DeviceID) (sessions.Session, error)
+	Claim(ctx context.Context, code string, to sessions.DeviceID) (sessions.Session, error)
+	RevokeClaim(ctx context.Context, id sessions.SessionID) error
 	UpdateSession(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch) (sessions.Session, error)
 	DeleteSession(ctx context.Context, id sessions.SessionID) error
 	Session(ctx context.Context, id sessions.SessionID) (sessions.Session, error)

@@ -45,6 +45,14 @@ type Session struct {
 	CreatedAt      time.Time      `json:"created_at"`
 }
 
+// Purchase is a session that was just bought.
+type Purchase struct {
+	Session
+	// Claim is the code by which the customer can take it to another device. Print
+	// it: it is not stored, and nobody is told it again.
+	Claim string `json:"claim"`
+}
+
 // Traffic is what the kernel counted for a device's running session: forwarded
 // wire bytes and packets, and the rates of the last moment in bit/s.
 type Traffic struct {
@@ -88,6 +96,10 @@ func deviceOf(d sessions.Device) Device {
 		ID: int64(d.ID), MAC: d.MAC.String(), IP: latest, IPs: ips,
 		Hostname: d.Hostname, CreatedAt: d.Created.UTC(),
 	}
+}
+
+func purchaseOf(p sessions.Purchase) Purchase {
+	return Purchase{Session: sessionOf(p.Session), Claim: p.Claim}
 }
 
 func sessionOf(s sessions.Session) Session {

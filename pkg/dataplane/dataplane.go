@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Dataplane is the enforcement in the kernel, opened. Its methods are safe for
@@ -36,12 +37,14 @@ type Dataplane struct {
 		looked      Boottime
 	}
 
-	events  chan Event
-	exposed chan Exposure
-	ring    *ringbuf.Reader
-	watcher *watcher
-	workers sync.WaitGroup
-	closing chan struct{}
+	events    chan Event
+	exposed   chan Exposure
+	ring      *ringbuf.Reader
+	watcher   *watcher
+	sightings chan Sighting
+	neighbors *watcher // dirty when clients are to be looked for in the tables
+	workers   sync.WaitGroup
+	closing   chan struct{}
 }
 
 // Open adopts what is pinned below opts.BPFFS, or builds it, attaches the
@@ -60,11 +63,12 @@ func Open(opts Options) (*Dataplane, error) {
 		return nil, err
 	}
 	d := &Dataplane{
-		opts:    opts,
-		pins:    pins{opts.BPFFS},
-		events:  make(chan Event, eventBacklog),
-		exposed: make(chan Exposure, exposureBacklog),
-		closing: make(chan struct{}),
+		opts:      opts,
+		pins:      pins{opts.BPFFS},
+		events:    make(chan Event, eventBacklog),
+		exposed:   make(chan Exposure, exposureBacklog),
+		sightings: make(chan Sighting, sightingBacklog),
+		closing:   make(chan struct{}),
 	}
 	if err := d.build(); err != nil {
 		d.release()
@@ -125,7 +129,12 @@ func (d *Dataplane) openNetwork() (err error) {
 		return explain("netlink", err)
 	}
 	// Before the first look, so that no change can fall between the two.
-	if d.watcher, err = newWatcher(d.space, d.opts.Log); err != nil {
+	d.watcher, err = newWatcher(d.space, d.opts.Log,
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC)
+	if err != nil {
+		return explain("netlink", err)
+	}
+	if d.neighbors, err = newWatcher(d.space, d.opts.Log, unix.RTNLGRP_NEIGH); err != nil {
 		return explain("netlink", err)
 	}
 	return nil
@@ -222,6 +231,9 @@ func (d *Dataplane) start() {
 	d.workers.Go(func() { d.watcher.receive() })
 	d.workers.Go(d.watch)
 	d.workers.Go(d.readEvents)
+	d.neighbors.mark()
+	d.workers.Go(d.hearNeighbors)
+	d.workers.Go(d.listNeighbors)
 }
 
 // Close stops watching and frees what this process holds. What is in the kernel
@@ -229,8 +241,10 @@ func (d *Dataplane) start() {
 func (d *Dataplane) Close() error {
 	close(d.closing)
 	d.watcher.close()
+	d.neighbors.close()
 	_ = d.ring.Close()
 	d.workers.Wait()
+	close(d.sightings)
 	d.release()
 	return nil
 }
@@ -239,6 +253,9 @@ func (d *Dataplane) Close() error {
 func (d *Dataplane) release() {
 	if d.watcher != nil {
 		d.watcher.close()
+	}
+	if d.neighbors != nil {
+		d.neighbors.close()
 	}
 	if d.ring != nil {
 		_ = d.ring.Close()

@@ -107,7 +107,8 @@ const (
 	hotspotReasonDROP_NO_ACCOUNT     hotspotReason = 11
 	hotspotReasonDROP_BUSY           hotspotReason = 12
 	hotspotReasonDROP_UPLINK         hotspotReason = 13
-	hotspotReasonREASONS             hotspotReason = 14
+	hotspotReasonDROP_BOUND          hotspotReason = 14
+	hotspotReasonREASONS             hotspotReason = 15
 )
 
 type hotspotRule struct {
@@ -124,7 +125,7 @@ type hotspotRule struct {
 	Usage   uint32
 	Flows   uint32
 	Verdict uint32
-	Pad     uint32
+	BoundBe uint32
 }
 
 type hotspotStat struct {
@@ -202,6 +203,7 @@ const (
 	hotspotMapWalledGarden   = "walled_garden"
 	hotspotProgFromClient    = "from_client"
 	hotspotProgToClient      = "to_client"
+	hotspotVarBindMode       = "bind_mode"
 	hotspotVarFairMode       = "fair_mode"
 	hotspotVarFairSeed       = "fair_seed"
 	hotspotVarPortMode       = "port_mode"
@@ -280,6 +282,7 @@ type hotspotMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type hotspotVariableSpecs struct {
+	BindMode   *ebpf.VariableSpec `ebpf:"bind_mode"`
 	FairMode   *ebpf.VariableSpec `ebpf:"fair_mode"`
 	FairSeed   *ebpf.VariableSpec `ebpf:"fair_seed"`
 	PortMode   *ebpf.VariableSpec `ebpf:"port_mode"`
@@ -348,6 +351,7 @@ func (m *hotspotMaps) Close() error {
 //
 // It can be passed to loadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hotspotVariables struct {
+	BindMode   *ebpf.Variable `ebpf:"bind_mode"`
 	FairMode   *ebpf.Variable `ebpf:"fair_mode"`
 	FairSeed   *ebpf.Variable `ebpf:"fair_seed"`
 	PortMode   *ebpf.Variable `ebpf:"port_mode"`

@@ -28,15 +28,16 @@ func (l Limiter) check() error {
 	return nil
 }
 
-// mode is how the programs limit speeds.
+// mode is what the programs are told of the options when they are loaded.
 type mode struct {
 	limiter Limiter
 	steer   bool // TCP senders are told their share
 	uplink  bool // clients share a total
+	bind    bool // rules bind clients to an address
 }
 
 func (o Options) mode() mode {
-	return mode{o.Limiter, o.Steer && o.Limiter == Fair, o.Uplink != Uplink{}}
+	return mode{o.Limiter, o.Steer && o.Limiter == Fair, o.Uplink != Uplink{}, o.Bind}
 }
 
 // String is part of the names of pinned programs.
@@ -51,13 +52,16 @@ func (m mode) String() string {
 	if m.uplink {
 		name += "_uplink"
 	}
+	if m.bind {
+		name += "_bind"
+	}
 	return name
 }
 
 // setConstants writes what the programs are told when they are loaded.
 func setConstants(spec *ebpf.CollectionSpec, v variant, m mode) error {
 	constants := map[string]any{
-		hotspotVarPortMode: uint8(0), hotspotVarUplinkMode: uint8(0),
+		hotspotVarPortMode: uint8(0), hotspotVarUplinkMode: uint8(0), hotspotVarBindMode: uint8(0),
 		hotspotVarFairMode: uint8(0), hotspotVarFairSeed: uint64(0), hotspotVarSteerMode: uint8(0),
 	}
 	if v == bridgePort {
@@ -65,6 +69,9 @@ func setConstants(spec *ebpf.CollectionSpec, v variant, m mode) error {
 	}
 	if m.uplink {
 		constants[hotspotVarUplinkMode] = uint8(1)
+	}
+	if m.bind {
+		constants[hotspotVarBindMode] = uint8(1)
 	}
 	if m.limiter == Fair {
 		constants[hotspotVarFairMode] = uint8(1)

@@ -30,6 +30,7 @@ type Options struct {
 	Steer        bool           // with Fair, TCP senders are told their share in the windows of acknowledgements
 	Uplink       Uplink         // what all clients share; default no total
 	Attach       Mode           // how programs are attached; default Auto
+	Bind         bool           // Rule.Bound is enforced
 	NetNS        string         // path of the network namespace to work in; default: the process's own
 	Log          *slog.Logger   // default: silent
 }

@@ -40,7 +40,8 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("the object has a data map %s", name)
 		}
 	}
-	constants := []string{hotspotVarPortMode, hotspotVarFairMode, hotspotVarFairSeed, hotspotVarSteerMode, hotspotVarUplinkMode}
+	constants := []string{hotspotVarPortMode, hotspotVarFairMode, hotspotVarFairSeed, hotspotVarSteerMode, hotspotVarUplinkMode,
+		hotspotVarBindMode}
 	for name := range spec.Variables {
 		if !slices.Contains(constants, name) {
 			t.Errorf("the object has a variable %s", name)

@@ -46,6 +46,7 @@ var (
 	testbedLimiter = Bucket
 	testbedSteer   bool
 	testbedUplink  Uplink
+	testbedBind    bool
 	testbedClients = uint32(4096)
 )
 
@@ -63,7 +64,7 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if port {
 		v = bridgePort
 	}
-	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, Steer: testbedSteer, Uplink: testbedUplink}.mode()); err != nil {
+	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, Steer: testbedSteer, Uplink: testbedUplink, Bind: testbedBind}.mode()); err != nil {
 		t.Fatal(err)
 	}
 	spec.Maps[hotspotMapClients].MaxEntries = testbedClients

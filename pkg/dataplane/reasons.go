@@ -19,4 +19,5 @@ var reasonLabels = [hotspotReasonREASONS]string{
 	hotspotReasonDROP_NO_ACCOUNT:     "drop_no_account",
 	hotspotReasonDROP_BUSY:           "drop_busy",
 	hotspotReasonDROP_UPLINK:         "drop_uplink",
+	hotspotReasonDROP_BOUND:          "drop_bound",
 }

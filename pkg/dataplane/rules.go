@@ -21,7 +21,14 @@ func (d *Dataplane) Grant(mac MAC, rule Rule) error {
 	if err != nil {
 		return err
 	}
-	return d.table.grant(mac, wire)
+	before, _ := d.table.allowed(mac)
+	if err := d.table.grant(mac, wire); err != nil {
+		return err
+	}
+	if before != rule.Account {
+		d.neighbors.mark() // where it is now was no sighting of this account
+	}
+	return nil
 }
 
 func checkRule(mac MAC, rule Rule) (hotspotRule, error) {

@@ -106,6 +106,21 @@ func (t *table) revoke(mac MAC) {
 	}
 }
 
+// allowed returns the account of a client that is let through.
+func (t *table) allowed(mac MAC) (Account, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one, ok := t.clients.byMAC[mac]
+	if !ok {
+		return 0, false
+	}
+	rule := t.clients.inForce(one.index)
+	if rule == nil || Verdict(rule.Verdict) != Allow {
+		return 0, false
+	}
+	return Account(rule.Account), true
+}
+
 // refresh grants all rules anew, so that they have the queues that the limiter wants.
 func (t *table) refresh() error {
 	for mac, rule := range t.enforced() {

@@ -5,6 +5,7 @@ package dataplane
 import (
 	"errors"
 	"math"
+	"net/netip"
 	"time"
 )
 
@@ -58,6 +59,7 @@ type Rule struct {
 	Deadline   Boottime // nothing passes from this moment on; 0 for never
 	DownBPS    uint64   // bit/s of IP packets towards the client; 0 for no limit
 	UpBPS      uint64   // bit/s of IP packets from the client; 0 for no limit
+	Bound      [4]byte  // with Options.Bind, the only IPv4 address that is let through; zero for any
 }
 
 // Counters are what the kernel counted for one account since the account was
@@ -103,6 +105,26 @@ type Event struct {
 	MAC     MAC
 	Account Account
 	At      Boottime
+}
+
+// Evidence says what a Sighting is worth.
+type Evidence uint8
+
+// The kinds of evidence. An entry of the neighbour table outlives what it tells of.
+const (
+	Remembered Evidence = iota + 1 // the kernel has it from some time before
+	Heard                          // the kernel changed its entry: news, unless the entry only grew old
+	Answered                       // the device answered from there just now
+)
+
+// Sighting is where a client with a rule was seen: at an IPv4 address, or on a port of
+// a bridge.
+type Sighting struct {
+	MAC      MAC
+	Account  Account    // of its rule
+	Addr     netip.Addr // IPv4, or the zero Addr
+	Port     string     // the interface, or ""
+	Evidence Evidence
 }
 
 // Errors that callers act on. Others are internal.

@@ -19,7 +19,7 @@ const checkEvery = 500 * time.Millisecond
 // watcher hears of changes. What changed is not looked at: everything is compared
 // anew, so that lost messages (ENOBUFS) cost nothing but a look.
 type watcher struct {
-	sock  *nl.NetlinkSocket
+	sock  *nl.NetlinkSocket // tells of changes in some groups
 	log   *slog.Logger
 	dirty chan Boottime // holds, while there is something to look at, since when
 
@@ -27,8 +27,8 @@ type watcher struct {
 	closed  chan struct{}
 }
 
-func newWatcher(s *space, log *slog.Logger) (*watcher, error) {
-	sock, err := s.subscribe(unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC)
+func newWatcher(s *space, log *slog.Logger, groups ...uint) (*watcher, error) {
+	sock, err := s.subscribe(groups...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +49,15 @@ func (w *watcher) receive() {
 		if err != nil && !errors.Is(err, unix.ENOBUFS) && w.pause(err) {
 			return
 		}
-		select {
-		case w.dirty <- BootNow():
-		default:
-		}
+		w.mark()
+	}
+}
+
+// mark has somebody look.
+func (w *watcher) mark() {
+	select {
+	case w.dirty <- BootNow():
+	default:
 	}
 }
 

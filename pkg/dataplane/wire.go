@@ -56,6 +56,7 @@ func ruleToWire(r Rule) (hotspotRule, error) {
 		LimitBytes: r.LimitBytes,
 		DeadlineNs: uint64(r.Deadline),
 		Verdict:    uint32(r.Verdict),
+		BoundBe:    binary.NativeEndian.Uint32(r.Bound[:]),
 	}
 	if r.Deadline == 0 {
 		w.DeadlineNs = NoLimit
@@ -84,6 +85,7 @@ func ruleFromWire(w hotspotRule) Rule {
 		DownBPS:    w.Speed[download].BitPerS,
 		UpBPS:      w.Speed[upload].BitPerS,
 	}
+	binary.NativeEndian.PutUint32(r.Bound[:], w.BoundBe)
 	if w.DeadlineNs != NoLimit {
 		r.Deadline = boottimeFromWire(w.DeadlineNs)
 	}

@@ -11,13 +11,17 @@ import (
 )
 
 // Connect starts what the device has to consume. When it returns nil, packets
-// pass. On a connected device it changes nothing. Codes: NotFound, NoSession, Full,
+// pass. On a connected device it changes nothing, but that one which is bound to an
+// address it gave up is bound to its new one. Codes: NotFound, NoSession, Full,
 // Forbidden (a blocked device), Unavailable. notify goes into client.connected.
 func (m *Manager) Connect(ctx context.Context, id DeviceID, notify string) (Status, error) {
 	if s, running := m.live.running(id); running && m.nearEnd(m.overlay(s, m.now())) {
 		if err := m.settleRunning(ctx, []DeviceID{id}, 0); err != nil {
 			return Status{}, err
 		}
+	}
+	if err := m.rebind(ctx, id); err != nil {
+		return Status{}, err
 	}
 	offers, err := m.offers(ctx, id)
 	if err != nil {
@@ -162,7 +166,7 @@ func (m *Manager) open(ctx context.Context, d Device, s Session, then func(*chan
 	if planned.spent() || limitMet(s, r) && planned.writtenOff() { // by packets that were counted late
 		return s, m.settleSpent(ctx, d, s.ID, r)
 	}
-	if err := m.grant(d.MAC, ruleOf(planned, m.speeds(), at)); err != nil {
+	if err := m.grant(d.MAC, m.rule(planned, d.bound(), at)); err != nil {
 		return s, err
 	}
 	err = m.commit(ctx, func(c *change) error {

@@ -79,7 +79,7 @@ func (m *Manager) storePatch(ctx context.Context, id DeviceID, p devicePatch) (D
 			return err
 		}
 		if p.mac != nil {
-			d.MAC = *p.mac
+			d.MAC, d.Bound = *p.mac, netip.Addr{} // another machine, whose address is to be seen
 		}
 		if p.hostname != nil {
 			d.Hostname = *p.hostname
@@ -107,7 +107,7 @@ func (m *Manager) carry(ctx context.Context, old, d Device, s Session) error {
 		if err != nil {
 			return err
 		}
-	} else if err := m.grant(d.MAC, ruleOf(s, m.speeds(), m.now())); err != nil {
+	} else if err := m.grant(d.MAC, m.rule(s, d.bound(), m.now())); err != nil {
 		if _, undo := m.storePatch(ctx, d.ID, devicePatch{mac: &old.MAC}); undo != nil {
 			m.repairLater(d.ID, undo)
 		}

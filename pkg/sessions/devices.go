@@ -26,7 +26,8 @@ type DevicePatch struct {
 const maxIPs = 8
 
 // CreateDevice registers a device. One that is known by its MAC is returned, with
-// its IP and hostname updated. Codes: Invalid.
+// its IP and hostname updated; if it is connected, others than before are a conflict.
+// Codes: Invalid.
 func (m *Manager) CreateDevice(ctx context.Context, spec DeviceSpec) (Device, error) {
 	mac, err := m.checkMAC(spec.MAC)
 	if err != nil {
@@ -41,13 +42,11 @@ func (m *Manager) CreateDevice(ctx context.Context, spec DeviceSpec) (Device, er
 	if err := checkHostname(spec.Hostname); err != nil {
 		return Device{}, err
 	}
-	return m.register(ctx, mac, ip, spec.Hostname, false)
+	return m.register(ctx, mac, ip, spec.Hostname)
 }
 
-// Observe notes that a device was seen with an address: it registers one that is
-// new, and publishes client.conflict when a connected one appears with a second
-// IPv4 address, as a copied MAC does. ip may be the zero Addr, hostname empty.
-// Codes: Invalid.
+// Observe is CreateDevice for what a device says itself. ip may be the zero Addr,
+// hostname empty. Codes: Invalid.
 func (m *Manager) Observe(ctx context.Context, mac dataplane.MAC, ip netip.Addr, hostname string) (Device, error) {
 	if err := m.checkCustomer(mac); err != nil {
 		return Device{}, err
@@ -60,11 +59,11 @@ func (m *Manager) Observe(ctx context.Context, mac dataplane.MAC, ip netip.Addr,
 	if checkHostname(hostname) != nil {
 		hostname = "" // the device's own words: not worth a refusal
 	}
-	return m.register(ctx, mac, ip, hostname, true)
+	return m.register(ctx, mac, ip, hostname)
 }
 
 // register creates or updates the device of a MAC.
-func (m *Manager) register(ctx context.Context, mac dataplane.MAC, ip netip.Addr, hostname string, observed bool) (Device, error) {
+func (m *Manager) register(ctx context.Context, mac dataplane.MAC, ip netip.Addr, hostname string) (Device, error) {
 	if d, err := m.deviceByMAC(ctx, mac); err == nil && !d.wouldChange(ip, hostname) {
 		return d, nil
 	}
@@ -80,7 +79,7 @@ func (m *Manager) register(ctx context.Context, mac dataplane.MAC, ip netip.Addr
 		if err != nil || !d.wouldChange(ip, hostname) {
 			return err
 		}
-		return c.refreshDevice(&d, ip, hostname, observed)
+		return c.refreshDevice(&d, ip, hostname)
 	})
 	return d, err
 }
@@ -99,9 +98,14 @@ func (c *change) addDevice(d *Device, ip netip.Addr) error {
 	return c.event(c.of(DeviceCreated, *d, Session{}))
 }
 
-func (c *change) refreshDevice(d *Device, ip netip.Addr, hostname string, observed bool) error {
-	if observed && d.secondIPv4(ip) {
-		if err := c.conflict(*d, ip); err != nil {
+func (c *change) refreshDevice(d *Device, ip netip.Addr, hostname string) error {
+	if ip.Is4() {
+		if err := c.notice(*d, DiffersAddress, ip.String()); err != nil {
+			return err
+		}
+	}
+	if hostname != "" {
+		if err := c.notice(*d, DiffersHostname, hostname); err != nil {
 			return err
 		}
 	}
@@ -115,24 +119,6 @@ func (c *change) refreshDevice(d *Device, ip netip.Addr, hostname string, observ
 		return err
 	}
 	return c.event(c.of(DeviceUpdated, *d, Session{}))
-}
-
-// secondIPv4 reports an IPv4 address beside one that the device had before. (IPv6
-// hosts have several addresses as a rule.)
-func (d Device) secondIPv4(ip netip.Addr) bool {
-	return ip.Is4() && !slices.Contains(d.IPs, ip) && slices.ContainsFunc(d.IPs, netip.Addr.Is4)
-}
-
-// conflict publishes client.conflict for a device that is connected: one that is
-// not may simply have a new lease.
-func (c *change) conflict(d Device, ip netip.Addr) error {
-	s, running, err := runningOf(c, d.ID)
-	if err != nil || !running {
-		return err
-	}
-	e := c.of(ClientConflict, d, s)
-	e.Message = d.MAC.String() + " is used with " + ip.String() + " and " + d.IPs[0].String()
-	return c.event(e)
 }
 
 // move makes ip the device's most recent address, and takes it from any other.

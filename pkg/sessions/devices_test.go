@@ -85,7 +85,7 @@ func TestConflict(t *testing.T) {
 	see("10.0.0.8")
 	see("10.0.0.9")
 	see("10.0.0.9")
-	w.happened(mark, "device.updated", "device.updated", "client.conflict", "device.updated")
+	w.happened(mark, "device.updated", "device.updated", "client.conflict(moved)", "device.updated")
 }
 
 func TestMoveToAnotherMACWhileConnected(t *testing.T) {

@@ -84,7 +84,7 @@ func (m *Manager) enforce(ctx context.Context, id DeviceID) error {
 	case s == nil:
 		return m.revoke(d.MAC)
 	}
-	return m.grant(d.MAC, ruleOf(*s, m.speeds(), m.now()))
+	return m.grant(d.MAC, m.rule(*s, d.bound(), m.now()))
 }
 
 // lookup returns a device and its running session, nil for none. Under the

@@ -41,4 +41,8 @@ type Event struct {
 
 	Interface  string `json:"interface,omitempty"`   // of interface.unprotected and interface.protected
 	DurationMS int64  `json:"duration_ms,omitempty"` // of interface.protected: how long it was not, rounded up
+	// Of client.conflict: what differs (address, hostname, port), and from what.
+	Differs string `json:"differs,omitempty"`
+	Before  string `json:"before,omitempty"`
+	After   string `json:"after,omitempty"`
 }

@@ -34,7 +34,9 @@ type liveEntry struct {
 	look     look
 	place    int // in the queue
 	mac      dataplane.MAC
-	session  Session // its row
+	bound    [4]byte    // IPv4 address of its device
+	seen     *sightings // of its MAC; nil: none yet
+	session  Session    // its row
 }
 
 // glance is enough to see that a session simply goes on.
@@ -97,6 +99,9 @@ func (l *liveTable) apply(stored []Session, known []Device, now moment) {
 		switch {
 		case s.State != Running && e != nil:
 			l.remove(e)
+		case s.State == Running && e != nil && s.Device != e.session.Device:
+			l.remove(e)
+			l.add(&liveEntry{session: s, glance: glanceOf(s, l.cfg.LowBalancePercent), lastSeen: now.boot}, now)
 		case s.State == Running && e != nil:
 			e.session, e.glance = s, glanceOf(s, l.cfg.LowBalancePercent)
 			l.setDue(e, e.dueAt(l.cfg, now))
@@ -106,7 +111,7 @@ func (l *liveTable) apply(stored []Session, known []Device, now moment) {
 	}
 	for _, d := range known {
 		if e := l.byDevice[d.ID]; e != nil {
-			e.mac = d.MAC
+			e.mac, e.bound = d.MAC, d.bound()
 		}
 	}
 }

@@ -19,13 +19,15 @@ type Config struct {
 	LowBalancePercent          int           // session.low is published when this share is left; 0 never
 	IdleTimeout                time.Duration // a device silent this long is paused; 0 never
 	ResumeAfterReboot          bool          // running sessions go on after a reboot, instead of being paused
+	Bind                       BindMode      // default BindNone
 	Trusted                    []dataplane.MAC
 	Blocked                    []dataplane.MAC
-	RouterMACs                 func() []dataplane.MAC        // refused as customers; may be nil
-	Dial                       func(ProviderRecord) Provider // how to reach a registered provider; may be nil
-	ProviderTimeout            time.Duration                 // of one call; default 2 s
-	Checkpoint                 time.Duration                 // how long usage may stay unsettled; default 15 s
-	Log                        *slog.Logger                  // default: none
+	RouterMACs                 func() []dataplane.MAC                            // refused as customers; may be nil
+	Locate                     func(dataplane.MAC) ([]dataplane.Sighting, error) // where the kernel knows a MAC; may be nil
+	Dial                       func(ProviderRecord) Provider                     // how to reach a registered provider; may be nil
+	ProviderTimeout            time.Duration                                     // of one call; default 2 s
+	Checkpoint                 time.Duration                                     // how long usage may stay unsettled; default 15 s
+	Log                        *slog.Logger                                      // default: none
 }
 
 // Manager applies the rules: it joins what was bought (Store) with what is
@@ -58,6 +60,7 @@ type Manager struct {
 	providers providerSet
 	trust     trust       // in the wall clock
 	recalled  atomic.Bool // what the store remembers is known
+	guesses   guesses
 
 	background background
 	running    context.Context // ends with Stop: the work in the background

@@ -67,7 +67,10 @@ type Tx interface {
 	Sessions(SessionFilter) ([]Session, error) // by id
 	CountSessions() (map[State]int, error)     // states without sessions may be left out
 	PutSession(*Session) error                 // inserts when ID is 0 and sets it
-	DeleteSession(SessionID) error
+	DeleteSession(SessionID) error             // and its claim
+	PutClaim(ClaimHash, SessionID) error       // a session has at most one
+	Claim(ClaimHash) (SessionID, error)
+	DeleteClaim(SessionID) error
 	AppendEvent(*Event) error // sets Seq, one more than the last
 	Events(after int64, limit int) ([]Event, error)
 	Provider(name string) (ProviderRecord, error)

@@ -39,15 +39,16 @@ type SessionPatch struct {
 // CreateSession stores a purchase; it is on disk when this returns. It is not
 // started: Connect does that, or the end of what runs. Codes: NotFound (the
 // device), Invalid.
-func (m *Manager) CreateSession(ctx context.Context, spec SessionSpec) (Session, error) {
+func (m *Manager) CreateSession(ctx context.Context, spec SessionSpec) (Purchase, error) {
 	s := Session{
 		Device: spec.Device, Provider: LocalProvider, Type: spec.Type, State: Available,
 		Time: spec.Time, Bytes: spec.Bytes, ExpDays: cloned(spec.ExpDays),
 		DownBPS: spec.DownBPS, UpBPS: spec.UpBPS, UseGlobalSpeed: spec.UseGlobalSpeed,
 	}
 	if err := checkPurchase(s); err != nil {
-		return Session{}, err
+		return Purchase{}, err
 	}
+	code := newClaimCode()
 	err := m.update(ctx, func(c *change) error {
 		d, err := c.Device(s.Device)
 		if err != nil {
@@ -57,12 +58,15 @@ func (m *Manager) CreateSession(ctx context.Context, spec SessionSpec) (Session,
 		if err := c.put(&s); err != nil {
 			return err
 		}
+		if err := c.PutClaim(hashClaim(code), s.ID); err != nil {
+			return err
+		}
 		return c.event(c.of(SessionCreated, d, s))
 	})
 	if err != nil {
-		return Session{}, err
+		return Purchase{}, err
 	}
-	return s, nil
+	return Purchase{Session: s, Claim: code}, nil
 }
 
 // UpdateSession tops up, re-rates or otherwise changes a session. A running one

@@ -206,7 +206,7 @@ func (m *Manager) compare(rules map[dataplane.MAC]dataplane.Rule) (wrong []datap
 		s, of, running := m.live.session(SessionID(rule.Account))
 		if !running || of != mac {
 			wrong = append(wrong, mac)
-		} else if sameRule(rule, ruleOf(s, m.speeds(), now)) {
+		} else if sameRule(rule, m.rule(s, m.live.bound(s.ID), now)) {
 			right[s.ID] = true
 		}
 	}
@@ -309,7 +309,7 @@ func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID, rules map[dat
 	if err != nil || s == nil {
 		return err
 	}
-	rule := ruleOf(*s, m.speeds(), m.now())
+	rule := m.rule(*s, d.bound(), m.now())
 	if sameRule(rules[d.MAC], rule) {
 		return nil
 	}

@@ -25,6 +25,7 @@ type Device struct {
 	IPs      []netip.Addr // last known, most recent first
 	Hostname string
 	Created  time.Time
+	Bound    netip.Addr // IPv4, of the last Connect, where the configuration binds to it
 }
 
 // Type says what a session is made of. The numbers are the seed API's.
@@ -80,6 +81,13 @@ type Session struct {
 	Unsaved bool
 
 	Meter Baseline
+}
+
+// Purchase is a session that was just bought, with the code by which the customer can
+// take it to another device. The code is not stored: nobody can be told it again.
+type Purchase struct {
+	Session
+	Claim string
 }
 
 // Baseline says up to where the kernel's counts are already in Used and TimeUsed.

@@ -77,9 +77,14 @@ func (w *world) phone(n int) sessions.Device {
 
 func (w *world) buy(spec sessions.SessionSpec) sessions.Session {
 	w.Helper()
-	s, err := w.CreateSession(w.ctx, spec)
+	return w.sell(spec).Session
+}
+
+func (w *world) sell(spec sessions.SessionSpec) sessions.Purchase {
+	w.Helper()
+	p, err := w.CreateSession(w.ctx, spec)
 	w.ok(err)
-	return s
+	return p
 }
 
 func (w *world) buyTime(d sessions.Device, t time.Duration) sessions.Session {

@@ -31,6 +31,7 @@ type Store struct {
 type tables struct {
 	devices                 map[sessions.DeviceID]sessions.Device
 	sessions                map[sessions.SessionID]sessions.Session
+	claims                  map[sessions.ClaimHash]sessions.SessionID
 	events                  []sessions.Event
 	providers               []sessions.ProviderRecord
 	lastDevice, lastSession int64
@@ -41,6 +42,7 @@ func NewStore() *Store {
 	s := &Store{turn: make(chan struct{}, 1), disk: &tables{
 		devices:  make(map[sessions.DeviceID]sessions.Device),
 		sessions: make(map[sessions.SessionID]sessions.Session),
+		claims:   make(map[sessions.ClaimHash]sessions.SessionID),
 	}}
 	s.current.Store(s.disk)
 	return s
@@ -138,6 +140,7 @@ func (s *Store) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
 func (t *tables) clone() *tables {
 	c := *t
 	c.devices, c.sessions = maps.Clone(t.devices), maps.Clone(t.sessions)
+	c.claims = maps.Clone(t.claims)
 	c.events, c.providers = slices.Clip(t.events), slices.Clone(t.providers)
 	return &c
 }
@@ -295,6 +298,35 @@ func (t *tx) DeleteSession(id sessions.SessionID) error {
 		return err
 	}
 	delete(t.sessions, id)
+	maps.DeleteFunc(t.claims, func(_ sessions.ClaimHash, of sessions.SessionID) bool { return of == id })
+	return nil
+}
+
+func (t *tx) PutClaim(hash sessions.ClaimHash, id sessions.SessionID) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	t.claims[hash] = id
+	return nil
+}
+
+func (t *tx) Claim(hash sessions.ClaimHash) (sessions.SessionID, error) {
+	id, ok := t.claims[hash]
+	if !ok {
+		return 0, missing("no purchase has this code")
+	}
+	return id, nil
+}
+
+func (t *tx) DeleteClaim(id sessions.SessionID) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	before := len(t.claims)
+	maps.DeleteFunc(t.claims, func(_ sessions.ClaimHash, of sessions.SessionID) bool { return of == id })
+	if len(t.claims) == before {
+		return missing("session %d has no claim code", id)
+	}
 	return nil
 }
 

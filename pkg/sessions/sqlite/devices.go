@@ -11,7 +11,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-const selectDevices = "SELECT id, mac, ips, hostname, created_at FROM devices"
+const selectDevices = "SELECT id, mac, ips, hostname, created_at, bound FROM devices"
 
 func (t *tx) Device(id sessions.DeviceID) (sessions.Device, error) {
 	return one(t, noDevice(id), scanDevice, selectDevices+" WHERE id = ?", id)
@@ -40,15 +40,15 @@ func (t *tx) PutDevice(d *sessions.Device) error {
 		return err
 	}
 	var c checker
-	row := []any{d.MAC.String(), ips, d.Hostname, c.wall("created_at", d.Created)}
+	row := []any{d.MAC.String(), ips, d.Hostname, c.wall("created_at", d.Created), encodeIP(d.Bound)}
 	if c.err != nil {
 		return c.err
 	}
 	if d.ID != 0 {
 		return takenMAC(d, t.change(noDevice(d.ID),
-			"UPDATE devices SET (mac, ips, hostname, created_at) = (?, ?, ?, ?) WHERE id = ?", append(row, d.ID)...))
+			"UPDATE devices SET (mac, ips, hostname, created_at, bound) = (?, ?, ?, ?, ?) WHERE id = ?", append(row, d.ID)...))
 	}
-	id, err := t.insert("INSERT INTO devices (mac, ips, hostname, created_at) VALUES (?, ?, ?, ?)", row...)
+	id, err := t.insert("INSERT INTO devices (mac, ips, hostname, created_at, bound) VALUES (?, ?, ?, ?, ?)", row...)
 	if err != nil {
 		return takenMAC(d, err)
 	}
@@ -57,16 +57,19 @@ func (t *tx) PutDevice(d *sessions.Device) error {
 }
 
 func scanDevice(row scanner) (d sessions.Device, err error) {
-	var mac, ips string
+	var mac, ips, bound string
 	var created sql.NullInt64
-	if err := row.Scan(&d.ID, &mac, &ips, &d.Hostname, &created); err != nil {
+	if err := row.Scan(&d.ID, &mac, &ips, &d.Hostname, &created, &bound); err != nil {
 		return d, err
 	}
 	d.Created = unwall(created)
 	if d.MAC, err = decodeMAC(mac); err != nil {
 		return d, err
 	}
-	d.IPs, err = decodeIPs(ips)
+	if d.IPs, err = decodeIPs(ips); err != nil {
+		return d, err
+	}
+	d.Bound, err = decodeIP(bound)
 	return d, err
 }
 

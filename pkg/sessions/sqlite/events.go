@@ -21,9 +21,10 @@ func (t *tx) AppendEvent(e *sessions.Event) error {
 	if c.err != nil {
 		return c.err
 	}
-	seq, err := t.insert(`INSERT INTO events (time, type, device_id, mac, session_id, reason, message, interface, duration_ms)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		at, string(e.Type), e.Device, e.MAC, e.Session, e.Reason, e.Message, e.Interface, e.DurationMS)
+	seq, err := t.insert(`INSERT INTO events (time, type, device_id, mac, session_id, reason, message, interface, duration_ms,
+		differs, value_before, value_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		at, string(e.Type), e.Device, e.MAC, e.Session, e.Reason, e.Message, e.Interface, e.DurationMS,
+		e.Differs, e.Before, e.After)
 	if err != nil {
 		return err
 	}
@@ -40,13 +41,14 @@ func (t *tx) Events(after int64, limit int) ([]sessions.Event, error) {
 	if limit <= 0 {
 		limit = -1
 	}
-	return many(t, scanEvent, `SELECT seq, time, type, device_id, mac, session_id, reason, message, interface, duration_ms
-		FROM events WHERE seq > ? ORDER BY seq LIMIT ?`, after, limit)
+	return many(t, scanEvent, `SELECT seq, time, type, device_id, mac, session_id, reason, message, interface, duration_ms,
+		differs, value_before, value_after FROM events WHERE seq > ? ORDER BY seq LIMIT ?`, after, limit)
 }
 
 func scanEvent(row scanner) (e sessions.Event, err error) {
 	var at sql.NullInt64
-	err = row.Scan(&e.Seq, &at, &e.Type, &e.Device, &e.MAC, &e.Session, &e.Reason, &e.Message, &e.Interface, &e.DurationMS)
+	err = row.Scan(&e.Seq, &at, &e.Type, &e.Device, &e.MAC, &e.Session, &e.Reason, &e.Message, &e.Interface, &e.DurationMS,
+		&e.Differs, &e.Before, &e.After)
 	e.Time = unwall(at)
 	return e, err
 }

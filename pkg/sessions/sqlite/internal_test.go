@@ -3,10 +3,12 @@
 package sqlite
 
 import (
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )

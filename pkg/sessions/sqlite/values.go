@@ -83,6 +83,24 @@ func decodeIPs(text string) (ips []netip.Addr, err error) {
 	return ips, nil
 }
 
+// encodeIP is an address as text, "" for the zero Addr.
+func encodeIP(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	return ip.String()
+}
+
+func decodeIP(text string) (ip netip.Addr, err error) {
+	if text == "" {
+		return ip, nil
+	}
+	if ip, err = netip.ParseAddr(text); err != nil {
+		return ip, fmt.Errorf("stored address: %w", err)
+	}
+	return ip, nil
+}
+
 func decodeMAC(text string) (dataplane.MAC, error) {
 	mac, err := dataplane.ParseMAC(text)
 	if err != nil {

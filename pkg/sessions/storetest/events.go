@@ -17,6 +17,7 @@ func testEvents(t *testing.T, s sessions.Store) {
 		{Time: noon, Type: sessions.SessionStarted, Device: 1, MAC: mac(1).String(), Session: 7},
 		{Time: noon, Type: sessions.ClientDisconnected, Device: 1, Session: 7, Reason: "request", Message: "Bye, “Ana”"},
 		{Time: noon, Type: sessions.InterfaceProtected, Interface: "br-lan", DurationMS: 12},
+		{Time: noon, Type: sessions.ClientConflict, Device: 1, Session: 7, Differs: "port", Before: "lan1", After: "lan2"},
 	}
 	update(t, s, func(tx sessions.Tx) error {
 		for i := range all {

@@ -17,7 +17,7 @@ func testDevices(t *testing.T, s sessions.Store) {
 	d := sessions.Device{
 		MAC:      mac(1),
 		IPs:      []netip.Addr{netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("10.0.0.7")},
-		Hostname: `o'brien "phone" ☕`, Created: noon,
+		Hostname: `o'brien "phone" ☕`, Created: noon, Bound: netip.MustParseAddr("10.0.0.7"),
 	}
 	update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(&d) })
 	if d.ID < 1 {

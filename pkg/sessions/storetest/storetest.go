@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"session values", testSessionValues},
 		{"session refusals", testSessionRefusals},
 		{"ids are not reused", testIDs},
+		{"claims", testClaims},
 		{"events", testEvents},
 		{"providers", testProviders},
 		{"counts", testCounts},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // DefaultPath is where the daemon looks when it is not told.
@@ -36,6 +37,7 @@ type Config struct {
 	AfterReboot       RebootMode
 	IdleTimeout       time.Duration // 0: never
 
+	Bind             sessions.BindMode // what a connected device has to keep beside its MAC
 	Trusted, Blocked []dataplane.MAC
 	Attach           dataplane.Mode
 	Limiter          dataplane.Limiter
@@ -89,6 +91,7 @@ func Default() Config {
 		OnStop:            StopKeep,
 		AfterReboot:       RebootPause,
 		Attach:            dataplane.Auto,
+		Bind:              sessions.BindNone,
 		Limiter:           dataplane.Fair,
 		Steer:             true,
 		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},

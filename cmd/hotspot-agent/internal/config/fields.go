@@ -18,6 +18,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // topLevel is the file from its left margin.
@@ -35,6 +36,7 @@ var topLevel = map[string]field{
 	"on_stop":             valueOf(func(c *Config) *StopMode { return &c.OnStop }, oneOf(StopKeep, StopDisconnect)),
 	"after_reboot":        valueOf(func(c *Config) *RebootMode { return &c.AfterReboot }, oneOf(RebootPause, RebootResume)),
 	"idle_timeout":        valueOf(func(c *Config) *time.Duration { return &c.IdleTimeout }, parseIdle),
+	"bind":                valueOf(func(c *Config) *sessions.BindMode { return &c.Bind }, oneOf(sessions.BindNone, sessions.BindIP, sessions.BindPort)),
 	"trusted":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Trusted }, parseMAC),
 	"blocked":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Blocked }, parseMAC),
 	"uplink":              section(uplink),

@@ -113,6 +113,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 		Limiter:      cfg.Limiter,
 		Steer:        cfg.Steer,
 		Uplink:       cfg.Uplink,
+		Bind:         cfg.Bind == sessions.BindIP,
 		Log:          log,
 	}
 }
@@ -138,6 +139,8 @@ func (d *Daemon) rules() sessions.Config {
 		IdleTimeout:       d.cfg.IdleTimeout,
 		Checkpoint:        d.cfg.Checkpoint,
 		ResumeAfterReboot: d.cfg.AfterReboot == config.RebootResume,
+		Bind:              d.cfg.Bind,
+		Locate:            d.plane.Locate,
 		Trusted:           d.cfg.Trusted,
 		Blocked:           d.cfg.Blocked,
 		RouterMACs:        d.plane.RouterMACs,

@@ -35,6 +35,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	work.Go(func() error { return d.watchStore(ctx) })
 	work.Go(func() error { return d.logEvents(ctx) })
 	work.Go(func() error { return d.tellExposures(ctx) })
+	work.Go(func() error { return d.watchClients(ctx) })
 	work.Go(func() error { return d.watchdog(ctx) })
 	work.Go(func() error { return d.watchMeter(ctx, metered) })
 
@@ -100,6 +101,20 @@ func (d *Daemon) repair(ctx context.Context) error {
 			d.log.Error("comparing database and kernel failed, will try again", "error", err)
 		}
 	})
+}
+
+// watchClients tells the rules where clients are seen.
+func (d *Daemon) watchClients(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case seen := <-d.plane.Sightings():
+			if err := d.manager.Sight(ctx, seen); err != nil && ctx.Err() == nil {
+				d.log.Error("where a client was seen had no effect", "mac", seen.MAC, "error", err)
+			}
+		}
+	}
 }
 
 // logEvents writes each transition to the log.

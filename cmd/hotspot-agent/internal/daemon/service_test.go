@@ -64,7 +64,7 @@ func TestRulesFollowTheConfiguration(t *testing.T) {
 	mac := []dataplane.MAC{first}
 	d := &Daemon{log: slog.New(slog.DiscardHandler), cfg: config.Config{
 		GlobalDownBPS: 1, GlobalUpBPS: 2, LowBalancePercent: 3, IdleTimeout: 4, Checkpoint: 5,
-		AfterReboot: config.RebootResume, Trusted: mac, Blocked: mac,
+		AfterReboot: config.RebootResume, Bind: sessions.BindIP, Trusted: mac, Blocked: mac,
 	}}
 	rules := reflect.ValueOf(d.rules())
 	for i := range rules.NumField() {

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
+)
+
+// The customer's phone has a new MAC, which the portal knows as another device.
+func TestClaim(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d, other := w.phone(1), w.phone(2)
+	s := w.sell(sessions.SessionSpec{Device: d.ID, Type: sessions.Data, Bytes: 10_000})
+	w.connect(d)
+	w.kernel.Download(mac(1), 1000)
+	mark := w.mark()
+	typed := strings.ToLower(strings.ReplaceAll(s.Claim, "-", " "))
+	moved, err := w.Claim(w.ctx, typed, other.ID)
+	w.ok(err)
+	if moved.Device != other.ID || moved.State != sessions.Running {
+		t.Errorf("claimed %+v", moved)
+	}
+	w.happened(mark, "session.updated(claimed)", "client.disconnected(claimed)", "client.connected")
+	w.passes(d, false)
+	status, err := w.Status(w.ctx, d.ID)
+	w.ok(err)
+	if status.Connected {
+		t.Error("the old device is connected still")
+	}
+	w.kernel.Download(mac(2), 500)
+	w.restart()
+	w.ok(w.Reconcile(w.ctx))
+
+	// The code is good for the way back.
+	_, err = w.Claim(w.ctx, s.Claim, d.ID)
+	w.ok(err)
+	w.passes(other, false)
+	passed := w.kernel.Fill(mac(1))
+	w.drain()
+	if got := w.state(s.ID, sessions.Consumed); got.Used != 1500+passed || got.Used > 10_000 {
+		t.Errorf("%d bytes used, %d passed", got.Used, 1500+passed)
+	}
+}
+
+func TestClaimOfWhatDoesNotRun(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d, other := w.phone(1), w.phone(2)
+	s := w.sell(sessions.SessionSpec{Device: d.ID, Type: sessions.Time, Time: time.Hour})
+	rest := w.buyTime(d, time.Hour)
+	mark := w.mark()
+	for range 2 { // the second changes nothing
+		_, err := w.Claim(w.ctx, s.Claim, other.ID)
+		w.ok(err)
+	}
+	w.happened(mark, "session.updated(claimed)")
+	w.connect(other)
+	w.state(s.ID, sessions.Running)
+	if got := w.session(rest.ID); got.Device != d.ID {
+		t.Errorf("another purchase went to device %d", got.Device)
+	}
+}
+
+// Where something runs already, what comes is paused with its balance.
+func TestMoveToADeviceThatRuns(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d, other := w.phone(1), w.phone(2)
+	s, running := w.buyData(d, 10_000), w.buyTime(other, time.Hour)
+	w.connect(d)
+	w.connect(other)
+	w.kernel.Download(mac(1), 1000)
+	mark := w.mark()
+	_, err := w.MoveSession(w.ctx, s.ID, other.ID)
+	w.ok(err)
+	w.happened(mark, "session.paused(moved)", "client.disconnected(moved)", "session.updated(moved)")
+	if got := w.state(s.ID, sessions.Paused); got.Device != other.ID || got.Used != 1000 {
+		t.Errorf("moved %+v", got)
+	}
+	w.state(running.ID, sessions.Running)
+	w.passes(d, false)
+	w.passes(other, true)
+}
+
+func TestWrongClaims(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d, other := w.phone(1), w.phone(2)
+	s := w.sell(sessions.SessionSpec{Device: d.ID, Type: sessions.Time, Time: time.Hour})
+	for range 30 {
+		_, err := w.Claim(w.ctx, "0000-0000-0000", other.ID)
+		w.code(err, sessions.NotFound)
+	}
+	_, err := w.Claim(w.ctx, "0000-0000-0000", other.ID)
+	w.code(err, sessions.Unavailable)
+	_, err = w.Claim(w.ctx, s.Claim, other.ID)
+	w.code(err, sessions.Unavailable) // else a guesser could tell a right one
+	w.clock.Advance(time.Second)
+	_, err = w.Claim(w.ctx, s.Claim, other.ID)
+	w.ok(err)
+
+	w.ok(w.RevokeClaim(w.ctx, s.ID))
+	w.code(w.RevokeClaim(w.ctx, s.ID), sessions.NotFound)
+	_, err = w.Claim(w.ctx, s.Claim, d.ID)
+	w.code(err, sessions.NotFound)
+}
+
+// A move that is refused, or cannot be stored, changes nothing.
+func TestMoveSessionIsRefused(t *testing.T) {
+	w := newWorld(t, sessions.Config{Blocked: []dataplane.MAC{mac(8)}})
+	d, other, blocked := w.phone(1), w.phone(2), w.phone(8)
+	s := w.buyTime(d, time.Hour)
+	w.connect(d)
+	mark := w.mark()
+	w.kernel.SetMax(2) // the blocked one and this one
+	_, err := w.MoveSession(w.ctx, s.ID, other.ID)
+	w.code(err, sessions.Full)
+	_, err = w.MoveSession(w.ctx, s.ID, blocked.ID)
+	w.code(err, sessions.Forbidden)
+	_, err = w.MoveSession(w.ctx, s.ID, 99)
+	w.code(err, sessions.NotFound)
+	w.kernel.SetMax(10)
+	full := errors.New("the disk is full")
+	w.store.BeforeCommit(func() error { return full })
+	if _, err := w.MoveSession(w.ctx, s.ID, other.ID); !errors.Is(err, full) {
+		t.Errorf("MoveSession: %v", err)
+	}
+	w.store.BeforeCommit(nil)
+	w.kernel.Intercept(func(c sessionstest.Call) error {
+		if c.Op == sessionstest.Revoke && c.MAC == mac(1) {
+			return full
+		}
+		return nil
+	})
+	_, err = w.MoveSession(w.ctx, s.ID, other.ID)
+	w.code(err, sessions.Unavailable)
+	w.kernel.Intercept(nil)
+	w.happened(mark)
+	w.passes(d, true)
+	w.passes(other, false)
+	w.state(s.ID, sessions.Running)
+}

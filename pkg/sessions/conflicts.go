@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// What the MAC of a connected device may turn up with another of.
+const (
+	DiffersAddress  = "address" // IPv4
+	DiffersHostname = "hostname"
+	DiffersPort     = "port" // of a bridge
+)
+
+// The reasons of client.conflict. One change alone has harmless causes: a new lease,
+// a walk to another access point. Nobody goes back and forth but two machines.
+const (
+	ReasonMoved  = "moved"
+	ReasonShared = "shared" // the former value came back within a minute
+)
+
+const (
+	sharedWithin  = time.Minute
+	mostKnown     = 8 // values of each kind that are remembered of a session's MAC
+	mostConflicts = 8 // told of a session in conflictsPer, and remembered
+	conflictsPer  = time.Minute
+)
+
+// conflict is one change of where a MAC is seen.
+type conflict struct {
+	differs, before, after, reason string
+	at                             dataplane.Boottime
+}
+
+// same reports a conflict about the same two values.
+func (c conflict) same(d conflict) bool {
+	return c.differs == d.differs && c.reason == d.reason &&
+		(c.before == d.before && c.after == d.after || c.before == d.after && c.after == d.before)
+}
+
+// sightings are where the MAC of a running session was seen.
+type sightings struct {
+	begun  bool // with what was known of the device before
+	traits [3]trait
+	told   []conflict // oldest first
+}
+
+// trait is one of the things that a MAC has one of.
+type trait struct {
+	now, before string
+	left        dataplane.Boottime // when before was given up for now
+	known       []string           // others that were seen, latest last
+}
+
+// begin takes in what was known of a device before.
+func (s *sightings) begin(d Device) {
+	s.begun = true
+	if ip := d.ipv4(); ip.IsValid() {
+		s.trait(DiffersAddress).set(ip.String())
+	}
+	if d.Hostname != "" {
+		s.trait(DiffersHostname).set(d.Hostname)
+	}
+}
+
+func (s *sightings) trait(differs string) *trait {
+	return &s.traits[slices.Index([]string{DiffersAddress, DiffersHostname, DiffersPort}, differs)]
+}
+
+func (t *trait) set(value string) {
+	if t.now != "" {
+		t.note(t.now)
+	}
+	t.now = value
+}
+
+// note remembers a value, and reports whether it was known.
+func (t *trait) note(value string) (known bool) {
+	if slices.Contains(t.known, value) {
+		return true
+	}
+	if len(t.known) == mostKnown {
+		t.known = slices.Delete(t.known, 0, 1)
+	}
+	t.known = append(t.known, value)
+	return false
+}
+
+// see takes a sighting in. It returns the change that it is, if it is one, and whether
+// that is to be told.
+func (s *sightings) see(differs, value string, evidence dataplane.Evidence, at dataplane.Boottime) (c conflict, changed, news bool) {
+	t := s.trait(differs)
+	if t.now == "" {
+		t.now = value
+	}
+	if value == t.now {
+		return c, false, false
+	}
+	known := t.note(value)
+	if evidence == dataplane.Remembered || evidence == dataplane.Heard && known {
+		return c, false, false
+	}
+	c = conflict{differs: differs, before: t.now, after: value, reason: ReasonMoved, at: at}
+	if value == t.before && at.Sub(t.left) < sharedWithin {
+		c.reason = ReasonShared
+	}
+	t.before, t.left = t.now, at
+	t.set(value)
+	return c, true, s.tell(c)
+}
+
+// tell reports whether a conflict is new, and not one too many.
+func (s *sightings) tell(c conflict) bool {
+	if slices.ContainsFunc(s.told, c.same) {
+		return false
+	}
+	if len(s.told) == mostConflicts {
+		if c.at.Sub(s.told[0].at) < conflictsPer {
+			return false
+		}
+		s.told = slices.Delete(s.told, 0, 1)
+	}
+	s.told = append(s.told, c)
+	return true
+}
+
+// Sight notes where the kernel saw a client: it publishes client.conflict, and enforces
+// or learns what the configuration binds clients to. What is not connected any more is
+// passed over.
+func (m *Manager) Sight(ctx context.Context, seen dataplane.Sighting) error {
+	s, mac, running := m.live.session(SessionID(seen.Account))
+	if !running || mac != seen.MAC {
+		return nil
+	}
+	if seen.Addr.IsValid() {
+		if err := m.learn(ctx, s, seen.Addr); err != nil {
+			return err
+		}
+		return m.notice(ctx, s, DiffersAddress, seen.Addr.String(), seen.Evidence)
+	}
+	return m.notice(ctx, s, DiffersPort, seen.Port, seen.Evidence)
+}
+
+func (m *Manager) notice(ctx context.Context, s Session, differs, value string, evidence dataplane.Evidence) error {
+	var d Device
+	if evidence != dataplane.Remembered && differs != DiffersPort && !m.live.begun(s.ID) {
+		var err error
+		if d, err = m.Device(ctx, s.Device); err != nil {
+			return err
+		}
+	}
+	k, changed, news := m.live.sight(s.ID, d, differs, value, evidence, m.now().boot)
+	if changed && differs == DiffersPort && m.cfg.Bind == BindPort {
+		if _, err := m.pause(ctx, s.Device, ReasonPort, k.String()); err != nil {
+			return err
+		}
+	}
+	if !news {
+		return nil
+	}
+	return m.commit(ctx, func(c *change) error {
+		d, err := c.Device(s.Device)
+		if err != nil {
+			return err
+		}
+		return c.conflict(d, s, k)
+	})
+}
+
+// notice is that for what somebody registers of a device; the running session knows
+// the device as it was before.
+func (c *change) notice(d Device, differs, value string) error {
+	s, running, err := runningOf(c, d.ID)
+	if err != nil || !running {
+		return err // a device that is not connected may simply have a new lease
+	}
+	if k, _, news := c.m.live.sight(s.ID, d, differs, value, dataplane.Answered, c.now.boot); news {
+		return c.conflict(d, s, k)
+	}
+	return nil
+}
+
+func (c *change) conflict(d Device, s Session, k conflict) error {
+	e := c.of(ClientConflict, d, s)
+	e.Reason, e.Differs, e.Before, e.After = k.reason, k.differs, k.before, k.after
+	e.Message = d.MAC.String() + " is used with " + k.String()
+	return c.event(e)
+}
+
+func (c conflict) String() string {
+	return fmt.Sprintf("another %s: %s, before %s", c.differs, c.after, c.before)
+}
+
+// sight takes in where the MAC of a running session was seen; d is its device, unless
+// nothing is news yet.
+func (l *liveTable) sight(id SessionID, d Device, differs, value string, evidence dataplane.Evidence, at dataplane.Boottime) (c conflict, changed, news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.byID[id]
+	if e == nil {
+		return c, false, false
+	}
+	if e.seen == nil {
+		e.seen = &sightings{}
+	}
+	if d.ID != 0 && !e.seen.begun {
+		e.seen.begin(d)
+	}
+	return e.seen.see(differs, value, evidence, at)
+}
+
+// begun reports whether sight needs no device.
+func (l *liveTable) begun(id SessionID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.byID[id]
+	return e != nil && e.seen != nil && e.seen.begun
+}
