@@ -111,7 +111,7 @@ func health(plane dataplane.Status, summary sessions.Summary, store []string) ap
 		h.Problems = append(h.Problems, fmt.Sprintf("settling: %v", summary.SettleErr))
 	}
 	if !summary.ClockSane {
-		h.Problems = append(h.Problems, "the wall clock is not set: expiry waits until it is")
+		h.Problems = append(h.Problems, "the wall clock is not set, or made a step that neither NTP nor an hour has confirmed yet: expiry waits")
 	}
 	if !summary.LastSettle.IsZero() {
 		at := summary.LastSettle.UTC()
