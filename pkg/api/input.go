@@ -114,7 +114,7 @@ func newSessionFrom(body []byte) (sessions.SessionSpec, string, error) {
 	}
 	spec := sessions.SessionSpec{
 		Type: o.sessionType("type"), Time: o.secs("time_secs"), Bytes: o.amount("data_bytes"),
-		ExpDays: o.days("exp_days"), DownBPS: o.amount("down_bps"), UpBPS: o.amount("up_bps"),
+		ExpDays: o.expDays(), DownBPS: o.amount("down_bps"), UpBPS: o.amount("up_bps"),
 		UseGlobalSpeed: o.bool("use_global_speed"),
 	}
 	return spec, ref, o.err
@@ -141,7 +141,7 @@ func sessionPatchFrom(body []byte) (patch sessions.SessionPatch, to string, err 
 		UseGlobalSpeed: optional(o, "use_global_speed", o.bool),
 	}
 	if o.has("exp_days") || o.hasNull("exp_days") {
-		days := o.days("exp_days")
+		days := o.expDays()
 		patch.ExpDays = &days
 	}
 	return patch, "", o.err
@@ -164,11 +164,11 @@ func (o *object) secs(field string) time.Duration {
 
 func (o *object) amount(field string) uint64 { return uint64(o.whole(field, 0, maxBytes)) }
 
-func (o *object) days(field string) *uint {
-	if !o.has(field) {
+func (o *object) expDays() *uint {
+	if !o.has("exp_days") {
 		return nil
 	}
-	days := uint(o.whole(field, 0, maxDays))
+	days := uint(o.whole("exp_days", 0, maxDays))
 	return &days
 }
 

@@ -146,7 +146,7 @@ func portableFrom(line []byte) (sessions.Portable, error) {
 		Time: o.secs("time_secs"), TimeUsed: o.secs("time_used_secs"),
 		Bytes: o.amount("data_bytes"), Used: o.amount("data_used_bytes"),
 		DownBPS: o.amount("down_bps"), UpBPS: o.amount("up_bps"), UseGlobalSpeed: o.bool("use_global_speed"),
-		ExpDays: o.days("exp_days"),
+		ExpDays: o.expDays(),
 	}}
 	if o.has("started_at") {
 		p.Session.Started = o.time("started_at")

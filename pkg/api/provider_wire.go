@@ -87,7 +87,7 @@ func (o *object) data(field string) (d sessions.SessionData) {
 		Time: in.secs("time_secs"), TimeUsed: in.fraction("time_used_secs"),
 		Bytes: in.amount("data_bytes"), Used: in.amount("data_used_bytes"),
 		DownBPS: in.amount("down_bps"), UpBPS: in.amount("up_bps"),
-		UseGlobalSpeed: in.bool("use_global_speed"), ExpDays: in.days("exp_days"),
+		UseGlobalSpeed: in.bool("use_global_speed"), ExpDays: in.expDays(),
 		Started: in.time("started_at"), Created: in.time("created_at"),
 	}
 	if !in.has("type") {

@@ -46,7 +46,7 @@ type Counts struct {
 type Health struct {
 	OK           bool       `json:"ok"`
 	Problems     []string   `json:"problems"`       // one line each, for people
-	ClockSane    bool       `json:"clock_sane"`     // false: the wall clock is not set, expiry waits
+	ClockSane    bool       `json:"clock_sane"`     // false: the wall clock is not set or not confirmed, expiry waits
 	LastSettleAt *time.Time `json:"last_settle_at"` // null before the first
 }
 

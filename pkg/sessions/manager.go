@@ -47,6 +47,7 @@ type Manager struct {
 
 	locks    deviceLocks
 	commits  sync.Mutex // one transaction and its consequences in memory
+	sold     time.Time  // moment of the last sale; commits guards it
 	settling sync.Mutex // one Settle at a time; holds settle
 	settle   settleState
 

@@ -19,7 +19,6 @@ func kioskWithAll(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, sessions.Config{})
 	sell := func(d sessions.Device, spec sessions.SessionSpec) sessions.Session {
-		w.clock.Advance(time.Second)
 		spec.Device = d.ID
 		return w.buy(spec)
 	}
@@ -57,6 +56,7 @@ func TestExportAndImport(t *testing.T) {
 	}
 	all := from.export(true)
 	to := newWorld(t, sessions.Config{})
+	to.clock.Advance(time.Hour)
 	to.buyTime(to.phone(9), time.Hour) // ids there are others
 	for round, want := range []sessions.Imported{{Imported: 4}, {Known: 4}} {
 		if done, err := to.Import(to.ctx, all); err != nil || done != want {

@@ -54,7 +54,7 @@ func (m *Manager) CreateSession(ctx context.Context, spec SessionSpec) (Purchase
 		if err != nil {
 			return err
 		}
-		s.Created = c.now.wall
+		s.Created = c.m.saleMoment(c.now.wall)
 		if err := c.put(&s); err != nil {
 			return err
 		}
@@ -67,6 +67,16 @@ func (m *Manager) CreateSession(ctx context.Context, spec SessionSpec) (Purchase
 		return Purchase{}, err
 	}
 	return Purchase{Session: s, Claim: code}, nil
+}
+
+// saleMoment is the moment of a sale. It names the purchase in an export, so that no
+// two have the same, also where the clock is coarse. The caller holds commits.
+func (m *Manager) saleMoment(now time.Time) time.Time {
+	if behind := m.sold.Sub(now); behind >= 0 && behind < time.Second {
+		now = m.sold.Add(1)
+	}
+	m.sold = now
+	return now
 }
 
 // UpdateSession tops up, re-rates or otherwise changes a session. A running one

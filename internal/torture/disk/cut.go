@@ -29,7 +29,7 @@ func Cuts(ctx context.Context, o report.Options) (row report.Row, err error) {
 	defer func() { err = errors.Join(err, k.close()) }()
 	random := rand.New(rand.NewPCG(o.Seed, 2))
 	row = report.Row{Fault: "unsynced writes lost", Most: mostRecovery, Purchases: report.Zero(0), Bytes: report.Zero(0)}
-	for ctx.Err() == nil && row.Runs < o.Pick(2, 20) {
+	for ctx.Err() == nil && row.Runs < o.Pick(2, 12) {
 		wait := time.Duration(random.Int64N(int64(3 * time.Second)))
 		if err := k.cutAfter(ctx, wait, &row); err != nil {
 			return row, fmt.Errorf("cut %d: %w\n%s", row.Runs+1, err, k.agent.Log())
@@ -44,13 +44,10 @@ func (k *kiosk) cutAfter(ctx context.Context, wait time.Duration, row *report.Ro
 	if err != nil {
 		return err
 	}
-	sold := make(chan error, 1)
+	sold := make(chan struct{})
 	go func() {
-		for {
-			if err := k.buy(); err != nil {
-				sold <- err // the disk is gone
-				return
-			}
+		defer close(sold)
+		for k.buy() == nil { // until the disk is gone
 		}
 	}()
 	least, err := t.carriedUntil(wait)

@@ -4,6 +4,7 @@ package powercut
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -33,9 +34,7 @@ const (
 // says on the console, the only thing that outlives the power. It never returns.
 func Guest() {
 	console := &console{}
-	if err := open(console); err != nil {
-		console.say("FAILED %v", err)
-	}
+	console.say("FAILED %v", open(console))
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
@@ -51,6 +50,7 @@ func (c *console) say(format string, args ...any) {
 	_ = unix.IoctlSetInt(int(os.Stdout.Fd()), unix.TCSBRK, drain)
 }
 
+// open opens the kiosk, and returns only when something fails.
 func open(c *console) error {
 	if err := prepare(); err != nil {
 		return err
@@ -100,7 +100,7 @@ func start(agent *rig.Agent) error {
 // prepare mounts what a system has, and waits for the disk.
 func prepare() error {
 	for _, m := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"}, {"tmpfs", "/run"}, {"bpf", "/sys/fs/bpf"}} {
-		if err := unix.Mount(m[0], m[1], m[0], 0, ""); err != nil && err != unix.EBUSY { //nolint:errorlint // a system call's
+		if err := unix.Mount(m[0], m[1], m[0], 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
 			return fmt.Errorf("mount %s: %w", m[1], err)
 		}
 	}
@@ -137,6 +137,7 @@ type shop struct {
 	api   *rig.API
 }
 
+// run goes on until something fails.
 func (s *shop) run() error {
 	main, err := s.tell()
 	if err != nil {
@@ -181,7 +182,7 @@ func (s *shop) tell() (main int64, err error) {
 	return main, nil
 }
 
-// sell sells to the other customer, and tops up.
+// sell sells to the other customer, and tops up, until something fails.
 func (s *shop) sell() error {
 	for n := int64(1); ; n++ {
 		time.Sleep(pace)

@@ -64,7 +64,7 @@ type trial struct {
 var clocks = []string{"utc", "1970-01-01T00:00:00", "utc", "2060-01-01T00:00:00"}
 
 // patience is for a machine that is emulated to come up.
-const patience = 3 * time.Minute
+const patience = 10 * time.Minute
 
 // once boots, judges what the cut before left, and cuts.
 func (t *trial) once(ctx context.Context, w *witness, n int) error {

@@ -129,7 +129,7 @@ func install(root, source, target string) error {
 	}
 	needs, err := exec.Command("ldd", path).Output()
 	if err != nil {
-		return nil //nolint:nilerr // a static program
+		return nil // a static program
 	}
 	for word := range strings.FieldsSeq(string(needs)) {
 		if strings.HasPrefix(word, "/") {

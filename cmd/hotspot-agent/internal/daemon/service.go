@@ -114,7 +114,7 @@ func health(plane dataplane.Status, summary sessions.Summary, store []string) ap
 		h.Problems = append(h.Problems, fmt.Sprintf("session provider %q does not work since %s: %v", o.Provider, o.Since.UTC().Format(time.RFC3339), o.Cause))
 	}
 	if !summary.ClockSane {
-		h.Problems = append(h.Problems, "the wall clock is not set: expiry waits until it is")
+		h.Problems = append(h.Problems, "the wall clock is not set, or made a step that neither NTP nor an hour has confirmed yet: expiry waits")
 	}
 	if !summary.LastSettle.IsZero() {
 		at := summary.LastSettle.UTC()
