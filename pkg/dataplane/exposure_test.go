@@ -4,9 +4,11 @@ package dataplane
 
 import (
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 )
 
@@ -73,7 +75,10 @@ func TestExposureByAnother(t *testing.T) {
 		b := newBox(t)
 		b.veth("lan")
 		d := b.open(b.options("lan"))
-		check(t, d.hooks.(*tcxHooks).links[linkPin("lan", upload)].Detach())
+		l, err := link.LoadPinnedLink(filepath.Join(b.bpffs, "links", linkPin("lan", upload)), nil)
+		check(t, err)
+		check(t, l.Detach())
+		check(t, l.Close())
 		exposedOnce(t, d, "lan")
 	})
 	t.Run("qdisc deleted", func(t *testing.T) {
