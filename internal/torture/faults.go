@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/provider"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/upgrade"
 )
@@ -18,4 +19,5 @@ type fault struct {
 // faults is every fault, in the order of a run.
 var faults = []fault{
 	{"upgrade", upgrade.Run},
+	{"provider", provider.Run},
 }

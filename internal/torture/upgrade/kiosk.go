@@ -5,23 +5,18 @@ package upgrade
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/netip"
 	"os"
 	"regexp"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/flow"
 )
 
 const (
-	sinkPort  = 9000
-	mtu       = 1500
-	patience  = 30 * time.Second
-	look      = 5 * time.Millisecond
-	flowing   = 100 // packets that say that traffic goes on
+	port      = 9000
 	upBits    = 2e6
 	downBits  = 6e6
 	speedFlag = "50" // Mbit/s: the limiter works, and does not limit
@@ -35,18 +30,9 @@ type kiosk struct {
 	session rig.Session
 	since   time.Time // connected
 	wire    *lab.Wire
-	flows   []*flow
-	others  sync.WaitGroup // who sends without having paid
-	stops   []func() error
+	flows   []*flow.Flow
 	unpaid  *lab.Counter // at the server: of the customer who did not pay
-}
-
-// flow is a stream of numbered packets.
-type flow struct {
-	sink *lab.Sink
-	sent uint64
-	err  error
-	done chan struct{}
+	closers []func() error
 }
 
 const payer, stranger = 0, 1
@@ -59,7 +45,7 @@ func open(ctx context.Context, l *lab.Lab, binary string) (k *kiosk, err error) 
 	if k.agent, err = rig.New(k.Kiosk, binary, "checkpoint: 1h", "limiter: fair"); err != nil {
 		return k, err
 	}
-	k.stops = append(k.stops, k.agent.Close)
+	k.closers = append(k.closers, k.agent.Close)
 	if err := k.agent.Start(); err != nil {
 		return k, err
 	}
@@ -88,50 +74,32 @@ func (k *kiosk) sell() (err error) {
 
 // send starts the payer's traffic both ways, and the stranger's.
 func (k *kiosk) send(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	k.stops = append(k.stops, func() error { cancel(); return k.ended() })
-	server := netip.AddrPortFrom(k.Server.Addr4, sinkPort)
-	customer := netip.AddrPortFrom(k.Customers[payer].Addr4, sinkPort)
-	if err := k.flow(ctx, k.Customers[payer], k.Server, server, upBits); err != nil {
-		return err
+	customer := k.Customers[payer]
+	for to, bits := range map[*lab.Host]float64{k.Server: upBits, customer: downBits} {
+		from := customer
+		if to == customer {
+			from = k.Server
+		}
+		f, err := flow.Start(ctx, from, to, port, bits)
+		if err != nil {
+			return err
+		}
+		k.flows = append(k.flows, f)
+		k.closers = append(k.closers, f.Close)
 	}
-	if err := k.flow(ctx, k.Server, k.Customers[payer], customer, downBits); err != nil {
-		return err
-	}
-	k.others.Go(func() { _, _ = k.Customers[stranger].Blast(ctx, server, upBits, mtu) })
-	return k.goesOn()
-}
-
-func (k *kiosk) flow(ctx context.Context, from, at *lab.Host, to netip.AddrPort, bits float64) error {
-	sink, err := at.Sink("udp4", sinkPort)
+	f, err := flow.Start(ctx, k.Customers[stranger], k.Server, port+1, upBits)
 	if err != nil {
 		return err
 	}
-	sink.Keep()
-	f := &flow{sink: sink, done: make(chan struct{})}
-	k.flows = append(k.flows, f)
-	go func() {
-		defer close(f.done)
-		f.sent, f.err = from.Blast(ctx, to, bits, mtu)
-	}()
-	return nil
+	k.closers = append(k.closers, f.Close)
+	return k.goesOn()
 }
 
 // goesOn waits until packets flow both ways.
 func (k *kiosk) goesOn() error {
 	for _, f := range k.flows {
-		from := f.sink.Read().Packets
-		if err := until("traffic", func() bool { return f.sink.Read().Packets > from+flowing }); err != nil {
+		if err := f.GoesOn(); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-func until(what string, holds func() bool) error {
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(look) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("waited %s for: %s", patience, what)
 		}
 	}
 	return nil
@@ -160,48 +128,29 @@ func (k *kiosk) become(v version, kill bool) error {
 	return errors.Join(k.agent.Start(), k.goesOn())
 }
 
-// quiet ends the traffic, and waits for the last packet.
-func (k *kiosk) quiet() error {
-	err := k.stops[len(k.stops)-1]()
-	k.stops = k.stops[:len(k.stops)-1]
+// quiet ends the payer's traffic.
+func (k *kiosk) quiet() (err error) {
 	for _, f := range k.flows {
-		err = errors.Join(err, until("the last packet", func() bool { return lab.Boottime()-f.sink.Read().Last > lab.Silence }))
+		err = errors.Join(err, f.End())
 	}
 	return err
 }
 
-// ended waits for the senders.
-func (k *kiosk) ended() (err error) {
-	k.others.Wait()
-	for _, f := range k.flows {
-		<-f.done
-		err = errors.Join(err, f.err)
-	}
-	return err
-}
-
-// paid sends from the former stranger, who bought meanwhile: the counter sees that.
+// paid waits for packets of the stranger, who was let in: the counter sees them.
 func (k *kiosk) paid(before lab.Count) error {
-	ctx, cancel := context.WithTimeout(context.Background(), lab.Silence)
-	defer cancel()
-	server := netip.AddrPortFrom(k.Server.Addr4, sinkPort)
-	if _, err := k.Customers[stranger].Blast(ctx, server, upBits, mtu); err != nil {
-		return err
-	}
-	after, err := k.unpaid.Read()
-	if err == nil && after.Packets == before.Packets {
-		err = errors.New("the count of unpaid packets does not see paid ones either")
-	}
-	return err
+	var failed error
+	err := flow.Until("packets of the stranger, who was let in", func() bool {
+		var after lab.Count
+		after, failed = k.unpaid.Read()
+		return failed != nil || after.Packets > before.Packets
+	})
+	return errors.Join(failed, err)
 }
 
 // close undoes what open did, in reverse.
 func (k *kiosk) close() (err error) {
-	for i := len(k.stops) - 1; i >= 0; i-- {
-		err = errors.Join(err, k.stops[i]())
-	}
-	for _, f := range k.flows {
-		_ = f.sink.Close()
+	for _, c := range slices.Backward(k.closers) {
+		err = errors.Join(err, c())
 	}
 	return err
 }

@@ -95,12 +95,12 @@ func take(ctx context.Context, o report.Options, name string, runs int, versions
 
 // judge compares what was sent, what arrived, and what the balance says.
 func (k *kiosk) judge(row *report.Row, bought []int64, another bool) error {
-	var sent, arrived int64
+	var sent, lost int64
 	for _, f := range k.flows {
-		sent, arrived = sent+int64(f.sent), arrived+int64(f.sink.Read().Packets)
-		row.Recovery = max(row.Recovery, longestPause(f.sink.Stamps()))
+		s, l := f.Lost()
+		sent, lost = sent+s, lost+l
+		row.Recovery = max(row.Recovery, f.LongestPause())
 	}
-	lost := sent - arrived
 	if another {
 		row.Most = rebuilt
 		row.Notes = append(row.Notes, fmt.Sprintf("%d of %d packets came while new maps had no rules", lost, sent))
@@ -142,11 +142,4 @@ func (k *kiosk) judgeUnpaid(row *report.Row) error {
 		return err
 	}
 	return k.paid(passed)
-}
-
-func longestPause(stamps []lab.Stamp) (longest time.Duration) {
-	for i := 1; i < len(stamps); i++ {
-		longest = max(longest, stamps[i].At-stamps[i-1].At)
-	}
-	return longest
 }
