@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// probePause is the longest that a provider is left alone that let its callers wait.
-const probePause = 5 * time.Second
+// probePause is how long a provider is left alone that let its callers wait.
+const probePause = time.Second
 
 // Outage is a registered provider that does not work.
 type Outage struct {
@@ -111,8 +111,8 @@ func (m *Manager) note(r *remote, err error, late bool) {
 
 // probe asks a slow provider in the background until it answers somebody.
 func (m *Manager) probe(r *remote) {
-	for failures := 0; r.outage.isSlow() && m.providers.named(r.record.Name) == r; failures++ {
-		if !r.outage.wait(m.running, min(backoff(failures), probePause)) {
+	for r.outage.isSlow() && m.providers.named(r.record.Name) == r {
+		if !r.outage.wait(m.running, probePause) {
 			return
 		}
 		_ = m.callFor(m.running, r, func(ctx context.Context) error { // callFor notes its error

@@ -38,7 +38,7 @@ type kiosk struct {
 	closers []func() error
 }
 
-func open(ctx context.Context, l *lab.Lab, binary string) (k *kiosk, err error) {
+func open(l *lab.Lab, binary string) (k *kiosk, err error) {
 	k = new(kiosk)
 	if k.Kiosk, err = l.Kiosk(lab.KioskConfig{Customers: customers, Offloads: lab.OffloadsInside}); err != nil {
 		return k, err

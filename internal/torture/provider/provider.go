@@ -38,7 +38,7 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	k, err := open(ctx, l, o.Agent)
+	k, err := open(l, o.Agent)
 	defer func() { err = errors.Join(err, k.close()) }()
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func openShop(ctx context.Context, k *kiosk) (*shop, error) {
 		return nil, err
 	}
 	s := &shop{dir: dir, guest: k.mac(guest), sold: time.Now().UTC().Truncate(time.Second), mood: well}
-	if err := s.open(false); err != nil {
+	if err := s.open(ctx, false); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return s, s.register(ctx, k)
@@ -107,7 +107,7 @@ func (t *trial) suffer(ctx context.Context, m mood) error {
 	if err != nil {
 		return err
 	}
-	if err := t.shop.recover(m); err != nil {
+	if err := t.shop.recover(ctx, m); err != nil {
 		return err
 	}
 	begun := time.Now()

@@ -67,11 +67,11 @@ var nonsense = []string{
 func (s *shop) socket() string { return filepath.Join(s.dir, fmt.Sprintf("shop%d.sock", s.sockets)) }
 
 // open listens, at a new path when it moves.
-func (s *shop) open(move bool) error {
+func (s *shop) open(ctx context.Context, move bool) error {
 	if move {
 		s.sockets++
 	}
-	ln, err := net.Listen("unix", s.socket())
+	ln, err := new(net.ListenConfig).Listen(ctx, "unix", s.socket())
 	if err != nil {
 		return err
 	}
@@ -196,9 +196,9 @@ func (s *shop) turn(ctx context.Context, k *kiosk, m mood) error {
 	case dead:
 		return s.close()
 	case forgets:
-		return errors.Join(s.close(), s.open(false))
+		return errors.Join(s.close(), s.open(ctx, false))
 	case moves:
-		return errors.Join(s.close(), s.open(true), s.register(ctx, k))
+		return errors.Join(s.close(), s.open(ctx, true), s.register(ctx, k))
 	case alone:
 		s.become(hangs)
 		return errors.Join(k.agent.Kill(), k.agent.Start())
@@ -207,10 +207,10 @@ func (s *shop) turn(ctx context.Context, k *kiosk, m mood) error {
 }
 
 // recover makes the shop well.
-func (s *shop) recover(m mood) error {
+func (s *shop) recover(ctx context.Context, m mood) error {
 	s.become(well)
 	if m == dead {
-		return s.open(false)
+		return s.open(ctx, false)
 	}
 	return nil
 }
