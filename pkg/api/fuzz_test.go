@@ -30,7 +30,7 @@ func FuzzReadObject(f *testing.F) {
 		if err == nil && (spec.Time < 0 || spec.Bytes > math.MaxInt64 || int(spec.Type) >= len(typeNames) || device == "") {
 			t.Errorf("%q was accepted as %+v of %q", body, spec, device)
 		}
-		_, patch := sessionPatchFrom(body)
+		_, _, patch := sessionPatchFrom(body)
 		_, newDevice := newDeviceFrom(body)
 		_, devicePatch := devicePatchFrom(body)
 		_, notify := notifyFrom(body)

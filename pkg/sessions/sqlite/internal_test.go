@@ -3,12 +3,10 @@
 package sqlite
 
 import (
-	"database/sql"
 	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
