@@ -64,7 +64,8 @@ func judge(row *report.Row, sent, received lab.Count, seconds float64) {
 	if most := dnsBurst + seconds*dnsBPS/8 + dnsPackets; carried > most {
 		row.Failures = append(row.Failures, fmt.Sprintf("DNS tunnel: %.0f bytes in %.0f s, promised at most %.0f", carried, seconds, most))
 	}
-	if sent.Packets == 0 || received.Packets == 0 {
+	// A device that asks for more than it may leaves little for the answers.
+	if sent.Packets == 0 {
 		row.Failures = append(row.Failures, "DNS before paying does not work")
 	}
 }
