@@ -6,8 +6,11 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 export CGO_ENABLED := 1
 
 GOLANGCI_LINT := v2.15.0
+GOVULNCHECK := v1.9.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TOOLS := $(CURDIR)/bin/tools
+# How long `make fuzz` stays with each target.
+FUZZTIME ?= 10s
 # Where `make bench` writes its figures and plots.
 OUT ?= docs/bench
 # Where `make torture` writes its table.
@@ -55,6 +58,10 @@ test: root deps ## run all tests on the real kernel, none skipped (root)
 unit: ## run the tests that need neither root nor the kernel
 	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /internal/torture$$ -e /pkg/dataplane)
 
+.PHONY: fuzz
+fuzz: ## fuzz every parser of what others send, FUZZTIME=10s each
+	@hack/fuzz.sh $(FUZZTIME)
+
 .PHONY: bench
 bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
 	@hack/deps.sh bench
@@ -72,6 +79,12 @@ lint: ## run the linters and check the formatting (needs deps-dev)
 	$(TOOLS)/golangci-lint run ./...
 	for example in examples/*/; do (cd "$$example" && $(TOOLS)/golangci-lint run ./...) || exit 1; done
 	$(TOOLS)/golangci-lint fmt --diff ./...
+
+.PHONY: vet-deps
+vet-deps: ## look at the dependencies: known vulnerabilities, licences, reasons
+	@GOBIN=$(TOOLS) hack/tool.sh govulncheck golang.org/x/vuln/cmd/govulncheck $(GOVULNCHECK)
+	@GOBIN=$(TOOLS) hack/vulncheck.sh
+	go test -count=1 ./internal/deptest
 
 .PHONY: fmt
 fmt: ## format the Go code (needs deps-dev)

@@ -39,7 +39,7 @@ func isLocalHost(host string) bool {
 	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost")
 }
 
-// refuseForms turns away bodies that are not called JSON. A page's form can send
+// refuseForms turns away bodies that are not called JSON, or lines of it. A page's form can send
 // text/plain that reads as JSON, and needs no script and no permission for it. What
 // curl -d calls its body is let through: a form that says the same has every brace and
 // quote in it escaped, so that it is no JSON object; nor is a body without a type.
@@ -49,7 +49,7 @@ func refuseForms(r *http.Request) error {
 		return nil
 	}
 	switch parsed, _, _ := mime.ParseMediaType(kind); parsed {
-	case typeJSON, "application/x-www-form-urlencoded":
+	case typeJSON, jsonLines.contentType, "application/x-www-form-urlencoded":
 		return nil
 	}
 	return sessions.Invalidf("Content-Type", "%s is not %s", quote([]byte(kind)), typeJSON)

@@ -63,7 +63,7 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// FuzzCrossSite: no host with a dot but a loopback address and .localhost passes.
+// FuzzCrossSite: a host that a web site can have, one with a dot in it, does not pass.
 func FuzzCrossSite(f *testing.F) {
 	for _, host := range []string{"localhost", "agent:80", "127.0.0.1", "[::1]:8080", "evil.example", "[evil.example]", "127.0.0.1.evil.example", "a.localhost", "[::ffff:127.0.0.1]", "::1%eth0"} {
 		f.Add(host)
@@ -74,8 +74,9 @@ func FuzzCrossSite(f *testing.F) {
 		if err := refuseBrowsers(r); err != nil {
 			return
 		}
-		name := strings.Trim(host, "[]")
-		if strings.HasSuffix(name, ".example") || strings.HasSuffix(name, ".com") {
+		name, _, _ := strings.Cut(strings.TrimLeft(host, "["), ":")
+		name = strings.TrimRight(name, "]")
+		if strings.Contains(name, ".") && !strings.HasPrefix(name, "127.") && !strings.HasSuffix(name, ".localhost") {
 			t.Errorf("%q is taken for local", host)
 		}
 	})

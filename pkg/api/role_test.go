@@ -113,6 +113,10 @@ func TestOtherUsers(t *testing.T) {
 				!strings.HasPrefix(lines[1], test.write) || !strings.Contains(lines[1], test.explain) {
 				t.Errorf("read and write: %s (%v), want %s and %s with %q", out, err, test.read, test.write, test.explain)
 			}
+			wasStranger := strings.Contains(test.explain, "stranger")
+			if logged := strings.Contains(a.log.String(), "method=POST"); logged && wasStranger {
+				t.Errorf("a stranger fills the log: %s", a.log.String())
+			}
 			if resolved := strings.HasPrefix(lines[2], "not_found"); resolved != (test.write == "done") {
 				t.Errorf("resolve: %s, want it refused like a write", lines[2])
 			}

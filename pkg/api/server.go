@@ -146,14 +146,15 @@ func (s *Server) recoverPanic(w *recorder, r *http.Request, cause any) {
 	writeProblem(w, problemFrom(errors.New("panic")))
 }
 
-// logRequest tells who wrote what. Reads are told at debug level only.
+// logRequest tells who wrote what. Reads are told at debug level only, and so is who
+// was turned away at the gate: strangers are not to fill the log.
 func (s *Server) logRequest(w *recorder, r *http.Request, took time.Duration) {
-	level := slog.LevelDebug
-	if isWrite(r.Method) {
+	guest, level := s.guestOf(r.Context()), slog.LevelDebug
+	if isWrite(r.Method) && !guest.noPlace {
 		level = slog.LevelInfo
 	}
 	attrs := []any{"method", r.Method, "path", r.URL.Path, "status", w.status, "took", took.Round(time.Microsecond)}
-	if c := s.guestOf(r.Context()).caller; c.known {
+	if c := guest.caller; c.known {
 		attrs = append(attrs, "uid", c.UID, "gid", c.GID, "pid", c.PID)
 	}
 	s.opts.Log.Log(r.Context(), level, "api request", attrs...)

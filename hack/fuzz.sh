@@ -1,0 +1,17 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Fuzzes each target of the repository in turn. What a target fails with is left in
+# its package's testdata/fuzz, as a test for ever: mend the code and commit both.
+#
+#   hack/fuzz.sh TIME      e.g. 10s, for each target
+set -eu
+time=$1
+cd "$(dirname "$0")/.."
+
+targets=$(grep -r --include='*_test.go' '^func Fuzz' cmd pkg internal | sed -n 's/^\(.*\)\/[^/]*_test\.go:func \(Fuzz[A-Za-z0-9]*\)(.*/\1 \2/p' | sort)
+[ -n "$targets" ] || { echo "fuzz: there are no targets" >&2; exit 1; }
+echo "$targets" | while read -r package target; do
+	echo "== $package $target"
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "./$package" </dev/null
+done
