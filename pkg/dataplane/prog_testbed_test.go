@@ -201,7 +201,7 @@ func (b *testbed) setUsage(account Account, u hotspotUsage) {
 }
 
 func (b *testbed) counted(id Account) Counters {
-	c, _ := (&accounts{grace: new(grace), usages: b.usages}).read(account{index: b.counter(id)})
+	c, _ := (&accounts{grace: new(grace), usages: b.usages}).read(&account{index: b.counter(id)})
 	return c
 }
 

@@ -57,9 +57,11 @@ func (d *Dataplane) Forget(account Account) error {
 
 // Rules returns what is enforced now.
 func (d *Dataplane) Rules() (map[MAC]Rule, error) {
-	rules := make(map[MAC]Rule)
+	d.table.mu.Lock()
+	defer d.table.mu.Unlock()
+	rules := make(map[MAC]Rule, d.table.clients.enforced)
 	for mac, rule := range d.table.enforced() {
-		rules[mac] = ruleFromWire(rule)
+		rules[mac] = ruleFromWire(*rule)
 	}
 	return rules, nil
 }

@@ -2,7 +2,10 @@
 
 package dataplane
 
-import "sync"
+import (
+	"iter"
+	"sync"
+)
 
 // table is the clients and the accounts in the kernel. It sees to it that nothing is
 // written that a packet in flight may still read, see bpf/maps.h. Safe for concurrent use.
@@ -44,7 +47,10 @@ func (t *table) adopt(s *state) (err error) {
 		queues = s.Flows.MaxEntries()
 	}
 	t.accounts.adoptRules(rules, queues)
-	return nil
+	if err := t.clients.rules.keep(t.clients.places.next); err != nil {
+		return err
+	}
+	return t.accounts.usages.keep(t.accounts.counters.next)
 }
 
 func (t *table) close() {
@@ -89,11 +95,11 @@ func (t *table) tryGrant(mac MAC, rule hotspotRule) (wait ticket, err error) {
 }
 
 func (t *table) has(mac MAC, rule hotspotRule) bool {
-	one, ok := t.clients.byMAC[mac]
+	index, ok := t.clients.byMAC[mac]
 	if !ok {
 		return false
 	}
-	now := t.clients.inForce(one.index)
+	now := t.clients.inForce(index)
 	return now != nil && *now == rule
 }
 
@@ -108,7 +114,11 @@ func (t *table) revoke(mac MAC) {
 
 // refresh grants all rules anew, so that they have the queues that the limiter wants.
 func (t *table) refresh() error {
+	rules := make(map[MAC]hotspotRule, t.clients.enforced)
 	for mac, rule := range t.enforced() {
+		rules[mac] = *rule
+	}
+	for mac, rule := range rules {
 		if err := t.grant(mac, rule); err != nil {
 			return err
 		}
@@ -116,15 +126,14 @@ func (t *table) refresh() error {
 	return nil
 }
 
-// enforced returns the rules in force.
-func (t *table) enforced() map[MAC]hotspotRule {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	rules := make(map[MAC]hotspotRule, t.clients.enforced)
-	for mac, one := range t.clients.byMAC {
-		if rule := t.clients.inForce(one.index); rule != nil {
-			rules[mac] = *rule
+// enforced visits the rules in force. The caller holds the lock, if others know the
+// table already.
+func (t *table) enforced() iter.Seq2[MAC, *hotspotRule] {
+	return func(yield func(MAC, *hotspotRule) bool) {
+		for mac, index := range t.clients.byMAC {
+			if rule := t.clients.inForce(index); rule != nil && !yield(mac, rule) {
+				return
+			}
 		}
 	}
-	return rules
 }

@@ -4,8 +4,10 @@ package dataplane
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // manualGrace lets a grace period pass with each value that the channel gets.
@@ -151,4 +153,38 @@ func TestRulesInAHurry(t *testing.T) {
 			t.Fatalf("%v, %v, want %v", rules, err, rule)
 		}
 	}
+}
+
+// A table is in this process's memory as far as it is used, also when it is adopted,
+// and what was counted beyond a part that was let go of is there.
+func TestTablesAreMappedAsUsed(t *testing.T) {
+	const clients, most = 3 * mapStep / int(unsafe.Sizeof(hotspotClient{})), 20_000
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.MaxClients = most
+	want := make(map[MAC]Rule)
+	mapsUsed := func(d *Dataplane, used int) {
+		t.Helper()
+		rules, usages := d.table.clients.rules, d.table.accounts.usages
+		for _, table := range []struct{ mapped, size int }{
+			{rules.mapped, used * int(unsafe.Sizeof(hotspotClient{}))}, {usages.mapped, used * int(unsafe.Sizeof(hotspotUsage{}))},
+		} {
+			if table.mapped < table.size || table.mapped > table.size+mapStep {
+				t.Errorf("%d bytes are mapped for %d clients, which take %d", table.mapped, used, table.size)
+			}
+		}
+		if got, err := d.Rules(); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%d rules, %v; want %d", len(got), err, len(want))
+		}
+	}
+	d := b.open(opts)
+	mapsUsed(d, 0)
+	for i := range clients {
+		mac := MAC{2, 0, 0, 1, byte(i >> 8), byte(i)}
+		want[mac] = Rule{Verdict: Allow, Account: Account(i + 1), LimitBytes: uint64(i), DownBPS: 1_000_000}
+		check(t, d.Grant(mac, want[mac]))
+	}
+	mapsUsed(d, clients)
+	check(t, d.Close())
+	mapsUsed(b.open(opts), clients)
 }
