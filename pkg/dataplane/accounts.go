@@ -4,6 +4,7 @@ package dataplane
 
 import (
 	"fmt"
+	"iter"
 	"sync/atomic"
 )
 
@@ -14,7 +15,7 @@ const noIndex = ^uint32(0)
 // belongs to the table, whose lock its caller holds.
 type accounts struct {
 	grace    *grace
-	usages   *shared[hotspotUsage]
+	usages   *window[hotspotUsage]
 	counters pool               // of usages
 	queues   pool               // of flows
 	fair     bool               // an account with a speed has queues
@@ -36,13 +37,14 @@ func (a *accounts) adopt() {
 	a.byID = make(map[Account]uint32)
 	used := make(map[uint32]bool)
 	recent := a.grace.ticket()
-	for index := range a.usages.at {
-		if id := Account(a.usages.at[index].Account); id != 0 {
-			a.add(id, uint32(index)).busy = recent
-			used[uint32(index)] = true
+	for index := range a.usages.entries {
+		a.usages.trim()
+		if id := Account(a.usages.at(index).Account); id != 0 {
+			a.add(id, index).busy = recent
+			used[index] = true
 		}
 	}
-	a.counters = newPool(uint32(len(a.usages.at)), used)
+	a.counters = newPool(a.usages.entries, used)
 }
 
 // add remembers an account whose counters are at an index.
@@ -64,7 +66,7 @@ func (a *accounts) find(id Account) *account {
 }
 
 // adoptRules takes over the queues that rules in force name.
-func (a *accounts) adoptRules(rules []*hotspotRule, flows uint32) {
+func (a *accounts) adoptRules(rules iter.Seq2[MAC, *hotspotRule], flows uint32) {
 	used := make(map[uint32]bool)
 	for _, r := range rules {
 		own := a.find(Account(r.Account))
@@ -114,11 +116,7 @@ func (a *accounts) create(id Account) (own *account, wait ticket, err error) {
 	if !ok {
 		return nil, wait, nil
 	}
-	if err := a.usages.reach(index + 1); err != nil {
-		a.counters.put(index, 0)
-		return nil, 0, err
-	}
-	a.usages.at[index] = hotspotUsage{Account: uint64(id)}
+	*a.usages.at(index) = hotspotUsage{Account: uint64(id)}
 	return a.add(id, index), 0, nil
 }
 
@@ -158,7 +156,7 @@ func (a *accounts) forget(id Account) error {
 	if own.rules > 0 {
 		return fmt.Errorf("account %d: %d rules in force name it", id, own.rules)
 	}
-	a.usages.at[own.index].Account = 0
+	a.usages.at(own.index).Account = 0
 	if own.flows != noIndex {
 		a.queues.put(own.flows, own.busy)
 	}
@@ -168,11 +166,14 @@ func (a *accounts) forget(id Account) error {
 	return nil
 }
 
-// read returns the counters of an account. The programs write while this reads:
-// each word is one that they wrote.
+// read returns the counters of an account.
 func (a *accounts) read(own *account) (c Counters, final bool) {
-	u := &a.usages.at[own.index]
 	final = own.rules == 0 && a.grace.passed(own.busy)
+	return countersFromWire(a.usages.at(own.index)), final
+}
+
+// countersFromWire reads while the programs write: each word is one that they wrote.
+func countersFromWire(u *hotspotUsage) Counters {
 	return Counters{
 		UpBytes:       atomic.LoadUint64(&u.Passed[upload].Bytes),
 		DownBytes:     atomic.LoadUint64(&u.Passed[download].Bytes),
@@ -182,5 +183,5 @@ func (a *accounts) read(own *account) (c Counters, final bool) {
 		LimitDrops:    atomic.LoadUint64(&u.LimitDrops),
 		DeadlineDrops: atomic.LoadUint64(&u.DeadlineDrops),
 		LastSeen:      boottimeFromWire(atomic.LoadUint64(&u.LastSeenNs)),
-	}, final
+	}
 }

@@ -4,6 +4,7 @@ package dataplane
 
 import (
 	"fmt"
+	"iter"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -14,52 +15,70 @@ import (
 type clients struct {
 	grace    *grace
 	keys     *ebpf.Map // MAC -> index
-	rules    *shared[hotspotClient]
+	rules    *window[hotspotClient]
 	places   pool           // of rules
 	byMAC    map[MAC]uint32 // index of those that have a rule, or had one
-	busy     []busy         // by that index, up to the highest that was used
+	at       []client       // by that index, up to the highest that was used
 	enforced int            // rules in force
 }
 
-// busy is until when packets read each of a client's rules, once it is out of force.
-type busy [len(hotspotClient{}.Rule)]ticket
+type client struct {
+	mac  MAC                               // zero: nobody
+	busy [len(hotspotClient{}.Rule)]ticket // until when packets read a rule that was in force
+}
 
-// adopt finds the clients that are there, and returns the rules in force.
-func (c *clients) adopt() ([]*hotspotRule, error) {
+// adopt finds the clients that are there.
+func (c *clients) adopt() error {
 	c.byMAC = make(map[MAC]uint32)
 	used := make(map[uint32]bool)
 	recent := c.grace.ticket()
-	var rules []*hotspotRule
 	err := walk(c.keys, 0, func(k hotspotMacKey, index *uint32) {
 		c.add(macFromWire(k), *index, recent)
 		used[*index] = true
-		if rule := c.inForce(*index); rule != nil {
-			rules = append(rules, rule)
-		}
 	})
 	if err != nil {
-		return nil, explain("reading the clients", err)
+		return explain("reading the clients", err)
 	}
-	c.enforced = len(rules)
-	c.places = newPool(uint32(len(c.rules.at)), used)
-	return rules, nil
+	for range c.all() {
+		c.enforced++
+	}
+	c.places = newPool(c.rules.entries, used)
+	return nil
 }
 
 // add remembers a client whose rules packets may read until then.
 func (c *clients) add(mac MAC, index uint32, until ticket) {
-	for len(c.busy) <= int(index) {
-		c.busy = append(c.busy, busy{})
+	for len(c.at) <= int(index) {
+		c.at = append(c.at, client{})
 	}
 	c.byMAC[mac] = index
-	for place := range c.busy[index] {
-		c.busy[index][place] = until
+	one := &c.at[index]
+	one.mac = mac
+	for place := range one.busy {
+		one.busy[place] = until
+	}
+}
+
+// all visits the rules in force, in the order of the table. A rule is there until the
+// next one.
+func (c *clients) all() iter.Seq2[MAC, *hotspotRule] {
+	return func(yield func(MAC, *hotspotRule) bool) {
+		for index, one := range c.at {
+			c.rules.trim()
+			if one.mac == (MAC{}) {
+				continue
+			}
+			if rule := c.inForce(uint32(index)); rule != nil && !yield(one.mac, rule) {
+				return
+			}
+		}
 	}
 }
 
 // inForce returns the rule of the client with an index, or nil. It is not written
 // while it is in force.
 func (c *clients) inForce(index uint32) *hotspotRule {
-	entry := &c.rules.at[index]
+	entry := c.rules.at(index)
 	if n := atomic.LoadUint32(&entry.InForce); n > 0 {
 		return &entry.Rule[n-1]
 	}
@@ -75,7 +94,7 @@ func (c *clients) set(mac MAC, rule *hotspotRule) (before *hotspotRule, wait tic
 		if wait != 0 {
 			return nil, wait, nil
 		}
-		c.rules.at[index].Rule[place] = *rule
+		c.rules.at(index).Rule[place] = *rule
 		return c.enforce(index, uint32(place)+1), 0, nil
 	}
 	index, wait, ok := c.places.take(c.grace)
@@ -88,12 +107,7 @@ func (c *clients) set(mac MAC, rule *hotspotRule) (before *hotspotRule, wait tic
 	if !ok {
 		return nil, wait, nil
 	}
-	if err := c.rules.reach(index + 1); err != nil {
-		c.places.put(index, 0)
-		return nil, 0, err
-	}
-	c.rules.at[index] = hotspotClient{}
-	c.rules.at[index].Rule[0] = *rule
+	*c.rules.at(index) = hotspotClient{Rule: [len(hotspotClient{}.Rule)]hotspotRule{*rule}}
 	if err := c.keys.Put(macToWire(mac), index); err != nil {
 		c.places.put(index, 0)
 		return nil, 0, explain("rule of "+mac.String(), err)
@@ -104,8 +118,8 @@ func (c *clients) set(mac MAC, rule *hotspotRule) (before *hotspotRule, wait tic
 
 // freePlace returns a place that packets do not read, or until when they read it.
 func (c *clients) freePlace(index uint32) (place int, wait ticket) {
-	inForce := int(atomic.LoadUint32(&c.rules.at[index].InForce)) - 1
-	until := &c.busy[index]
+	inForce := int(atomic.LoadUint32(&c.rules.at(index).InForce)) - 1
+	until := &c.at[index].busy
 	place = -1
 	for i := range until {
 		if i != inForce && (place < 0 || until[i] < until[place]) {
@@ -121,14 +135,14 @@ func (c *clients) freePlace(index uint32) (place int, wait ticket) {
 // enforce makes the rule at a place, counted from 1, or with 0 none, the one in
 // force, for the next packet. It returns the one that was.
 func (c *clients) enforce(index, place uint32) (before *hotspotRule) {
-	entry := &c.rules.at[index]
+	entry := c.rules.at(index)
 	was := atomic.SwapUint32(&entry.InForce, place)
 	if place > 0 {
 		c.enforced++
 	}
 	if was > 0 {
 		c.enforced--
-		c.busy[index][was-1] = c.grace.ticket()
+		c.at[index].busy[was-1] = c.grace.ticket()
 		before = &entry.Rule[was-1]
 	}
 	return before
@@ -147,11 +161,14 @@ func (c *clients) clear(mac MAC) (before *hotspotRule) {
 // they can be used; 0 when there are none. Until then no key is added: the kernel
 // gives the memory of a removed one to the next, while a packet may still read it.
 func (c *clients) reclaim() (until ticket) {
-	for mac, index := range c.byMAC {
-		if c.inForce(index) != nil || deleteKey(c.keys, macToWire(mac)) != nil {
+	for i, one := range c.at {
+		index := uint32(i)
+		c.rules.trim()
+		if one.mac == (MAC{}) || c.inForce(index) != nil || deleteKey(c.keys, macToWire(one.mac)) != nil {
 			continue
 		}
-		delete(c.byMAC, mac)
+		delete(c.byMAC, one.mac)
+		c.at[i] = client{}
 		until = c.grace.ticket()
 		c.places.put(index, until)
 	}

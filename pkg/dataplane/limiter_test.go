@@ -20,7 +20,7 @@ func (d *Dataplane) hasQueues(t *testing.T, account Account) bool {
 	if own == nil {
 		return false
 	}
-	for _, r := range d.table.enforced() {
+	for _, r := range d.table.clients.all() {
 		if r.Account == uint64(account) && r.Flows != own.flows {
 			t.Errorf("account %d has queue %d, its rule says %d", account, own.flows, r.Flows)
 		}

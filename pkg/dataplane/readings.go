@@ -14,6 +14,7 @@ import (
 func (d *Dataplane) Read(id Account) (Reading, error) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
+	d.table.trim()
 	own := d.table.accounts.find(id)
 	if own == nil {
 		return Reading{}, fmt.Errorf("account %d: %w", id, ErrNoAccount)
@@ -41,6 +42,7 @@ func (d *Dataplane) ReadAll(visit func([]Reading) bool) error {
 func (d *Dataplane) readSome(readings []Reading, from int) (_ []Reading, more bool) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
+	d.table.trim()
 	all := d.table.accounts.at
 	upTo := min(from+atATime, len(all))
 	for i := min(from, upTo); i < upTo; i++ {

@@ -2,10 +2,7 @@
 
 package dataplane
 
-import (
-	"iter"
-	"sync"
-)
+import "sync"
 
 // table is the clients and the accounts in the kernel. It sees to it that nothing is
 // written that a packet in flight may still read, see bpf/maps.h. Safe for concurrent use.
@@ -31,14 +28,13 @@ func openTable(s *state, g *grace) (*table, error) {
 }
 
 func (t *table) adopt(s *state) (err error) {
-	if t.clients.rules, err = share[hotspotClient](s.Rules); err != nil {
+	if t.clients.rules, err = openWindow[hotspotClient](s.Rules); err != nil {
 		return err
 	}
-	if t.accounts.usages, err = share[hotspotUsage](s.Usages); err != nil {
+	if t.accounts.usages, err = openWindow[hotspotUsage](s.Usages); err != nil {
 		return err
 	}
-	rules, err := t.clients.adopt()
-	if err != nil {
+	if err := t.clients.adopt(); err != nil {
 		return err
 	}
 	t.accounts.adopt()
@@ -46,11 +42,15 @@ func (t *table) adopt(s *state) (err error) {
 	if t.accounts.fair {
 		queues = s.Flows.MaxEntries()
 	}
-	t.accounts.adoptRules(rules, queues)
-	if err := t.clients.rules.keep(t.clients.places.next); err != nil {
-		return err
-	}
-	return t.accounts.usages.keep(t.accounts.counters.next)
+	t.accounts.adoptRules(t.clients.all(), queues)
+	return nil
+}
+
+// trim keeps what is mapped of the tables small. The caller holds the lock, and nothing
+// of them from before.
+func (t *table) trim() {
+	t.clients.rules.trim()
+	t.accounts.usages.trim()
 }
 
 func (t *table) close() {
@@ -75,6 +75,7 @@ func (t *table) grant(mac MAC, rule hotspotRule) error {
 func (t *table) tryGrant(mac MAC, rule hotspotRule) (wait ticket, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.trim()
 	made, wait, err := t.accounts.open(&rule)
 	if wait != 0 || err != nil || t.has(mac, rule) {
 		return wait, err
@@ -107,6 +108,7 @@ func (t *table) has(mac MAC, rule hotspotRule) bool {
 func (t *table) revoke(mac MAC) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.trim()
 	if before := t.clients.clear(mac); before != nil {
 		t.accounts.unname(Account(before.Account))
 	}
@@ -115,7 +117,7 @@ func (t *table) revoke(mac MAC) {
 // refresh grants all rules anew, so that they have the queues that the limiter wants.
 func (t *table) refresh() error {
 	rules := make(map[MAC]hotspotRule, t.clients.enforced)
-	for mac, rule := range t.enforced() {
+	for mac, rule := range t.clients.all() {
 		rules[mac] = *rule
 	}
 	for mac, rule := range rules {
@@ -124,16 +126,4 @@ func (t *table) refresh() error {
 		}
 	}
 	return nil
-}
-
-// enforced visits the rules in force. The caller holds the lock, if others know the
-// table already.
-func (t *table) enforced() iter.Seq2[MAC, *hotspotRule] {
-	return func(yield func(MAC, *hotspotRule) bool) {
-		for mac, index := range t.clients.byMAC {
-			if rule := t.clients.inForce(index); rule != nil && !yield(mac, rule) {
-				return
-			}
-		}
-	}
 }

@@ -155,36 +155,39 @@ func TestRulesInAHurry(t *testing.T) {
 	}
 }
 
-// A table is in this process's memory as far as it is used, also when it is adopted,
-// and what was counted beyond a part that was let go of is there.
+// Of a large table little is mapped, whatever was used of it, and what was mapped
+// once is there again when it is asked for.
 func TestTablesAreMappedAsUsed(t *testing.T) {
-	const clients, most = 3 * mapStep / int(unsafe.Sizeof(hotspotClient{})), 20_000
+	const clients = 2 * windowMost * windowPart / int(unsafe.Sizeof(hotspotClient{}))
 	b := newBox(t)
 	opts := b.options("lan")
-	opts.MaxClients = most
-	want := make(map[MAC]Rule)
-	mapsUsed := func(d *Dataplane, used int) {
+	opts.MaxClients = uint32(clients)
+	want := make(map[MAC]Rule, clients)
+	holds := func(d *Dataplane) {
 		t.Helper()
-		rules, usages := d.table.clients.rules, d.table.accounts.usages
-		for _, table := range []struct{ mapped, size int }{
-			{rules.mapped, used * int(unsafe.Sizeof(hotspotClient{}))}, {usages.mapped, used * int(unsafe.Sizeof(hotspotUsage{}))},
-		} {
-			if table.mapped < table.size || table.mapped > table.size+mapStep {
-				t.Errorf("%d bytes are mapped for %d clients, which take %d", table.mapped, used, table.size)
-			}
-		}
 		if got, err := d.Rules(); err != nil || !maps.Equal(got, want) {
 			t.Errorf("%d rules, %v; want %d", len(got), err, len(want))
 		}
+		counts := 0
+		check(t, d.ReadAll(func(some []Reading) bool { counts += len(some); return true }))
+		if counts != len(want) {
+			t.Errorf("%d accounts, want %d", counts, len(want))
+		}
+		rules, usages := d.table.clients.rules, d.table.accounts.usages
+		if most := windowMost + 2; rules.parts > most || usages.parts > most {
+			t.Errorf("%d parts of the rules are mapped and %d of the usages", rules.parts, usages.parts)
+		}
 	}
 	d := b.open(opts)
-	mapsUsed(d, 0)
+	if n := d.table.clients.rules.parts + d.table.accounts.usages.parts; n > windowMost+2 {
+		t.Errorf("%d parts are mapped at the start", n)
+	}
 	for i := range clients {
 		mac := MAC{2, 0, 0, 1, byte(i >> 8), byte(i)}
 		want[mac] = Rule{Verdict: Allow, Account: Account(i + 1), LimitBytes: uint64(i), DownBPS: 1_000_000}
 		check(t, d.Grant(mac, want[mac]))
 	}
-	mapsUsed(d, clients)
+	holds(d)
 	check(t, d.Close())
-	mapsUsed(b.open(opts), clients)
+	holds(b.open(opts))
 }
