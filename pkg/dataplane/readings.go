@@ -55,7 +55,7 @@ func (d *Dataplane) readSome(readings []Reading, from int) (_ []Reading, more bo
 
 func (d *Dataplane) reading(own *account) Reading {
 	counters, final := d.table.accounts.read(own)
-	return Reading{Account: own.id, Counters: counters, Final: final, Epoch: d.state.epoch}
+	return Reading{Account: own.id, Counters: counters, Final: final, Epoch: d.state.epoch, Place: own.index}
 }
 
 // walk visits every entry of a hash map by batches (kernel >= 5.6): a walk key by

@@ -17,6 +17,7 @@ type liveTable struct {
 	mu       sync.Mutex
 	byDevice map[DeviceID]*liveEntry
 	byID     map[SessionID]*liveEntry
+	places   []*liveEntry // what was found last by Reading.Place
 	queue    dueQueue
 	wake     chan struct{}
 	cfg      Config                // of the due moments
@@ -112,6 +113,21 @@ func (l *liveTable) remove(e *liveEntry) {
 	if l.byDevice[e.row.device] == e {
 		delete(l.byDevice, e.row.device)
 	}
+	e.row.id = 0 // not to be found by a place any more
+}
+
+// of returns the running session of a reading, nil when there is none. Readings come
+// in the order of their places, and to look there is several times faster than a map.
+func (l *liveTable) of(r *dataplane.Reading) *liveEntry {
+	for len(l.places) <= int(r.Place) {
+		l.places = append(l.places, nil)
+	}
+	e := l.places[r.Place]
+	if e == nil || e.row.id != SessionID(r.Account) {
+		e = l.byID[SessionID(r.Account)]
+		l.places[r.Place] = e
+	}
+	return e
 }
 
 // setDue tells who waits when something is due earlier than all before.

@@ -47,7 +47,7 @@ func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint32
 	for i := range readings {
 		r := &readings[i]
 		v.marks.Epoch = r.Epoch
-		e := l.byID[SessionID(r.Account)]
+		e := l.of(r)
 		if e == nil {
 			v.loose = append(v.loose, *r)
 			continue
