@@ -3,10 +3,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -91,12 +93,17 @@ func writeProblem(w http.ResponseWriter, p Problem) {
 }
 
 func writeBody(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(body); err != nil {
+		panic(err) // a type of ours that JSON cannot hold
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(text.Len()))
+	w.WriteHeader(status)
 	// The status is out: an error here means that the client went away.
-	_ = encoder.Encode(body)
+	_, _ = w.Write(text.Bytes())
 }
 
 // asError is the way back: the *sessions.Error that a problem document stands for.

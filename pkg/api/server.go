@@ -114,6 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	defer func() {
 		s.recoverPanic(answer, r, recover())
+		answer.send()
 		s.logRequest(answer, r, time.Since(began))
 	}()
 	if err := s.guestOf(r.Context()).turnedAway(); err != nil {
@@ -202,6 +203,13 @@ func (w *recorder) Write(b []byte) (int, error) {
 	// A writer without deadlines, as tests have, needs none.
 	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.timeout))
 	return w.ResponseWriter.Write(b)
+}
+
+// send has the client get its answer now: it does not wait for the log.
+func (w *recorder) send() {
+	if w.status != 0 {
+		_ = http.NewResponseController(w.ResponseWriter).Flush() // who is gone does not get it
+	}
 }
 
 // Unwrap is for http.ResponseController.

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -169,6 +171,34 @@ func TestInternalErrorsStayInside(t *testing.T) {
 	if answer.Code != 500 || strings.Contains(answer.Body.String(), "disk") || !strings.Contains(log.String(), "disk on fire") {
 		t.Errorf("%d %s; log %s", answer.Code, answer.Body, log.String())
 	}
+}
+
+// The client has its whole answer before the log is written.
+func TestAnswersDoNotWaitForTheLog(t *testing.T) {
+	answer := httptest.NewRecorder()
+	log := &logProbe{Handler: slog.DiscardHandler, flushed: func() bool { return answer.Flushed }}
+	s := NewServer(failing{}, ServerOptions{Log: slog.New(log)})
+	s.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://localhost/openapi.json", nil))
+	if want := strconv.Itoa(answer.Body.Len()); answer.Header().Get("Content-Length") != want {
+		t.Errorf("the answer has %q bytes by its header, want %s", answer.Header().Get("Content-Length"), want)
+	}
+	if !log.logged || !log.before {
+		t.Errorf("logged: %t, sent before: %t", log.logged, log.before)
+	}
+}
+
+// logProbe notes whether the answer was out when a request was logged.
+type logProbe struct {
+	slog.Handler
+	flushed        func() bool
+	logged, before bool
+}
+
+func (p *logProbe) Enabled(context.Context, slog.Level) bool { return true }
+
+func (p *logProbe) Handle(context.Context, slog.Record) error {
+	p.logged, p.before = true, p.flushed()
+	return nil
 }
 
 type failing struct{ Service }

@@ -4,6 +4,7 @@ package dataplane
 
 import (
 	"fmt"
+	"iter"
 	"sync/atomic"
 )
 
@@ -14,16 +15,16 @@ const noIndex = ^uint32(0)
 // belongs to the table, whose lock its caller holds.
 type accounts struct {
 	grace    *grace
-	usages   *shared[hotspotUsage]
-	counters pool // of usages
-	queues   pool // of flows
-	fair     bool // an account with a speed has queues
-	byID     map[Account]*account
-	byIndex  []*account // of the counters, up to the highest in use; some are nil
+	usages   *window[hotspotUsage]
+	counters pool               // of usages
+	queues   pool               // of flows
+	fair     bool               // an account with a speed has queues
+	byID     map[Account]uint32 // index of the counters
+	at       []account          // by that index, up to the highest that was used
 }
 
 type account struct {
-	id    Account
+	id    Account // 0: nobody's
 	index uint32
 	flows uint32 // or noIndex
 	rules uint32 // in force that name it
@@ -33,33 +34,42 @@ type account struct {
 // adopt finds the accounts that are there. Packets may still count to them by rules
 // that are not in force any more.
 func (a *accounts) adopt() {
-	a.byID = make(map[Account]*account)
+	a.byID = make(map[Account]uint32)
 	used := make(map[uint32]bool)
 	recent := a.grace.ticket()
-	for index := range a.usages.at {
-		if id := Account(a.usages.at[index].Account); id != 0 {
-			a.add(id, uint32(index)).busy = recent
-			used[uint32(index)] = true
+	for index := range a.usages.entries {
+		a.usages.trim()
+		if id := Account(a.usages.at(index).Account); id != 0 {
+			a.add(id, index).busy = recent
+			used[index] = true
 		}
 	}
-	a.counters = newPool(uint32(len(a.usages.at)), used)
+	a.counters = newPool(a.usages.entries, used)
 }
 
 // add remembers an account whose counters are at an index.
 func (a *accounts) add(id Account, index uint32) *account {
-	own := &account{id: id, index: index, flows: noIndex}
-	for len(a.byIndex) <= int(index) {
-		a.byIndex = append(a.byIndex, nil)
+	for len(a.at) <= int(index) {
+		a.at = append(a.at, account{})
 	}
-	a.byID[id], a.byIndex[index] = own, own
-	return own
+	a.byID[id] = index
+	a.at[index] = account{id: id, index: index, flows: noIndex}
+	return &a.at[index]
+}
+
+// find returns an account, nil when there is none. It moves when another is added.
+func (a *accounts) find(id Account) *account {
+	if index, ok := a.byID[id]; ok {
+		return &a.at[index]
+	}
+	return nil
 }
 
 // adoptRules takes over the queues that rules in force name.
-func (a *accounts) adoptRules(rules []*hotspotRule, flows uint32) {
+func (a *accounts) adoptRules(rules iter.Seq2[MAC, *hotspotRule], flows uint32) {
 	used := make(map[uint32]bool)
 	for _, r := range rules {
-		own := a.byID[Account(r.Account)]
+		own := a.find(Account(r.Account))
 		if own == nil {
 			continue
 		}
@@ -81,17 +91,11 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 	if id == 0 {
 		return false, 0, nil
 	}
-	own := a.byID[id]
+	own := a.find(id)
 	if made = own == nil; made {
-		index, wait, ok := a.counters.take(a.grace)
-		if !ok && wait == 0 {
-			return false, 0, fmt.Errorf("account %d: %w: %d", id, ErrFull, a.counters.size)
+		if own, wait, err = a.create(id); own == nil {
+			return false, wait, err
 		}
-		if !ok {
-			return false, wait, nil
-		}
-		own = a.add(id, index)
-		a.usages.at[index] = hotspotUsage{Account: rule.Account}
 	}
 	if own.flows == noIndex && a.fair && hasSpeed(rule) {
 		// Where no place is free the bucket alone holds the speed.
@@ -103,13 +107,26 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 	return made, 0, nil
 }
 
+// create adds an account. It fails, or has to wait, as open does.
+func (a *accounts) create(id Account) (own *account, wait ticket, err error) {
+	index, wait, ok := a.counters.take(a.grace)
+	if !ok && wait == 0 {
+		return nil, 0, fmt.Errorf("account %d: %w: %d", id, ErrFull, a.counters.size)
+	}
+	if !ok {
+		return nil, wait, nil
+	}
+	*a.usages.at(index) = hotspotUsage{Account: uint64(id)}
+	return a.add(id, index), 0, nil
+}
+
 func hasSpeed(r *hotspotRule) bool {
 	return r.Speed[upload].BitPerS != 0 || r.Speed[download].BitPerS != 0
 }
 
 // name counts a rule in force that names an account.
 func (a *accounts) name(id Account) {
-	if own := a.byID[id]; own != nil {
+	if own := a.find(id); own != nil {
 		own.rules++
 	}
 }
@@ -117,7 +134,7 @@ func (a *accounts) name(id Account) {
 // unname is for a rule that was taken out of force. Its packets in flight may count
 // to the account still.
 func (a *accounts) unname(id Account) {
-	own := a.byID[id]
+	own := a.find(id)
 	if own == nil {
 		return
 	}
@@ -132,28 +149,31 @@ func (a *accounts) unname(id Account) {
 // forget removes an account. What counts to it from now on, by a rule that is not
 // in force any more, is lost: see Reading.Final.
 func (a *accounts) forget(id Account) error {
-	own := a.byID[id]
+	own := a.find(id)
 	if own == nil {
 		return nil
 	}
 	if own.rules > 0 {
 		return fmt.Errorf("account %d: %d rules in force name it", id, own.rules)
 	}
-	a.usages.at[own.index].Account = 0
-	delete(a.byID, id)
-	a.byIndex[own.index] = nil
+	a.usages.at(own.index).Account = 0
 	if own.flows != noIndex {
 		a.queues.put(own.flows, own.busy)
 	}
 	a.counters.put(own.index, own.busy)
+	delete(a.byID, id)
+	*own = account{}
 	return nil
 }
 
-// read returns the counters of an account. The programs write while this reads:
-// each word is one that they wrote.
-func (a *accounts) read(own account) (c Counters, final bool) {
-	u := &a.usages.at[own.index]
+// read returns the counters of an account.
+func (a *accounts) read(own *account) (c Counters, final bool) {
 	final = own.rules == 0 && a.grace.passed(own.busy)
+	return countersFromWire(a.usages.at(own.index)), final
+}
+
+// countersFromWire reads while the programs write: each word is one that they wrote.
+func countersFromWire(u *hotspotUsage) Counters {
 	return Counters{
 		UpBytes:       atomic.LoadUint64(&u.Passed[upload].Bytes),
 		DownBytes:     atomic.LoadUint64(&u.Passed[download].Bytes),
@@ -163,5 +183,5 @@ func (a *accounts) read(own account) (c Counters, final bool) {
 		LimitDrops:    atomic.LoadUint64(&u.LimitDrops),
 		DeadlineDrops: atomic.LoadUint64(&u.DeadlineDrops),
 		LastSeen:      boottimeFromWire(atomic.LoadUint64(&u.LastSeenNs)),
-	}, final
+	}
 }

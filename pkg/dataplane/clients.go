@@ -4,6 +4,7 @@ package dataplane
 
 import (
 	"fmt"
+	"iter"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -14,47 +15,70 @@ import (
 type clients struct {
 	grace    *grace
 	keys     *ebpf.Map // MAC -> index
-	rules    *shared[hotspotClient]
-	places   pool // of rules
-	byMAC    map[MAC]client
-	enforced int // rules in force
+	rules    *window[hotspotClient]
+	places   pool           // of rules
+	byMAC    map[MAC]uint32 // index of those that have a rule, or had one
+	at       []client       // by that index, up to the highest that was used
+	enforced int            // rules in force
 }
 
-// client is one that has a rule, or had one.
 type client struct {
-	index uint32
-	busy  [len(hotspotClient{}.Rule)]ticket // until when packets read a rule that was in force
+	mac  MAC                               // zero: nobody
+	busy [len(hotspotClient{}.Rule)]ticket // until when packets read a rule that was in force
 }
 
-// adopt finds the clients that are there, and returns the rules in force.
-func (c *clients) adopt() ([]*hotspotRule, error) {
-	c.byMAC = make(map[MAC]client)
+// adopt finds the clients that are there.
+func (c *clients) adopt() error {
+	c.byMAC = make(map[MAC]uint32)
 	used := make(map[uint32]bool)
 	recent := c.grace.ticket()
-	var rules []*hotspotRule
 	err := walk(c.keys, 0, func(k hotspotMacKey, index *uint32) {
-		one := client{index: *index}
-		for i := range one.busy {
-			one.busy[i] = recent
-		}
-		c.byMAC[macFromWire(k)] = one
+		c.add(macFromWire(k), *index, recent)
 		used[*index] = true
-		if rule := c.inForce(*index); rule != nil {
-			rules = append(rules, rule)
-		}
 	})
 	if err != nil {
-		return nil, explain("reading the clients", err)
+		return explain("reading the clients", err)
 	}
-	c.enforced = len(rules)
-	c.places = newPool(uint32(len(c.rules.at)), used)
-	return rules, nil
+	for range c.all() {
+		c.enforced++
+	}
+	c.places = newPool(c.rules.entries, used)
+	return nil
+}
+
+// add remembers a client whose rules packets may read until then.
+func (c *clients) add(mac MAC, index uint32, until ticket) {
+	for len(c.at) <= int(index) {
+		c.at = append(c.at, client{})
+	}
+	c.byMAC[mac] = index
+	one := &c.at[index]
+	one.mac = mac
+	for place := range one.busy {
+		one.busy[place] = until
+	}
+}
+
+// all visits the rules in force, in the order of the table. A rule is there until the
+// next one.
+func (c *clients) all() iter.Seq2[MAC, *hotspotRule] {
+	return func(yield func(MAC, *hotspotRule) bool) {
+		for index, one := range c.at {
+			c.rules.trim()
+			if one.mac == (MAC{}) {
+				continue
+			}
+			if rule := c.inForce(uint32(index)); rule != nil && !yield(one.mac, rule) {
+				return
+			}
+		}
+	}
 }
 
 // inForce returns the rule of the client with an index, or nil. It is not written
 // while it is in force.
 func (c *clients) inForce(index uint32) *hotspotRule {
-	entry := &c.rules.at[index]
+	entry := c.rules.at(index)
 	if n := atomic.LoadUint32(&entry.InForce); n > 0 {
 		return &entry.Rule[n-1]
 	}
@@ -65,13 +89,13 @@ func (c *clients) inForce(index uint32) *hotspotRule {
 // wait until packets in flight have left the places for it, or fail with ErrFull;
 // it has changed nothing then.
 func (c *clients) set(mac MAC, rule *hotspotRule) (before *hotspotRule, wait ticket, err error) {
-	if one, ok := c.byMAC[mac]; ok {
-		place, wait := c.freePlace(one)
+	if index, ok := c.byMAC[mac]; ok {
+		place, wait := c.freePlace(index)
 		if wait != 0 {
 			return nil, wait, nil
 		}
-		c.rules.at[one.index].Rule[place] = *rule
-		return c.enforce(mac, one, uint32(place)+1), 0, nil
+		c.rules.at(index).Rule[place] = *rule
+		return c.enforce(index, uint32(place)+1), 0, nil
 	}
 	index, wait, ok := c.places.take(c.grace)
 	if !ok && wait == 0 {
@@ -83,67 +107,70 @@ func (c *clients) set(mac MAC, rule *hotspotRule) (before *hotspotRule, wait tic
 	if !ok {
 		return nil, wait, nil
 	}
-	c.rules.at[index] = hotspotClient{}
-	c.rules.at[index].Rule[0] = *rule
+	*c.rules.at(index) = hotspotClient{Rule: [len(hotspotClient{}.Rule)]hotspotRule{*rule}}
 	if err := c.keys.Put(macToWire(mac), index); err != nil {
 		c.places.put(index, 0)
 		return nil, 0, explain("rule of "+mac.String(), err)
 	}
-	return c.enforce(mac, client{index: index}, 1), 0, nil
+	c.add(mac, index, 0)
+	return c.enforce(index, 1), 0, nil
 }
 
 // freePlace returns a place that packets do not read, or until when they read it.
-func (c *clients) freePlace(one client) (place int, wait ticket) {
-	inForce := int(atomic.LoadUint32(&c.rules.at[one.index].InForce)) - 1
+func (c *clients) freePlace(index uint32) (place int, wait ticket) {
+	inForce := int(atomic.LoadUint32(&c.rules.at(index).InForce)) - 1
+	until := &c.at[index].busy
 	place = -1
-	for i, busy := range one.busy {
-		if i != inForce && (place < 0 || busy < one.busy[place]) {
+	for i := range until {
+		if i != inForce && (place < 0 || until[i] < until[place]) {
 			place = i
 		}
 	}
-	if busy := one.busy[place]; !c.grace.passed(busy) {
-		return place, busy
+	if !c.grace.passed(until[place]) {
+		return place, until[place]
 	}
 	return place, 0
 }
 
 // enforce makes the rule at a place, counted from 1, or with 0 none, the one in
 // force, for the next packet. It returns the one that was.
-func (c *clients) enforce(mac MAC, one client, place uint32) (before *hotspotRule) {
-	entry := &c.rules.at[one.index]
+func (c *clients) enforce(index, place uint32) (before *hotspotRule) {
+	entry := c.rules.at(index)
 	was := atomic.SwapUint32(&entry.InForce, place)
 	if place > 0 {
 		c.enforced++
 	}
 	if was > 0 {
 		c.enforced--
-		one.busy[was-1] = c.grace.ticket()
+		c.at[index].busy[was-1] = c.grace.ticket()
 		before = &entry.Rule[was-1]
 	}
-	c.byMAC[mac] = one
 	return before
 }
 
 // clear takes the rule of a client out of force, and returns it.
 func (c *clients) clear(mac MAC) (before *hotspotRule) {
-	one, ok := c.byMAC[mac]
+	index, ok := c.byMAC[mac]
 	if !ok {
 		return nil
 	}
-	return c.enforce(mac, one, 0)
+	return c.enforce(index, 0)
 }
 
 // reclaim takes the places of clients without a rule back, and says from when on
 // they can be used; 0 when there are none. Until then no key is added: the kernel
 // gives the memory of a removed one to the next, while a packet may still read it.
 func (c *clients) reclaim() (until ticket) {
-	for mac, one := range c.byMAC {
-		if c.inForce(one.index) != nil || deleteKey(c.keys, macToWire(mac)) != nil {
+	for i, one := range c.at {
+		index := uint32(i)
+		c.rules.trim()
+		if one.mac == (MAC{}) || c.inForce(index) != nil || deleteKey(c.keys, macToWire(one.mac)) != nil {
 			continue
 		}
-		delete(c.byMAC, mac)
+		delete(c.byMAC, one.mac)
+		c.at[i] = client{}
 		until = c.grace.ticket()
-		c.places.put(one.index, until)
+		c.places.put(index, until)
 	}
 	return until
 }

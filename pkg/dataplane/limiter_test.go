@@ -16,11 +16,11 @@ import (
 // hasQueues reports whether an account has its flows' queues.
 func (d *Dataplane) hasQueues(t *testing.T, account Account) bool {
 	t.Helper()
-	own, ok := d.table.accounts.byID[account]
-	if !ok {
+	own := d.table.accounts.find(account)
+	if own == nil {
 		return false
 	}
-	for _, r := range d.table.enforced() {
+	for _, r := range d.table.clients.all() {
 		if r.Account == uint64(account) && r.Flows != own.flows {
 			t.Errorf("account %d has queue %d, its rule says %d", account, own.flows, r.Flows)
 		}
@@ -86,7 +86,7 @@ func TestSteeringChanges(t *testing.T) {
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
 	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
-	check(t, d.state.Flows.Put(d.table.accounts.byID[7].flows, &want))
+	check(t, d.state.Flows.Put(d.table.accounts.find(7).flows, &want))
 	before := b.programIDs("lan", d.hooks.mode())
 	for _, opts.Steer = range []bool{true, false} {
 		check(t, d.Close())
@@ -99,7 +99,7 @@ func TestSteeringChanges(t *testing.T) {
 			t.Errorf("steer %t: pinned programs: %v", opts.Steer, left)
 		}
 		var got hotspotFlows
-		check(t, d.state.Flows.Lookup(d.table.accounts.byID[7].flows, &got))
+		check(t, d.state.Flows.Lookup(d.table.accounts.find(7).flows, &got))
 		if got != want {
 			t.Errorf("steer %t: queues after a restart: %+v", opts.Steer, got)
 		}
@@ -115,11 +115,11 @@ func TestQueuesAreAdopted(t *testing.T) {
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
 	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
-	check(t, d.state.Flows.Put(d.table.accounts.byID[7].flows, &want))
+	check(t, d.state.Flows.Put(d.table.accounts.find(7).flows, &want))
 	check(t, d.Close())
 	var got hotspotFlows
 	d = b.open(opts)
-	check(t, d.state.Flows.Lookup(d.table.accounts.byID[7].flows, &got))
+	check(t, d.state.Flows.Lookup(d.table.accounts.find(7).flows, &got))
 	if got != want {
 		t.Errorf("queues after a restart: %+v", got)
 	}

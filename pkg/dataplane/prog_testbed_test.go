@@ -206,8 +206,7 @@ func (b *testbed) setUsage(account Account, u hotspotUsage) {
 }
 
 func (b *testbed) counted(id Account) Counters {
-	c, _ := (&accounts{grace: new(grace), usages: b.usages}).read(account{index: b.counter(id)})
-	return c
+	return countersFromWire(&b.usages.at[b.counter(id)])
 }
 
 func (b *testbed) program(dir int) *ebpf.Program {

@@ -14,7 +14,8 @@ import (
 func (d *Dataplane) Read(id Account) (Reading, error) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	own := d.table.accounts.byID[id]
+	d.table.trim()
+	own := d.table.accounts.find(id)
 	if own == nil {
 		return Reading{}, fmt.Errorf("account %d: %w", id, ErrNoAccount)
 	}
@@ -41,10 +42,11 @@ func (d *Dataplane) ReadAll(visit func([]Reading) bool) error {
 func (d *Dataplane) readSome(readings []Reading, from int) (_ []Reading, more bool) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	all := d.table.accounts.byIndex
+	d.table.trim()
+	all := d.table.accounts.at
 	upTo := min(from+atATime, len(all))
-	for _, own := range all[min(from, upTo):upTo] {
-		if own != nil {
+	for i := min(from, upTo); i < upTo; i++ {
+		if own := &all[i]; own.id != 0 {
 			readings = append(readings, d.reading(own))
 		}
 	}
@@ -52,8 +54,8 @@ func (d *Dataplane) readSome(readings []Reading, from int) (_ []Reading, more bo
 }
 
 func (d *Dataplane) reading(own *account) Reading {
-	counters, final := d.table.accounts.read(*own)
-	return Reading{Account: own.id, Counters: counters, Final: final, Epoch: d.state.epoch}
+	counters, final := d.table.accounts.read(own)
+	return Reading{Account: own.id, Counters: counters, Final: final, Epoch: d.state.epoch, Place: own.index}
 }
 
 // walk visits every entry of a hash map by batches (kernel >= 5.6): a walk key by

@@ -59,14 +59,17 @@ func (d *Dataplane) Revoke(mac MAC) error {
 func (d *Dataplane) Forget(account Account) error {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
+	d.table.trim()
 	return d.table.accounts.forget(account)
 }
 
 // Rules returns what is enforced now.
 func (d *Dataplane) Rules() (map[MAC]Rule, error) {
-	rules := make(map[MAC]Rule)
-	for mac, rule := range d.table.enforced() {
-		rules[mac] = ruleFromWire(rule)
+	d.table.mu.Lock()
+	defer d.table.mu.Unlock()
+	rules := make(map[MAC]Rule, d.table.clients.enforced)
+	for mac, rule := range d.table.clients.all() {
+		rules[mac] = ruleFromWire(*rule)
 	}
 	return rules, nil
 }

@@ -28,14 +28,13 @@ func openTable(s *state, g *grace) (*table, error) {
 }
 
 func (t *table) adopt(s *state) (err error) {
-	if t.clients.rules, err = share[hotspotClient](s.Rules); err != nil {
+	if t.clients.rules, err = openWindow[hotspotClient](s.Rules); err != nil {
 		return err
 	}
-	if t.accounts.usages, err = share[hotspotUsage](s.Usages); err != nil {
+	if t.accounts.usages, err = openWindow[hotspotUsage](s.Usages); err != nil {
 		return err
 	}
-	rules, err := t.clients.adopt()
-	if err != nil {
+	if err := t.clients.adopt(); err != nil {
 		return err
 	}
 	t.accounts.adopt()
@@ -43,8 +42,15 @@ func (t *table) adopt(s *state) (err error) {
 	if t.accounts.fair {
 		queues = s.Flows.MaxEntries()
 	}
-	t.accounts.adoptRules(rules, queues)
+	t.accounts.adoptRules(t.clients.all(), queues)
 	return nil
+}
+
+// trim keeps what is mapped of the tables small. The caller holds the lock, and nothing
+// of them from before.
+func (t *table) trim() {
+	t.clients.rules.trim()
+	t.accounts.usages.trim()
 }
 
 func (t *table) close() {
@@ -69,6 +75,7 @@ func (t *table) grant(mac MAC, rule hotspotRule) error {
 func (t *table) tryGrant(mac MAC, rule hotspotRule) (wait ticket, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.trim()
 	made, wait, err := t.accounts.open(&rule)
 	if wait != 0 || err != nil || t.has(mac, rule) {
 		return wait, err
@@ -89,11 +96,11 @@ func (t *table) tryGrant(mac MAC, rule hotspotRule) (wait ticket, err error) {
 }
 
 func (t *table) has(mac MAC, rule hotspotRule) bool {
-	one, ok := t.clients.byMAC[mac]
+	index, ok := t.clients.byMAC[mac]
 	if !ok {
 		return false
 	}
-	now := t.clients.inForce(one.index)
+	now := t.clients.inForce(index)
 	return now != nil && *now == rule
 }
 
@@ -101,6 +108,7 @@ func (t *table) has(mac MAC, rule hotspotRule) bool {
 func (t *table) revoke(mac MAC) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.trim()
 	if before := t.clients.clear(mac); before != nil {
 		t.accounts.unname(Account(before.Account))
 	}
@@ -110,11 +118,11 @@ func (t *table) revoke(mac MAC) {
 func (t *table) allowed(mac MAC) (Account, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	one, ok := t.clients.byMAC[mac]
+	index, ok := t.clients.byMAC[mac]
 	if !ok {
 		return 0, false
 	}
-	rule := t.clients.inForce(one.index)
+	rule := t.clients.inForce(index)
 	if rule == nil || Verdict(rule.Verdict) != Allow {
 		return 0, false
 	}
@@ -123,23 +131,14 @@ func (t *table) allowed(mac MAC) (Account, bool) {
 
 // refresh grants all rules anew, so that they have the queues that the limiter wants.
 func (t *table) refresh() error {
-	for mac, rule := range t.enforced() {
+	rules := make(map[MAC]hotspotRule, t.clients.enforced)
+	for mac, rule := range t.clients.all() {
+		rules[mac] = *rule
+	}
+	for mac, rule := range rules {
 		if err := t.grant(mac, rule); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// enforced returns the rules in force.
-func (t *table) enforced() map[MAC]hotspotRule {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	rules := make(map[MAC]hotspotRule, t.clients.enforced)
-	for mac, one := range t.clients.byMAC {
-		if rule := t.clients.inForce(one.index); rule != nil {
-			rules[mac] = *rule
-		}
-	}
-	return rules
 }

@@ -4,8 +4,10 @@ package dataplane
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // manualGrace lets a grace period pass with each value that the channel gets.
@@ -151,4 +153,46 @@ func TestRulesInAHurry(t *testing.T) {
 			t.Fatalf("%v, %v, want %v", rules, err, rule)
 		}
 	}
+}
+
+// Of a large table little is mapped, whatever was used of it, and what was mapped
+// once is there again when it is asked for.
+func TestTablesAreMappedAsUsed(t *testing.T) {
+	const clients = 2 * windowMost * windowPart / int(unsafe.Sizeof(hotspotClient{}))
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.MaxClients = uint32(clients)
+	want := make(map[MAC]Rule, clients)
+	holds := func(d *Dataplane) {
+		t.Helper()
+		if got, err := d.Rules(); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%d rules, %v; want %d", len(got), err, len(want))
+		}
+		places := make(map[uint32]Account)
+		check(t, d.ReadAll(func(some []Reading) bool {
+			for _, r := range some {
+				places[r.Place] = r.Account
+			}
+			return true
+		}))
+		if len(places) != len(want) {
+			t.Errorf("accounts at %d places, want %d", len(places), len(want))
+		}
+		rules, usages := d.table.clients.rules, d.table.accounts.usages
+		if most := windowMost + 2; rules.parts > most || usages.parts > most {
+			t.Errorf("%d parts of the rules are mapped and %d of the usages", rules.parts, usages.parts)
+		}
+	}
+	d := b.open(opts)
+	if n := d.table.clients.rules.parts + d.table.accounts.usages.parts; n > windowMost+2 {
+		t.Errorf("%d parts are mapped at the start", n)
+	}
+	for i := range clients {
+		mac := MAC{2, 0, 0, 1, byte(i >> 8), byte(i)}
+		want[mac] = Rule{Verdict: Allow, Account: Account(i + 1), LimitBytes: uint64(i), DownBPS: 1_000_000}
+		check(t, d.Grant(mac, want[mac]))
+	}
+	holds(d)
+	check(t, d.Close())
+	holds(b.open(opts))
 }

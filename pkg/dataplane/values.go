@@ -88,6 +88,9 @@ type Reading struct {
 	// Final says that nothing is added to the counters any more: no rule names the
 	// account, and packets judged by the last one that did have left the programs.
 	Final bool
+	// Place is a small number that the account keeps while it lives, and no other has
+	// then: who remembers by it need not search.
+	Place uint32
 }
 
 // EventKind says what the kernel noticed.

@@ -114,18 +114,3 @@ func runningOf(tx Tx, id DeviceID) (Session, bool, error) {
 	}
 	return list[0], true, nil
 }
-
-// runningAmong returns what devices run.
-func runningAmong(tx Tx, devices []DeviceID) ([]Session, error) {
-	var list []Session
-	for _, id := range devices {
-		s, running, err := runningOf(tx, id)
-		if err != nil {
-			return nil, err
-		}
-		if running {
-			list = append(list, s)
-		}
-	}
-	return list, nil
-}

@@ -3,13 +3,11 @@
 package sessions_test
 
 import (
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
 // An agent that starts with another configuration enforces that one on who is
@@ -43,27 +41,62 @@ func TestRunningSessionsFollowTheConfiguration(t *testing.T) {
 	w.passes(global, true)
 }
 
-// Stopping with disconnect takes all devices at once: a grace period of the kernel
-// for each, one after the other, would outlast what a service manager waits.
+// Stopping with disconnect takes many devices in one transaction: one for each would
+// outlast what a service manager waits.
 func TestStopDisconnectsAllAtOnce(t *testing.T) {
 	w := newWorld(t, sessions.Config{})
-	const phones = 8
-	for n := 1; n <= phones; n++ {
-		d := w.phone(n)
-		w.buyTime(d, time.Hour)
-		w.connect(d)
-	}
-	var arrived atomic.Int32
-	w.kernel.Intercept(func(c sessionstest.Call) error {
-		if c.Op == sessionstest.Revoke {
-			arrived.Add(1)
-			sessionstest.WaitFor(t, "all to be revoked at once", func() bool { return arrived.Load() == phones })
-		}
-		return nil
-	})
+	phones := w.crowd(8)
+	var commits int
+	w.store.BeforeCommit(func() error { commits++; return nil })
 	mark := w.mark()
 	w.ok(w.Stop(w.ctx, true))
-	if got := len(w.events(mark)); got != 2*phones {
+	if commits != 1 {
+		t.Errorf("%d transactions", commits)
+	}
+	if got := len(w.events(mark)); got != 2*len(phones) {
 		t.Errorf("%d events", got)
 	}
+	for _, s := range phones {
+		if got := w.stored(s.ID); got.State != sessions.Paused || got.Used != 100*uint64(s.ID) {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+// A stop that leaves customers connected writes no row for each, only the marks. They
+// are enough, also where the kernel is emptied before the next start.
+func TestStopWritesMarks(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	phones := w.crowd(8)
+	var writes int
+	w.store.BeforeCommit(func() error { writes++; return nil })
+	w.ok(w.Stop(w.ctx, false))
+	if writes != 1 {
+		t.Errorf("%d writes", writes)
+	}
+	w.store.BeforeCommit(nil)
+	w.kernel.Detach()
+	w.restart()
+	w.ok(w.Reconcile(w.ctx))
+	for _, s := range phones {
+		if got := w.state(s.ID, sessions.Running); got.Used != 100*uint64(s.ID) {
+			t.Errorf("%d bytes of session %d are debited, %d passed", got.Used, s.ID, 100*s.ID)
+		}
+	}
+}
+
+// crowd connects phones, each of which has downloaded 100 bytes times its session's id.
+func (w *world) crowd(phones int) []sessions.Session {
+	w.Helper()
+	var bought []sessions.Session
+	for n := 1; n <= phones; n++ {
+		d := w.phone(n)
+		s := w.buyData(d, 1e6)
+		w.connect(d)
+		for range s.ID {
+			w.passes(d, true)
+		}
+		bought = append(bought, s)
+	}
+	return bought
 }

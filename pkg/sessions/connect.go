@@ -15,7 +15,7 @@ import (
 // address it gave up is bound to its new one. Codes: NotFound, NoSession, Full,
 // Forbidden (a blocked device), Unavailable. notify goes into client.connected.
 func (m *Manager) Connect(ctx context.Context, id DeviceID, notify string) (Status, error) {
-	if s, running := m.live.running(id); running && m.nearEnd(m.overlay(s, m.now())) {
+	if s, _, running := m.live.running(id); running && m.nearEnd(m.overlay(s, m.now())) {
 		if err := m.settleRunning(ctx, []DeviceID{id}, 0); err != nil {
 			return Status{}, err
 		}
@@ -44,7 +44,7 @@ func (m *Manager) nearEnd(s Session) bool {
 
 // offers asks the providers, if there are any, what the device has.
 func (m *Manager) offers(ctx context.Context, id DeviceID) ([]offer, error) {
-	if _, running := m.live.running(id); running || !m.providers.any() {
+	if _, _, running := m.live.running(id); running || !m.providers.any() {
 		return nil, nil
 	}
 	d, err := m.Device(ctx, id)

@@ -5,7 +5,7 @@ package sessions
 import (
 	"context"
 	"errors"
-	"sync"
+	"slices"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
@@ -32,21 +32,48 @@ func (m *Manager) pause(ctx context.Context, id DeviceID, reason, message string
 		return Device{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	d, s, err := m.lookup(ctx, id)
+	d, s, err := m.connected(ctx, id)
 	if err != nil {
 		return d, err
 	}
-	if s == nil {
+	if s == 0 {
 		return d, m.stay(ctx, id, reason, message)
 	}
+	return m.pauseRunning(ctx, d, s, reason, message)
+}
+
+// connected returns what a device runs, 0 for nothing. Of the device, id and MAC are
+// known.
+func (m *Manager) connected(ctx context.Context, id DeviceID) (Device, SessionID, error) {
+	if s, mac, running := m.live.running(id); running {
+		return Device{ID: id, MAC: mac}, s.ID, nil
+	}
+	d, s, err := m.lookup(ctx, id) // what runs may not be remembered, before the first Reconcile
+	if err != nil || s == nil {
+		return d, 0, err
+	}
+	return d, s.ID, nil
+}
+
+// pauseRunning stops a session of a device whose lock the caller holds, and returns the
+// device as it is stored.
+func (m *Manager) pauseRunning(ctx context.Context, d Device, id SessionID, reason, message string) (Device, error) {
 	if err := m.revoke(d.MAC); err != nil {
 		return d, err
 	}
-	err = m.commit(ctx, m.halting(d, s.ID, m.lastReading(s.ID), reason, message))
+	halt := m.halting(d, id, m.lastReading(id), reason, message)
+	stored := d
+	err := m.commit(ctx, func(c *change) error {
+		var err error
+		if stored, err = c.Device(d.ID); err != nil {
+			return err
+		}
+		return halt(c)
+	})
 	if err != nil {
-		m.restore(ctx, id)
+		m.restore(ctx, d.ID)
 	}
-	return d, err
+	return stored, err
 }
 
 // stay sees to it that a device on which nothing runs stays that way, if its next
@@ -103,26 +130,49 @@ func (m *Manager) restore(ctx context.Context, id DeviceID) {
 	}
 }
 
-// atOnce is how many devices are disconnected at the same time.
-const atOnce = 64
-
-// disconnectAll pauses every running session. Many at once: each waits for the
-// kernel to be done with its packets, and those that wait together wait once.
+// disconnectAll pauses every running session, many in one transaction.
 func (m *Manager) disconnectAll(ctx context.Context, reason string) error {
-	running, err := m.runningSessions(ctx)
+	devices, err := m.storedRunning(ctx)
 	if err != nil {
 		return err
 	}
-	failed := make([]error, len(running))
-	var group sync.WaitGroup
-	places := make(chan struct{}, atOnce)
-	for i, s := range running {
-		places <- struct{}{}
-		group.Go(func() {
-			_, failed[i] = m.pause(ctx, s.Device, reason, "")
-			<-places
-		})
+	var failed error
+	for some := range slices.Chunk(devices, atATime) {
+		failed = errors.Join(failed, m.pauseSome(ctx, some, reason))
 	}
-	group.Wait()
-	return errors.Join(failed...)
+	return failed
+}
+
+func (m *Manager) pauseSome(ctx context.Context, devices []DeviceID, reason string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	defer m.locks.lock(devices...)()
+	var halts []func(*change) error
+	var failed error
+	for _, id := range devices {
+		d, s, err := m.connected(ctx, id)
+		if err == nil && s != 0 {
+			err = m.revoke(d.MAC)
+		}
+		if err == nil && s != 0 {
+			halts = append(halts, m.halting(d, s, m.lastReading(s), reason, ""))
+		}
+		failed = errors.Join(failed, err)
+	}
+	err := m.commit(ctx, func(c *change) error {
+		for _, halt := range halts {
+			if err := halt(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		for _, id := range devices {
+			m.restore(ctx, id)
+		}
+	}
+	return errors.Join(failed, err)
 }

@@ -25,11 +25,11 @@ func (q *dueQueue) set(e *liveEntry, at dataplane.Boottime) {
 	queued := e.due != 0
 	switch {
 	case queued && at == 0:
-		heap.Remove(&q.entries, e.place)
+		heap.Remove(&q.entries, int(e.place))
 		e.due = 0
 	case queued:
 		e.due = at
-		heap.Fix(&q.entries, e.place)
+		heap.Fix(&q.entries, int(e.place))
 	case at != 0:
 		e.due = at
 		heap.Push(&q.entries, e)
@@ -57,12 +57,12 @@ func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due < h[j].due }
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].place, h[j].place = int32(i), int32(j)
 }
 
 func (h *dueHeap) Push(x any) {
 	e := x.(*liveEntry)
-	e.place = len(*h)
+	e.place = int32(len(*h))
 	*h = append(*h, e)
 }
 

@@ -33,7 +33,7 @@ func handover(s Session, now moment) dataplane.Boottime {
 // time, and returns the others that are due.
 func (m *Manager) handOver(ctx context.Context, due []DeviceID) (others []DeviceID, err error) {
 	for _, id := range due {
-		s, running := m.live.running(id)
+		s, _, running := m.live.running(id)
 		if !running {
 			continue
 		}
@@ -61,7 +61,7 @@ func (m *Manager) handOverOne(ctx context.Context, id DeviceID, end dataplane.Bo
 			return err
 		}
 	}
-	s, running := m.live.running(id)
+	s, _, running := m.live.running(id)
 	if next.session == nil || !handsOver(*next.session) || !running || deadline(s, m.now()) != end {
 		m.live.postpone(id, end)
 		return nil

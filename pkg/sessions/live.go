@@ -17,67 +17,53 @@ type liveTable struct {
 	mu       sync.Mutex
 	byDevice map[DeviceID]*liveEntry
 	byID     map[SessionID]*liveEntry
+	places   []*liveEntry // what was found last by Reading.Place
 	queue    dueQueue
 	wake     chan struct{}
 	cfg      Config                // of the due moments
 	broken   map[DeviceID]struct{} // the kernel did not take their rule
+	words    *words                // of the session that was stored last
 }
 
-// liveEntry is a running session. What a checkpoint looks at of each comes first, so
-// that it fits two lines of the processor's cache.
+// liveEntry is a running session. There may be 100,000: it takes as little memory as
+// it can, and what a checkpoint looks at of each comes first.
 type liveEntry struct {
-	glance   glance
+	row      row
+	left     uint64             // bytes until it becomes low or is used up
 	marked   uint64             // count of its last mark
-	round    uint64             // of the last checkpoint that had a reading of it
 	lastSeen dataplane.Boottime // last packet, at first the start
 	due      dataplane.Boottime // when it ends by itself or becomes low; 0: never
 	look     look
-	place    int // in the queue
+	round    uint32 // of the last checkpoint that had a reading of it
+	place    int32  // in the queue
 	mac      dataplane.MAC
 	bound    [4]byte    // IPv4 address of its device
+	plain    bool       // it simply goes on, as long as it is not due and has bytes left
 	seen     *sightings // of its MAC; nil: none yet
-	session  Session    // its row
 }
 
-// glance is enough to see that a session simply goes on.
-type glance struct {
-	epoch uint64
-	from  uint64 // the baseline's count
-	drops uint64 // and its drops
-	left  uint64 // bytes until it becomes low or is used up
-	plain bool   // nothing else is to be said of it
-	timed bool
-}
-
-func glanceOf(s Session, percent int) glance {
-	g := glance{
-		epoch: s.Meter.Epoch, from: s.Meter.Spent, drops: s.Meter.Drops, left: math.MaxUint64,
-		plain: s.Provider == LocalProvider && !s.Started.Before(earliest), timed: s.timed(),
+// set takes over what the store has of the session.
+func (e *liveEntry) set(r row, percent int) {
+	e.row = r
+	s := r.session()
+	e.plain = s.Provider == LocalProvider && !s.Started.Before(earliest)
+	e.left = math.MaxUint64
+	if !s.metered() {
+		return
 	}
-	if s.metered() {
-		g.left = s.RemainingBytes()
-		if percent > 0 && !s.Meter.Low {
-			g.left -= min(g.left, percentOf(s.Bytes, uint64(percent)))
-		}
+	e.left = s.RemainingBytes()
+	if percent > 0 && !s.Meter.Low {
+		e.left -= min(e.left, percentOf(s.Bytes, uint64(percent)))
 	}
-	return g
 }
 
 // goesOn reports that neither a reading nor the time says anything of a session but
 // that it goes on; false that one has to look closer.
 func (e *liveEntry) goesOn(r *dataplane.Reading, now dataplane.Boottime) bool {
-	from, drops := e.glance.baseline(r.Epoch)
+	from, drops := e.row.baseline(r.Epoch)
 	spent := r.Counters.Spent()
-	return e.glance.plain && spent >= from && spent-from < e.glance.left &&
+	return e.plain && spent >= from && spent-from < e.left &&
 		r.Counters.LimitDrops == drops && (e.due == 0 || now < e.due)
-}
-
-// baseline is that for a reading of an epoch.
-func (g *glance) baseline(epoch uint64) (from, drops uint64) {
-	if epoch != g.epoch {
-		return 0, 0
-	}
-	return g.from, g.drops
 }
 
 func (l *liveTable) init(cfg Config) {
@@ -86,6 +72,7 @@ func (l *liveTable) init(cfg Config) {
 	l.broken = make(map[DeviceID]struct{})
 	l.wake = make(chan struct{}, 1)
 	l.cfg = cfg
+	l.words = new(words)
 }
 
 // apply takes over what a transaction stored. The caller holds Manager.commits, so
@@ -94,19 +81,20 @@ func (l *liveTable) apply(stored []Session, known []Device, now moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range stored {
-		s = lean(s, now)
 		e := l.byID[s.ID]
 		switch {
 		case s.State != Running && e != nil:
 			l.remove(e)
-		case s.State == Running && e != nil && s.Device != e.session.Device:
-			l.remove(e)
-			l.add(&liveEntry{session: s, glance: glanceOf(s, l.cfg.LowBalancePercent), lastSeen: now.boot}, now)
-		case s.State == Running && e != nil:
-			e.session, e.glance = s, glanceOf(s, l.cfg.LowBalancePercent)
+		case s.State == Running && e != nil && s.Device == e.row.device:
+			e.set(l.pack(s), l.cfg.LowBalancePercent)
 			l.setDue(e, e.dueAt(l.cfg, now))
 		case s.State == Running:
-			l.add(&liveEntry{session: s, glance: glanceOf(s, l.cfg.LowBalancePercent), lastSeen: now.boot}, now)
+			if e != nil {
+				l.remove(e) // it moved to another device
+			}
+			e = &liveEntry{lastSeen: now.boot}
+			e.set(l.pack(s), l.cfg.LowBalancePercent)
+			l.add(e, now)
 		}
 	}
 	for _, d := range known {
@@ -116,35 +104,35 @@ func (l *liveTable) apply(stored []Session, known []Device, now moment) {
 	}
 }
 
-// lean has a session share the words that nearly all running ones have: of many, each
-// with its own copies is a good part of the memory.
-func lean(s Session, now moment) Session {
-	if s.State == Running {
-		s.State = Running
-	}
-	if s.Provider == LocalProvider {
-		s.Provider = LocalProvider
-	}
-	if s.Meter.Boot == now.bootID {
-		s.Meter.Boot = now.bootID
-	}
-	return s
-}
-
 func (l *liveTable) add(e *liveEntry, now moment) {
-	if before := l.byDevice[e.session.Device]; before != nil {
+	if before := l.byDevice[e.row.device]; before != nil {
 		l.remove(before)
 	}
-	l.byDevice[e.session.Device], l.byID[e.session.ID] = e, e
+	l.byDevice[e.row.device], l.byID[e.row.id] = e, e
 	l.setDue(e, e.dueAt(l.cfg, now))
 }
 
 func (l *liveTable) remove(e *liveEntry) {
 	l.setDue(e, 0)
-	delete(l.byID, e.session.ID)
-	if l.byDevice[e.session.Device] == e {
-		delete(l.byDevice, e.session.Device)
+	delete(l.byID, e.row.id)
+	if l.byDevice[e.row.device] == e {
+		delete(l.byDevice, e.row.device)
 	}
+	e.row.id = 0 // not to be found by a place any more
+}
+
+// of returns the running session of a reading, nil when there is none. Readings come
+// in the order of their places, and to look there is several times faster than a map.
+func (l *liveTable) of(r *dataplane.Reading) *liveEntry {
+	for len(l.places) <= int(r.Place) {
+		l.places = append(l.places, nil)
+	}
+	e := l.places[r.Place]
+	if e == nil || e.row.id != SessionID(r.Account) {
+		e = l.byID[SessionID(r.Account)]
+		l.places[r.Place] = e
+	}
+	return e
 }
 
 // setDue tells who waits when something is due earlier than all before.
@@ -162,14 +150,14 @@ func (l *liveTable) setDue(e *liveEntry, at dataplane.Boottime) {
 	}
 }
 
-// running returns what a device runs, as of its last transaction.
-func (l *liveTable) running(id DeviceID) (Session, bool) {
+// running returns what a device runs, as of its last transaction, and the device's MAC.
+func (l *liveTable) running(id DeviceID) (Session, dataplane.MAC, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.byDevice[id]; e != nil {
-		return e.session, true
+		return e.row.session(), e.mac, true
 	}
-	return Session{}, false
+	return Session{}, dataplane.MAC{}, false
 }
 
 // session returns a running session and its device's MAC.
@@ -177,7 +165,7 @@ func (l *liveTable) session(id SessionID) (Session, dataplane.MAC, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.byID[id]; e != nil {
-		return e.session, e.mac, true
+		return e.row.session(), e.mac, true
 	}
 	return Session{}, dataplane.MAC{}, false
 }
@@ -187,7 +175,7 @@ func (l *liveTable) holder(provider, token string) (DeviceID, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, e := range l.byDevice {
-		if e.session.Provider == provider && e.session.Token == token {
+		if e.row.words.provider == provider && e.row.words.token == token {
 			return id, true
 		}
 	}
@@ -227,7 +215,7 @@ func (l *liveTable) dueBy(now dataplane.Boottime) []DeviceID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var due []DeviceID
-	l.queue.until(now, func(e *liveEntry) { due = append(due, e.session.Device) })
+	l.queue.until(now, func(e *liveEntry) { due = append(due, e.row.device) })
 	return due
 }
 
@@ -247,8 +235,16 @@ func (l *liveTable) devices() []DeviceID {
 	return slices.Collect(maps.Keys(l.byDevice))
 }
 
+// sessions returns all running sessions.
+func (l *liveTable) sessions() []SessionID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.byID))
+}
+
 func (e *liveEntry) dueAt(cfg Config, now moment) dataplane.Boottime {
-	at := earlier(handover(e.session, now), lowAt(e.session, cfg.LowBalancePercent))
+	s := e.row.session()
+	at := earlier(handover(s, now), lowAt(s, cfg.LowBalancePercent))
 	if cfg.IdleTimeout > 0 {
 		at = earlier(at, e.lastSeen.Add(cfg.IdleTimeout))
 	}
@@ -277,7 +273,7 @@ func (l *liveTable) withExpiry() []DeviceID {
 	defer l.mu.Unlock()
 	var ids []DeviceID
 	for id, e := range l.byDevice {
-		if e.session.ExpDays != nil {
+		if e.row.expDays != nil {
 			ids = append(ids, id)
 		}
 	}

@@ -4,6 +4,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -99,15 +100,33 @@ func (m *Manager) speeds() speeds {
 }
 
 // Stop settles everything and ends the work in the background. With disconnect it
-// pauses what runs; otherwise the kernel goes on enforcing it.
+// pauses what runs; otherwise the kernel goes on enforcing it, and marks are enough: the
+// next start finds the counters, or else the marks.
 func (m *Manager) Stop(ctx context.Context, disconnect bool) error {
 	m.background.end()
 	if disconnect {
 		return m.disconnectAll(ctx, ReasonStopped)
 	}
-	for some := range slices.Chunk(m.live.devices(), atATime) {
-		if err := m.settleRunning(ctx, some, 0); err != nil {
-			return err
+	var failed error
+	err := m.Settle(ctx, func(yield func([]dataplane.Reading) bool) { failed = m.readRunning(yield) })
+	return errors.Join(failed, err)
+}
+
+// readRunning visits the counters of what runs, some at a time.
+func (m *Manager) readRunning(visit func([]dataplane.Reading) bool) error {
+	for some := range slices.Chunk(m.live.sessions(), atATime) {
+		readings := make([]dataplane.Reading, 0, len(some))
+		for _, id := range some {
+			r, found, err := m.read(id.Account())
+			if err != nil {
+				return err
+			}
+			if found {
+				readings = append(readings, r)
+			}
+		}
+		if !visit(readings) {
+			return nil
 		}
 	}
 	return nil

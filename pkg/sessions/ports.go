@@ -65,6 +65,8 @@ type Tx interface {
 	PutDevice(*Device) error // inserts when ID is 0 and sets it; Conflict on a taken MAC
 	Session(SessionID) (Session, error)
 	Sessions(SessionFilter) ([]Session, error) // by id
+	RunningOf([]DeviceID) ([]Session, error)   // what devices run, by id
+	RunningDevices() ([]DeviceID, error)       // those that run a session, by id
 	CountSessions() (map[State]int, error)     // states without sessions may be left out
 	PutSession(*Session) error                 // inserts when ID is 0 and sets it
 	DeleteSession(SessionID) error             // and its claim

@@ -96,7 +96,7 @@ func (m *Manager) UpdateSession(ctx context.Context, id SessionID, patch Session
 	}
 	// Neither here nor at the disk the device's lock is held since the transaction:
 	// of many top-ups of a session at the same time, one rule and one write do for all.
-	if _, running := m.live.running(s.Device); running {
+	if _, _, running := m.live.running(s.Device); running {
 		if err := m.enforceLocked(context.WithoutCancel(ctx), s.Device); err != nil {
 			m.repairLater(s.Device, err) // what was bought is stored
 		}

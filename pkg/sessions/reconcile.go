@@ -41,11 +41,10 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	if err := m.settleOver(ctx); err != nil {
 		return err
 	}
-	wrong, right := m.compare(rules)
 	err = errors.Join(
-		m.denyStale(ctx, wrong),
+		m.denyStale(ctx, m.stale(rules)),
 		m.grantStatic(rules),
-		m.grantMissing(ctx, right, rules),
+		m.grantMissing(ctx, rules),
 		m.expireAll(ctx),
 	)
 	if first {
@@ -59,11 +58,17 @@ func (m *Manager) connectedDevices(ctx context.Context, first bool) ([]DeviceID,
 	if !first {
 		return m.live.devices(), nil
 	}
-	running, err := m.runningSessions(ctx)
-	ids := make([]DeviceID, len(running))
-	for i, s := range running {
-		ids[i] = s.Device
-	}
+	return m.storedRunning(ctx)
+}
+
+// storedRunning returns the devices that run something, as the store has it.
+func (m *Manager) storedRunning(ctx context.Context) ([]DeviceID, error) {
+	var ids []DeviceID
+	err := m.store.View(ctx, func(tx Tx) error {
+		var err error
+		ids, err = tx.RunningDevices()
+		return err
+	})
 	return ids, err
 }
 
@@ -91,8 +96,12 @@ func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, rules map
 		return err
 	}
 	return m.commit(ctx, func(c *change) error {
+		running, err := c.RunningOf(devices)
+		if err != nil {
+			return err
+		}
 		for _, s := range running {
-			if err := c.recover(s.ID, read.of(s.ID), rules, marks); err != nil {
+			if err := c.recover(s, read.of(s.ID), rules, marks); err != nil {
 				return err
 			}
 		}
@@ -110,14 +119,7 @@ func (m *Manager) lastMarks() foundMarks {
 	return marks.find()
 }
 
-func (c *change) recover(id SessionID, r *dataplane.Reading, rules map[dataplane.MAC]dataplane.Rule, marks func() foundMarks) error {
-	s, err := c.Session(id)
-	if CodeOf(err) == NotFound || err == nil && s.State != Running {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+func (c *change) recover(s Session, r *dataplane.Reading, rules map[dataplane.MAC]dataplane.Rule, marks func() foundMarks) error {
 	d, err := c.Device(s.Device)
 	if err != nil {
 		return err
@@ -193,37 +195,28 @@ func (m *Manager) mayNotRun(d Device, s Session, now moment) (reason string) {
 	return ""
 }
 
-// compare returns the MACs whose rule no running session and no configuration seems to
-// have, and the sessions whose rule is as it should be. It looks at what is remembered,
-// without locks: doubts are looked into by who acts on them.
-func (m *Manager) compare(rules map[dataplane.MAC]dataplane.Rule) (wrong []dataplane.MAC, right map[SessionID]bool) {
-	right = make(map[SessionID]bool, len(rules))
-	now := m.now()
+// stale returns the MACs whose rule no running session and no configuration seems to
+// have. It looks at what is remembered, without locks: doubts are looked into by who
+// acts on them.
+func (m *Manager) stale(rules map[dataplane.MAC]dataplane.Rule) (wrong []dataplane.MAC) {
 	for mac, rule := range rules {
 		if _, ok := m.static[mac]; ok {
 			continue
 		}
-		s, of, running := m.live.session(SessionID(rule.Account))
-		if !running || of != mac {
+		if _, of, running := m.live.session(SessionID(rule.Account)); !running || of != mac {
 			wrong = append(wrong, mac)
-		} else if sameRule(rule, m.rule(s, m.live.bound(s.ID), now)) {
-			right[s.ID] = true
 		}
 	}
-	return wrong, right
+	return wrong
 }
 
 // apart returns the devices whose running session the kernel may not hold as it is
 // remembered.
 func (m *Manager) apart(devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule) ([]DeviceID, error) {
-	held := make(map[SessionID]dataplane.Rule, len(rules))
-	for _, rule := range rules {
-		held[SessionID(rule.Account)] = rule
-	}
 	var doubtful []DeviceID
 	now := m.now()
 	for _, id := range devices {
-		s, running := m.live.running(id)
+		s, mac, running := m.live.running(id)
 		if !running {
 			continue
 		}
@@ -231,7 +224,7 @@ func (m *Manager) apart(devices []DeviceID, rules map[dataplane.MAC]dataplane.Ru
 		if err != nil {
 			return nil, err
 		}
-		if !joined(s, m.look(r, found), held[s.ID], now) {
+		if !joined(s, m.look(r, found), rules[mac], now) {
 			doubtful = append(doubtful, id)
 		}
 	}
@@ -290,34 +283,41 @@ func (m *Manager) grantStatic(rules map[dataplane.MAC]dataplane.Rule) error {
 // grantMissing grants what should be enforced and is not, or not as it should: in the
 // order of the devices, so that it is always the same ones who get in where there is
 // not room for all.
-func (m *Manager) grantMissing(ctx context.Context, right map[SessionID]bool, rules map[dataplane.MAC]dataplane.Rule) error {
-	missing := slices.DeleteFunc(m.live.devices(), func(id DeviceID) bool {
-		s, running := m.live.running(id)
-		return !running || right[s.ID]
-	})
-	slices.Sort(missing)
+func (m *Manager) grantMissing(ctx context.Context, rules map[dataplane.MAC]dataplane.Rule) error {
 	var failed error
-	for _, id := range missing {
-		failed = errors.Join(failed, m.grantIfMissing(ctx, id, rules))
+	for _, id := range slices.Sorted(slices.Values(m.live.devices())) {
+		if _, _, _, missing := m.missing(id, rules); missing {
+			failed = errors.Join(failed, m.grantIfMissing(ctx, id, rules))
+		}
 	}
 	return failed
 }
 
+// missing reports that a device runs a session whose rule is not as it should be.
+func (m *Manager) missing(id DeviceID, rules map[dataplane.MAC]dataplane.Rule) (s Session, mac dataplane.MAC, rule dataplane.Rule, missing bool) {
+	s, mac, running := m.live.running(id)
+	if !running {
+		return s, mac, rule, false
+	}
+	rule = m.rule(s, m.live.bound(s.ID), m.now())
+	return s, mac, rule, !sameRule(rules[mac], rule)
+}
+
 func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID, rules map[dataplane.MAC]dataplane.Rule) error {
 	defer m.locks.lock(id)()
-	d, s, err := m.lookup(ctx, id)
-	if err != nil || s == nil {
-		return err
-	}
-	rule := m.rule(*s, d.bound(), m.now())
-	if sameRule(rules[d.MAC], rule) {
+	s, mac, rule, missing := m.missing(id, rules)
+	if !missing {
 		return nil
 	}
-	cause := m.grant(d.MAC, rule)
+	cause := m.grant(mac, rule)
 	if CodeOf(cause) != Full {
 		return cause
 	}
 	m.log.Error("there is no room for a running session; it is paused", "device", id, "session", s.ID, "error", cause)
+	d, err := m.Device(ctx, id)
+	if err != nil {
+		return err
+	}
 	return m.commit(ctx, m.halting(d, s.ID, nil, ReasonFailed, cause.Error()))
 }
 

@@ -16,7 +16,7 @@ import (
 type settleState struct {
 	linger map[dataplane.Account]lingering // accounts nobody runs
 	marks  []Mark                          // used again by the next survey
-	round  uint64                          // of the last survey
+	round  uint32                          // of the last survey
 	known  time.Time                       // wall time of the last marks
 	offset time.Duration                   // wall clock minus CLOCK_BOOTTIME, to notice a step
 	sane   bool
@@ -188,23 +188,12 @@ func (m *Manager) watch(s Session, r *dataplane.Reading, closed SessionID, now m
 	return w
 }
 
-// runningSessions returns what the store has as running.
-func (m *Manager) runningSessions(ctx context.Context) ([]Session, error) {
-	var list []Session
-	err := m.store.View(ctx, func(tx Tx) error {
-		var err error
-		list, err = tx.Sessions(SessionFilter{States: []State{Running}})
-		return err
-	})
-	return list, err
-}
-
 // runningOf returns what devices run.
 func (m *Manager) runningOf(ctx context.Context, devices []DeviceID) ([]Session, error) {
 	var list []Session
 	err := m.store.View(ctx, func(tx Tx) error {
 		var err error
-		list, err = runningAmong(tx, devices)
+		list, err = tx.RunningOf(devices)
 		return err
 	})
 	return list, err

@@ -77,7 +77,7 @@ func (m *Manager) successor(ctx context.Context, id DeviceID) (successor, error)
 
 func (t *settlement) run(c *change) error {
 	t.ended = nil
-	running, err := runningAmong(c, t.devices)
+	running, err := c.RunningOf(t.devices)
 	if err != nil {
 		return err
 	}

@@ -41,13 +41,13 @@ func (m *Manager) survey(readings iter.Seq[[]dataplane.Reading]) *survey {
 	return v
 }
 
-func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint64, memory time.Duration) {
+func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint32, memory time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range readings {
 		r := &readings[i]
 		v.marks.Epoch = r.Epoch
-		e := l.byID[SessionID(r.Account)]
+		e := l.of(r)
 		if e == nil {
 			v.loose = append(v.loose, *r)
 			continue
@@ -57,7 +57,7 @@ func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint64
 		e.look.observe(r, v.now.boot, memory)
 		l.see(e, r.Counters.LastSeen, v.now)
 		if !e.goesOn(r, v.now.boot) && e.needsRow(l.cfg, r, v.now) {
-			v.closer = append(v.closer, e.session.Device)
+			v.closer = append(v.closer, e.row.device)
 			v.read[r.Account] = *r
 			continue
 		}
@@ -67,17 +67,17 @@ func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint64
 
 // mark notes how far a session came that goes on.
 func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
-	v.timed = v.timed || e.glance.timed
+	v.timed = v.timed || e.row.timed()
 	spent := r.Counters.Spent()
-	if from, _ := e.glance.baseline(r.Epoch); spent > from {
-		v.marks.Spent = append(v.marks.Spent, Mark{Session: e.session.ID, Spent: spent})
+	if from, _ := e.row.baseline(r.Epoch); spent > from {
+		v.marks.Spent = append(v.marks.Spent, Mark{Session: e.row.id, Spent: spent})
 	}
 	v.changed = v.changed || spent != e.marked
 	e.marked = spent
 }
 
 // unread looks at the running sessions that have no reading, by time alone.
-func (l *liveTable) unread(v *survey, round uint64) {
+func (l *liveTable) unread(v *survey, round uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if v.met == len(l.byID) {
@@ -87,23 +87,23 @@ func (l *liveTable) unread(v *survey, round uint64) {
 		if e.round == round {
 			continue
 		}
-		v.timed = v.timed || e.glance.timed
+		v.timed = v.timed || e.row.timed()
 		if e.needsRow(l.cfg, nil, v.now) {
-			v.closer = append(v.closer, e.session.Device)
+			v.closer = append(v.closer, e.row.device)
 		}
 	}
 }
 
 // needsRow reports that a running session does not simply go on. r may be nil.
 func (e *liveEntry) needsRow(cfg Config, r *dataplane.Reading, now moment) bool {
-	s := e.session
+	s := e.row.session()
 	if s.Provider != LocalProvider || now.sane && s.Started.Before(earliest) || limitMet(s, r) {
 		return true // its provider is told; it is dated; the kernel's drops are settled
 	}
 	s = settled(s, r, now)
 	w := watch{idle: cfg.IdleTimeout}
 	if r != nil {
-		if r.Counters.Spent() < e.session.Meter.spentIn(r.Epoch) {
+		if from, _ := e.row.baseline(r.Epoch); r.Counters.Spent() < from {
 			return true // a count that went backwards
 		}
 		w.lastSeen = e.lastSeen
@@ -119,7 +119,7 @@ func (m *Manager) settleOver(ctx context.Context) error {
 		read := make(counts)
 		now := m.now()
 		for _, id := range some {
-			s, running := m.live.running(id)
+			s, _, running := m.live.running(id)
 			if !running {
 				continue
 			}

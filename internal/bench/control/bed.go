@@ -5,6 +5,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
@@ -12,17 +13,18 @@ import (
 
 // bed is a kiosk whose router runs the agent.
 type bed struct {
+	every time.Duration // between checkpoints
 	kiosk *lab.Kiosk
 	agent *rig.Agent
 	api   *client
 }
 
-func newBed(binary string, customers, maxClients int) (b *bed, err error) {
+func newBed(binary string, customers, maxClients int, checkpoint time.Duration) (b *bed, err error) {
 	l, err := lab.New("ctl")
 	if err != nil {
 		return nil, err
 	}
-	b = &bed{}
+	b = &bed{every: checkpoint}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(), l.Close())
@@ -32,7 +34,8 @@ func newBed(binary string, customers, maxClients int) (b *bed, err error) {
 		return nil, err
 	}
 	// Each write is logged with who made it; a production log goes to a pipe as well.
-	if b.agent, err = rig.New(b.kiosk, binary, fmt.Sprintf("max_clients: %d", maxClients)); err != nil {
+	settings := []string{fmt.Sprintf("max_clients: %d", maxClients), "checkpoint: " + checkpoint.String()}
+	if b.agent, err = rig.New(b.kiosk, binary, settings...); err != nil {
 		return nil, err
 	}
 	if err = b.agent.Start(); err != nil {

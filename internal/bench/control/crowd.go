@@ -11,8 +11,10 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
 
-// callers is how many clients use the socket at the same time.
-const callers = 16
+const (
+	callers = 16 // clients that use the socket at the same time
+	buyers  = 64 // those of a shop that sells to a crowd: each purchase waits for the disk
+)
 
 // crowd is customers beside the real one: devices with a session each, whose packets
 // are put on the real one's link.
@@ -22,7 +24,7 @@ type crowd struct {
 }
 
 // buy makes the crowd grow, and returns purchases a second.
-func (c *crowd) buy(ctx context.Context, to int) (float64, error) {
+func (c *crowd) buy(ctx context.Context, to, callers int) (float64, error) {
 	began, from := time.Now(), c.size
 	err := each(ctx, from, to, callers, func(ctx context.Context, n int) error {
 		return c.bed.api.buy(ctx, plenty(mac(n)))

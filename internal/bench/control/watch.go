@@ -34,7 +34,7 @@ func (c *crowd) watch(ctx context.Context, checkpoints, active int) (w watched, 
 			return w, err
 		}
 		select {
-		case <-time.After(interval - time.Since(began)):
+		case <-time.After(c.bed.every - time.Since(began)):
 		case <-ctx.Done():
 			return w, ctx.Err()
 		}
@@ -60,7 +60,7 @@ func (c *crowd) watch(ctx context.Context, checkpoints, active int) (w watched, 
 
 // arrive has customers buy and connect.
 func (c *crowd) arrive(ctx context.Context, customers int) error {
-	if _, err := c.buy(ctx, customers); err != nil {
+	if _, err := c.buy(ctx, customers, buyers); err != nil {
 		return err
 	}
 	_, err := c.connect(ctx, 0, customers)

@@ -235,6 +235,22 @@ func (t *tx) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
 	return list, nil
 }
 
+func (t *tx) RunningOf(devices []sessions.DeviceID) ([]sessions.Session, error) {
+	running, err := t.Sessions(sessions.SessionFilter{States: []sessions.State{sessions.Running}})
+	return slices.DeleteFunc(running, func(s sessions.Session) bool { return !slices.Contains(devices, s.Device) }), err
+}
+
+func (t *tx) RunningDevices() ([]sessions.DeviceID, error) {
+	var ids []sessions.DeviceID
+	for _, s := range t.sessions {
+		if s.State == sessions.Running {
+			ids = append(ids, s.Device)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
 // own gives a session its own copy of what it points to.
 func own(s sessions.Session) sessions.Session {
 	if s.ExpDays != nil {

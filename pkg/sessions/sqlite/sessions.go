@@ -61,6 +61,25 @@ func (t *tx) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error)
 	return many(t, scanSession, query, args...)
 }
 
+// RunningOf names the index: left to itself SQLite looks at all that run, to get them
+// in order, each time that some are asked for.
+func (t *tx) RunningOf(devices []sessions.DeviceID) ([]sessions.Session, error) {
+	args := make([]any, len(devices))
+	for i, id := range devices {
+		args[i] = id
+	}
+	return many(t, scanSession, selectSessions+" INDEXED BY sessions_by_device"+
+		" WHERE device_id IN ("+marks(len(args))+") AND state = 'running' ORDER BY id", args...)
+}
+
+func (t *tx) RunningDevices() ([]sessions.DeviceID, error) {
+	scan := func(row scanner) (id sessions.DeviceID, err error) {
+		err = row.Scan(&id)
+		return id, err
+	}
+	return many(t, scan, "SELECT device_id FROM sessions WHERE state = 'running' ORDER BY device_id")
+}
+
 func (t *tx) CountSessions() (map[sessions.State]int, error) {
 	counts := make(map[sessions.State]int)
 	scan := func(row scanner) (n int, err error) {

@@ -5,6 +5,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"strings"
 
@@ -17,7 +18,7 @@ var _ sessions.Store = (*Store)(nil)
 // It does not wait for Update. ctx ends the waiting for a free connection and,
 // between two statements, the transaction.
 func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
-	err := s.transact(ctx, s.read, fn)
+	err := s.transact(ctx, s.read, "BEGIN", fn)
 	s.noteDamage(err)
 	return err
 }
@@ -34,7 +35,7 @@ func (s *Store) Update(ctx context.Context, fn func(sessions.Tx) error) error {
 
 // Commit is Update without the wait for the disk.
 func (s *Store) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
-	err := s.transact(ctx, s.write, func(tx sessions.Tx) error {
+	err := s.transact(ctx, s.write, "BEGIN IMMEDIATE", func(tx sessions.Tx) error {
 		s.writing.start()
 		return fn(tx)
 	})
@@ -59,8 +60,9 @@ func (s *Store) Sync() error {
 	return err
 }
 
-// transact commits when fn returns nil, and rolls back when it fails or panics.
-func (s *Store) transact(ctx context.Context, db *sql.DB, fn func(sessions.Tx) error) error {
+// transact commits when fn returns nil, and rolls back when it fails or panics. It says
+// BEGIN and COMMIT itself: a sql.Tx starts a goroutine, and one more for each query.
+func (s *Store) transact(ctx context.Context, db *sql.DB, begin string, fn func(sessions.Tx) error) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return s.unavailable(ctx, err)
@@ -69,21 +71,34 @@ func (s *Store) transact(ctx context.Context, db *sql.DB, fn func(sessions.Tx) e
 	// The driver gets no context that ends: to be able to interrupt a statement it
 	// would start a goroutine for each. They are short; ctx is checked in between.
 	whole := context.WithoutCancel(ctx)
-	sqlTx, err := conn.BeginTx(whole, nil)
-	if err != nil {
+	if _, err := conn.ExecContext(whole, begin); err != nil {
 		return s.coded(err)
 	}
-	defer func() { _ = sqlTx.Rollback() }() // nothing to do after a commit
-	if err := fn(&tx{ctx: ctx, whole: whole, tx: sqlTx, store: s}); err != nil {
+	t := &tx{ctx: ctx, whole: whole, conn: conn, store: s}
+	defer t.end()
+	if err := fn(t); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
+	if _, err := t.exec("COMMIT"); err != nil {
 		return err
 	}
-	if err := sqlTx.Commit(); err != nil {
-		return s.coded(err)
-	}
+	t.over = true
 	return nil
+}
+
+// errOver is what a transaction's calls get that come too late.
+var errOver = errors.New("the transaction is over")
+
+// end rolls back what was not committed. A connection that cannot is not used again.
+func (t *tx) end() {
+	committed := t.over
+	t.over = true
+	if committed {
+		return
+	}
+	if _, err := t.conn.ExecContext(t.whole, "ROLLBACK"); err != nil {
+		_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
 }
 
 // unavailable says why there is no connection: the caller gave up, the Store is
@@ -100,15 +115,24 @@ func (s *Store) unavailable(ctx context.Context, err error) error {
 type tx struct {
 	ctx   context.Context // the caller's
 	whole context.Context // the statements': does not end
-	tx    *sql.Tx
+	conn  *sql.Conn
 	store *Store
+	over  bool
+}
+
+// usable says why there can be no more statements.
+func (t *tx) usable() error {
+	if t.over {
+		return errOver
+	}
+	return t.ctx.Err()
 }
 
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
-	if err := t.ctx.Err(); err != nil {
+	if err := t.usable(); err != nil {
 		return nil, err
 	}
-	result, err := t.tx.ExecContext(t.whole, query, args...)
+	result, err := t.conn.ExecContext(t.whole, query, args...)
 	if err != nil {
 		return nil, t.store.coded(err)
 	}
@@ -155,10 +179,10 @@ func one[T any](t *tx, missing error, scan func(scanner) (T, error), query strin
 
 // many scans all rows; nil when there are none.
 func many[T any](t *tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	if err := t.ctx.Err(); err != nil {
+	if err := t.usable(); err != nil {
 		return nil, err
 	}
-	rows, err := t.tx.QueryContext(t.whole, query, args...)
+	rows, err := t.conn.QueryContext(t.whole, query, args...)
 	if err != nil {
 		return nil, t.store.coded(err)
 	}

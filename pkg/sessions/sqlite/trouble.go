@@ -56,7 +56,7 @@ func (s *Store) Trouble(ctx context.Context) error {
 
 // touch writes a page as it is.
 func (t *tx) touch() error {
-	version, err := pragma(t.whole, t.tx, "user_version")
+	version, err := pragma(t.whole, t.conn, "user_version")
 	if err != nil {
 		return t.store.coded(err)
 	}

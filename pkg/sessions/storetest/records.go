@@ -133,6 +133,39 @@ func testSessionFilter(t *testing.T, s sessions.Store) {
 	}
 }
 
+// testRunning asks for what runs, of some devices and at all.
+func testRunning(t *testing.T, s sessions.Store) {
+	var all []sessions.Session
+	var running []sessions.DeviceID
+	for i, state := range []sessions.State{sessions.Running, sessions.Paused, sessions.Running, sessions.Running} {
+		d := addDevice(t, s, byte(i+1))
+		rest, p := purchase(d.ID), purchase(d.ID)
+		rest.State, p.State = sessions.Consumed, state
+		addSession(t, s, rest)
+		all = append(all, addSession(t, s, p))
+		if state == sessions.Running {
+			running = append(running, d.ID)
+		}
+	}
+	view(t, s, func(tx sessions.Tx) error {
+		ids, err := tx.RunningDevices()
+		same(t, "devices", ids, running)
+		return err
+	})
+	view(t, s, func(tx sessions.Tx) error {
+		got, err := tx.RunningOf([]sessions.DeviceID{all[3].Device, 99, all[1].Device, all[0].Device})
+		same(t, "what they run", got, []sessions.Session{all[0], all[3]})
+		return err
+	})
+	view(t, s, func(tx sessions.Tx) error {
+		got, err := tx.RunningOf(nil)
+		if len(got) > 0 {
+			t.Errorf("no devices run %v", got)
+		}
+		return err
+	})
+}
+
 func matches(f sessions.SessionFilter, s sessions.Session) bool {
 	if f.Device != 0 && f.Device != s.Device || s.ID <= f.After {
 		return false

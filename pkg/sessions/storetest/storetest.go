@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"a MAC belongs to one device", testMACConflict},
 		{"sessions", testSessions},
 		{"session filter", testSessionFilter},
+		{"running sessions", testRunning},
 		{"session values", testSessionValues},
 		{"session refusals", testSessionRefusals},
 		{"ids are not reused", testIDs},

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"math"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// row is a running session in half the memory, without what the rules do not ask of
+// one that runs: when it was made, and whether its provider has been told.
+type row struct {
+	epoch, spent, drops uint64 // the baseline
+	at                  dataplane.Boottime
+	started             int64 // in Unix ns; noTime
+	words               *words
+	kind                Type
+	low, globalSpeed    bool
+
+	id             SessionID
+	device         DeviceID
+	time, timeUsed time.Duration
+	bytes, used    uint64
+	down, up       uint64
+	expDays        *uint
+}
+
+// words are what nearly all running sessions have in common. They are not written to.
+type words struct{ provider, token, boot string }
+
+const noTime = math.MinInt64 // no time that a store can keep
+
+// pack makes the row of a running session. The caller holds the table's lock.
+func (l *liveTable) pack(s Session) row {
+	if w := (words{s.Provider, s.Token, s.Meter.Boot}); w != *l.words {
+		l.words = &w
+	}
+	r := row{
+		epoch: s.Meter.Epoch, spent: s.Meter.Spent, drops: s.Meter.Drops, at: s.Meter.At, low: s.Meter.Low,
+		started: noTime, words: l.words, kind: s.Type, globalSpeed: s.UseGlobalSpeed,
+		id: s.ID, device: s.Device, time: s.Time, timeUsed: s.TimeUsed, bytes: s.Bytes, used: s.Used,
+		down: s.DownBPS, up: s.UpBPS, expDays: s.ExpDays,
+	}
+	if !s.Started.IsZero() {
+		r.started = s.Started.UnixNano()
+	}
+	return r
+}
+
+// session is the row as the rules take it.
+func (r *row) session() Session {
+	s := Session{
+		ID: r.id, Device: r.device, Provider: r.words.provider, Token: r.words.token, Type: r.kind, State: Running,
+		Time: r.time, TimeUsed: r.timeUsed, Bytes: r.bytes, Used: r.used,
+		DownBPS: r.down, UpBPS: r.up, UseGlobalSpeed: r.globalSpeed, ExpDays: r.expDays,
+		Meter: Baseline{Epoch: r.epoch, Spent: r.spent, Drops: r.drops, Boot: r.words.boot, At: r.at, Low: r.low},
+	}
+	if r.started != noTime {
+		s.Started = time.Unix(0, r.started).UTC()
+	}
+	return s
+}
+
+// timed reports that time bounds the session.
+func (r *row) timed() bool { return r.kind != Data }
+
+// baseline is that for a reading of an epoch.
+func (r *row) baseline(epoch uint64) (spent, drops uint64) {
+	if epoch != r.epoch {
+		return 0, 0
+	}
+	return r.spent, r.drops
+}
