@@ -4,6 +4,8 @@ SHELL := /bin/sh
 # Where Go and nft often are without being in the PATH.
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 export CGO_ENABLED := 1
+# The Go that go.mod names, also where a machine is set to use the one it has.
+export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 
 GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0

@@ -2,6 +2,8 @@ module github.com/hotspot-agent/hotspot-agent
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/VictoriaMetrics/metrics v1.35.1
 	github.com/charmbracelet/bubbletea v1.3.10

@@ -269,7 +269,7 @@ func TestFormsAreRefused(t *testing.T) {
 		}
 	}
 	answer, problem := a.ask("POST", "/v1/devices", "%7B%22mac%22%3A%22"+firstMAC+"%22%7D=", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
-	if answer.StatusCode != 400 || problem.Field != "body" {
+	if answer.StatusCode != http.StatusBadRequest || problem.Field != "body" {
 		t.Errorf("a form: %d %+v, want that it is no JSON", answer.StatusCode, problem)
 	}
 }
