@@ -109,9 +109,13 @@ func TestServiceFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, forbidden := range []string{"\nPrivateTmp=", "\nProtectSystem=", "\nProtectHome=", "\nPrivateMounts=", "\nProtectKernelTunables="} {
+	for forbidden, why := range map[string]string{
+		"\nPrivateTmp=":            "hides the sockets of session providers",
+		"\nProtectKernelTunables=": "makes the bpffs read-only",
+		"CAP_SYS_ADMIN":            "lets the agent mount a bpffs in the unit's mount namespace, with which its pins would end",
+	} {
 		if strings.Contains(string(text), forbidden) {
-			t.Errorf("%q makes a mount namespace, in which pins are lost", strings.TrimSpace(forbidden))
+			t.Errorf("%q %s", strings.TrimSpace(forbidden), why)
 		}
 	}
 	analyze, err := exec.LookPath("systemd-analyze")

@@ -115,9 +115,14 @@ func rowsWith(t *testing.T, path string, before map[string]table) map[string]tab
 
 func columnsOf(t *testing.T, db *sql.DB, name string, columns []string) table {
 	t.Helper()
+	keys := texts(t, db, fmt.Sprintf("SELECT name FROM pragma_table_info('%s') WHERE pk ORDER BY pk", name))
+	order := "rowid"
+	if len(keys) > 0 {
+		order = strings.Join(keys, ", ")
+	}
 	values := make(table)
 	for _, column := range columns {
-		values[column] = texts(t, db, fmt.Sprintf("SELECT quote(%s) FROM %s ORDER BY rowid", column, name))
+		values[column] = texts(t, db, fmt.Sprintf("SELECT quote(%s) FROM %s ORDER BY %s", column, name, order))
 	}
 	return values
 }
@@ -200,6 +205,7 @@ func furnish(tx sessions.Tx) error {
 	for i, state := range []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired} {
 		d := sessions.Device{
 			MAC: dataplane.MAC{2, 0, 0, 0, 0, byte(i + 1)}, Hostname: "phone " + string(state), Created: day,
+			Bound: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}),
 			IPs: []netip.Addr{netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("fd00::7")},
 		}
 		if err := tx.PutDevice(&d); err != nil {
@@ -220,7 +226,13 @@ func furnish(tx sessions.Tx) error {
 		if err := tx.PutSession(&s); err != nil {
 			return err
 		}
-		e := sessions.Event{Time: day, Type: sessions.SessionCreated, Device: d.ID, MAC: d.MAC.String(), Session: s.ID, Reason: "why", Message: "hello"}
+		if err := tx.PutClaim(sessions.ClaimHash{byte(i)}, s.ID); err != nil {
+			return err
+		}
+		e := sessions.Event{
+			Time: day, Type: sessions.SessionCreated, Device: d.ID, MAC: d.MAC.String(), Session: s.ID, Reason: "why", Message: "hello",
+			Differs: "port", Before: "lan1", After: "lan2", Interface: "br-lan", DurationMS: 12,
+		}
 		if err := tx.AppendEvent(&e); err != nil {
 			return err
 		}

@@ -34,7 +34,7 @@ func testEvents(t *testing.T, s sessions.Store) {
 		want  []sessions.Event
 	}{
 		{0, 0, all}, {0, 100, all}, {0, 2, all[:2]}, {1, 1, all[1:2]}, {2, 0, all[2:]},
-		{4, 0, nil}, {99, 10, nil}, {-1, -1, all},
+		{5, 0, nil}, {99, 10, nil}, {-1, -1, all},
 	}
 	for _, c := range cases {
 		view(t, s, func(tx sessions.Tx) error {

@@ -259,7 +259,7 @@ func TestTallies(t *testing.T) {
 func TestHealthOfProviders(t *testing.T) {
 	since := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	outage := sessions.Outage{Provider: "shop", Since: since, Cause: errors.New("did not answer in time")}
-	h := health(dataplane.Status{}, sessions.Summary{ClockSane: true, Outages: []sessions.Outage{outage}})
+	h := health(dataplane.Status{}, sessions.Summary{ClockSane: true, Outages: []sessions.Outage{outage}}, nil)
 	want := []string{`session provider "shop" does not work since 2026-03-01T08:00:00Z: did not answer in time`}
 	if diff := cmp.Diff(want, h.Problems); diff != "" || h.OK {
 		t.Errorf("ok %v, problems (-want +got):\n%s", h.OK, diff)
