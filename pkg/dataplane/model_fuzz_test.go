@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
@@ -178,8 +179,10 @@ func (t *trial) judge(s step) {
 	}
 	t.compareAccounts(since, until)
 	client, _ := ends(s.dir, MAC(s.frame[6:12]), MAC(s.frame[0:6]))
-	t.followLookup(client, since, until)
-	t.followLookup(broadcastMAC, since, until)
+	if empty, known := t.model.lookups[client]; known {
+		t.model.lookups[client] = t.followLookup(t.Allowances, macToWire(client), empty, since, until)
+	}
+	t.model.allLookups = t.followLookup(t.AllowanceTotal, uint32(0), t.model.allLookups, since, until)
 }
 
 // tooShortToRun: the kernel refuses to try a program on an IP header that is cut.
@@ -203,20 +206,17 @@ func (t *trial) compareAccounts(since, until Boottime) {
 	}
 }
 
-// followLookup takes over how full a bucket of DNS is, to the time that the frame took.
-func (t *trial) followLookup(of MAC, since, until Boottime) {
-	want, known := t.model.lookups[of]
-	if !known {
-		return
-	}
+// followLookup returns when a bucket of DNS is empty, which is as the model has it, but
+// for the time that the frame took.
+func (t *trial) followLookup(buckets *ebpf.Map, key any, want, since, until Boottime) Boottime {
 	var got hotspotAllowance
-	if err := t.Allowances.Lookup(macToWire(of), &got); err != nil {
-		t.complain("the bucket of %v: %v", of, err)
+	if err := buckets.Lookup(key, &got); err != nil {
+		t.complain("the bucket of %v: %v", key, err)
 	}
 	if off := Boottime(got.TatNs) - want; off < since-until || off > until-since {
-		t.complain("the bucket of %v is empty %d ns later than the model's", of, off)
+		t.complain("the bucket of %v is empty %d ns later than the model's", key, off)
 	}
-	t.model.lookups[of] = Boottime(got.TatNs)
+	return Boottime(got.TatNs)
 }
 
 func (t *trial) compareEvents() {

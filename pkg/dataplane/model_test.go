@@ -18,6 +18,8 @@ type model struct {
 	accounts map[Account]modelAccount
 	lookups  map[MAC]Boottime // when the bucket of DNS before paying is empty
 	told     []Event
+
+	allLookups Boottime // the same for all MACs together
 }
 
 // world is what the operator and the router's interfaces say.
@@ -257,23 +259,30 @@ func (m *model) isPortal(f *modelFrame) bool {
 	})
 }
 
-// lookup is DNS before paying: 16 kbit/s for each MAC, and 16 KiB at once; 1 Mbit/s for
-// all together, and 1 MiB at once, in a bucket that has the MAC of all.
+// lookupBurst is how full a bucket of DNS may be: 16 KiB at 16 kbit/s.
+const lookupBurst = Boottime(1 << 14 * 500_000)
+
+// lookup is DNS before paying: 16 kbit/s for each MAC, and 16 KiB at once; for all
+// together 64 times as much.
 func (m *model) lookup(f *modelFrame, now Boottime) hotspotReason {
-	if m.fits(f.client, f.bytes, 500_000, 1<<14, now) && m.fits(broadcastMAC, f.bytes, 8_000, 1<<20, now) {
-		return allowance
+	// A packet that is longer than a frame may be waits for a frame's room only.
+	charge, room := Boottime(f.bytes)*500_000, Boottime(min(f.bytes, 1514))*500_000
+	own, fits := fill(m.lookups[f.client], charge, room, now)
+	m.lookups[f.client] = own // known from now on, if it fits or not
+	if fits {
+		m.allLookups, fits = fill(m.allLookups, charge/64, room/64, now)
 	}
-	return dnsDrop
+	if !fits {
+		return dnsDrop
+	}
+	return allowance
 }
 
-// fits charges a bucket that has room for a packet. One that is longer than a frame may
-// be waits for a frame's room only, and takes all.
-func (m *model) fits(of MAC, bytes int, nsPerByte, burst Boottime, now Boottime) bool {
-	backlog := max(0, m.lookups[of]-now)
-	if backlog+Boottime(min(bytes, 1514))*nsPerByte > burst*nsPerByte {
-		m.lookups[of] += 0 // it is known from now on
-		return false
+// fill returns when a bucket is empty after a packet that found room in it, or did not.
+func fill(empty, charge, room, now Boottime) (Boottime, bool) {
+	backlog := max(0, empty-now)
+	if backlog+room > lookupBurst {
+		return empty, false
 	}
-	m.lookups[of] = now + backlog + Boottime(bytes)*nsPerByte
-	return true
+	return now + backlog + charge, true
 }
