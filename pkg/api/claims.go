@@ -30,6 +30,9 @@ func (s *Server) claim(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := s.service.Claimed(c.Context(), claim.Code); err != nil {
+		return nil, err // before the device is made, if it is new
+	}
 	device, err := s.taker(c, claim.Device)
 	if err != nil {
 		return nil, err

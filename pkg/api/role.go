@@ -3,6 +3,7 @@
 package api
 
 import (
+	"errors"
 	"net"
 	"os"
 	"slices"
@@ -44,14 +45,19 @@ type roles struct {
 	viewers   int    // group
 }
 
-// rolesOf fails when a group does not exist.
+// unknownGroup stands for a group that was not found: nobody is in it.
+const unknownGroup = noGroup - 1
+
+// rolesOf fails when a group does not exist; nobody but root and the agent's own user
+// has a role then.
 func rolesOf(access Access) (roles, error) {
+	self := uint32(os.Geteuid())
 	operators, err := lookupGroup("socket_group", access.Operators)
-	if err != nil {
-		return roles{operators: noGroup, viewers: noGroup}, err
+	viewers, viewersErr := lookupGroup("viewer_group", access.Viewers)
+	if err = errors.Join(err, viewersErr); err != nil {
+		return roles{self: self, operators: unknownGroup, viewers: unknownGroup}, err
 	}
-	viewers, err := lookupGroup("viewer_group", access.Viewers)
-	return roles{self: uint32(os.Geteuid()), operators: operators, viewers: viewers}, err
+	return roles{self: self, operators: operators, viewers: viewers}, nil
 }
 
 // callerOf reads a connection's credentials.
@@ -86,7 +92,7 @@ func (r roles) others() role {
 
 // in reports whether p is in a group.
 func (p peer) in(gid int) bool {
-	return gid != noGroup && (p.GID == uint32(gid) || slices.Contains(p.Groups, uint32(gid)))
+	return gid >= 0 && (p.GID == uint32(gid) || slices.Contains(p.Groups, uint32(gid)))
 }
 
 // wayTo says how one comes to a role.

@@ -83,10 +83,13 @@ func (s *Server) routes() []route {
 	}
 }
 
-// needs is the role that a route needs. Asking who has an address registers a device
-// that is new, so it is more than reading.
+// asks are the routes that read and may store something all the same: who has an
+// address may be a new device, and what providers have to sell is kept.
+var asks = []string{"/v1/resolve", "/v1/devices/{device}/available-session"}
+
+// needs is the role that a route needs.
 func (r route) needs() role {
-	if isWrite(r.method) || r.path == "/v1/resolve" {
+	if isWrite(r.method) || slices.Contains(asks, r.path) {
 		return operator
 	}
 	return viewer

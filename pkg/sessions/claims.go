@@ -74,8 +74,18 @@ func (g *guesses) wrong(now dataplane.Boottime) {
 // valid. Codes: NotFound (a wrong code, or no such device), Unavailable (too many
 // wrong codes lately), and those of MoveSession.
 func (m *Manager) Claim(ctx context.Context, code string, to DeviceID) (Session, error) {
+	id, err := m.Claimed(ctx, code)
+	if err != nil {
+		return Session{}, err
+	}
+	return m.moveSession(ctx, id, to, ReasonClaimed)
+}
+
+// Claimed returns the session of a code. Codes: NotFound (a wrong code), Unavailable
+// (too many wrong codes lately).
+func (m *Manager) Claimed(ctx context.Context, code string) (SessionID, error) {
 	if wait := m.guesses.wait(m.now().boot); wait > 0 {
-		return Session{}, Errorf(Unavailable, "too many wrong codes were tried: try again in %d seconds", wait/time.Second+1)
+		return 0, Errorf(Unavailable, "too many wrong codes were tried: try again in %d seconds", wait/time.Second+1)
 	}
 	var id SessionID
 	err := m.store.View(ctx, func(tx Tx) error {
@@ -86,10 +96,7 @@ func (m *Manager) Claim(ctx context.Context, code string, to DeviceID) (Session,
 	if CodeOf(err) == NotFound {
 		m.guesses.wrong(m.now().boot)
 	}
-	if err != nil {
-		return Session{}, err
-	}
-	return m.moveSession(ctx, id, to, ReasonClaimed)
+	return id, err
 }
 
 // RevokeClaim makes the code of a session worthless. Codes: NotFound (it has none).

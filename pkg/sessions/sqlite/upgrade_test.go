@@ -206,7 +206,7 @@ func furnish(tx sessions.Tx) error {
 		d := sessions.Device{
 			MAC: dataplane.MAC{2, 0, 0, 0, 0, byte(i + 1)}, Hostname: "phone " + string(state), Created: day,
 			Bound: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}),
-			IPs: []netip.Addr{netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("fd00::7")},
+			IPs:   []netip.Addr{netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("fd00::7")},
 		}
 		if err := tx.PutDevice(&d); err != nil {
 			return err

@@ -29,14 +29,12 @@ func DropPrivileges(log *slog.Logger) error {
 		return fmt.Errorf("giving up new privileges: %w", err)
 	}
 	have := cap.GetProc()
-	if err := dropBounds(have); err != nil {
+	keep := keptOf(have)
+	if err := dropBounds(have, keep); err != nil {
 		return err
 	}
 	rest := cap.NewSet()
-	for _, value := range kept {
-		if !holds(have, value) {
-			continue
-		}
+	for _, value := range keep {
 		if err := rest.SetFlag(cap.Permitted, true, value); err != nil {
 			return err
 		}
@@ -51,14 +49,24 @@ func DropPrivileges(log *slog.Logger) error {
 	return nil
 }
 
+// keptOf is what is kept of what the process has. Where it loaded the programs by
+// CAP_SYS_ADMIN, for want of CAP_BPF or CAP_PERFMON, it will need that again.
+func keptOf(have *cap.Set) []cap.Value {
+	keep := kept
+	if !holds(have, cap.BPF) || !holds(have, cap.PERFMON) {
+		keep = append(slices.Clone(kept), cap.SYS_ADMIN)
+	}
+	return slices.DeleteFunc(slices.Clone(keep), func(v cap.Value) bool { return !holds(have, v) })
+}
+
 // dropBounds is for what the process may execute. It takes CAP_SETPCAP; who started us
 // without it has set bounds already.
-func dropBounds(have *cap.Set) error {
+func dropBounds(have *cap.Set, keep []cap.Value) error {
 	if !holds(have, cap.SETPCAP) {
 		return nil
 	}
 	for value := range cap.MaxBits() {
-		if slices.Contains(kept, value) {
+		if slices.Contains(keep, value) {
 			continue
 		}
 		if err := cap.DropBound(value); err != nil {
