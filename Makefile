@@ -54,7 +54,7 @@ demo: root deps build ## play a day at the kiosk in a lab of network namespaces 
 test: root deps ## run all tests on the real kernel, none skipped (root)
 	@HOTSPOT_REQUIRE_KERNEL=1 go run ./internal/tally \
 		-- -race $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /internal/torture$$) \
-		-- -count=1 -p=1 -timeout=10m $(LAB)
+		-- -count=1 -p=1 -timeout=25m $(LAB)
 
 .PHONY: unit
 unit: ## run the tests that need neither root nor the kernel

@@ -34,6 +34,8 @@ need_for_run() {
 	need libc6-dev test -e /usr/include/stdlib.h          # with its headers
 	need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt # Go fetches modules over TLS
 	need nftables has nft                                 # the lab's independent counts
+	need e2fsprogs has mkfs.ext4                          # disks that fail are file systems of their own
+	need mount has mount
 	need util-linux has nsenter                           # processes in the lab's hosts
 	need iproute2 has ip                                  # tests change interfaces as people do
 	need sqlite3 has sqlite3                              # tests read the database past the agent

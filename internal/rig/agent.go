@@ -188,6 +188,9 @@ func (a *Agent) Close() (err error) {
 
 func (a *Agent) remove() error {
 	stopped := a.signal(syscall.SIGTERM)
+	if log := a.Log(); strings.Contains(log, "DATA RACE") { // of an agent with the race detector
+		stopped = errors.Join(stopped, errors.New("the agent has a data race:\n"+log))
+	}
 	_, detached := a.Run("detach", "--config", a.Config())
 	// The agent mounted it; absent when it never started.
 	_ = unix.Unmount(a.bpffs(), unix.MNT_DETACH)

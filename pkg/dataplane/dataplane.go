@@ -158,7 +158,7 @@ func (d *Dataplane) openPrograms() error {
 	spec.Maps[hotspotMapClients].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapRules].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapUsages].MaxEntries = maxAccounts(d.opts.MaxClients)
-	if d.state, err = openState(spec, d.pins, d.opts.Limiter, d.opts.Log); err != nil {
+	if d.state, err = openState(spec, d.pins, d.opts); err != nil {
 		return err
 	}
 	if have := d.maxClients(); have != d.opts.MaxClients {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -30,21 +29,28 @@ type state struct {
 // openState adopts the pinned maps, or makes new ones when there are none or
 // when this version cannot share them. New maps are pinned in pins.newMaps and
 // take their place by commit. spec's sizes are set to those of the maps.
-func openState(spec *ebpf.CollectionSpec, p pins, l Limiter, log *slog.Logger) (*state, error) {
+func openState(spec *ebpf.CollectionSpec, p pins, opts Options) (*state, error) {
 	found, err := adoptMaps(spec, p.maps())
 	if err == nil && found != nil {
-		return newState(spec, found, p.maps(), l, true)
+		return newState(spec, found, p.maps(), opts.Limiter, true)
+	}
+	if err != nil && opts.Keep {
+		return nil, fmt.Errorf("%w: %w", ErrOtherVersion, err)
 	}
 	if err != nil {
-		log.Warn("pinned maps are of another version: starting with new ones, clients are let in again from the store",
+		opts.Log.Warn("pinned maps are of another version: starting with new ones, clients are let in again from the store",
 			"bpffs", p.root, "reason", err)
 	}
 	made, err := createMaps(spec, p.newMaps())
 	if err != nil {
 		return nil, err
 	}
-	return newState(spec, made, p.newMaps(), l, false)
+	return newState(spec, made, p.newMaps(), opts.Limiter, false)
 }
+
+// ErrOtherVersion is why Open fails with Options.Keep: the pinned maps are of another
+// version, which goes on enforcing.
+var ErrOtherVersion = errors.New("the kernel holds the maps of another version")
 
 // newState adds the map of flows to the others, which are pinned in dir.
 func newState(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string, l Limiter, adopted bool) (*state, error) {

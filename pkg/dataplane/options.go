@@ -31,6 +31,7 @@ type Options struct {
 	Uplink       Uplink         // what all clients share; default no total
 	Attach       Mode           // how programs are attached; default Auto
 	Bind         bool           // Rule.Bound is enforced
+	Keep         bool           // maps of another version are left as they are: Open fails with ErrOtherVersion
 	NetNS        string         // path of the network namespace to work in; default: the process's own
 	Log          *slog.Logger   // default: silent
 }

@@ -24,15 +24,15 @@ const pastInfix = ":past-"
 
 // Past returns what maps of other versions counted, the oldest first. They are there
 // until ForgetPast, also for a process that comes after this one. Maps that cannot be
-// read are logged and left out.
-func (d *Dataplane) Past() []Past {
+// read are logged and left out, and so are those that counted nothing. When it fails
+// nothing was looked at.
+func (d *Dataplane) Past() ([]Past, error) {
 	dirs, err := d.pins.past()
 	if err == nil && len(dirs) > 0 {
 		err = d.grace.wait(d.grace.ticket()) // packets in flight may still count there
 	}
 	if err != nil {
-		d.opts.Log.Warn("the maps of another version are not looked at", "error", err)
-		return nil
+		return nil, err
 	}
 	var list []Past
 	for _, dir := range dirs {
@@ -42,9 +42,11 @@ func (d *Dataplane) Past() []Past {
 				"maps", dir, "error", err)
 			continue
 		}
-		list = append(list, one)
+		if len(one.Spent) > 0 {
+			list = append(list, one)
+		}
 	}
-	return list
+	return list, nil
 }
 
 // ForgetPast removes the maps of other versions.

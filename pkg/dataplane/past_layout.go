@@ -4,10 +4,13 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 )
 
 // usageLayout is where in a value of a map of usages the words are that every version
@@ -19,6 +22,11 @@ type usageLayout struct {
 
 func usageLayoutOf(usages *ebpf.Map) (usageLayout, error) {
 	usage, err := structOf(usages, "usage")
+	if errors.Is(err, unix.EPERM) && int(usages.ValueSize()) == binary.Size(hotspotUsage{}) {
+		// Descriptions are for CAP_SYS_ADMIN. Values of this size have been laid out like
+		// ours since there were any.
+		return ownUsageLayout(), nil
+	}
 	if err != nil {
 		return usageLayout{}, err
 	}
@@ -37,6 +45,16 @@ func usageLayoutOf(usages *ebpf.Map) (usageLayout, error) {
 		return l, fmt.Errorf("usage.passed is a %v, not an array of %d", passed.Type, directions)
 	}
 	return l.withBytes(int(passed.Offset.Bytes()), list.Type)
+}
+
+// ownUsageLayout is that of the maps that this version makes.
+func ownUsageLayout() usageLayout {
+	var own hotspotUsage
+	l := usageLayout{account: int(unsafe.Offsetof(own.Account))}
+	for dir := range l.bytes {
+		l.bytes[dir] = int(unsafe.Offsetof(own.Passed)) + dir*int(unsafe.Sizeof(own.Passed[0])) + int(unsafe.Offsetof(own.Passed[0].Bytes))
+	}
+	return l
 }
 
 // withBytes adds where the bytes of each direction are: passed begins at an offset.

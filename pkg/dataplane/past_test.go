@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ func TestPastOfAnotherLayout(t *testing.T) {
 		b.veth("lan")
 		opts := b.options("lan")
 		d := b.open(opts)
-		if past := d.Past(); len(past) != 0 {
+		if past, err := d.Past(); err != nil || len(past) != 0 {
 			t.Errorf("a past of the first agent: %v", past)
 		}
 		check(t, d.Grant(phone, allow))
@@ -43,10 +44,47 @@ func TestPastOfAnotherLayout(t *testing.T) {
 	})
 }
 
+// What an agent without CAP_SYS_ADMIN takes the layout for is what the maps say of it.
+func TestOwnUsageLayoutIsTheMaps(t *testing.T) {
+	b := newTestbed(t, false)
+	got, err := usageLayoutOf(b.Usages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := ownUsageLayout(); got != want {
+		t.Errorf("the maps say %+v, without asking it is %+v", got, want)
+	}
+	if size := binary.Size(hotspotUsage{}); size != int(b.Usages.ValueSize()) {
+		t.Errorf("values have %d bytes, not %d", b.Usages.ValueSize(), size)
+	}
+}
+
+// An agent that may not make maps anew leaves those of another version, and what they
+// enforce.
+func TestAnotherLayoutIsKept(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	opts := b.options("lan")
+	d := b.open(opts)
+	check(t, d.Grant(phone, allow))
+	b.count(allow.Account, 1500)
+	check(t, d.state.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: d.Epoch()}))
+	check(t, d.Close())
+	opts.Keep = true
+	if d, err := Open(opts); !errors.Is(err, ErrOtherVersion) {
+		t.Errorf("opened over the maps of another version: %v, %v", d, err)
+	}
+	opts.Keep = false
+	if past, err := b.open(opts).Past(); err != nil || len(past) != 1 {
+		t.Errorf("%d sets of former maps, want the one that was kept", len(past))
+	}
+}
+
 // wantPast compares all but the moments, which are after before.
 func (b *box) wantPast(d *Dataplane, when string, before Boottime, want []Past) {
 	b.t.Helper()
-	got := d.Past()
+	got, err := d.Past()
+	check(b.t, err)
 	for i := range got {
 		if got[i].Until < before || got[i].Until > BootNow() {
 			b.t.Errorf("%s: counted until %d, not after %d", when, got[i].Until, before)

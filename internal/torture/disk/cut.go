@@ -30,7 +30,7 @@ func Cuts(ctx context.Context, o report.Options) (row report.Row, err error) {
 	random := rand.New(rand.NewPCG(o.Seed, 2))
 	row = report.Row{Fault: "unsynced writes lost", Most: mostRecovery, Purchases: report.Zero(0), Bytes: report.Zero(0)}
 	for ctx.Err() == nil && row.Runs < o.Pick(2, 12) {
-		wait := time.Duration(random.Int64N(int64(3 * time.Second)))
+		wait := checkpoint + late + time.Duration(random.Int64N(int64(3*time.Second)))
 		if err := k.cutAfter(ctx, wait, &row); err != nil {
 			return row, fmt.Errorf("cut %d: %w\n%s", row.Runs+1, err, k.agent.Log())
 		}
@@ -73,6 +73,9 @@ func (k *kiosk) cutAfter(ctx context.Context, wait time.Duration, row *report.Ro
 	}
 	charged := int64(after.DataUsedBytes - t.used)
 	row.Bytes.Value += max(0, charged-most, least-charged)
+	if least == 0 {
+		row.Failures = append(row.Failures, "nothing had to be charged before a cut: the loss of all usage would not be seen")
+	}
 	lost, err := k.lostPurchases()
 	row.Purchases.Value += lost
 	row.Runs++

@@ -85,7 +85,7 @@ func (t *trial) once(ctx context.Context, w *witness, n int) error {
 	w.boot(after)
 	// The cut comes so many lines after the agent is up, and then some time, in which it
 	// goes on: not always when something has just reached the disk.
-	limit, then := 1+t.random.IntN(120), time.Duration(t.random.Int64N(int64(time.Second)))
+	limit, then := 1+t.random.IntN(120), time.Duration(t.random.Int64N(int64(8*time.Second)))
 	for g.says.Scan() {
 		told, err := w.hear(g.says.Text())
 		if err != nil {

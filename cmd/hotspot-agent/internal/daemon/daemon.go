@@ -90,9 +90,14 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 }
 
 // shut enforces what was enforced before and no more: who is connected goes on, and
-// nobody else passes, also after a reboot.
+// nobody else passes, also after a reboot. What another version enforces goes on, too.
 func (d *Daemon) shut() (err error) {
-	d.plane, err = dataplane.Open(PlaneOptions(d.cfg, slog.New(slog.DiscardHandler)))
+	opts := PlaneOptions(d.cfg, slog.New(slog.DiscardHandler))
+	opts.Keep = true
+	d.plane, err = dataplane.Open(opts)
+	if errors.Is(err, dataplane.ErrOtherVersion) {
+		return nil
+	}
 	return err
 }
 

@@ -12,7 +12,11 @@ import (
 // whenever the agent is killed. An agent that cannot store it starts all the same, and
 // what was used since the last checkpoint is the customers'.
 func (d *Daemon) inherit(bootID string) {
-	list := d.plane.Past()
+	list, err := d.plane.Past()
+	if err != nil {
+		d.log.Warn("the maps of another version are not looked at", "error", err)
+		return
+	}
 	for _, past := range list {
 		if err := d.store.PutMarks(marksOf(past, bootID)); err != nil {
 			d.log.Error("what another version's maps counted is not taken over", "error", err)
