@@ -214,6 +214,22 @@ func TestBindLearns(t *testing.T) {
 	w.boundTo(2, [4]byte{10, 0, 0, 20})
 }
 
+// A device that keeps its MAC keeps what it is bound to, whatever else is new of it.
+func TestUpdatesKeepTheBinding(t *testing.T) {
+	table := located{"10.0.0.7": answered}
+	w, d, _ := connected(t, sessions.Config{Bind: sessions.BindIP, Locate: table.find})
+	_, err := w.UpdateDevice(w.ctx, d.ID, sessions.DevicePatch{MAC: ptr(mac(1).String()), Hostname: ptr("tablet")})
+	w.ok(err)
+	w.ok(w.Reconcile(w.ctx))
+	w.boundTo(1, [4]byte{10, 0, 0, 7})
+
+	w.kernel.SetMax(1) // no room for another MAC beside the old one
+	_, err = w.UpdateDevice(w.ctx, d.ID, sessions.DevicePatch{MAC: ptr(mac(2).String())})
+	w.code(err, sessions.Full)
+	w.ok(w.Reconcile(w.ctx))
+	w.boundTo(1, [4]byte{10, 0, 0, 7})
+}
+
 func TestBindToThePort(t *testing.T) {
 	w, d, s := connected(t, sessions.Config{Bind: sessions.BindPort})
 	mark := w.mark()
