@@ -144,3 +144,45 @@ func TestMoveSessionIsRefused(t *testing.T) {
 	w.passes(other, false)
 	w.state(s.ID, sessions.Running)
 }
+
+// A move that cannot be stored cuts off nobody: neither the session that was to move,
+// nor what runs on the other device.
+func TestFailedMoveToADeviceThatRuns(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d, other := w.phone(1), w.phone(2)
+	s, running := w.buyData(d, 10_000), w.buyTime(other, time.Hour)
+	w.connect(d)
+	w.connect(other)
+	w.store.BeforeCommit(func() error { return errBroken })
+	if _, err := w.MoveSession(w.ctx, s.ID, other.ID); !errors.Is(err, errBroken) {
+		t.Errorf("MoveSession: %v", err)
+	}
+	w.store.BeforeCommit(nil)
+	w.state(s.ID, sessions.Running)
+	w.state(running.ID, sessions.Running)
+	w.passes(d, true)
+	w.passes(other, true)
+}
+
+// unsynced is a store whose disk takes nothing any more.
+type unsynced struct{ *sessionstest.Store }
+
+func (unsynced) Sync() error { return errBroken }
+
+// What was committed holds in the kernel, also when the disk fails afterwards.
+func TestMoveThatIsNotOnTheDisk(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d, other := w.phone(1), w.phone(2)
+	s := w.buyData(d, 10_000)
+	w.connect(d)
+	w.Manager = sessions.New(unsynced{w.store}, w.kernel, w.clock, w.cfg)
+	w.ok(w.Reconcile(w.ctx))
+	if _, err := w.MoveSession(w.ctx, s.ID, other.ID); !errors.Is(err, errBroken) {
+		t.Errorf("MoveSession: %v", err)
+	}
+	if got := w.state(s.ID, sessions.Running); got.Device != other.ID {
+		t.Errorf("it runs on device %d", got.Device)
+	}
+	w.passes(d, false)
+	w.passes(other, true)
+}

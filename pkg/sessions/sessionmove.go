@@ -84,7 +84,7 @@ func (m *Manager) moveFrom(ctx context.Context, from DeviceID, id SessionID, to 
 		return err
 	})
 	if err != nil && r.running {
-		_ = m.revoke(r.to.MAC) // what it had before is restored, or at the next checkpoint
+		m.restore(ctx, to) // committed it may be, and not on the disk
 		m.restore(ctx, from)
 	}
 	return moved, err
