@@ -4,6 +4,7 @@ package sessions_test
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -185,4 +186,27 @@ func TestMoveThatIsNotOnTheDisk(t *testing.T) {
 	}
 	w.passes(d, false)
 	w.passes(other, true)
+}
+
+// What is stored of the device while a session moves to it stays.
+func TestMoveKeepsWhatIsStoredMeanwhile(t *testing.T) {
+	w := newWorld(t, sessions.Config{Bind: sessions.BindIP})
+	d, other := w.phone(1), w.phone(2)
+	s := w.buyTime(d, time.Hour)
+	w.connect(d)
+	w.kernel.Intercept(func(c sessionstest.Call) error {
+		if c.Op == sessionstest.Grant && c.MAC == mac(2) {
+			_, err := w.Observe(w.ctx, mac(2), netip.MustParseAddr("10.0.0.9"), "tablet")
+			return err
+		}
+		return nil
+	})
+	_, err := w.MoveSession(w.ctx, s.ID, other.ID)
+	w.ok(err)
+	w.mend()
+	got, err := w.Device(w.ctx, other.ID)
+	w.ok(err)
+	if got.Hostname != "tablet" || len(got.IPs) != 1 {
+		t.Errorf("the device is %+v", got)
+	}
 }

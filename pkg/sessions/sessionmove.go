@@ -138,14 +138,19 @@ func (c *change) relocate(r relocation, reading *dataplane.Reading) (moved bool,
 
 // goOn tells of a running session that changed devices.
 func (c *change) goOn(r relocation, s Session) error {
+	to, err := c.Device(r.to.ID) // its name and addresses may be newer
+	if err != nil {
+		return err
+	}
 	if c.m.cfg.Bind == BindIP {
-		if err := c.PutDevice(&r.to); err != nil {
+		to.Bound = r.to.Bound
+		if err := c.PutDevice(&to); err != nil {
 			return err
 		}
 	}
-	c.known = append(c.known, r.to)
+	c.known = append(c.known, to)
 	if err := c.disconnected(r.from, s, r.reason, ""); err != nil {
 		return err
 	}
-	return c.connected(r.to, s, "")
+	return c.connected(to, s, "")
 }
