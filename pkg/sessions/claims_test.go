@@ -210,3 +210,19 @@ func TestMoveKeepsWhatIsStoredMeanwhile(t *testing.T) {
 		t.Errorf("the device is %+v", got)
 	}
 }
+
+// Where a device is matters only when it is connected by the move.
+func TestMoveOfWhatDoesNotRunAsksForNoAddress(t *testing.T) {
+	asked := 0
+	w := newWorld(t, sessions.Config{Bind: sessions.BindIP, Locate: func(dataplane.MAC) ([]dataplane.Sighting, error) {
+		asked++
+		return nil, nil
+	}})
+	d, other := w.phone(1), w.phone(2)
+	s := w.buyTime(d, time.Hour)
+	_, err := w.MoveSession(w.ctx, s.ID, other.ID)
+	w.ok(err)
+	if asked != 0 {
+		t.Errorf("the neighbour table was asked %d times", asked)
+	}
+}

@@ -69,7 +69,7 @@ func (m *Manager) moveFrom(ctx context.Context, from DeviceID, id SessionID, to 
 	}
 	r.running = here != nil && here.ID == id
 	r.goesOn = r.running && there == nil && !static
-	if m.cfg.Bind == BindIP && there == nil {
+	if m.cfg.Bind == BindIP && r.goesOn {
 		r.to.Bound = addressOf(r.to, m.locate(r.to.MAC))
 	}
 	if err := m.swapRules(r, here); err != nil {
