@@ -12,7 +12,8 @@ import (
 const mtu = 1500
 
 // timed and metered say which allowances bound the session.
-func (s Session) timed() bool   { return s.Type == Time || s.Type == TimeOrData }
+func (t Type) timed() bool      { return t == Time || t == TimeOrData }
+func (s Session) timed() bool   { return s.Type.timed() }
 func (s Session) metered() bool { return s.Type == Data || s.Type == TimeOrData }
 
 // RemainingTime is what is left of the bought time; 0 for a data session.

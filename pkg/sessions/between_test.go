@@ -30,9 +30,8 @@ func (g *gatekeeper) GetSession(ctx context.Context, d sessions.Device) (session
 	return g.shop.GetSession(ctx, d)
 }
 
-// betweenSessions is a device whose first session ended, and whose second waits for
-// what a provider has to say.
-func betweenSessions(t *testing.T) (w *world, g *gatekeeper, d sessions.Device, next sessions.Session) {
+// gated is a world with a gatekeeper.
+func gated(t *testing.T) (w *world, g *gatekeeper) {
 	t.Helper()
 	g = &gatekeeper{shop: newShop(nil), asked: make(chan struct{}, 8)}
 	w = newWorld(t, sessions.Config{
@@ -45,16 +44,41 @@ func betweenSessions(t *testing.T) (w *world, g *gatekeeper, d sessions.Device, 
 			t.Error(err)
 		}
 	})
+	return w, g
+}
+
+// usesUp has a device use up its session, and the gatekeeper think about the next one.
+func (w *world) usesUp(g *gatekeeper, d sessions.Device, s sessions.Session) {
+	w.Helper()
+	g.gate = make(chan struct{})
+	w.kernel.Fill(d.MAC)
+	w.drain()
+	w.state(s.ID, sessions.Consumed)
+	<-g.asked
+}
+
+// betweenSessions is a device whose first session ended, and whose second waits for
+// what a provider has to say.
+func betweenSessions(t *testing.T) (w *world, g *gatekeeper, d sessions.Device, next sessions.Session) {
+	t.Helper()
+	w, g = gated(t)
 	d = w.phone(1)
 	first := w.buyData(d, 10_000)
 	next = w.buyTime(d, time.Hour)
 	w.connect(d)
-	g.gate = make(chan struct{})
-	w.kernel.Fill(d.MAC)
-	w.drain()
-	w.state(first.ID, sessions.Consumed)
-	<-g.asked
+	w.usesUp(g, d, first)
 	return w, g, d, next
+}
+
+// dies ends the agent; nothing of what it still does is stored.
+func (w *world) dies() {
+	w.Helper()
+	w.store.BeforeCommit(func() error { return errCrash })
+	if err := w.Stop(w.ctx, false); !errors.Is(err, errCrash) {
+		w.Fatalf("stopped while nothing could be stored: %v", err)
+	}
+	w.store.BeforeCommit(nil)
+	w.cfg = sessions.Config{}
 }
 
 // A Disconnect while the next session is being looked for is obeyed: nothing starts
@@ -92,13 +116,8 @@ func TestConnectBetweenSessions(t *testing.T) {
 func TestDiesBetweenSessions(t *testing.T) {
 	w, _, _, next := betweenSessions(t)
 	mark := w.mark()
-	w.store.BeforeCommit(func() error { return errCrash })
-	if err := w.Stop(w.ctx, false); !errors.Is(err, errCrash) { // nothing of it is stored
-		t.Fatalf("stopped while nothing could be stored: %v", err)
-	}
-	w.store.BeforeCommit(nil)
+	w.dies()
 	w.happened(mark)
-	w.cfg = sessions.Config{}
 	for range 2 {
 		w.restart()
 		w.ok(w.Reconcile(w.ctx))
@@ -106,6 +125,22 @@ func TestDiesBetweenSessions(t *testing.T) {
 		w.happened(mark, "client.disconnected(consumed)")
 	}
 	w.state(next.ID, sessions.Available)
+}
+
+// The same on a device that got its session from another one.
+func TestDiesAfterAMovedSession(t *testing.T) {
+	w, g := gated(t)
+	d, other := w.phone(1), w.phone(2)
+	s := w.buyData(d, 10_000)
+	w.connect(d)
+	_, err := w.MoveSession(w.ctx, s.ID, other.ID)
+	w.ok(err)
+	w.usesUp(g, other, s)
+	mark := w.mark()
+	w.dies()
+	w.restart()
+	w.ok(w.Reconcile(w.ctx))
+	w.happened(mark, "client.disconnected(consumed)")
 }
 
 // Those that are connected, or were disconnected, are not told of at a start.

@@ -24,8 +24,9 @@ const (
 const ReasonPort = "port"
 
 // rebind binds a device that is about to be connected to where it is now. One that is
-// connected already is bound anew only when the address that it is bound to answers no
-// more: who copied its MAC cannot take a customer's place who is there.
+// connected already is bound anew only when it is elsewhere, and the address that it is
+// bound to answers no more: who copied its MAC cannot take a customer's place who is
+// there.
 func (m *Manager) rebind(ctx context.Context, id DeviceID) error {
 	if m.cfg.Bind != BindIP {
 		return nil
@@ -37,15 +38,15 @@ func (m *Manager) rebind(ctx context.Context, id DeviceID) error {
 	}
 	found := m.locate(d.MAC)
 	at := addressOf(d, found)
-	if at == d.Bound || s != nil && answers(found, d.Bound) {
+	if at == d.Bound || s != nil && (!at.IsValid() || answers(found, d.Bound)) {
 		return nil
 	}
 	return m.bindTo(ctx, d, s != nil, at)
 }
 
-// learn binds a connected device of which no address was known.
-func (m *Manager) learn(ctx context.Context, s Session, at netip.Addr) error {
-	if m.cfg.Bind != BindIP || m.live.bound(s.ID) != [4]byte{} {
+// learn binds a connected device of which no address was known to one that it uses.
+func (m *Manager) learn(ctx context.Context, s Session, seen dataplane.Sighting) error {
+	if m.cfg.Bind != BindIP || seen.Evidence == dataplane.Remembered || m.live.bound(s.ID) != [4]byte{} {
 		return nil
 	}
 	defer m.locks.lock(s.Device)()
@@ -53,7 +54,7 @@ func (m *Manager) learn(ctx context.Context, s Session, at netip.Addr) error {
 	if err != nil || now == nil || now.ID != s.ID || d.Bound.IsValid() {
 		return err
 	}
-	return m.bindTo(ctx, d, true, at)
+	return m.bindTo(ctx, d, true, seen.Addr)
 }
 
 // bindTo stores an address, and has the kernel hold a connected device to it. The
@@ -88,13 +89,17 @@ func (m *Manager) locate(mac dataplane.MAC) []dataplane.Sighting {
 }
 
 // addressOf is the IPv4 address that a device has now: the one that was registered
-// last, as from a request to the portal, unless the kernel knows others only.
+// last, as from a request to the portal, unless the kernel knows others only. One that
+// the kernel only remembers the device may have left: then it is the zero Addr.
 func addressOf(d Device, found []dataplane.Sighting) netip.Addr {
 	last := d.ipv4()
 	if len(found) == 0 || slices.ContainsFunc(found, func(s dataplane.Sighting) bool { return s.Addr == last }) {
 		return last
 	}
 	best := slices.MaxFunc(found, func(a, b dataplane.Sighting) int { return int(a.Evidence) - int(b.Evidence) })
+	if best.Evidence == dataplane.Remembered {
+		return netip.Addr{}
+	}
 	return best.Addr
 }
 

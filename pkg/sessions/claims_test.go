@@ -4,6 +4,7 @@ package sessions_test
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -143,4 +144,85 @@ func TestMoveSessionIsRefused(t *testing.T) {
 	w.passes(d, true)
 	w.passes(other, false)
 	w.state(s.ID, sessions.Running)
+}
+
+// A move that cannot be stored cuts off nobody: neither the session that was to move,
+// nor what runs on the other device.
+func TestFailedMoveToADeviceThatRuns(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d, other := w.phone(1), w.phone(2)
+	s, running := w.buyData(d, 10_000), w.buyTime(other, time.Hour)
+	w.connect(d)
+	w.connect(other)
+	w.store.BeforeCommit(func() error { return errBroken })
+	if _, err := w.MoveSession(w.ctx, s.ID, other.ID); !errors.Is(err, errBroken) {
+		t.Errorf("MoveSession: %v", err)
+	}
+	w.store.BeforeCommit(nil)
+	w.state(s.ID, sessions.Running)
+	w.state(running.ID, sessions.Running)
+	w.passes(d, true)
+	w.passes(other, true)
+}
+
+// unsynced is a store whose disk takes nothing any more.
+type unsynced struct{ *sessionstest.Store }
+
+func (unsynced) Sync() error { return errBroken }
+
+// What was committed holds in the kernel, also when the disk fails afterwards.
+func TestMoveThatIsNotOnTheDisk(t *testing.T) {
+	w := newWorld(t, sessions.Config{})
+	d, other := w.phone(1), w.phone(2)
+	s := w.buyData(d, 10_000)
+	w.connect(d)
+	w.Manager = sessions.New(unsynced{w.store}, w.kernel, w.clock, w.cfg)
+	w.ok(w.Reconcile(w.ctx))
+	if _, err := w.MoveSession(w.ctx, s.ID, other.ID); !errors.Is(err, errBroken) {
+		t.Errorf("MoveSession: %v", err)
+	}
+	if got := w.state(s.ID, sessions.Running); got.Device != other.ID {
+		t.Errorf("it runs on device %d", got.Device)
+	}
+	w.passes(d, false)
+	w.passes(other, true)
+}
+
+// What is stored of the device while a session moves to it stays.
+func TestMoveKeepsWhatIsStoredMeanwhile(t *testing.T) {
+	w := newWorld(t, sessions.Config{Bind: sessions.BindIP})
+	d, other := w.phone(1), w.phone(2)
+	s := w.buyTime(d, time.Hour)
+	w.connect(d)
+	w.kernel.Intercept(func(c sessionstest.Call) error {
+		if c.Op == sessionstest.Grant && c.MAC == mac(2) {
+			_, err := w.Observe(w.ctx, mac(2), netip.MustParseAddr("10.0.0.9"), "tablet")
+			return err
+		}
+		return nil
+	})
+	_, err := w.MoveSession(w.ctx, s.ID, other.ID)
+	w.ok(err)
+	w.mend()
+	got, err := w.Device(w.ctx, other.ID)
+	w.ok(err)
+	if got.Hostname != "tablet" || len(got.IPs) != 1 {
+		t.Errorf("the device is %+v", got)
+	}
+}
+
+// Where a device is matters only when it is connected by the move.
+func TestMoveOfWhatDoesNotRunAsksForNoAddress(t *testing.T) {
+	asked := 0
+	w := newWorld(t, sessions.Config{Bind: sessions.BindIP, Locate: func(dataplane.MAC) ([]dataplane.Sighting, error) {
+		asked++
+		return nil, nil
+	}})
+	d, other := w.phone(1), w.phone(2)
+	s := w.buyTime(d, time.Hour)
+	_, err := w.MoveSession(w.ctx, s.ID, other.ID)
+	w.ok(err)
+	if asked != 0 {
+		t.Errorf("the neighbour table was asked %d times", asked)
+	}
 }

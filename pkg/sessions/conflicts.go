@@ -139,7 +139,7 @@ func (m *Manager) Sight(ctx context.Context, seen dataplane.Sighting) error {
 		return nil
 	}
 	if seen.Addr.IsValid() {
-		if err := m.learn(ctx, s, seen.Addr); err != nil {
+		if err := m.learn(ctx, s, seen); err != nil {
 			return err
 		}
 		return m.notice(ctx, s, DiffersAddress, seen.Addr.String(), seen.Evidence)

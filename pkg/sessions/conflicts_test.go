@@ -203,7 +203,9 @@ func TestBindLearns(t *testing.T) {
 	w.connect(d)
 	w.boundTo(1, [4]byte{})
 	w.sight(s, 1, "lan1", answered)
-	w.sight(s, 1, "10.0.0.7", remembered)
+	w.sight(s, 1, "10.0.0.6", remembered)
+	w.boundTo(1, [4]byte{})
+	w.sight(s, 1, "10.0.0.7", heard)
 	w.sight(s, 1, "10.0.0.9", answered)
 	w.boundTo(1, [4]byte{10, 0, 0, 7})
 
@@ -212,6 +214,40 @@ func TestBindLearns(t *testing.T) {
 	w.boundTo(2, [4]byte{})
 	w.sight(s, 2, "10.0.0.20", answered)
 	w.boundTo(2, [4]byte{10, 0, 0, 20})
+}
+
+// An entry that the kernel only has not forgotten binds nobody, nor does it free who is
+// bound.
+func TestOldNeighboursDoNotBind(t *testing.T) {
+	table := located{"10.0.0.6": remembered}
+	w := newWorld(t, sessions.Config{Bind: sessions.BindIP, Locate: table.find})
+	d := w.phone(1)
+	s := w.buyTime(d, time.Hour)
+	w.connect(d)
+	w.boundTo(1, [4]byte{})
+	w.sight(s, 1, "10.0.0.7", answered)
+	w.boundTo(1, [4]byte{10, 0, 0, 7})
+	w.connect(d)
+	w.boundTo(1, [4]byte{10, 0, 0, 7})
+	table["10.0.0.9"] = heard
+	w.connect(d)
+	w.boundTo(1, [4]byte{10, 0, 0, 9})
+}
+
+// A device that keeps its MAC keeps what it is bound to, whatever else is new of it.
+func TestUpdatesKeepTheBinding(t *testing.T) {
+	table := located{"10.0.0.7": answered}
+	w, d, _ := connected(t, sessions.Config{Bind: sessions.BindIP, Locate: table.find})
+	_, err := w.UpdateDevice(w.ctx, d.ID, sessions.DevicePatch{MAC: ptr(mac(1).String()), Hostname: ptr("tablet")})
+	w.ok(err)
+	w.ok(w.Reconcile(w.ctx))
+	w.boundTo(1, [4]byte{10, 0, 0, 7})
+
+	w.kernel.SetMax(1) // no room for another MAC beside the old one
+	_, err = w.UpdateDevice(w.ctx, d.ID, sessions.DevicePatch{MAC: ptr(mac(2).String())})
+	w.code(err, sessions.Full)
+	w.ok(w.Reconcile(w.ctx))
+	w.boundTo(1, [4]byte{10, 0, 0, 7})
 }
 
 func TestBindToThePort(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // devicePatch is a DevicePatch that was checked.
 type devicePatch struct {
 	mac      *dataplane.MAC
+	bound    netip.Addr // of another MAC; as of a request none: it is to be seen
 	ip       *netip.Addr
 	hostname *string
 }
@@ -78,8 +79,8 @@ func (m *Manager) storePatch(ctx context.Context, id DeviceID, p devicePatch) (D
 		if d, err = c.Device(id); err != nil {
 			return err
 		}
-		if p.mac != nil {
-			d.MAC, d.Bound = *p.mac, netip.Addr{} // another machine, whose address is to be seen
+		if p.mac != nil && *p.mac != d.MAC {
+			d.MAC, d.Bound = *p.mac, p.bound
 		}
 		if p.hostname != nil {
 			d.Hostname = *p.hostname
@@ -108,7 +109,7 @@ func (m *Manager) carry(ctx context.Context, old, d Device, s Session) error {
 			return err
 		}
 	} else if err := m.grant(d.MAC, m.rule(s, d.bound(), m.now())); err != nil {
-		if _, undo := m.storePatch(ctx, d.ID, devicePatch{mac: &old.MAC}); undo != nil {
+		if _, undo := m.storePatch(ctx, d.ID, devicePatch{mac: &old.MAC, bound: old.Bound}); undo != nil {
 			m.repairLater(d.ID, undo)
 		}
 		return err

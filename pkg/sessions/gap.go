@@ -104,7 +104,7 @@ func connectedBy(events []Event) map[DeviceID]Event {
 		switch {
 		case e.Type == ClientDisconnected:
 			delete(connected, e.Device)
-		case e.Type == SessionStarted, known && strings.HasPrefix(string(e.Type), "session.") && e.Reason != "":
+		case e.Type == SessionStarted, e.Type == ClientConnected, known && strings.HasPrefix(string(e.Type), "session.") && e.Reason != "":
 			connected[e.Device] = e
 		}
 	}

@@ -172,7 +172,8 @@ func (m *Manager) forget(ctx context.Context, accounts []dataplane.Account) erro
 }
 
 // lockLoose locks the devices of accounts, and returns the accounts that no session
-// runs on then.
+// runs on then, and none can be started on: of what went to another device meanwhile
+// the lock is not held.
 func (m *Manager) lockLoose(ctx context.Context, accounts []dataplane.Account) (unlock func(), still []dataplane.Account, err error) {
 	owners := make(map[dataplane.Account]DeviceID, len(accounts))
 	look := func(tx Tx) error {
@@ -191,10 +192,13 @@ func (m *Manager) lockLoose(ctx context.Context, accounts []dataplane.Account) (
 	unlock = m.locks.lock(slices.Collect(maps.Values(owners))...)
 	err = m.store.View(ctx, func(tx Tx) error {
 		for _, a := range accounts {
-			if s, err := tx.Session(SessionID(a)); isTrusted(a) || CodeOf(err) == NotFound || err == nil && s.State != Running {
-				still = append(still, a)
-			} else if err != nil {
+			s, err := tx.Session(SessionID(a))
+			gone := isTrusted(a) || CodeOf(err) == NotFound
+			if err != nil && !gone {
 				return err
+			}
+			if gone || s.State != Running && s.Device == owners[a] {
+				still = append(still, a)
 			}
 		}
 		return nil

@@ -19,7 +19,19 @@ type Marks struct {
 	At    dataplane.Boottime // time is used up to here, by everyone who ran
 	Epoch uint64
 	Spent []Mark    // of sessions whose rows say less
-	Known time.Time // wall time that was believed last; zero: never
+	Known time.Time // wall time at At by the clock that was believed last, or the earliest that it can be; zero: never
+}
+
+// KnownAt is Known for another moment. In a later boot it is the earliest wall time that
+// this can be, as if the machine had been off for no time.
+func (k Marks) KnownAt(boot string, at dataplane.Boottime) time.Time {
+	switch {
+	case k.Known.IsZero():
+		return k.Known
+	case k.Boot != boot:
+		return k.Known.Add(time.Duration(at))
+	}
+	return k.Known.Add(at.Sub(k.At))
 }
 
 // Mark is what a session's account had counted.

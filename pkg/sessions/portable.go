@@ -102,11 +102,10 @@ func (m *Manager) checkPortable(p Portable) error {
 		return err
 	}
 	s := p.Session
-	first, last := time.Unix(0, 0), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 	switch {
-	case s.Created.Before(first) || s.Created.After(last):
+	case s.Created.Before(earliestSale) || s.Created.After(latestSale):
 		return Invalidf("created_at", "%s is no moment of a purchase", s.Created.Format(time.RFC3339))
-	case !s.Started.IsZero() && (s.Started.Before(first) || s.Started.After(last)):
+	case !s.Started.IsZero() && (s.Started.Before(earliestSale) || s.Started.After(latestSale)):
 		return Invalidf("started_at", "%s is no moment of a start", s.Started.Format(time.RFC3339))
 	}
 	return checkPurchase(s)

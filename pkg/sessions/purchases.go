@@ -90,13 +90,13 @@ func (m *Manager) UpdateSession(ctx context.Context, id SessionID, patch Session
 	if _, err := patched(s, patch); err != nil {
 		return Session{}, err
 	}
-	c, err := m.rewrite(ctx, s.Device, id, patch)
+	c, err := m.rewrite(ctx, s, patch)
 	if err != nil {
 		return Session{}, err
 	}
 	// Neither here nor at the disk the device's lock is held since the transaction:
 	// of many top-ups of a session at the same time, one rule and one write do for all.
-	if _, _, running := m.live.running(s.Device); running {
+	if s, _, running := m.live.session(id); running {
 		if err := m.enforceLocked(context.WithoutCancel(ctx), s.Device); err != nil {
 			m.repairLater(s.Device, err) // what was bought is stored
 		}
@@ -110,19 +110,37 @@ func (m *Manager) UpdateSession(ctx context.Context, id SessionID, patch Session
 	return m.Session(context.WithoutCancel(ctx), id)
 }
 
+// lockOwner locks the device of a session as it was read, and returns the session as it
+// is then. When it went to another device meanwhile, it is that one's lock.
+func (m *Manager) lockOwner(ctx context.Context, s Session) (now Session, unlock func(), err error) {
+	for {
+		unlock := m.locks.lock(s.Device)
+		now, err := m.stored(ctx, s.ID)
+		if err == nil && now.Device == s.Device {
+			return now, unlock, nil
+		}
+		unlock()
+		if err != nil {
+			return now, nil, err
+		}
+		s = now
+	}
+}
+
 // rewrite stores the patched session.
-func (m *Manager) rewrite(ctx context.Context, device DeviceID, id SessionID, patch SessionPatch) (*change, error) {
-	defer m.locks.lock(device)()
-	if err := ctx.Err(); err != nil {
+func (m *Manager) rewrite(ctx context.Context, s Session, patch SessionPatch) (*change, error) {
+	s, unlock, err := m.lockOwner(ctx, s)
+	if err != nil {
 		return nil, err
 	}
+	defer unlock()
 	ctx = context.WithoutCancel(ctx)
-	r, found, err := m.read(id.Account())
+	r, found, err := m.read(s.ID.Account())
 	if err != nil {
 		return nil, err
 	}
 	return m.transact(ctx, func(c *change) error {
-		s, err := c.Session(id)
+		s, err := c.Session(s.ID)
 		if err != nil {
 			return err
 		}
@@ -172,7 +190,7 @@ func (m *Manager) DeleteSession(ctx context.Context, id SessionID) error {
 	if err := m.tellBefore(ctx, s); err != nil {
 		return err
 	}
-	stopped, err := m.remove(ctx, s.Device, id)
+	stopped, err := m.remove(ctx, s)
 	if err != nil || stopped == nil {
 		return err
 	}
@@ -225,35 +243,34 @@ func (m *Manager) teller(s Session) *remote {
 }
 
 // remove deletes a session, and returns what it stopped for that.
-func (m *Manager) remove(ctx context.Context, device DeviceID, id SessionID) (*ended, error) {
-	defer m.locks.lock(device)()
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	ctx = context.WithoutCancel(ctx)
-	d, running, err := m.lookup(ctx, device)
+func (m *Manager) remove(ctx context.Context, s Session) (*ended, error) {
+	s, unlock, err := m.lockOwner(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	stop := running != nil && running.ID == id
+	defer unlock()
+	ctx = context.WithoutCancel(ctx)
+	d, running, err := m.lookup(ctx, s.Device)
+	if err != nil {
+		return nil, err
+	}
+	stop := running != nil && running.ID == s.ID
+	var r *dataplane.Reading
 	if stop {
 		if err := m.revoke(d.MAC); err != nil {
 			return nil, err
 		}
-	}
-	var r *dataplane.Reading
-	if stop {
-		r = m.lastReading(id)
+		r = m.lastReading(s.ID)
 	}
 	var last Session
 	err = m.update(ctx, func(c *change) error {
 		var err error
-		last, err = c.remove(d, id, r)
+		last, err = c.remove(d, s.ID, r)
 		return err
 	})
 	switch {
 	case err != nil && stop:
-		m.restore(ctx, device)
+		m.restore(ctx, s.Device)
 		return nil, err
 	case err != nil || !stop:
 		return nil, err

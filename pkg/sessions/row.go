@@ -63,9 +63,6 @@ func (r *row) session() Session {
 	return s
 }
 
-// timed reports that time bounds the session.
-func (r *row) timed() bool { return r.kind != Data }
-
 // baseline is that for a reading of an epoch.
 func (r *row) baseline(epoch uint64) (spent, drops uint64) {
 	if epoch != r.epoch {

@@ -69,7 +69,7 @@ func (m *Manager) moveFrom(ctx context.Context, from DeviceID, id SessionID, to 
 	}
 	r.running = here != nil && here.ID == id
 	r.goesOn = r.running && there == nil && !static
-	if m.cfg.Bind == BindIP && there == nil {
+	if m.cfg.Bind == BindIP && r.goesOn {
 		r.to.Bound = addressOf(r.to, m.locate(r.to.MAC))
 	}
 	if err := m.swapRules(r, here); err != nil {
@@ -84,7 +84,7 @@ func (m *Manager) moveFrom(ctx context.Context, from DeviceID, id SessionID, to 
 		return err
 	})
 	if err != nil && r.running {
-		_ = m.revoke(r.to.MAC) // what it had before is restored, or at the next checkpoint
+		m.restore(ctx, to) // committed it may be, and not on the disk
 		m.restore(ctx, from)
 	}
 	return moved, err
@@ -138,14 +138,19 @@ func (c *change) relocate(r relocation, reading *dataplane.Reading) (moved bool,
 
 // goOn tells of a running session that changed devices.
 func (c *change) goOn(r relocation, s Session) error {
+	to, err := c.Device(r.to.ID) // its name and addresses may be newer
+	if err != nil {
+		return err
+	}
 	if c.m.cfg.Bind == BindIP {
-		if err := c.PutDevice(&r.to); err != nil {
+		to.Bound = r.to.Bound
+		if err := c.PutDevice(&to); err != nil {
 			return err
 		}
 	}
-	c.known = append(c.known, r.to)
+	c.known = append(c.known, to)
 	if err := c.disconnected(r.from, s, r.reason, ""); err != nil {
 		return err
 	}
-	return c.connected(r.to, s, "")
+	return c.connected(to, s, "")
 }

@@ -80,17 +80,17 @@ func (m *Manager) recall(ctx context.Context) error {
 func (m *Manager) recallClock(ctx context.Context) error {
 	marks := m.lastMarks()
 	if !marks.Known.IsZero() {
-		at := marks.At
-		if marks.Boot != m.clock.BootID() {
-			at = 0
+		if marks.Boot == m.clock.BootID() {
+			m.trust.recall(marks.Known, marks.At, true)
+		} else {
+			m.trust.recall(marks.Known, 0, false)
 		}
-		m.trust.recall(marks.Known, at)
 		return nil
 	}
 	return m.store.View(ctx, func(tx Tx) error {
 		last, err := lastEvent(tx)
 		if err == nil && !last.Time.Before(earliest) {
-			m.trust.recall(last.Time, 0)
+			m.trust.recall(last.Time, m.clock.Boot(), false)
 		}
 		return err
 	})

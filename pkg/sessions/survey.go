@@ -67,7 +67,7 @@ func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint32
 
 // mark notes how far a session came that goes on.
 func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
-	v.timed = v.timed || e.row.timed()
+	v.timed = v.timed || e.row.kind.timed()
 	spent := r.Counters.Spent()
 	if from, _ := e.row.baseline(r.Epoch); spent > from {
 		v.marks.Spent = append(v.marks.Spent, Mark{Session: e.row.id, Spent: spent})
@@ -87,7 +87,7 @@ func (l *liveTable) unread(v *survey, round uint32) {
 		if e.round == round {
 			continue
 		}
-		v.timed = v.timed || e.row.timed()
+		v.timed = v.timed || e.row.kind.timed()
 		if e.needsRow(l.cfg, nil, v.now) {
 			v.closer = append(v.closer, e.row.device)
 		}

@@ -24,6 +24,7 @@ type trust struct {
 	mu     sync.Mutex
 	known  time.Time // wall time that was believed last, of this boot or one before; zero: none
 	held   epoch     // believed in this boot
+	least  epoch     // the earliest that it can be, by what was known before
 	seen   epoch     // waits until it has held
 	seenAt dataplane.Boottime
 }
@@ -38,14 +39,15 @@ func (e epoch) near(other epoch) bool {
 	return !e.IsZero() && e.Sub(other.Time).Abs() <= smallStep
 }
 
-// recall begins with what was known last: its wall time, and when it is of this boot,
-// what CLOCK_BOOTTIME was then.
-func (t *trust) recall(known time.Time, boot dataplane.Boottime) {
+// recall begins with what was known last: a wall time and a moment of this boot. When
+// that is of an earlier boot, it is the earliest that this moment can be.
+func (t *trust) recall(known time.Time, at dataplane.Boottime, ofThisBoot bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.known = known
-	if boot != 0 && !known.IsZero() {
-		t.held = epochOf(moment{wall: known, boot: boot})
+	t.least = epochOf(moment{wall: known, boot: at})
+	if ofThisBoot {
+		t.held = t.least
 	}
 }
 
@@ -79,12 +81,17 @@ func (t *trust) hasHeld(e epoch, boot dataplane.Boottime) bool {
 }
 
 // at is the wall time of a moment of this boot, as far as it is known: a step that is
-// not believed does not stop it.
+// not believed does not stop it. Before anything is believed it is the earliest possible;
+// who restarts in this boot goes on from there, and believes no earlier one.
 func (t *trust) at(boot dataplane.Boottime) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.held.IsZero() {
-		return t.known
+	e := t.held
+	if e.IsZero() {
+		e = t.least
 	}
-	return t.held.Add(time.Duration(boot)).UTC()
+	if e.IsZero() {
+		return time.Time{}
+	}
+	return e.Add(time.Duration(boot)).UTC()
 }

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -135,6 +136,50 @@ func TestTrustOutlivesTheAgent(t *testing.T) {
 	w.sane(false)
 	w.clock.SetWallByHand(right)
 	w.sane(true)
+}
+
+// Nor does it in a boot in which nothing was believed yet: of the wall time only the
+// earliest is known then, from the boot before.
+func TestAnUnknownTimeOutlivesTheAgent(t *testing.T) {
+	w := newWorld(t, sessions.Config{ResumeAfterReboot: true})
+	w.expiring()
+	last := w.clock.Now()
+	w.kernel.Detach()
+	w.clock.Reboot(0)
+	w.clock.SetWallByHand(last.Add(300 * day))
+	w.restart()
+	w.ok(w.Reconcile(w.ctx))
+	w.clock.Advance(soon)
+	w.checkpoint()
+	w.restart()
+	w.ok(w.Reconcile(w.ctx))
+	w.sane(false)
+	w.clock.SetWallByHand(last) // long past
+	w.sane(false)
+	w.clock.SetWallByHand(last.Add(soon))
+	w.sane(true)
+}
+
+// Whoever writes marks of another moment knows the wall time from the last ones.
+func TestKnownAt(t *testing.T) {
+	wall := time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
+	last := sessions.Marks{Boot: "boot-1", At: dataplane.Boottime(time.Hour), Known: wall}
+	for _, c := range []struct {
+		boot string
+		at   time.Duration
+		want time.Time
+	}{
+		{"boot-1", time.Hour, wall},
+		{"boot-1", 90 * time.Minute, wall.Add(30 * time.Minute)},
+		{"boot-2", time.Minute, wall.Add(time.Minute)}, // not earlier
+	} {
+		if got := last.KnownAt(c.boot, dataplane.Boottime(c.at)); !got.Equal(c.want) {
+			t.Errorf("%s after %s: %s, want %s", c.boot, c.at, got, c.want)
+		}
+	}
+	if got := (sessions.Marks{}).KnownAt("boot-1", 1); !got.IsZero() {
+		t.Errorf("known of nothing: %s", got)
+	}
 }
 
 // Whatever the wall clock does, used time is what the kernel let pass.

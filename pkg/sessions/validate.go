@@ -72,7 +72,8 @@ func checkPurchase(s Session) error {
 // maxToken is the longest name of a session at its provider, in bytes.
 const maxToken = 1024
 
-// What a provider may say of when it sold a session: it has to fit into the store.
+// When a session that comes from elsewhere may have been sold: it has to fit into the
+// store.
 var earliestSale, latestSale = time.Unix(0, 0).UTC(), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // checkProvided checks what a provider sent as if somebody had typed it.

@@ -18,7 +18,7 @@ func (d *Daemon) inherit(bootID string) {
 		return
 	}
 	for _, past := range list {
-		if err := d.store.PutMarks(marksOf(past, bootID)); err != nil {
+		if err := d.inheritOne(past, bootID); err != nil {
 			d.log.Error("what another version's maps counted is not taken over", "error", err)
 			return
 		}
@@ -27,6 +27,16 @@ func (d *Daemon) inherit(bootID string) {
 	if err := d.plane.ForgetPast(); err != nil {
 		d.log.Warn("maps of another version stay", "error", err)
 	}
+}
+
+func (d *Daemon) inheritOne(past dataplane.Past, bootID string) error {
+	last, err := d.store.Marks()
+	if err != nil {
+		return err
+	}
+	marks := marksOf(past, bootID)
+	marks.Known = last.KnownAt(bootID, past.Until) // the maps do not know it
+	return d.store.PutMarks(marks)
 }
 
 func marksOf(past dataplane.Past, bootID string) sessions.Marks {
