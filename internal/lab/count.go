@@ -3,7 +3,6 @@
 package lab
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -68,12 +67,7 @@ func (h *Host) count(hook Hook, device, verdict string, matches []string) (*Coun
 	}
 	script := fmt.Sprintf("table %s {\n  counter matched { }\n  chain look {\n    type filter hook %s %spriority 0; policy accept;\n%s  }\n}\n",
 		c.table, hook, where, rules.String())
-	cmd := h.Command("nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(script)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("nft on %s: %w: %s", h.Name, err, bytes.TrimSpace(out))
-	}
-	return c, nil
+	return c, h.nft(script)
 }
 
 // Read returns what was counted up to now.

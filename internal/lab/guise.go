@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -23,10 +22,8 @@ func (k *Kiosk) Guise(members []Member) error {
 }
 `
 	c := k.Customers[0]
-	cmd := c.Command("nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(script)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("nft on %s: %w: %s", c.Name, err, out)
+	if err := c.nft(script); err != nil {
+		return err
 	}
 	link, err := c.nl.LinkByName(Uplink)
 	if err != nil {
