@@ -73,39 +73,39 @@ func readable[T any](ctx context.Context, w *wreck, first, last int64, query str
 }
 
 // copy takes over what can be read.
-func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) error {
-	lastDevice := w.last(ctx, "devices", "id")
-	devices := readable(ctx, w, 1, lastDevice, selectDevices+" WHERE id >= ? ORDER BY id LIMIT 1",
-		scanDevice, func(d sessions.Device) int64 { return int64(d.ID) })
-	devices = append(devices, w.otherDevices(ctx, devices)...)
-	for _, d := range devices {
-		if err := t.restoreDevice(d); err != nil {
-			return err
-		}
-		lastDevice = max(lastDevice, int64(d.ID))
-	}
-	r.Devices = len(devices)
-	lastSession, err := r.copySessions(ctx, w, t)
-	if err != nil {
+func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) (err error) {
+	var last lastGiven
+	if last.device, err = r.copyDevices(ctx, w, t); err != nil {
 		return err
 	}
-	if err := r.copyEvents(ctx, w, t); err != nil {
+	if last.session, err = r.copySessions(ctx, w, t); err != nil {
 		return err
 	}
-	providers := readable(ctx, w, 1, w.last(ctx, "providers", "place"), "SELECT place, name, socket FROM providers WHERE place >= ? ORDER BY place LIMIT 1",
-		scanPlace, func(p placed) int64 { return p.place })
-	for _, p := range providers {
-		if err := t.PutProvider(p.ProviderRecord); err != nil {
-			return err
-		}
+	if last.event, err = copyEvents(ctx, w, t); err != nil {
+		return err
+	}
+	if err := copyProviders(ctx, w, t); err != nil {
+		return err
 	}
 	r.Unread = w.unread
-	return t.goOn(lastDevice+idGap, lastSession+idGap, sessions.Event{
-		Time: now, Type: sessions.DatabaseRescued, Message: r.String(),
-	})
+	return t.goOn(last, sessions.Event{Time: now, Type: sessions.DatabaseRescued, Message: r.String()})
 }
 
-// copySessions returns the largest id that is known.
+// copyDevices returns the largest id that is known, as those below do.
+func (r *Rescued) copyDevices(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
+	last = w.last(ctx, "devices", "id")
+	list := readable(ctx, w, 1, last, selectDevices+" WHERE id >= ? ORDER BY id LIMIT 1",
+		scanDevice, func(d sessions.Device) int64 { return int64(d.ID) })
+	for _, d := range append(list, w.otherDevices(ctx, list)...) {
+		last = max(last, int64(d.ID))
+		if err := t.restoreDevice(d); err != nil {
+			return last, err
+		}
+		r.Devices++
+	}
+	return last, nil
+}
+
 func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
 	last = max(w.last(ctx, "sessions", "id"), w.number(ctx, "SELECT max(session_id) FROM events"))
 	list := readable(ctx, w, 1, last, selectSessions+" WHERE id >= ? ORDER BY id LIMIT 1",
@@ -126,13 +126,24 @@ func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64
 	return last, nil
 }
 
-func (r *Rescued) copyEvents(ctx context.Context, w *wreck, t *tx) error {
-	last := w.last(ctx, "events", "seq")
-	list := readable(ctx, w, max(1, last-keepEvents), last,
-		"SELECT seq, time, type, device_id, mac, session_id, reason, message FROM events WHERE seq >= ? ORDER BY seq LIMIT 1",
+func copyEvents(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
+	last = w.last(ctx, "events", "seq")
+	list := readable(ctx, w, max(1, last-keepEvents), last, selectEvents+" WHERE seq >= ? ORDER BY seq LIMIT 1",
 		scanEvent, func(e sessions.Event) int64 { return e.Seq })
 	for _, e := range list {
+		last = max(last, e.Seq)
 		if err := t.restoreEvent(e); err != nil {
+			return last, err
+		}
+	}
+	return last, nil
+}
+
+func copyProviders(ctx context.Context, w *wreck, t *tx) error {
+	list := readable(ctx, w, 1, w.last(ctx, "providers", "place"), "SELECT place, name, socket FROM providers WHERE place >= ? ORDER BY place LIMIT 1",
+		scanPlace, func(p placed) int64 { return p.place })
+	for _, p := range list {
+		if err := t.PutProvider(p.ProviderRecord); err != nil {
 			return err
 		}
 	}
