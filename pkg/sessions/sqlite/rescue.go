@@ -36,8 +36,11 @@ func (r Rescued) String() string {
 // a new one in its place that holds what can still be read. Nothing is deleted. Ids
 // stay, for they name the kernel's counters, and none that was ever given is given
 // again. A machine that dies meanwhile goes on with it at the next [Open], or has
-// changed nothing.
+// changed nothing. A nil log discards.
 func Rescue(ctx context.Context, path string, now time.Time, log *slog.Logger) (Rescued, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	aside, err := freeName(path + asidePart + now.UTC().Format("20060102T150405Z"))
 	if err != nil {
 		return Rescued{}, err

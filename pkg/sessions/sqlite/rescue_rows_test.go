@@ -3,12 +3,17 @@
 package sqlite
 
 import (
+	"bytes"
 	"database/sql"
+	"errors"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/mattn/go-sqlite3"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -100,5 +105,58 @@ func TestRescueGoesOnBehindLostEvents(t *testing.T) {
 	mustRescue(t, path)
 	if events := eventsOf(t, path); len(events) != 1 || events[0].Seq <= 500_005 {
 		t.Errorf("events: %+v", events)
+	}
+}
+
+// What was stored of a row may be nothing that can be stored. It costs that row and is
+// told to the log, with what is left of it; the others are kept.
+func TestRescueOfRowsThatCannotBe(t *testing.T) {
+	for _, test := range []struct {
+		name, spoiled     string
+		devices, sessions int // that are kept
+		told              string
+	}{
+		{"state", "UPDATE sessions SET state = 'availabme' WHERE id = 1", 5, 4, "session=1"},
+		{"time used", "UPDATE sessions SET time_used_ns = -5 WHERE id = 2", 5, 4, "session=2"},
+		{"type", "UPDATE sessions SET type = 7 WHERE id = 3", 5, 4, "session=3"},
+		{"days", "UPDATE sessions SET exp_days = -9 WHERE id = 4", 5, 4, "session=4"},
+		{"MAC", "DROP INDEX sessions_by_device; PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'sqlite_autoindex_devices_1';" +
+			" UPDATE sqlite_schema SET sql = replace(sql, 'UNIQUE', '') WHERE name = 'devices'; PRAGMA writable_schema = RESET;" +
+			" UPDATE devices SET mac = '02:00:00:00:00:02' WHERE id = 3", 4, 4, "device=3"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := furnished(t)
+			spoil(t, path, test.spoiled)
+			var told bytes.Buffer
+			rescued, err := Rescue(t.Context(), path, time.Unix(1_800_000_000, 0), slog.New(slog.NewTextHandler(&told, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rescued.Devices != test.devices || rescued.Sessions != test.sessions || rescued.Unread == 0 {
+				t.Errorf("kept: %+v", rescued)
+			}
+			if !strings.Contains(told.String(), test.told) {
+				t.Errorf("the log lacks %q:\n%s", test.told, told.String())
+			}
+			create(t, path)
+		})
+	}
+}
+
+// A session that is left out is no reason to fail where there is no log.
+func TestRescueWithoutLog(t *testing.T) {
+	path := furnished(t)
+	spoil(t, path, "UPDATE sessions SET device_id = 77 WHERE id = 1")
+	if rescued := mustRescue(t, path); rescued.Sessions != 4 || rescued.Unread != 1 {
+		t.Errorf("kept: %+v", rescued)
+	}
+}
+
+// A disk that fails ends the rescue: what it could not write is not lost.
+func TestOnlyRowsAreLeftOut(t *testing.T) {
+	w := &wreck{log: slog.New(slog.DiscardHandler)}
+	full := (&Store{path: "x"}).coded(sqlite3.Error{Code: sqlite3.ErrFull})
+	if kept, err := w.keep(full, "a row"); kept || !errors.Is(err, full) || w.unread != 0 {
+		t.Errorf("a full disk: %t, %v, %d unread", kept, err, w.unread)
 	}
 }

@@ -7,11 +7,12 @@ import "github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 // What a rescue writes: rows with the ids that they had.
 
 func (t *tx) restoreDevice(d sessions.Device) error {
-	id := d.ID
-	if _, err := t.exec("INSERT INTO devices (id, mac, ips, hostname, created_at) VALUES (?, ?, '[]', '', NULL)", id, d.MAC.String()); err != nil {
+	row, err := deviceRow(&d)
+	if err != nil {
 		return err
 	}
-	return t.PutDevice(&d)
+	_, err = t.exec("INSERT INTO devices (id, "+deviceFigures+") VALUES (?, ?, ?, ?, ?, ?)", append([]any{d.ID}, row...)...)
+	return err
 }
 
 func (t *tx) restoreSession(s sessions.Session) error {

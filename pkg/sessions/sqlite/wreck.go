@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/mattn/go-sqlite3"
+
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -72,6 +74,25 @@ func readable[T any](ctx context.Context, w *wreck, first, last int64, query str
 	return all
 }
 
+// keep reports whether a row was stored. One that cannot be, since its values are not
+// what was once stored, is told to the log; what else can fail is the disk.
+func (w *wreck) keep(err error, what string, figures ...any) (kept bool, failed error) {
+	if err == nil || !unfit(err) {
+		return err == nil, err
+	}
+	w.log.Error(what+" was read that cannot be stored", append(figures, "error", err)...)
+	w.unread++
+	return false, nil
+}
+
+func unfit(err error) bool {
+	var failed sqlite3.Error
+	if errors.As(err, &failed) {
+		return failed.Code == sqlite3.ErrConstraint
+	}
+	return sessions.CodeOf(err) == sessions.Invalid
+}
+
 // copy takes over what can be read.
 func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) (err error) {
 	var last lastGiven
@@ -98,10 +119,13 @@ func (r *Rescued) copyDevices(ctx context.Context, w *wreck, t *tx) (last int64,
 		scanDevice, func(d sessions.Device) int64 { return int64(d.ID) })
 	for _, d := range append(list, w.otherDevices(ctx, list)...) {
 		last = max(last, int64(d.ID))
-		if err := t.restoreDevice(d); err != nil {
+		kept, err := w.keep(t.restoreDevice(d), "a device", "device", d.ID, "mac", d.MAC, "hostname", d.Hostname)
+		if err != nil {
 			return last, err
 		}
-		r.Devices++
+		if kept {
+			r.Devices++
+		}
 	}
 	return last, nil
 }
@@ -112,18 +136,32 @@ func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64
 		scanSession, func(s sessions.Session) int64 { return int64(s.ID) })
 	for _, s := range list {
 		last = max(last, int64(s.ID))
-		if _, err := t.Device(s.Device); err != nil {
-			w.log.Error("a session was read whose device was not", "session", s.ID, "device", s.Device,
-				"type", s.Type, "left", s.RemainingTime(), "left_bytes", s.RemainingBytes())
-			w.unread++
-			continue
-		}
-		if err := t.restoreSession(s); err != nil {
+		kept, err := w.keepSession(t, s)
+		if err != nil {
 			return last, err
 		}
-		r.Sessions++
+		if kept {
+			r.Sessions++
+		}
 	}
 	return last, nil
+}
+
+func (w *wreck) keepSession(t *tx, s sessions.Session) (kept bool, err error) {
+	figures := []any{
+		"session", s.ID, "device", s.Device, "type", s.Type, "state", s.State,
+		"left", s.RemainingTime(), "left_bytes", s.RemainingBytes(),
+	}
+	_, err = t.Device(s.Device)
+	if sessions.CodeOf(err) == sessions.NotFound {
+		w.log.Error("a session was read whose device was not", figures...)
+		w.unread++
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return w.keep(t.restoreSession(s), "a session", figures...)
 }
 
 func copyEvents(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
@@ -132,7 +170,7 @@ func copyEvents(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
 		scanEvent, func(e sessions.Event) int64 { return e.Seq })
 	for _, e := range list {
 		last = max(last, e.Seq)
-		if err := t.restoreEvent(e); err != nil {
+		if _, err := w.keep(t.restoreEvent(e), "an event", "seq", e.Seq, "type", e.Type); err != nil {
 			return last, err
 		}
 	}
@@ -143,7 +181,7 @@ func copyProviders(ctx context.Context, w *wreck, t *tx) error {
 	list := readable(ctx, w, 1, w.last(ctx, "providers", "place"), "SELECT place, name, socket FROM providers WHERE place >= ? ORDER BY place LIMIT 1",
 		scanPlace, func(p placed) int64 { return p.place })
 	for _, p := range list {
-		if err := t.PutProvider(p.ProviderRecord); err != nil {
+		if _, err := w.keep(t.PutProvider(p.ProviderRecord), "a provider", "name", p.Name, "socket", p.Socket); err != nil {
 			return err
 		}
 	}
