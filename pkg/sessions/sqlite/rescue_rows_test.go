@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -158,5 +161,49 @@ func TestOnlyRowsAreLeftOut(t *testing.T) {
 	full := (&Store{path: "x"}).coded(sqlite3.Error{Code: sqlite3.ErrFull})
 	if kept, err := w.keep(full, "a row"); kept || !errors.Is(err, full) || w.unread != 0 {
 		t.Errorf("a full disk: %t, %v, %d unread", kept, err, w.unread)
+	}
+}
+
+// Open reads the whole file before it migrates: on the day of an upgrade what is rescued
+// has the schema of the former agent.
+func TestRescueOfEverySchema(t *testing.T) {
+	for version := 1; version <= len(embedded()); version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			path := unpack(t, fixture(version))
+			before := rowsOf(t, path)
+			losePage(t, path, "providers")
+			if _, err := Open(path, nil); !errors.Is(err, ErrDamaged) {
+				t.Fatalf("Open of a damaged file: %v", err)
+			}
+			mustRescue(t, path)
+			create(t, path)
+			delete(before, "providers")
+			delete(before, "claims")
+			after := rowsWith(t, path, before)
+			for column, values := range after["events"] {
+				after["events"][column] = values[:len(values)-1] // the last tells of the rescue
+			}
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("what was there changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// losePage overwrites the first page of a table.
+func losePage(t *testing.T, path, table string) {
+	t.Helper()
+	page, err := strconv.ParseInt(texts(t, openReadOnly(t, path), "SELECT rootpage FROM sqlite_schema WHERE name = '"+table+"'")[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 4096
+	_, err = file.WriteAt(bytes.Repeat([]byte{0xa5}, size), (page-1)*size)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
 	}
 }

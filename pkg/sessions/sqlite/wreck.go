@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -52,6 +53,55 @@ func (w *wreck) last(ctx context.Context, table, key string) int64 {
 		w.number(ctx, fmt.Sprintf("SELECT %s FROM %s ORDER BY %s DESC LIMIT 1", key, table, key)),
 		w.number(ctx, "SELECT seq FROM sqlite_sequence WHERE name = '"+table+"'"),
 	)
+}
+
+// selectFrom reads columns of a table. What an older schema does not have yet has the
+// default that its migration would give it.
+func (w *wreck) selectFrom(ctx context.Context, t *tx, table, columns string) (string, error) {
+	all, err := many(t, scanDefault, "SELECT name, coalesce(dflt_value, 'NULL') FROM pragma_table_info(?)", table)
+	if err != nil {
+		return "", err
+	}
+	defaults := make(map[string]string)
+	for _, column := range all {
+		defaults[column.name] = column.value
+	}
+	for _, name := range w.columnsOf(ctx, table) {
+		delete(defaults, name)
+	}
+	list := strings.Split(columns, ",")
+	for i, name := range list {
+		list[i] = strings.TrimSpace(name)
+		if value, ok := defaults[list[i]]; ok {
+			list[i] = value
+		}
+	}
+	return "SELECT " + strings.Join(list, ", ") + " FROM " + table, nil
+}
+
+type columnDefault struct{ name, value string }
+
+func scanDefault(row scanner) (c columnDefault, err error) {
+	err = row.Scan(&c.name, &c.value)
+	return c, err
+}
+
+// columnsOf is empty for a table that there is not.
+func (w *wreck) columnsOf(ctx context.Context, table string) (names []string) {
+	rows, err := w.db.QueryContext(ctx, "SELECT name FROM pragma_table_info(?)", table)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		if rows.Scan(&name) != nil {
+			return names
+		}
+		names = append(names, name)
+	}
+	_ = rows.Err() // the schema is read before the first row
+	return names
 }
 
 // readable reads the rows with a key from first to last that can be read. The query
@@ -115,7 +165,11 @@ func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) (err
 // copyDevices returns the largest id that is known, as those below do.
 func (r *Rescued) copyDevices(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
 	last = w.last(ctx, "devices", "id")
-	list := readable(ctx, w, 1, last, selectDevices+" WHERE id >= ? ORDER BY id LIMIT 1",
+	query, err := w.selectFrom(ctx, t, "devices", "id, "+deviceFigures)
+	if err != nil {
+		return last, err
+	}
+	list := readable(ctx, w, 1, last, query+" WHERE id >= ? ORDER BY id LIMIT 1",
 		scanDevice, func(d sessions.Device) int64 { return int64(d.ID) })
 	for _, d := range append(list, w.otherDevices(ctx, list)...) {
 		last = max(last, int64(d.ID))
@@ -132,7 +186,11 @@ func (r *Rescued) copyDevices(ctx context.Context, w *wreck, t *tx) (last int64,
 
 func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
 	last = max(w.last(ctx, "sessions", "id"), w.number(ctx, "SELECT max(session_id) FROM events"))
-	list := readable(ctx, w, 1, last, selectSessions+" WHERE id >= ? ORDER BY id LIMIT 1",
+	query, err := w.selectFrom(ctx, t, "sessions", "id, device_id, state, "+sessionFigures)
+	if err != nil {
+		return last, err
+	}
+	list := readable(ctx, w, 1, last, query+" WHERE id >= ? ORDER BY id LIMIT 1",
 		scanSession, func(s sessions.Session) int64 { return int64(s.ID) })
 	for _, s := range list {
 		last = max(last, int64(s.ID))
@@ -166,7 +224,11 @@ func (w *wreck) keepSession(t *tx, s sessions.Session) (kept bool, err error) {
 
 func copyEvents(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
 	last = w.last(ctx, "events", "seq")
-	list := readable(ctx, w, max(1, last-keepEvents), last, selectEvents+" WHERE seq >= ? ORDER BY seq LIMIT 1",
+	query, err := w.selectFrom(ctx, t, "events", "seq, "+eventFigures)
+	if err != nil {
+		return last, err
+	}
+	list := readable(ctx, w, max(1, last-keepEvents), last, query+" WHERE seq >= ? ORDER BY seq LIMIT 1",
 		scanEvent, func(e sessions.Event) int64 { return e.Seq })
 	for _, e := range list {
 		last = max(last, e.Seq)
