@@ -30,7 +30,7 @@ type Store struct {
 	wal   wal
 	marks marksFile
 
-	trouble atomic.Pointer[error] // of the last writing transaction
+	trouble atomic.Pointer[error] // of the last writing transaction; damage stays (setTrouble)
 	writing stopwatch             // the one that has its turn
 }
 

@@ -207,3 +207,35 @@ func losePage(t *testing.T, path, table string) {
 		t.Fatal(err)
 	}
 }
+
+// Other pages can be written, and the disk may come and go: it stays known that the file
+// is damaged.
+func TestDamageStaysKnown(t *testing.T) {
+	s := openTest(t)
+	if !s.noteDamage(sqlite3.Error{Code: sqlite3.ErrCorrupt}) {
+		t.Fatal("no damage")
+	}
+	touch := func(tx sessions.Tx) error { return tx.PutProvider(sessions.ProviderRecord{Name: "shop"}) }
+	if err := s.Update(t.Context(), touch); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Trouble(t.Context()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("after a write that went well: %v", err)
+	}
+	s.noteTrouble(sqlite3.Error{Code: sqlite3.ErrFull})
+	if err := s.Trouble(t.Context()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("after a disk that was full: %v", err)
+	}
+}
+
+// Trouble with the disk is over with a write that went well.
+func TestTroubleOfTheDiskEnds(t *testing.T) {
+	s := openTest(t)
+	s.noteTrouble(sqlite3.Error{Code: sqlite3.ErrFull})
+	if s.trouble.Load() == nil {
+		t.Fatal("a full disk is no trouble")
+	}
+	if err := s.Trouble(t.Context()); err != nil || s.trouble.Load() != nil {
+		t.Errorf("after a write that went well: %v", err)
+	}
+}
