@@ -239,3 +239,35 @@ func TestTroubleOfTheDiskEnds(t *testing.T) {
 		t.Errorf("after a write that went well: %v", err)
 	}
 }
+
+// A customer's code is worth what was bought: it names the session after a rescue too.
+func TestRescueKeepsClaims(t *testing.T) {
+	for _, lost := range []string{"providers", "sqlite_autoindex_claims_2"} {
+		t.Run(lost, func(t *testing.T) {
+			path := furnished(t)
+			spoil(t, path, "UPDATE sessions SET type = 7 WHERE id = 2")
+			losePage(t, path, lost)
+			mustRescue(t, path)
+			s, err := Open(path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			err = s.View(t.Context(), func(tx sessions.Tx) error {
+				for id := sessions.SessionID(1); id <= 5; id++ {
+					got, err := tx.Claim(sessions.ClaimHash{byte(id - 1)})
+					if id == 2 && sessions.CodeOf(err) != sessions.NotFound {
+						t.Errorf("the code of a session that is lost: %d, %v", got, err)
+					}
+					if id != 2 && got != id {
+						t.Errorf("the code of session %d: %d, %v", id, got, err)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -152,6 +152,9 @@ func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) (err
 	if last.session, err = r.copySessions(ctx, w, t); err != nil {
 		return err
 	}
+	if err := copyClaims(ctx, w, t); err != nil {
+		return err
+	}
 	if last.event, err = copyEvents(ctx, w, t); err != nil {
 		return err
 	}
@@ -220,6 +223,53 @@ func (w *wreck) keepSession(t *tx, s sessions.Session) (kept bool, err error) {
 		return false, err
 	}
 	return w.keep(t.restoreSession(s), "a session", figures...)
+}
+
+// copyClaims keeps the codes of the sessions that are kept. They have no numbers to go
+// on with behind damage, so they are read from both ends up to it.
+func copyClaims(ctx context.Context, w *wreck, t *tx) error {
+	if len(w.columnsOf(ctx, "claims")) == 0 {
+		return nil // of a schema that had none
+	}
+	found := make(map[sessions.SessionID]sessions.ClaimHash)
+	whole := false
+	for _, order := range []string{"hash", "hash DESC"} {
+		whole = w.claims(ctx, order, found) || whole
+	}
+	if !whole {
+		w.log.Error("some claim codes may be lost", "read", len(found))
+	}
+	for id, hash := range found {
+		if _, err := t.Session(id); sessions.CodeOf(err) == sessions.NotFound {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if _, err := w.keep(t.PutClaim(hash, id), "a claim code", "session", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claims finds codes until it meets damage, and reports whether it met none.
+func (w *wreck) claims(ctx context.Context, order string, found map[sessions.SessionID]sessions.ClaimHash) (whole bool) {
+	rows, err := w.db.QueryContext(ctx, "SELECT hash, session_id FROM claims ORDER BY "+order)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var hash []byte
+		var id sessions.SessionID
+		if rows.Scan(&hash, &id) != nil {
+			return false
+		}
+		if _, known := found[id]; !known && len(hash) == len(sessions.ClaimHash{}) {
+			found[id] = sessions.ClaimHash(hash)
+		}
+	}
+	return rows.Err() == nil
 }
 
 func copyEvents(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
