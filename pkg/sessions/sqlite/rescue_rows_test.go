@@ -4,6 +4,7 @@ package sqlite
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -269,5 +270,29 @@ func TestRescueKeepsClaims(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A page that was written to the wrong place shows keys that came before, and a damaged
+// counter a last key that nobody gave: the reading ends, and soon.
+func TestReadingEnds(t *testing.T) {
+	w, err := openWreck(furnished(t), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.db.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	scan := func(row scanner) (n int64, err error) { err = row.Scan(&n); return n, err }
+	same := func(n int64) int64 { return n }
+	if got := readable(ctx, w, 1, 10, "SELECT 3 WHERE ? < 1000000", scan, same); len(got) != 1 || w.unread != 7 {
+		t.Errorf("read %d rows, %d unread", len(got), w.unread)
+	}
+	readable(ctx, w, 1, maxKey, "SELECT 'damage' WHERE ? > 0", scan, same)
+	if ctx.Err() != nil {
+		t.Error("a large last key: no end")
+	}
+	if got := w.number(t.Context(), "SELECT 1 << 62"); got != 0 {
+		t.Errorf("believed: %d", got)
 	}
 }

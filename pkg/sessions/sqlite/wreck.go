@@ -22,6 +22,10 @@ import (
 // one: more than what a kiosk sells, and can no longer be read.
 const idGap = 100_000
 
+// maxKey is more than any kiosk ever gives: a larger one is damage. Believed, it would
+// leave no room for new ones.
+const maxKey = 1 << 40
+
 // wreck is a damaged database, read row by row: one that cannot be read does not hide
 // those behind it.
 type wreck struct {
@@ -39,9 +43,9 @@ func openWreck(path string, log *slog.Logger) (*wreck, error) {
 	return &wreck{db: db, log: log}, nil
 }
 
-// number is the answer to a query, 0 where there is none.
+// number is the answer to a query, 0 where there is none that can be.
 func (w *wreck) number(ctx context.Context, query string) (n int64) {
-	if err := w.db.QueryRowContext(ctx, query).Scan(&n); err != nil {
+	if err := w.db.QueryRowContext(ctx, query).Scan(&n); err != nil || n > maxKey {
 		return 0
 	}
 	return n
@@ -105,19 +109,22 @@ func (w *wreck) columnsOf(ctx context.Context, table string) (names []string) {
 }
 
 // readable reads the rows with a key from first to last that can be read. The query
-// wants a key, and returns the first row from it on.
+// wants a key, and returns the first row from it on. Through much damage it goes in
+// longer steps, a thousandth of the way behind it: the last key may be damage as well.
 func readable[T any](ctx context.Context, w *wreck, first, last int64, query string, scan func(scanner) (T, error), keyOf func(T) int64) []T {
 	var all []T
-	for next, ok := first, true; ok || next <= last; {
+	for next, failed := first, int64(0); failed == 0 || next <= last; {
 		row, err := scan(w.db.QueryRowContext(ctx, query, next))
 		if errors.Is(err, sql.ErrNoRows) || ctx.Err() != nil {
 			break
 		}
-		if ok = err == nil; !ok {
+		if err != nil || keyOf(row) < next || keyOf(row) > maxKey { // of a page of elsewhere
 			w.unread++
-			next++
+			step := 1 + failed/1024
+			next, failed = next+step, failed+step
 			continue
 		}
+		failed = 0
 		all = append(all, row)
 		next = keyOf(row) + 1
 	}
@@ -336,7 +343,7 @@ func (w *wreck) macs(ctx context.Context, query string, yield func(sessions.Devi
 		if rows.Scan(&d.ID, &text) != nil {
 			return
 		}
-		if mac, err := decodeMAC(text); err == nil {
+		if mac, err := decodeMAC(text); err == nil && d.ID > 0 && d.ID <= maxKey {
 			d.MAC = mac
 			yield(d)
 		}
