@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/mattn/go-sqlite3"
+	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -294,5 +295,30 @@ func TestReadingEnds(t *testing.T) {
 	}
 	if got := w.number(t.Context(), "SELECT 1 << 62"); got != 0 {
 		t.Errorf("believed: %d", got)
+	}
+}
+
+// A stick with a file system that has no hard links gets a copy.
+func TestSetAsideWithoutLinks(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	if err := os.WriteFile(from, []byte("sold"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, refusal := range []error{unix.EPERM, unix.EOPNOTSUPP} {
+		link := func(string, string) error { return &os.LinkError{Op: "link", Old: from, New: to, Err: refusal} }
+		if err := secondName(link, from, to); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := os.ReadFile(to); string(data) != "sold" {
+			t.Errorf("the copy: %q, %v", data, err)
+		}
+		if err := os.Remove(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(string, string) error { return unix.EIO }
+	if err := secondName(link, from, to); !errors.Is(err, unix.EIO) {
+		t.Errorf("a disk that fails: %v", err)
 	}
 }
