@@ -113,7 +113,7 @@ func writeDSN(path string) string {
 
 func readDSN(path string) string {
 	// A page that is not in the small cache is in the kernel's, a copy away.
-	return dsn(path, url.Values{"_query_only": {"on"}, "_txlock": {"deferred"}, "_cache_size": {"-256"}})
+	return dsn(path, url.Values{"_query_only": {"on"}, "_cache_size": {"-256"}})
 }
 
 func dsn(path string, more url.Values) string {
