@@ -11,7 +11,11 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-const selectDevices = "SELECT id, mac, ips, hostname, created_at, bound FROM devices"
+// deviceFigures are the columns behind the id, in the order of [deviceRow] and
+// [scanDevice].
+const deviceFigures = "mac, ips, hostname, created_at, bound"
+
+const selectDevices = "SELECT id, " + deviceFigures + " FROM devices"
 
 func (t *tx) Device(id sessions.DeviceID) (sessions.Device, error) {
 	return one(t, noDevice(id), scanDevice, selectDevices+" WHERE id = ?", id)
@@ -35,25 +39,30 @@ func (t *tx) CountDevices() (int, error) {
 }
 
 func (t *tx) PutDevice(d *sessions.Device) error {
-	ips, err := encodeIPs(d.IPs)
+	row, err := deviceRow(d)
 	if err != nil {
 		return err
 	}
-	var c checker
-	row := []any{d.MAC.String(), ips, d.Hostname, c.wall("created_at", d.Created), encodeIP(d.Bound)}
-	if c.err != nil {
-		return c.err
-	}
 	if d.ID != 0 {
 		return takenMAC(d, t.change(noDevice(d.ID),
-			"UPDATE devices SET (mac, ips, hostname, created_at, bound) = (?, ?, ?, ?, ?) WHERE id = ?", append(row, d.ID)...))
+			"UPDATE devices SET ("+deviceFigures+") = (?, ?, ?, ?, ?) WHERE id = ?", append(row, d.ID)...))
 	}
-	id, err := t.insert("INSERT INTO devices (mac, ips, hostname, created_at, bound) VALUES (?, ?, ?, ?, ?)", row...)
+	id, err := t.insert("INSERT INTO devices ("+deviceFigures+") VALUES (?, ?, ?, ?, ?)", row...)
 	if err != nil {
 		return takenMAC(d, err)
 	}
 	d.ID = sessions.DeviceID(id)
 	return nil
+}
+
+func deviceRow(d *sessions.Device) ([]any, error) {
+	ips, err := encodeIPs(d.IPs)
+	if err != nil {
+		return nil, err
+	}
+	var c checker
+	row := []any{d.MAC.String(), ips, d.Hostname, c.wall("created_at", d.Created), encodeIP(d.Bound)}
+	return row, c.err
 }
 
 func scanDevice(row scanner) (d sessions.Device, err error) {

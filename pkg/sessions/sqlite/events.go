@@ -4,6 +4,7 @@ package sqlite
 
 import (
 	"database/sql"
+	"strings"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -15,16 +16,23 @@ const (
 	trimEvery = 128
 )
 
+// eventFigures are the columns behind the number, in the order of [eventRow] and
+// [scanEvent].
+const eventFigures = `time, type, device_id, mac, session_id, reason, message,
+	interface, duration_ms, differs, value_before, value_after`
+
+var (
+	eventMarks   = marks(strings.Count(eventFigures, ",") + 1)
+	insertEvent  = "INSERT INTO events (" + eventFigures + ") VALUES (" + eventMarks + ")"
+	selectEvents = "SELECT seq, " + eventFigures + " FROM events"
+)
+
 func (t *tx) AppendEvent(e *sessions.Event) error {
-	var c checker
-	at := c.wall("time", e.Time)
-	if c.err != nil {
-		return c.err
+	row, err := eventRow(e)
+	if err != nil {
+		return err
 	}
-	seq, err := t.insert(`INSERT INTO events (time, type, device_id, mac, session_id, reason, message, interface, duration_ms,
-		differs, value_before, value_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		at, string(e.Type), e.Device, e.MAC, e.Session, e.Reason, e.Message, e.Interface, e.DurationMS,
-		e.Differs, e.Before, e.After)
+	seq, err := t.insert(insertEvent, row...)
 	if err != nil {
 		return err
 	}
@@ -41,8 +49,16 @@ func (t *tx) Events(after int64, limit int) ([]sessions.Event, error) {
 	if limit <= 0 {
 		limit = -1
 	}
-	return many(t, scanEvent, `SELECT seq, time, type, device_id, mac, session_id, reason, message, interface, duration_ms,
-		differs, value_before, value_after FROM events WHERE seq > ? ORDER BY seq LIMIT ?`, after, limit)
+	return many(t, scanEvent, selectEvents+" WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+}
+
+func eventRow(e *sessions.Event) ([]any, error) {
+	var c checker
+	row := []any{
+		c.wall("time", e.Time), string(e.Type), e.Device, e.MAC, e.Session, e.Reason, e.Message,
+		e.Interface, e.DurationMS, e.Differs, e.Before, e.After,
+	}
+	return row, c.err
 }
 
 func scanEvent(row scanner) (e sessions.Event, err error) {

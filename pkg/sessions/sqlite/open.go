@@ -30,7 +30,7 @@ type Store struct {
 	wal   wal
 	marks marksFile
 
-	trouble atomic.Pointer[error] // of the last writing transaction
+	trouble atomic.Pointer[error] // of the last writing transaction; damage stays (setTrouble)
 	writing stopwatch             // the one that has its turn
 }
 
@@ -113,7 +113,7 @@ func writeDSN(path string) string {
 
 func readDSN(path string) string {
 	// A page that is not in the small cache is in the kernel's, a copy away.
-	return dsn(path, url.Values{"_query_only": {"on"}, "_txlock": {"deferred"}, "_cache_size": {"-256"}})
+	return dsn(path, url.Values{"_query_only": {"on"}, "_cache_size": {"-256"}})
 }
 
 func dsn(path string, more url.Values) string {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -36,8 +39,11 @@ func (r Rescued) String() string {
 // a new one in its place that holds what can still be read. Nothing is deleted. Ids
 // stay, for they name the kernel's counters, and none that was ever given is given
 // again. A machine that dies meanwhile goes on with it at the next [Open], or has
-// changed nothing.
+// changed nothing. A nil log discards.
 func Rescue(ctx context.Context, path string, now time.Time, log *slog.Logger) (Rescued, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	aside, err := freeName(path + asidePart + now.UTC().Format("20060102T150405Z"))
 	if err != nil {
 		return Rescued{}, err
@@ -80,7 +86,7 @@ func (r *Rescued) build(ctx context.Context, path string, now time.Time, log *sl
 // in place, and go on being used.
 func setAside(path, aside string) error {
 	for _, part := range []string{"", "-wal", "-shm"} {
-		if err := os.Link(path+part, aside+part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := secondName(os.Link, path+part, aside+part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -97,6 +103,36 @@ func setAside(path, aside string) error {
 		}
 	}
 	return syncParent(path)
+}
+
+// secondName copies a file where the file system knows no links (vfat, exfat).
+func secondName(link func(from, to string) error, from, to string) error {
+	err := link(from, to)
+	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	return copyFile(from, to)
+}
+
+// copyFile returns when the copy is on the disk; half a copy is not left.
+func copyFile(from, to string) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }()
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	if err == nil {
+		err = target.Sync()
+	}
+	if err = errors.Join(err, target.Close()); err != nil {
+		return errors.Join(err, remove(to))
+	}
+	return nil
 }
 
 // finishRescue puts the new database in its place, if there is one that is complete:

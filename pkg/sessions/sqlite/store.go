@@ -56,7 +56,7 @@ func (s *Store) Sync() error {
 	}
 	// SQLite's file and what the disk has may differ from now on, whatever comes after.
 	err = sessions.Errorf(sessions.Unavailable, "the database %s cannot be written to the disk; look for its errors (dmesg), mend it, restart the agent: %w", s.path, err)
-	s.trouble.Store(&err)
+	s.setTrouble(&err)
 	return err
 }
 

@@ -70,10 +70,21 @@ func (s *Store) noteTrouble(err error) {
 	var failed sqlite3.Error
 	switch {
 	case err == nil:
-		s.trouble.Store(nil)
+		s.setTrouble(nil)
 	case s.noteDamage(err):
 	case errors.As(err, &failed) && troubleOf(failed) != "":
-		s.trouble.Store(&err)
+		s.setTrouble(&err)
+	}
+}
+
+// setTrouble replaces what is known, but not that the file is damaged: pages that can
+// be written say nothing of those that cannot be read.
+func (s *Store) setTrouble(now *error) {
+	for {
+		last := s.trouble.Load()
+		if last == now || last != nil && errors.Is(*last, ErrDamaged) || s.trouble.CompareAndSwap(last, now) {
+			return
+		}
 	}
 }
 

@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
+
+	"github.com/mattn/go-sqlite3"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -18,6 +21,10 @@ import (
 // idGap is left between the last id that a damaged database shows and the first new
 // one: more than what a kiosk sells, and can no longer be read.
 const idGap = 100_000
+
+// maxKey is more than any kiosk ever gives: a larger one is damage. Believed, it would
+// leave no room for new ones.
+const maxKey = 1 << 40
 
 // wreck is a damaged database, read row by row: one that cannot be read does not hide
 // those behind it.
@@ -36,9 +43,9 @@ func openWreck(path string, log *slog.Logger) (*wreck, error) {
 	return &wreck{db: db, log: log}, nil
 }
 
-// number is the answer to a query, 0 where there is none.
+// number is the answer to a query, 0 where there is none that can be.
 func (w *wreck) number(ctx context.Context, query string) (n int64) {
-	if err := w.db.QueryRowContext(ctx, query).Scan(&n); err != nil {
+	if err := w.db.QueryRowContext(ctx, query).Scan(&n); err != nil || n > maxKey {
 		return 0
 	}
 	return n
@@ -52,87 +59,248 @@ func (w *wreck) last(ctx context.Context, table, key string) int64 {
 	)
 }
 
+// selectFrom reads columns of a table. What an older schema does not have yet has the
+// default that its migration would give it.
+func (w *wreck) selectFrom(ctx context.Context, t *tx, table, columns string) (string, error) {
+	all, err := many(t, scanDefault, "SELECT name, coalesce(dflt_value, 'NULL') FROM pragma_table_info(?)", table)
+	if err != nil {
+		return "", err
+	}
+	defaults := make(map[string]string)
+	for _, column := range all {
+		defaults[column.name] = column.value
+	}
+	for _, name := range w.columnsOf(ctx, table) {
+		delete(defaults, name)
+	}
+	list := strings.Split(columns, ",")
+	for i, name := range list {
+		list[i] = strings.TrimSpace(name)
+		if value, ok := defaults[list[i]]; ok {
+			list[i] = value
+		}
+	}
+	return "SELECT " + strings.Join(list, ", ") + " FROM " + table, nil
+}
+
+type columnDefault struct{ name, value string }
+
+func scanDefault(row scanner) (c columnDefault, err error) {
+	err = row.Scan(&c.name, &c.value)
+	return c, err
+}
+
+// columnsOf is empty for a table that there is not.
+func (w *wreck) columnsOf(ctx context.Context, table string) (names []string) {
+	rows, err := w.db.QueryContext(ctx, "SELECT name FROM pragma_table_info(?)", table)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		if rows.Scan(&name) != nil {
+			return names
+		}
+		names = append(names, name)
+	}
+	_ = rows.Err() // the schema is read before the first row
+	return names
+}
+
 // readable reads the rows with a key from first to last that can be read. The query
-// wants a key, and returns the first row from it on.
+// wants a key, and returns the first row from it on. Through much damage it goes in
+// longer steps, a thousandth of the way behind it: the last key may be damage as well.
 func readable[T any](ctx context.Context, w *wreck, first, last int64, query string, scan func(scanner) (T, error), keyOf func(T) int64) []T {
 	var all []T
-	for next, ok := first, true; ok || next <= last; {
+	for next, failed := first, int64(0); failed == 0 || next <= last; {
 		row, err := scan(w.db.QueryRowContext(ctx, query, next))
 		if errors.Is(err, sql.ErrNoRows) || ctx.Err() != nil {
 			break
 		}
-		if ok = err == nil; !ok {
+		if err != nil || keyOf(row) < next || keyOf(row) > maxKey { // of a page of elsewhere
 			w.unread++
-			next++
+			step := 1 + failed/1024
+			next, failed = next+step, failed+step
 			continue
 		}
+		failed = 0
 		all = append(all, row)
 		next = keyOf(row) + 1
 	}
 	return all
 }
 
-// copy takes over what can be read.
-func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) error {
-	lastDevice := w.last(ctx, "devices", "id")
-	devices := readable(ctx, w, 1, lastDevice, selectDevices+" WHERE id >= ? ORDER BY id LIMIT 1",
-		scanDevice, func(d sessions.Device) int64 { return int64(d.ID) })
-	devices = append(devices, w.otherDevices(ctx, devices)...)
-	for _, d := range devices {
-		if err := t.restoreDevice(d); err != nil {
-			return err
-		}
-		lastDevice = max(lastDevice, int64(d.ID))
+// keep reports whether a row was stored. One that cannot be, since its values are not
+// what was once stored, is told to the log; what else can fail is the disk.
+func (w *wreck) keep(err error, what string, figures ...any) (kept bool, failed error) {
+	if err == nil || !unfit(err) {
+		return err == nil, err
 	}
-	r.Devices = len(devices)
-	lastSession, err := r.copySessions(ctx, w, t)
-	if err != nil {
-		return err
-	}
-	if err := r.copyEvents(ctx, w, t); err != nil {
-		return err
-	}
-	providers := readable(ctx, w, 1, w.last(ctx, "providers", "place"), "SELECT place, name, socket FROM providers WHERE place >= ? ORDER BY place LIMIT 1",
-		scanPlace, func(p placed) int64 { return p.place })
-	for _, p := range providers {
-		if err := t.PutProvider(p.ProviderRecord); err != nil {
-			return err
-		}
-	}
-	r.Unread = w.unread
-	return t.goOn(lastDevice+idGap, lastSession+idGap, sessions.Event{
-		Time: now, Type: sessions.DatabaseRescued, Message: r.String(),
-	})
+	w.log.Error(what+" was read that cannot be stored", append(figures, "error", err)...)
+	w.unread++
+	return false, nil
 }
 
-// copySessions returns the largest id that is known.
-func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
-	last = max(w.last(ctx, "sessions", "id"), w.number(ctx, "SELECT max(session_id) FROM events"))
-	list := readable(ctx, w, 1, last, selectSessions+" WHERE id >= ? ORDER BY id LIMIT 1",
-		scanSession, func(s sessions.Session) int64 { return int64(s.ID) })
-	for _, s := range list {
-		last = max(last, int64(s.ID))
-		if _, err := t.Device(s.Device); err != nil {
-			w.log.Error("a session was read whose device was not", "session", s.ID, "device", s.Device,
-				"type", s.Type, "left", s.RemainingTime(), "left_bytes", s.RemainingBytes())
-			w.unread++
-			continue
-		}
-		if err := t.restoreSession(s); err != nil {
+func unfit(err error) bool {
+	var failed sqlite3.Error
+	if errors.As(err, &failed) {
+		return failed.Code == sqlite3.ErrConstraint
+	}
+	return sessions.CodeOf(err) == sessions.Invalid
+}
+
+// copy takes over what can be read.
+func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) (err error) {
+	var last lastGiven
+	if last.device, err = r.copyDevices(ctx, w, t); err != nil {
+		return err
+	}
+	if last.session, err = r.copySessions(ctx, w, t); err != nil {
+		return err
+	}
+	if err := copyClaims(ctx, w, t); err != nil {
+		return err
+	}
+	if last.event, err = copyEvents(ctx, w, t); err != nil {
+		return err
+	}
+	if err := copyProviders(ctx, w, t); err != nil {
+		return err
+	}
+	r.Unread = w.unread
+	return t.goOn(last, sessions.Event{Time: now, Type: sessions.DatabaseRescued, Message: r.String()})
+}
+
+// copyDevices returns the largest id that is known, as those below do.
+func (r *Rescued) copyDevices(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
+	last = w.last(ctx, "devices", "id")
+	query, err := w.selectFrom(ctx, t, "devices", "id, "+deviceFigures)
+	if err != nil {
+		return last, err
+	}
+	list := readable(ctx, w, 1, last, query+" WHERE id >= ? ORDER BY id LIMIT 1",
+		scanDevice, func(d sessions.Device) int64 { return int64(d.ID) })
+	for _, d := range append(list, w.otherDevices(ctx, list)...) {
+		last = max(last, int64(d.ID))
+		kept, err := w.keep(t.restoreDevice(d), "a device", "device", d.ID, "mac", d.MAC, "hostname", d.Hostname)
+		if err != nil {
 			return last, err
 		}
-		r.Sessions++
+		if kept {
+			r.Devices++
+		}
 	}
 	return last, nil
 }
 
-func (r *Rescued) copyEvents(ctx context.Context, w *wreck, t *tx) error {
-	last := w.last(ctx, "events", "seq")
-	list := readable(ctx, w, max(1, last-keepEvents), last,
-		"SELECT seq, time, type, device_id, mac, session_id, reason, message FROM events WHERE seq >= ? ORDER BY seq LIMIT 1",
+func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
+	last = max(w.last(ctx, "sessions", "id"), w.number(ctx, "SELECT max(session_id) FROM events"))
+	query, err := w.selectFrom(ctx, t, "sessions", "id, device_id, state, "+sessionFigures)
+	if err != nil {
+		return last, err
+	}
+	list := readable(ctx, w, 1, last, query+" WHERE id >= ? ORDER BY id LIMIT 1",
+		scanSession, func(s sessions.Session) int64 { return int64(s.ID) })
+	for _, s := range list {
+		last = max(last, int64(s.ID))
+		kept, err := w.keepSession(t, s)
+		if err != nil {
+			return last, err
+		}
+		if kept {
+			r.Sessions++
+		}
+	}
+	return last, nil
+}
+
+func (w *wreck) keepSession(t *tx, s sessions.Session) (kept bool, err error) {
+	figures := []any{
+		"session", s.ID, "device", s.Device, "type", s.Type, "state", s.State,
+		"left", s.RemainingTime(), "left_bytes", s.RemainingBytes(),
+	}
+	_, err = t.Device(s.Device)
+	if sessions.CodeOf(err) == sessions.NotFound {
+		w.log.Error("a session was read whose device was not", figures...)
+		w.unread++
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return w.keep(t.restoreSession(s), "a session", figures...)
+}
+
+// copyClaims keeps the codes of the sessions that are kept. They have no numbers to go
+// on with behind damage, so they are read from both ends up to it.
+func copyClaims(ctx context.Context, w *wreck, t *tx) error {
+	if len(w.columnsOf(ctx, "claims")) == 0 {
+		return nil // of a schema that had none
+	}
+	found := make(map[sessions.SessionID]sessions.ClaimHash)
+	whole := false
+	for _, order := range []string{"hash", "hash DESC"} {
+		whole = w.claims(ctx, order, found) || whole
+	}
+	if !whole {
+		w.log.Error("some claim codes may be lost", "read", len(found))
+	}
+	for id, hash := range found {
+		if _, err := t.Session(id); sessions.CodeOf(err) == sessions.NotFound {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if _, err := w.keep(t.PutClaim(hash, id), "a claim code", "session", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claims finds codes until it meets damage, and reports whether it met none.
+func (w *wreck) claims(ctx context.Context, order string, found map[sessions.SessionID]sessions.ClaimHash) (whole bool) {
+	rows, err := w.db.QueryContext(ctx, "SELECT hash, session_id FROM claims ORDER BY "+order)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var hash []byte
+		var id sessions.SessionID
+		if rows.Scan(&hash, &id) != nil {
+			return false
+		}
+		if _, known := found[id]; !known && len(hash) == len(sessions.ClaimHash{}) {
+			found[id] = sessions.ClaimHash(hash)
+		}
+	}
+	return rows.Err() == nil
+}
+
+func copyEvents(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
+	last = w.last(ctx, "events", "seq")
+	query, err := w.selectFrom(ctx, t, "events", "seq, "+eventFigures)
+	if err != nil {
+		return last, err
+	}
+	list := readable(ctx, w, max(1, last-keepEvents), last, query+" WHERE seq >= ? ORDER BY seq LIMIT 1",
 		scanEvent, func(e sessions.Event) int64 { return e.Seq })
 	for _, e := range list {
-		if err := t.restoreEvent(e); err != nil {
+		last = max(last, e.Seq)
+		if _, err := w.keep(t.restoreEvent(e), "an event", "seq", e.Seq, "type", e.Type); err != nil {
+			return last, err
+		}
+	}
+	return last, nil
+}
+
+func copyProviders(ctx context.Context, w *wreck, t *tx) error {
+	list := readable(ctx, w, 1, w.last(ctx, "providers", "place"), "SELECT place, name, socket FROM providers WHERE place >= ? ORDER BY place LIMIT 1",
+		scanPlace, func(p placed) int64 { return p.place })
+	for _, p := range list {
+		if _, err := w.keep(t.PutProvider(p.ProviderRecord), "a provider", "name", p.Name, "socket", p.Socket); err != nil {
 			return err
 		}
 	}
@@ -175,7 +343,7 @@ func (w *wreck) macs(ctx context.Context, query string, yield func(sessions.Devi
 		if rows.Scan(&d.ID, &text) != nil {
 			return
 		}
-		if mac, err := decodeMAC(text); err == nil {
+		if mac, err := decodeMAC(text); err == nil && d.ID > 0 && d.ID <= maxKey {
 			d.MAC = mac
 			yield(d)
 		}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/mattn/go-sqlite3"
+	"golang.org/x/sys/unix"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// furnished makes a database with a row of every kind, and closes it.
+func furnished(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "hotspot.db")
+	s, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), furnish); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// spoil changes rows as a flipped byte does: no rule of the schema is asked.
+func spoil(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite3", writeDSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
+	for _, statement := range append([]string{"PRAGMA ignore_check_constraints = ON", "PRAGMA foreign_keys = OFF"}, statements...) {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+func mustRescue(t *testing.T, path string) Rescued {
+	t.Helper()
+	rescued, err := Rescue(t.Context(), path, time.Unix(1_800_000_000, 0), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rescued
+}
+
+func eventsOf(t *testing.T, path string) (all []sessions.Event) {
+	t.Helper()
+	s, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	err = s.View(t.Context(), func(tx sessions.Tx) (err error) {
+		all, err = tx.Events(0, 0)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Events keep their numbers and all that they say, and the one that tells of the rescue
+// comes behind them.
+func TestRescueKeepsEvents(t *testing.T) {
+	path := furnished(t)
+	spoil(t, path, "UPDATE events SET seq = seq + 500000")
+	before := eventsOf(t, path)
+	rescued := mustRescue(t, path)
+	after := eventsOf(t, path)
+	if rescued.Unread != 0 || len(after) != len(before)+1 {
+		t.Fatalf("%d events of %d, %+v", len(after), len(before), rescued)
+	}
+	if diff := cmp.Diff(before, after[:len(before)]); diff != "" {
+		t.Errorf("events changed (-before +after):\n%s", diff)
+	}
+	told := after[len(before)]
+	if told.Type != sessions.DatabaseRescued || told.Seq <= before[len(before)-1].Seq {
+		t.Errorf("it is told by %+v", told)
+	}
+}
+
+// Where no event can be stored again, numbers go on behind those that were given.
+func TestRescueGoesOnBehindLostEvents(t *testing.T) {
+	path := furnished(t)
+	spoil(t, path, "PRAGMA writable_schema = ON", "UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'events'",
+		"PRAGMA writable_schema = RESET", "UPDATE events SET seq = seq + 500000, session_id = 'x'")
+	mustRescue(t, path)
+	if events := eventsOf(t, path); len(events) != 1 || events[0].Seq <= 500_005 {
+		t.Errorf("events: %+v", events)
+	}
+}
+
+// What was stored of a row may be nothing that can be stored. It costs that row and is
+// told to the log, with what is left of it; the others are kept.
+func TestRescueOfRowsThatCannotBe(t *testing.T) {
+	for _, test := range []struct {
+		name, spoiled     string
+		devices, sessions int // that are kept
+		told              string
+	}{
+		{"state", "UPDATE sessions SET state = 'availabme' WHERE id = 1", 5, 4, "session=1"},
+		{"time used", "UPDATE sessions SET time_used_ns = -5 WHERE id = 2", 5, 4, "session=2"},
+		{"type", "UPDATE sessions SET type = 7 WHERE id = 3", 5, 4, "session=3"},
+		{"days", "UPDATE sessions SET exp_days = -9 WHERE id = 4", 5, 4, "session=4"},
+		{"MAC", "DROP INDEX sessions_by_device; PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'sqlite_autoindex_devices_1';" +
+			" UPDATE sqlite_schema SET sql = replace(sql, 'UNIQUE', '') WHERE name = 'devices'; PRAGMA writable_schema = RESET;" +
+			" UPDATE devices SET mac = '02:00:00:00:00:02' WHERE id = 3", 4, 4, "device=3"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := furnished(t)
+			spoil(t, path, test.spoiled)
+			var told bytes.Buffer
+			rescued, err := Rescue(t.Context(), path, time.Unix(1_800_000_000, 0), slog.New(slog.NewTextHandler(&told, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rescued.Devices != test.devices || rescued.Sessions != test.sessions || rescued.Unread == 0 {
+				t.Errorf("kept: %+v", rescued)
+			}
+			if !strings.Contains(told.String(), test.told) {
+				t.Errorf("the log lacks %q:\n%s", test.told, told.String())
+			}
+			create(t, path)
+		})
+	}
+}
+
+// A session that is left out is no reason to fail where there is no log.
+func TestRescueWithoutLog(t *testing.T) {
+	path := furnished(t)
+	spoil(t, path, "UPDATE sessions SET device_id = 77 WHERE id = 1")
+	if rescued := mustRescue(t, path); rescued.Sessions != 4 || rescued.Unread != 1 {
+		t.Errorf("kept: %+v", rescued)
+	}
+}
+
+// A disk that fails ends the rescue: what it could not write is not lost.
+func TestOnlyRowsAreLeftOut(t *testing.T) {
+	w := &wreck{log: slog.New(slog.DiscardHandler)}
+	full := (&Store{path: "x"}).coded(sqlite3.Error{Code: sqlite3.ErrFull})
+	if kept, err := w.keep(full, "a row"); kept || !errors.Is(err, full) || w.unread != 0 {
+		t.Errorf("a full disk: %t, %v, %d unread", kept, err, w.unread)
+	}
+}
+
+// Open reads the whole file before it migrates: on the day of an upgrade what is rescued
+// has the schema of the former agent.
+func TestRescueOfEverySchema(t *testing.T) {
+	for version := 1; version <= len(embedded()); version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			path := unpack(t, fixture(version))
+			before := rowsOf(t, path)
+			losePage(t, path, "providers")
+			if _, err := Open(path, nil); !errors.Is(err, ErrDamaged) {
+				t.Fatalf("Open of a damaged file: %v", err)
+			}
+			mustRescue(t, path)
+			create(t, path)
+			delete(before, "providers")
+			delete(before, "claims")
+			after := rowsWith(t, path, before)
+			for column, values := range after["events"] {
+				after["events"][column] = values[:len(values)-1] // the last tells of the rescue
+			}
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("what was there changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// losePage overwrites the first page of a table.
+func losePage(t *testing.T, path, table string) {
+	t.Helper()
+	page, err := strconv.ParseInt(texts(t, openReadOnly(t, path), "SELECT rootpage FROM sqlite_schema WHERE name = '"+table+"'")[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 4096
+	_, err = file.WriteAt(bytes.Repeat([]byte{0xa5}, size), (page-1)*size)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Other pages can be written, and the disk may come and go: it stays known that the file
+// is damaged.
+func TestDamageStaysKnown(t *testing.T) {
+	s := openTest(t)
+	if !s.noteDamage(sqlite3.Error{Code: sqlite3.ErrCorrupt}) {
+		t.Fatal("no damage")
+	}
+	touch := func(tx sessions.Tx) error { return tx.PutProvider(sessions.ProviderRecord{Name: "shop"}) }
+	if err := s.Update(t.Context(), touch); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Trouble(t.Context()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("after a write that went well: %v", err)
+	}
+	s.noteTrouble(sqlite3.Error{Code: sqlite3.ErrFull})
+	if err := s.Trouble(t.Context()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("after a disk that was full: %v", err)
+	}
+}
+
+// Trouble with the disk is over with a write that went well.
+func TestTroubleOfTheDiskEnds(t *testing.T) {
+	s := openTest(t)
+	s.noteTrouble(sqlite3.Error{Code: sqlite3.ErrFull})
+	if s.trouble.Load() == nil {
+		t.Fatal("a full disk is no trouble")
+	}
+	if err := s.Trouble(t.Context()); err != nil || s.trouble.Load() != nil {
+		t.Errorf("after a write that went well: %v", err)
+	}
+}
+
+// A customer's code is worth what was bought: it names the session after a rescue too.
+func TestRescueKeepsClaims(t *testing.T) {
+	for _, lost := range []string{"providers", "sqlite_autoindex_claims_2"} {
+		t.Run(lost, func(t *testing.T) {
+			path := furnished(t)
+			spoil(t, path, "UPDATE sessions SET type = 7 WHERE id = 2")
+			losePage(t, path, lost)
+			mustRescue(t, path)
+			s, err := Open(path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			err = s.View(t.Context(), func(tx sessions.Tx) error {
+				for id := sessions.SessionID(1); id <= 5; id++ {
+					got, err := tx.Claim(sessions.ClaimHash{byte(id - 1)})
+					if id == 2 && sessions.CodeOf(err) != sessions.NotFound {
+						t.Errorf("the code of a session that is lost: %d, %v", got, err)
+					}
+					if id != 2 && got != id {
+						t.Errorf("the code of session %d: %d, %v", id, got, err)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A page that was written to the wrong place shows keys that came before, and a damaged
+// counter a last key that nobody gave: the reading ends, and soon.
+func TestReadingEnds(t *testing.T) {
+	w, err := openWreck(furnished(t), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.db.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	scan := func(row scanner) (n int64, err error) { err = row.Scan(&n); return n, err }
+	same := func(n int64) int64 { return n }
+	if got := readable(ctx, w, 1, 10, "SELECT 3 WHERE ? < 1000000", scan, same); len(got) != 1 || w.unread != 7 {
+		t.Errorf("read %d rows, %d unread", len(got), w.unread)
+	}
+	readable(ctx, w, 1, maxKey, "SELECT 'damage' WHERE ? > 0", scan, same)
+	if ctx.Err() != nil {
+		t.Error("a large last key: no end")
+	}
+	if got := w.number(t.Context(), "SELECT 1 << 62"); got != 0 {
+		t.Errorf("believed: %d", got)
+	}
+}
+
+// A stick with a file system that has no hard links gets a copy.
+func TestSetAsideWithoutLinks(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	if err := os.WriteFile(from, []byte("sold"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, refusal := range []error{unix.EPERM, unix.EOPNOTSUPP} {
+		link := func(string, string) error { return &os.LinkError{Op: "link", Old: from, New: to, Err: refusal} }
+		if err := secondName(link, from, to); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := os.ReadFile(to); string(data) != "sold" {
+			t.Errorf("the copy: %q, %v", data, err)
+		}
+		if err := os.Remove(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(string, string) error { return unix.EIO }
+	if err := secondName(link, from, to); !errors.Is(err, unix.EIO) {
+		t.Errorf("a disk that fails: %v", err)
+	}
+}
