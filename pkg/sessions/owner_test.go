@@ -4,6 +4,7 @@ package sessions_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestAccountOfAPausedSessionThatMoves(t *testing.T) {
 		t.Errorf("it is of device %d", got.Device)
 	}
 	w.checkpoint()
-	if _, err := w.kernel.Read(s.ID.Account()); err != dataplane.ErrNoAccount {
+	if _, err := w.kernel.Read(s.ID.Account()); !errors.Is(err, dataplane.ErrNoAccount) {
 		t.Errorf("the account stays: %v", err)
 	}
 }

@@ -89,9 +89,13 @@ func (m *Manager) recallClock(ctx context.Context) error {
 	}
 	return m.store.View(ctx, func(tx Tx) error {
 		last, err := lastEvent(tx)
-		if err == nil && !last.Time.Before(earliest) {
-			m.trust.recall(last.Time, m.clock.Boot(), false)
+		if err != nil {
+			return err
 		}
-		return err
+		if last.Time.Before(earliest) {
+			last.Time = time.Time{}
+		}
+		m.trust.recall(last.Time, m.clock.Boot(), false)
+		return nil
 	})
 }

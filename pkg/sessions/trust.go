@@ -27,6 +27,8 @@ type trust struct {
 	least  epoch     // the earliest that it can be, by what was known before
 	seen   epoch     // waits until it has held
 	seenAt dataplane.Boottime
+
+	recalled bool
 }
 
 // epoch is what the wall clock would have shown at the start of CLOCK_BOOTTIME; zero:
@@ -39,11 +41,16 @@ func (e epoch) near(other epoch) bool {
 	return !e.IsZero() && e.Sub(other.Time).Abs() <= smallStep
 }
 
-// recall begins with what was known last: a wall time and a moment of this boot. When
-// that is of an earlier boot, it is the earliest that this moment can be.
+// recall begins with what was known last: a wall time, zero for none, and a moment of
+// this boot. When that is of an earlier boot, it is the earliest that this moment can
+// be. Before, nothing is believed: the first clock would be, whatever it shows.
 func (t *trust) recall(known time.Time, at dataplane.Boottime, ofThisBoot bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.recalled = true
+	if known.IsZero() {
+		return
+	}
 	t.known = known
 	t.least = epochOf(moment{wall: known, boot: at})
 	if ofThisBoot {
@@ -57,6 +64,8 @@ func (t *trust) believes(now moment, c Clock) bool {
 	defer t.mu.Unlock()
 	e := epochOf(now)
 	switch {
+	case !t.recalled:
+		return false
 	case now.wall.Before(earliest): // never set
 		t.seen = epoch{}
 		return false

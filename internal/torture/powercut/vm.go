@@ -208,7 +208,7 @@ func (m *machine) format() error {
 func (m *machine) socket() string { return filepath.Join(m.dir, "nbd") }
 
 func (m *machine) listenForGuest() (err error) {
-	if m.listen, err = net.Listen("unix", m.socket()); err != nil { //nolint:noctx // ends with close
+	if m.listen, err = net.Listen("unix", m.socket()); err != nil {
 		return err
 	}
 	m.serves.Go(func() {

@@ -185,7 +185,7 @@ func (s *scene) goOn(ctx context.Context) error {
 }
 
 // observed: the theft is told of within a second, both what differs.
-func observed(ctx context.Context, s *scene, row *report.Row) error {
+func observed(_ context.Context, s *scene, row *report.Row) error {
 	t, err := s.steal()
 	if err != nil {
 		return err

@@ -137,7 +137,7 @@ func (w *wreck) keep(err error, what string, figures ...any) (kept bool, failed 
 	if err == nil || !unfit(err) {
 		return err == nil, err
 	}
-	w.log.Error(what+" was read that cannot be stored", append(figures, "error", err)...)
+	w.log.Error("a row was read that cannot be stored", append(figures, "row", what, "error", err)...)
 	w.unread++
 	return false, nil
 }

@@ -8,15 +8,15 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
-	"kernel.org/pub/linux/libs/security/libcap/cap"
+	libcap "kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
 // kept are the capabilities that a started agent needs, and what for.
-var kept = []cap.Value{
-	cap.BPF,          // maps, programs and links: where unprivileged BPF is off, as it mostly is, nothing of them goes without
-	cap.NET_ADMIN,    // attaching to an interface that comes (back)
-	cap.PERFMON,      // loading the programs for it: the kernel takes them from nobody else
-	cap.DAC_OVERRIDE, // sockets of session providers, which run as users of their own
+var kept = []libcap.Value{
+	libcap.BPF,          // maps, programs and links: where unprivileged BPF is off, as it mostly is, nothing of them goes without
+	libcap.NET_ADMIN,    // attaching to an interface that comes (back)
+	libcap.PERFMON,      // loading the programs for it: the kernel takes them from nobody else
+	libcap.DAC_OVERRIDE, // sockets of session providers, which run as users of their own
 }
 
 // DropPrivileges leaves the process with the capabilities that are kept, all threads of
@@ -25,20 +25,20 @@ var kept = []cap.Value{
 // socket to its group (CAP_CHOWN). What the process did not have it does not get.
 func DropPrivileges(log *slog.Logger) error {
 	// All that follows is for all threads: one left out would be the way back.
-	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+	if _, err := libcap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("giving up new privileges: %w", err)
 	}
-	have := cap.GetProc()
+	have := libcap.GetProc()
 	keep := keptOf(have)
 	if err := dropBounds(have, keep); err != nil {
 		return err
 	}
-	rest := cap.NewSet()
+	rest := libcap.NewSet()
 	for _, value := range keep {
-		if err := rest.SetFlag(cap.Permitted, true, value); err != nil {
+		if err := rest.SetFlag(libcap.Permitted, true, value); err != nil {
 			return err
 		}
-		if err := rest.SetFlag(cap.Effective, true, value); err != nil {
+		if err := rest.SetFlag(libcap.Effective, true, value); err != nil {
 			return err
 		}
 	}
@@ -51,32 +51,32 @@ func DropPrivileges(log *slog.Logger) error {
 
 // keptOf is what is kept of what the process has. Where it loaded the programs by
 // CAP_SYS_ADMIN, for want of CAP_BPF or CAP_PERFMON, it will need that again.
-func keptOf(have *cap.Set) []cap.Value {
+func keptOf(have *libcap.Set) []libcap.Value {
 	keep := kept
-	if !holds(have, cap.BPF) || !holds(have, cap.PERFMON) {
-		keep = append(slices.Clone(kept), cap.SYS_ADMIN)
+	if !holds(have, libcap.BPF) || !holds(have, libcap.PERFMON) {
+		keep = append(slices.Clone(kept), libcap.SYS_ADMIN)
 	}
-	return slices.DeleteFunc(slices.Clone(keep), func(v cap.Value) bool { return !holds(have, v) })
+	return slices.DeleteFunc(slices.Clone(keep), func(v libcap.Value) bool { return !holds(have, v) })
 }
 
 // dropBounds is for what the process may execute. It takes CAP_SETPCAP; who started us
 // without it has set bounds already.
-func dropBounds(have *cap.Set, keep []cap.Value) error {
-	if !holds(have, cap.SETPCAP) {
+func dropBounds(have *libcap.Set, keep []libcap.Value) error {
+	if !holds(have, libcap.SETPCAP) {
 		return nil
 	}
-	for value := range cap.MaxBits() {
+	for value := range libcap.MaxBits() {
 		if slices.Contains(keep, value) {
 			continue
 		}
-		if err := cap.DropBound(value); err != nil {
+		if err := libcap.DropBound(value); err != nil {
 			return fmt.Errorf("giving up %s: %w", value, err)
 		}
 	}
 	return nil
 }
 
-func holds(set *cap.Set, value cap.Value) bool {
-	on, err := set.GetFlag(cap.Permitted, value)
+func holds(set *libcap.Set, value libcap.Value) bool {
+	on, err := set.GetFlag(libcap.Permitted, value)
 	return err == nil && on
 }

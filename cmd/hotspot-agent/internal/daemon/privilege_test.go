@@ -6,19 +6,19 @@ import (
 	"slices"
 	"testing"
 
-	"kernel.org/pub/linux/libs/security/libcap/cap"
+	libcap "kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
 // Who loaded the programs by CAP_SYS_ADMIN alone must be able to do that again.
 func TestKeptOf(t *testing.T) {
-	for name, test := range map[string]struct{ have, want []cap.Value }{
-		"root":            {[]cap.Value{cap.BPF, cap.NET_ADMIN, cap.PERFMON, cap.DAC_OVERRIDE, cap.SYS_ADMIN, cap.CHOWN}, kept},
-		"few":             {[]cap.Value{cap.BPF, cap.NET_ADMIN, cap.PERFMON}, []cap.Value{cap.BPF, cap.NET_ADMIN, cap.PERFMON}},
-		"SYS_ADMIN alone": {[]cap.Value{cap.NET_ADMIN, cap.SYS_ADMIN}, []cap.Value{cap.NET_ADMIN, cap.SYS_ADMIN}},
-		"without PERFMON": {[]cap.Value{cap.BPF, cap.NET_ADMIN, cap.SYS_ADMIN}, []cap.Value{cap.BPF, cap.NET_ADMIN, cap.SYS_ADMIN}},
+	for name, test := range map[string]struct{ have, want []libcap.Value }{
+		"root":            {[]libcap.Value{libcap.BPF, libcap.NET_ADMIN, libcap.PERFMON, libcap.DAC_OVERRIDE, libcap.SYS_ADMIN, libcap.CHOWN}, kept},
+		"few":             {[]libcap.Value{libcap.BPF, libcap.NET_ADMIN, libcap.PERFMON}, []libcap.Value{libcap.BPF, libcap.NET_ADMIN, libcap.PERFMON}},
+		"SYS_ADMIN alone": {[]libcap.Value{libcap.NET_ADMIN, libcap.SYS_ADMIN}, []libcap.Value{libcap.NET_ADMIN, libcap.SYS_ADMIN}},
+		"without PERFMON": {[]libcap.Value{libcap.BPF, libcap.NET_ADMIN, libcap.SYS_ADMIN}, []libcap.Value{libcap.BPF, libcap.NET_ADMIN, libcap.SYS_ADMIN}},
 	} {
-		set := cap.NewSet()
-		if err := set.SetFlag(cap.Permitted, true, test.have...); err != nil {
+		set := libcap.NewSet()
+		if err := set.SetFlag(libcap.Permitted, true, test.have...); err != nil {
 			t.Fatal(err)
 		}
 		if got := keptOf(set); !slices.Equal(got, test.want) {
