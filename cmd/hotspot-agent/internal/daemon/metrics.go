@@ -27,11 +27,18 @@ func (d *Daemon) serveMetrics(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", MetricsHandler(d.service()))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	ended := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		defer close(ended)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		_ = server.Shutdown(within) // what takes longer is cut off
+	})()
 	d.log.Info("metrics are served", "address", d.metrics.Addr().String())
 	if err := server.Serve(d.metrics); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	<-ended // the last answer reads what is closed next
 	return nil
 }
 
