@@ -20,7 +20,7 @@ over() { grep -q '^ *context deadline exceeded$' "$said" && ! grep -q -e 'Failin
 
 echo "$targets" | while read -r package target; do
 	echo "== $package $target"
-	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "./$package" </dev/null >"$said" 2>&1 || over || {
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 5x "./$package" </dev/null >"$said" 2>&1 || over || {
 		cat "$said"
 		exit 1
 	}
