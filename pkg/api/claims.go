@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -33,7 +32,7 @@ func (s *Server) claim(c *call) (*reply, error) {
 	if _, err := s.service.Claimed(c.Context(), claim.Code); err != nil {
 		return nil, err // before the device is made, if it is new
 	}
-	device, err := s.taker(c, claim.Device)
+	device, err := s.deviceOrNew(c, claim.Device, nothing)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +47,7 @@ func (s *Server) moveSession(c *call, id sessions.SessionID, to string) (*reply,
 	if _, err := s.service.Session(c.Context(), id); err != nil {
 		return nil, err
 	}
-	device, err := s.taker(c, to)
+	device, err := s.deviceOrNew(c, to, nothing)
 	if err != nil {
 		return nil, err
 	}
@@ -59,18 +58,8 @@ func (s *Server) moveSession(c *call, id sessions.SessionID, to string) (*reply,
 	return ok(sessionOf(session))
 }
 
-// taker returns the device that a session goes to; a MAC not yet known becomes one.
-func (s *Server) taker(c *call, ref string) (sessions.DeviceID, error) {
-	device, err := s.service.FindDevice(c.Context(), ref)
-	if sessions.CodeOf(err) != sessions.NotFound {
-		return device.ID, err
-	}
-	if _, notMAC := dataplane.ParseMAC(ref); notMAC != nil {
-		return 0, err
-	}
-	device, err = s.service.CreateDevice(c.Context(), sessions.DeviceSpec{MAC: ref})
-	return device.ID, err
-}
+// nothing speaks against a new device.
+func nothing() error { return nil }
 
 func (s *Server) revokeClaim(c *call) (*reply, error) {
 	id, err := sessionID(c)

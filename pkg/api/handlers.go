@@ -211,14 +211,25 @@ func (s *Server) createSession(c *call) (*reply, error) {
 // purchase is in order: for no device at all it is refused as what it is, else with
 // NotFound.
 func (s *Server) buyer(c *call, ref string, spec sessions.SessionSpec) (sessions.DeviceID, error) {
+	return s.deviceOrNew(c, ref, func() error {
+		_, err := s.service.CreateSession(c.Context(), spec)
+		if sessions.CodeOf(err) == sessions.NotFound {
+			return nil
+		}
+		return err
+	})
+}
+
+// deviceOrNew finds a device; a MAC not yet known becomes one, if nothing speaks against it.
+func (s *Server) deviceOrNew(c *call, ref string, against func() error) (sessions.DeviceID, error) {
 	device, err := s.service.FindDevice(c.Context(), ref)
-	if err == nil || sessions.CodeOf(err) != sessions.NotFound {
+	if sessions.CodeOf(err) != sessions.NotFound {
 		return device.ID, err
 	}
 	if _, notMAC := dataplane.ParseMAC(ref); notMAC != nil {
 		return 0, err
 	}
-	if _, err := s.service.CreateSession(c.Context(), spec); sessions.CodeOf(err) != sessions.NotFound {
+	if err := against(); err != nil {
 		return 0, err
 	}
 	device, err = s.service.CreateDevice(c.Context(), sessions.DeviceSpec{MAC: ref})
