@@ -11,6 +11,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/bench/base"
 )
 
 // lastHelperOfFloor is the newest helper of Linux 5.15 (bpf_get_branch_snapshot
@@ -94,8 +96,8 @@ func BenchmarkProgRun(b *testing.B) {
 	bed := newTestbed(b, false)
 	bed.crowd(b, 200)
 	up := packet4(b, upload, 1500)
-	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, nopProgram()), up) })
-	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, lookupProgram(bed.Clients)), up) })
+	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, base.Empty()), up) })
+	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, base.Lookup(bed.Clients, base.Sender)), up) })
 	b.Run("unpaid", func(b *testing.B) { benchmark(b, bed.FromClient, up) })
 	b.Run("bucket", benchmarkLimiter)
 	b.Run("fair", func(b *testing.B) {
@@ -147,30 +149,12 @@ func benchmark(b *testing.B, prog *ebpf.Program, frame []byte) {
 }
 
 // load loads a program to compare with.
-func (b *testbed) load(t testing.TB, instructions asm.Instructions) *ebpf.Program {
+func (b *testbed) load(t testing.TB, spec *ebpf.ProgramSpec) *ebpf.Program {
 	t.Helper()
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: instructions})
+	prog, err := ebpf.NewProgram(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = prog.Close() })
 	return prog
-}
-
-func nopProgram() asm.Instructions {
-	return asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}
-}
-
-// lookupProgram looks an address up that is not there.
-func lookupProgram(rules *ebpf.Map) asm.Instructions {
-	return asm.Instructions{
-		asm.Mov.Imm(asm.R1, 0),
-		asm.StoreMem(asm.RFP, -8, asm.R1, asm.DWord),
-		asm.LoadMapPtr(asm.R1, rules.FD()),
-		asm.Mov.Reg(asm.R2, asm.RFP),
-		asm.Add.Imm(asm.R2, -8),
-		asm.FnMapLookupElem.Call(),
-		asm.Mov.Imm(asm.R0, -1),
-		asm.Return(),
-	}
 }

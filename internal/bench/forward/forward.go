@@ -73,7 +73,7 @@ func planFor(scale report.Scale, agent string) plan {
 		customers: []int{1, 1000},
 		loads:     []load{framesOf(64, up, down), framesOf(1500, up, down)},
 		rounds:    7,
-		subjects:  []subject{nowhere, none, hookSubject, agentSubject(agent, "fair"), agentSubject(agent, "bucket"), nftSubject},
+		subjects:  []subject{nowhere, none, hookSubject, lookupSubject, agentSubject(agent, "fair"), agentSubject(agent, "bucket"), nftSubject},
 	}
 	if scale > report.Quick {
 		p.customers = []int{1, openNDSSubject.most, 1000, 10_000}

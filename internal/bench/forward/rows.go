@@ -107,7 +107,7 @@ func isOurs(subject string) bool { return slices.Contains(ours, subject) }
 
 // inOrder is the subjects in the order of the plan, those that took turns.
 func inOrder(turns map[string][]flow) (names []string) {
-	for _, name := range []string{sender, baseline, "hook", "fair", "bucket", "nft", "nft set", "flare", "opennds"} {
+	for _, name := range []string{sender, baseline, hookSubject.name, lookupSubject.name, "fair", "bucket", nftSubject.name, "nft set", "flare", "opennds"} {
 		if len(turns[name]) > 0 {
 			names = append(names, name)
 		}
