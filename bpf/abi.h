@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ABI_LAYOUT_VERSION 4
+#define ABI_LAYOUT_VERSION 5
 
 /* rate_ns_per_byte is fixed point with this many fraction bits: the product with
  * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
@@ -151,7 +151,8 @@ struct bucket {
 	__u64 rate_ns_per_byte; /* the rate that tat_ns was reckoned with */
 };
 
-/* The phantom queues of one direction. Times on the clock are virtual, see fair.h. */
+/* The phantom queues of one direction. Times on the clock are virtual, see fair.h. What
+ * each packet needs comes first, in one cache line. */
 struct fair {
 	__u64 clock_ns;
 	__u64 reckoned_ns; /* the real time at which clock_ns was right */
@@ -161,12 +162,12 @@ struct fair {
 	__u32 active;      /* queues that are not empty */
 	__u8 heavy[ABI_FLOW_SAMPLES]; /* flows that filled their queue, latest count first */
 	__u8 pad;
+	__u32 bulk;    /* a bit for each: its flow filled its share once */
+	__u32 steered; /* a bit for each: and is steered, see steer.h */
+	__u32 lock;    /* 1: held */
+	__u32 pad2;
 	__u64 finish_ns[ABI_FLOWS];   /* on the clock: this queue is empty after */
 	__u32 tag[ABI_FLOWS];         /* of the flow that has it */
-	__u32 bulk;                   /* a bit for each: its flow filled its share once */
-	__u32 steered;                /* a bit for each: and is steered, see steer.h */
-	__u32 lock;                   /* 1: held */
-	__u32 pad2;
 	__u32 scales[ABI_SCALES];     /* of windows, see steer.h */
 };
 
@@ -235,5 +236,6 @@ _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct client) == 360, "layout");
 _Static_assert(sizeof(struct usage) == 152, "layout");
 _Static_assert(sizeof(struct flows) == 1408, "layout");
+_Static_assert(__builtin_offsetof(struct fair, finish_ns) == 64 && sizeof(struct fair) % 64 == 0, "cache lines");
 _Static_assert(sizeof(struct uplink) == 88 + 8 * ABI_UPLINK_SLOTS, "layout");
 _Static_assert(sizeof(struct event) == 32, "layout");

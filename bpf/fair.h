@@ -62,6 +62,7 @@ struct fair_flow {
 	struct fair *fair; /* NULL: the bucket alone decides */
 	struct flows *all; /* NULL: no direction has queues */
 	__u32 tag;         /* the same in both directions */
+	__u32 no_tcp;      /* 0: TCP. A condition would have the verifier take both through the account */
 	bool small;
 };
 
@@ -116,6 +117,8 @@ static __always_inline struct fair_flow fair_flow(struct __sk_buff *skb, enum di
 	if (r->speed[dir].rate_ns_per_byte)
 		flow.fair = &flow.all->fair[dir];
 	flow.tag = fair_hash(skb, dir, f);
+	flow.no_tcp = f->protocol ^ IPPROTO_TCP;
+	asm("" : "+r"(flow.no_tcp));
 	flow.small = f->wire <= FAIR_SMALL_BYTES;
 	return flow;
 }

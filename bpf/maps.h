@@ -53,6 +53,7 @@ struct {
  * direction. Without its place an account has its bucket alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 4096);
 	__type(key, __u32);
 	__type(value, struct flows);

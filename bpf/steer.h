@@ -308,7 +308,7 @@ static __always_inline void steer_frame(struct __sk_buff *skb, enum direction di
 	__u64 window;
 	__u32 said, sacked;
 
-	if (!steer_mode || !flow->all || !steer_header(skb, dir, &f, &tcp) || tcp.rst)
+	if (!steer_mode || flow->no_tcp || !flow->all || !steer_header(skb, dir, &f, &tcp) || tcp.rst)
 		return;
 	back = &flow->all->fair[!dir];
 	if (tcp.syn) {

@@ -49,12 +49,12 @@ type hotspotFair struct {
 	Active     uint32
 	Heavy      [3]uint8
 	Pad        uint8
-	FinishNs   [32]uint64
-	Tag        [32]uint32
 	Bulk       uint32
 	Steered    uint32
 	Lock       uint32
 	Pad2       uint32
+	FinishNs   [32]uint64
+	Tag        [32]uint32
 	Scales     [64]uint32
 }
 
