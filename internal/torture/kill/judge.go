@@ -16,7 +16,7 @@ import (
 
 // judge compares what everybody knows at the end.
 func (t *trial) judge(ctx context.Context) (report.Row, error) {
-	row := report.Row{Fault: "kill", Runs: t.kills, Recovery: t.slowest}
+	row := report.Row{Fault: "kill", Runs: t.kills, Recovery: t.slowest, Packets: report.Zero(t.lostPackets()), Unpaid: report.Zero(t.unpaid)}
 	rows, err := t.stored(ctx)
 	if err != nil {
 		return row, err
@@ -27,10 +27,6 @@ func (t *trial) judge(ctx context.Context) (report.Row, error) {
 		return row, err
 	}
 	row.Bytes = report.Zero(wrong)
-	row.Packets, row.Unpaid, err = t.packets()
-	if err != nil {
-		return row, err
-	}
 	calls, cut, sales := 0, 0, 0
 	for _, c := range t.callers {
 		row.Failures = append(row.Failures, c.broken...)
@@ -39,8 +35,8 @@ func (t *trial) judge(ctx context.Context) (report.Row, error) {
 	for _, l := range t.listeners {
 		row.Failures = append(row.Failures, t.unheard(l)...)
 	}
-	row.Notes = []string{fmt.Sprintf("%d kills while it started; %d calls, %d of them cut off, %d purchases, %d events",
-		t.early, calls, cut, sales, t.listeners[0].heard())}
+	row.Notes = []string{fmt.Sprintf("%d kills while it started; %d calls, %d of them cut off, %d purchases, %d events; %d packets tried unpaid",
+		t.early, calls, cut, sales, t.listeners[0].heard(), t.tried)}
 	left, err := t.left()
 	row.Failures = append(row.Failures, left...)
 	if err != nil {
@@ -115,9 +111,6 @@ func (r record) exceeded() (broken []string) {
 // carried. What is late may come.
 func (t *trial) wrongBytes(row *report.Row) (wrong int64, err error) {
 	for _, c := range t.customers {
-		if c.caller == nil {
-			continue
-		}
 		var carried, used uint64
 		holds := func() (bool, error) {
 			if carried, err = c.carried(); err != nil {
@@ -168,22 +161,16 @@ func (c *customer) sold() (sum uint64) {
 	return sum
 }
 
-// packets counts those that connected customers lost, and those that passed unpaid.
-func (t *trial) packets() (lost, unpaid report.Figure, err error) {
-	var missing, passed int64
+// lostPackets counts what connected customers lost.
+func (t *trial) lostPackets() (lost int64) {
 	for _, c := range t.customers {
 		for _, f := range c.flows {
 			if c.steady {
-				missing += f.Lost()
+				lost += f.Lost()
 			}
 		}
-		if c.caller == nil {
-			down, up, readErr := c.wire.Read()
-			err = errors.Join(err, readErr)
-			passed += int64(down.Packets + up.Packets)
-		}
 	}
-	return report.Zero(missing), report.Zero(passed), err
+	return lost
 }
 
 // gaps looks for numbers that the stored events lack.

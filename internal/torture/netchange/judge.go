@@ -5,6 +5,7 @@ package netchange
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,6 +72,22 @@ func (t *trial) unpaidArrived() uint64 {
 	return c.up.Arrived() + c.down.Arrived()
 }
 
+// letIn has the one pay who has not. The packets of the same flows must arrive from now
+// on: that few did before would prove nothing else.
+func (t *trial) letIn(ctx context.Context) error {
+	c := t.customers[paid]
+	if t.tried = c.up.Sent() + c.down.Sent(); t.tried == 0 {
+		return errors.New("nothing was sent unpaid")
+	}
+	if err := t.sell(ctx, c); err != nil {
+		return err
+	}
+	up, down := c.up.Arrived(), c.down.Arrived()
+	return await("packets both ways of who has paid at last", func() (bool, error) {
+		return c.up.Arrived() > up && c.down.Arrived() > down, nil
+	})
+}
+
 // unpaidSince is the time between the first and the last unpaid packet after a moment.
 func (t *trial) unpaidSince(moment time.Duration) time.Duration {
 	first, last := time.Duration(1<<63-1), time.Duration(0)
@@ -119,8 +136,8 @@ func (t *trial) judge(ctx context.Context, g group) (report.Row, error) {
 		return row, err
 	}
 	row.Failures = append(row.Failures, told.broken(t.opened, t.open)...)
-	row.Notes = append(row.Notes, fmt.Sprintf("unpaid packets passed %d times, for %d ms in all; the agent says %d ms",
-		t.opened, t.open.Milliseconds(), told.ms))
+	row.Notes = append(row.Notes, fmt.Sprintf("of %d unpaid packets some passed %d times, for %d ms in all; the agent says %d ms",
+		t.tried, t.opened, t.open.Milliseconds(), told.ms))
 	return row, nil
 }
 

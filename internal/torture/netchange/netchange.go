@@ -59,6 +59,9 @@ func try(ctx context.Context, o report.Options, mode string, g group, random *ra
 			}
 		}
 	}
+	if err == nil {
+		err = t.letIn(ctx)
+	}
 	t.pump.Stop()
 	if err != nil {
 		return row, err
@@ -82,7 +85,8 @@ type trial struct {
 	customers []*customer
 
 	row     report.Row
-	slipped int64         // unpaid packets
+	tried   uint64        // packets of the one who had not paid
+	slipped int64         // of them
 	open    time.Duration // the sum of the times for which they passed
 	risky   int           // changes that may open the network for a moment
 	opened  int           // changes that did
