@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 // judge compares what everybody knows at the end.
@@ -22,7 +23,7 @@ func (t *trial) judge(ctx context.Context) (report.Row, error) {
 		return row, err
 	}
 	row.Purchases = report.Zero(t.lostPurchases(rows, &row))
-	wrong, err := t.wrongBytes(&row)
+	wrong, err := t.wrongBytes(ctx, &row)
 	if err != nil {
 		return row, err
 	}
@@ -37,7 +38,7 @@ func (t *trial) judge(ctx context.Context) (report.Row, error) {
 	}
 	row.Notes = []string{fmt.Sprintf("%d kills while it started; %d calls, %d of them cut off, %d purchases, %d events; %d packets tried unpaid",
 		t.early, calls, cut, sales, t.listeners[0].heard(), t.tried)}
-	left, err := t.left()
+	left, err := t.left(ctx)
 	row.Failures = append(row.Failures, left...)
 	if err != nil {
 		return row, err
@@ -109,7 +110,7 @@ func (r record) exceeded() (broken []string) {
 
 // wrongBytes adds up by how much the debits of each customer differ from what the wire
 // carried. What is late may come.
-func (t *trial) wrongBytes(row *report.Row) (wrong int64, err error) {
+func (t *trial) wrongBytes(ctx context.Context, row *report.Row) (wrong int64, err error) {
 	for _, c := range t.customers {
 		var carried, used uint64
 		holds := func() (bool, error) {
@@ -119,7 +120,7 @@ func (t *trial) wrongBytes(row *report.Row) (wrong int64, err error) {
 			used, err = c.used()
 			return used == carried || c.deletes, err
 		}
-		late := await("", holds)
+		late := wait.Until(ctx, "what was carried is debited", holds)
 		if err != nil {
 			return wrong, err
 		}
@@ -199,7 +200,7 @@ func (t *trial) unheard(l *listener) []string {
 }
 
 // left disconnects everybody and says what is left that was not there before.
-func (t *trial) left() (left []string, err error) {
+func (t *trial) left(ctx context.Context) (left []string, err error) {
 	for _, c := range t.callers {
 		if err := pause(c); err != nil {
 			return nil, err
@@ -207,7 +208,7 @@ func (t *trial) left() (left []string, err error) {
 	}
 	var accounts int
 	var now counts
-	_ = await("the kernel's maps are empty", func() (bool, error) {
+	_ = wait.Until(ctx, "the kernel's maps are empty", func() (bool, error) {
 		var readErr error
 		accounts, err = t.accounts()
 		now, readErr = t.counts()
@@ -221,7 +222,7 @@ func (t *trial) left() (left []string, err error) {
 		return left, err
 	}
 	var more []string
-	_ = await("nothing is left", func() (bool, error) {
+	_ = wait.Until(ctx, "nothing is left", func() (bool, error) {
 		now, readErr := t.traces()
 		err, more = readErr, now.grown(t.before)
 		return len(more) == 0, readErr

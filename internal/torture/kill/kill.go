@@ -17,6 +17,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 const (
@@ -71,7 +72,7 @@ func (t *trial) run(ctx context.Context) error {
 		return err
 	}
 	defer bulk()
-	stopTCP, err := t.transfer()
+	stopTCP, err := t.transfer(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,15 +91,15 @@ func (t *trial) run(ctx context.Context) error {
 	stopCalling()
 	calls.Wait()
 	if killed == nil {
-		killed = t.letIn()
+		killed = t.letIn(ctx)
 	}
 	t.pump.Stop()
-	return errors.Join(killed, stopTCP(), t.heardAll())
+	return errors.Join(killed, stopTCP(), t.heardAll(ctx))
 }
 
 // letIn has the one pay who has not. The packets of the same flows must arrive from now
 // on: that none did before would prove nothing else.
-func (t *trial) letIn() error {
+func (t *trial) letIn(ctx context.Context) error {
 	last := len(t.customers) - 1
 	c := t.customers[last]
 	down, up, err := c.wire.Read()
@@ -115,7 +116,7 @@ func (t *trial) letIn() error {
 	if err := errors.Join(buy(c.caller), connect(c.caller)); err != nil {
 		return err
 	}
-	return await("packets both ways of who has paid at last", func() (bool, error) {
+	return wait.Until(ctx, "packets both ways of who has paid at last", func() (bool, error) {
 		nowDown, nowUp, err := c.wire.Read()
 		return nowDown.Packets > down.Packets && nowUp.Packets > up.Packets, err
 	})
@@ -123,7 +124,7 @@ func (t *trial) letIn() error {
 
 // transfer starts TCP both ways of the customer who has it, and returns what ends it
 // and says whether it went on to the end.
-func (t *trial) transfer() (stop func() error, err error) {
+func (t *trial) transfer(ctx context.Context) (stop func() error, err error) {
 	for i, c := range t.customers {
 		if !c.tcp {
 			continue
@@ -135,23 +136,10 @@ func (t *trial) transfer() (stop func() error, err error) {
 		return func() error {
 			defer flows.Stop()
 			before := flows.Bytes()
-			return await("TCP goes on", func() (bool, error) { return flows.Bytes() > before, nil })
+			return wait.Until(ctx, "TCP goes on", func() (bool, error) { return flows.Bytes() > before, nil })
 		}, nil
 	}
 	return nil, errors.New("no customer has TCP")
-}
-
-// await waits for what must come about by itself.
-func await(what string, holds func() (bool, error)) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		ok, err := holds()
-		if ok || err != nil {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("not within %s: %s", patience, what)
-		}
-	}
 }
 
 func tail(log string) string {

@@ -12,16 +12,17 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 // make makes a change and waits until customers have their traffic back and strangers
 // have none.
-func (t *trial) make(c change) error {
+func (t *trial) make(ctx context.Context, c change) error {
 	before, slipped := lab.Boottime(), t.unpaidArrived()
 	if err := c.do(t); err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
-	if err := t.flowing(); err != nil {
+	if err := t.flowing(ctx); err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	t.row.Runs++
@@ -41,11 +42,11 @@ func (t *trial) make(c change) error {
 
 // flowing waits until a number of packets of those who paid arrived both ways while
 // none of the other one did.
-func (t *trial) flowing() error {
+func (t *trial) flowing(ctx context.Context) error {
 	const packets = 50
 	var from []uint64
 	var strangers uint64
-	return await("traffic of those who paid, and of nobody else", func() (bool, error) {
+	return wait.Until(ctx, "traffic of those who paid, and of nobody else", func() (bool, error) {
 		now := t.paidArrived()
 		if n := t.unpaidArrived(); from == nil || n != strangers {
 			from, strangers = now, n
@@ -83,7 +84,7 @@ func (t *trial) letIn(ctx context.Context) error {
 		return err
 	}
 	up, down := c.up.Arrived(), c.down.Arrived()
-	return await("packets both ways of who has paid at last", func() (bool, error) {
+	return wait.Until(ctx, "packets both ways of who has paid at last", func() (bool, error) {
 		return c.up.Arrived() > up && c.down.Arrived() > down, nil
 	})
 }
