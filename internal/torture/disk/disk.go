@@ -61,7 +61,7 @@ func once(ctx context.Context, o report.Options) (rows []report.Row, err error) 
 	defer func() { err = errors.Join(err, k.Close()) }()
 	for _, f := range faults {
 		row, err := k.try(ctx, f)
-		if err != nil {
+		if err = errors.Join(err, ctx.Err()); err != nil {
 			return rows, fmt.Errorf("%s: %w\n%s", f.name, err, k.Agent.Log())
 		}
 		rows = append(rows, row)

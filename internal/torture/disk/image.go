@@ -49,7 +49,14 @@ func (d *image) mount() error {
 
 func (d *image) unmount() error { return command("umount", d.at) }
 
-func (d *image) remove() error { return errors.Join(d.unmount(), os.Remove(d.file)) }
+// remove removes it whether it is mounted or not.
+func (d *image) remove() error {
+	err := unix.Unmount(d.at, 0)
+	if errors.Is(err, unix.EINVAL) {
+		err = nil // no mount
+	}
+	return errors.Join(err, os.Remove(d.file))
+}
 
 func command(name string, args ...string) error {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {

@@ -61,7 +61,9 @@ func openKiosk(o report.Options) (k *kiosk, err error) {
 	return k, err
 }
 
+// removeDisk finds the disk in any state, a frozen one for which the agent waits too.
 func (k *kiosk) removeDisk() error {
+	_ = k.thaw() // fails on all but a frozen one
 	return errors.Join(k.Agent.Stop(), k.disk.remove())
 }
 

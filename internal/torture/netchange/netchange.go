@@ -53,12 +53,12 @@ func try(ctx context.Context, o report.Options, mode string, g group, random *ra
 	err = t.flowing(ctx)
 	for range o.Pick(1, 8) {
 		for _, c := range g.changes {
-			if err == nil && ctx.Err() == nil && (c.mode == "" || c.mode == mode) {
+			if err == nil && (c.mode == "" || c.mode == mode) {
 				err = t.make(ctx, c)
 			}
 		}
 	}
-	if err == nil {
+	if err = errors.Join(err, ctx.Err()); err == nil {
 		err = t.letIn(ctx)
 	}
 	t.pump.Stop()
