@@ -7,6 +7,7 @@ package bed
 import (
 	"errors"
 	"runtime"
+	"slices"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
@@ -19,41 +20,57 @@ type Bed struct {
 	Agent *rig.Agent
 	API   *rig.API
 
-	threads int // of this process before
+	closers []func() error
 }
 
 // Open builds the kiosk, and starts the agent with lines of configuration. The caller
 // closes it.
-func Open(o report.Options, kiosk lab.KioskConfig, config ...string) (b *Bed, err error) {
-	l, err := lab.New("hs-hurt")
+func Open(o report.Options, kiosk lab.KioskConfig, config ...string) (*Bed, error) {
+	b, err := New(o, kiosk, config...)
 	if err != nil {
 		return nil, err
 	}
-	// Senders and sinks must not wait for a thread that the machine keeps waiting.
-	b = &Bed{threads: runtime.GOMAXPROCS(16)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.close(), l.Close())
-		}
-	}()
-	if b.Kiosk, err = l.Kiosk(kiosk); err != nil {
-		return nil, err
+	if err := b.Agent.Start(); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	if b.Agent, err = rig.New(b.Kiosk, o.Agent, config...); err != nil {
-		return nil, err
-	}
-	b.API = b.Agent.API()
-	return b, b.Agent.Start()
+	return b, nil
 }
 
-// Close ends the agent and removes everything.
-func (b *Bed) Close() error { return errors.Join(b.close(), b.Kiosk.Close()) }
-
-func (b *Bed) close() error {
-	runtime.GOMAXPROCS(b.threads)
-	if b.Agent == nil {
-		return nil
+// New is Open for who starts the agent.
+func New(o report.Options, kiosk lab.KioskConfig, config ...string) (b *Bed, err error) {
+	b = &Bed{}
+	defer func() {
+		if err != nil {
+			b, err = nil, errors.Join(err, b.Close())
+		}
+	}()
+	// Senders and sinks must not wait for a thread that the machine keeps waiting.
+	threads := runtime.GOMAXPROCS(16)
+	b.OnClose(func() error { runtime.GOMAXPROCS(threads); return nil })
+	l, err := lab.New("hs-hurt")
+	if err != nil {
+		return b, err
 	}
-	b.API.Close()
-	return b.Agent.Close()
+	b.OnClose(l.Close)
+	if b.Kiosk, err = l.Kiosk(kiosk); err != nil {
+		return b, err
+	}
+	if b.Agent, err = rig.New(b.Kiosk, o.Agent, config...); err != nil {
+		return b, err
+	}
+	b.OnClose(b.Agent.Close)
+	b.API = b.Agent.API()
+	b.OnClose(func() error { b.API.Close(); return nil })
+	return b, nil
+}
+
+// OnClose has Close do something, before all that was asked for earlier.
+func (b *Bed) OnClose(f func() error) { b.closers = append(b.closers, f) }
+
+// Close ends the agent and removes everything.
+func (b *Bed) Close() (err error) {
+	for _, f := range slices.Backward(b.closers) {
+		err = errors.Join(err, f())
+	}
+	return err
 }

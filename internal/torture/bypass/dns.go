@@ -23,14 +23,14 @@ const (
 // tunnel measures what a device that has not paid gets through the router's own DNS, with
 // a server there that answers every query with as much. The count is that of nft, at the
 // router and at the device.
-func (b *bed) tunnel(ctx context.Context, o report.Options, row *report.Row) error {
-	stop, err := b.kiosk.Router.ServeEcho(dnsPort)
+func (k *kiosk) tunnel(ctx context.Context, o report.Options, row *report.Row) error {
+	stop, err := k.Kiosk.Router.ServeEcho(dnsPort)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	device := b.kiosk.Customers[0]
-	up, err := b.kiosk.Router.Count(lab.Ingress, lab.Bridge, "udp dport 53")
+	device := k.Kiosk.Customers[0]
+	up, err := k.Kiosk.Router.Count(lab.Ingress, lab.Bridge, "udp dport 53")
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (b *bed) tunnel(ctx context.Context, o report.Options, row *report.Row) err
 	start := lab.Boottime()
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(o.Pick(3, 30))*time.Second)
 	defer cancel()
-	if _, err := device.Blast(ctx, netip.AddrPortFrom(b.kiosk.Router.Addr4, dnsPort), asked, dnsPackets); err != nil {
+	if _, err := device.Blast(ctx, netip.AddrPortFrom(k.Kiosk.Router.Addr4, dnsPort), asked, dnsPackets); err != nil {
 		return err
 	}
 	took := (lab.Boottime() - start).Seconds()

@@ -26,31 +26,32 @@ func Cuts(ctx context.Context, o report.Options) (row report.Row, err error) {
 	if err != nil {
 		return row, err
 	}
-	defer func() { err = errors.Join(err, k.close()) }()
+	defer func() { err = errors.Join(err, k.Close()) }()
 	random := rand.New(rand.NewPCG(o.Seed, 2))
 	row = report.Row{Fault: "unsynced writes lost", Most: mostRecovery, Purchases: report.Zero(0), Bytes: report.Zero(0)}
 	for ctx.Err() == nil && row.Runs < o.Pick(2, 12) {
-		wait := checkpoint + late + time.Duration(random.Int64N(int64(3*time.Second)))
-		if err := k.cutAfter(ctx, wait, &row); err != nil {
-			return row, fmt.Errorf("cut %d: %w\n%s", row.Runs+1, err, k.agent.Log())
+		length := checkpoint + late + time.Duration(random.Int64N(int64(3*time.Second)))
+		if err := k.cutAfter(ctx, length, &row); err != nil {
+			return row, fmt.Errorf("cut %d: %w\n%s", row.Runs+1, err, k.Agent.Log())
 		}
 	}
 	row.Notes = []string{fmt.Sprintf("%d purchases answered", len(k.answered))}
 	return row, ctx.Err()
 }
 
-func (k *kiosk) cutAfter(ctx context.Context, wait time.Duration, row *report.Row) error {
+func (k *kiosk) cutAfter(ctx context.Context, length time.Duration, row *report.Row) (err error) {
 	t, err := k.traffic(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, t.close()) }()
 	sold := make(chan struct{})
 	go func() {
 		defer close(sold)
 		for k.buy() == nil { // until the disk is gone
 		}
 	}()
-	least, err := t.carriedUntil(wait)
+	least, err := t.carriedUntil(ctx, length)
 	if err != nil {
 		return err
 	}
@@ -58,16 +59,16 @@ func (k *kiosk) cutAfter(ctx context.Context, wait time.Duration, row *report.Ro
 		return err
 	}
 	<-sold
-	most, err := t.stopAll()
+	most, err := t.stop()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := errors.Join(k.disk.unmount(), k.disk.mount(), k.agent.Start()); err != nil {
+	if err := errors.Join(k.disk.unmount(), k.disk.mount(), k.Agent.Start()); err != nil {
 		return err
 	}
 	row.Recovery = max(row.Recovery, time.Since(began))
-	after, err := k.agent.Session(k.paid)
+	after, err := k.Agent.Session(k.paid)
 	if err != nil {
 		return err
 	}
@@ -93,42 +94,9 @@ func (k *kiosk) cut() error {
 	if err := unix.IoctlSetPointerInt(int(at.Fd()), shutdown, withoutFlush); err != nil {
 		return fmt.Errorf("shut %s down: %w", k.disk.at, err)
 	}
-	if err := k.agent.Kill(); err != nil {
+	if err := k.Agent.Kill(); err != nil {
 		return err
 	}
-	_, err = k.agent.Run("detach", "--config", k.agent.Config())
+	_, err = k.Agent.Run("detach", "--config", k.Agent.Config())
 	return err
-}
-
-// carriedUntil waits, and returns what was carried when the last checkpoint before the
-// end was due.
-func (t *traffic) carriedUntil(wait time.Duration) (bytes int64, err error) {
-	type reading struct {
-		at    time.Time
-		bytes int64
-	}
-	var all []reading
-	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(pollInterval) {
-		n, err := t.carried.Read()
-		if err != nil {
-			return 0, err
-		}
-		all = append(all, reading{time.Now(), int64(n.Bytes)})
-	}
-	due := time.Now().Add(-checkpoint - late)
-	for _, r := range all {
-		if r.at.Before(due) {
-			bytes = r.bytes
-		}
-	}
-	return bytes, nil
-}
-
-// stopAll stops and returns all that was carried.
-func (t *traffic) stopAll() (bytes int64, err error) {
-	t.stop()
-	<-t.sent[0]
-	<-t.sent[1]
-	n, err := t.carried.Read()
-	return int64(n.Bytes), errors.Join(err, t.sinks[0].Close(), t.sinks[1].Close())
 }

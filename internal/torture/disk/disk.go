@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 // fault is one way to hurt a disk.
@@ -57,11 +58,11 @@ func once(ctx context.Context, o report.Options) (rows []report.Row, err error) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, k.close()) }()
+	defer func() { err = errors.Join(err, k.Close()) }()
 	for _, f := range faults {
 		row, err := k.try(ctx, f)
-		if err != nil {
-			return rows, fmt.Errorf("%s: %w\n%s", f.name, err, k.agent.Log())
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return rows, fmt.Errorf("%s: %w\n%s", f.name, err, k.Agent.Log())
 		}
 		rows = append(rows, row)
 	}
@@ -94,6 +95,7 @@ func (k *kiosk) try(ctx context.Context, f fault) (row report.Row, err error) {
 	if err != nil {
 		return row, err
 	}
+	defer func() { err = errors.Join(err, traffic.close()) }()
 	if err := f.hurt(k); err != nil {
 		return row, fmt.Errorf("hurt: %w", err)
 	}
@@ -152,16 +154,15 @@ func (k *kiosk) complains(ctx context.Context, f fault) (broken []string) {
 		if strings.Contains(problems, f.says) {
 			break
 		}
-		if ctx.Err() != nil {
+		if wait.For(ctx, pollInterval) != nil {
 			broken = append(broken, fmt.Sprintf("health does not say %q: %s %v", f.says, problems, err))
 			break
 		}
-		time.Sleep(pollInterval)
 	}
 	if f.stalls {
 		return broken
 	}
-	if text, _ := k.agent.Run("doctor", "--config", k.agent.Config()); !strings.Contains(text, f.says) {
+	if text, _ := k.Agent.Run("doctor", "--config", k.Agent.Config()); !strings.Contains(text, f.says) {
 		broken = append(broken, fmt.Sprintf("doctor does not say %q: %s", f.says, text))
 	}
 	return broken

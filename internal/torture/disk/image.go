@@ -24,19 +24,23 @@ type image struct {
 	ballast  string
 }
 
-func newImage(database string) (*image, error) {
+func newImage(database string) *image {
 	at := filepath.Dir(database)
-	d := &image{file: at + ".img", database: database, at: at, ballast: filepath.Join(at, "ballast")}
-	if err := os.MkdirAll(at, 0o700); err != nil {
-		return nil, err
+	return &image{file: at + ".img", database: database, at: at, ballast: filepath.Join(at, "ballast")}
+}
+
+func (d *image) make() error {
+	err := errors.Join(os.MkdirAll(d.at, 0o700), os.WriteFile(d.file, nil, 0o600))
+	if err == nil {
+		err = os.Truncate(d.file, imageBytes)
 	}
-	if err := os.WriteFile(d.file, nil, 0o600); err != nil {
-		return nil, err
+	if err == nil {
+		err = command("mkfs.ext4", "-q", "-m", "0", d.file)
 	}
-	if err := os.Truncate(d.file, imageBytes); err != nil {
-		return nil, err
+	if err == nil {
+		err = d.mount()
 	}
-	return d, errors.Join(command("mkfs.ext4", "-q", "-m", "0", d.file), d.mount())
+	return err
 }
 
 func (d *image) mount() error {
@@ -45,7 +49,14 @@ func (d *image) mount() error {
 
 func (d *image) unmount() error { return command("umount", d.at) }
 
-func (d *image) remove() error { return errors.Join(d.unmount(), os.Remove(d.file)) }
+// remove removes it whether it is mounted or not.
+func (d *image) remove() error {
+	err := unix.Unmount(d.at, 0)
+	if errors.Is(err, unix.EINVAL) {
+		err = nil // no mount
+	}
+	return errors.Join(err, os.Remove(d.file))
+}
 
 func command(name string, args ...string) error {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
@@ -91,7 +102,7 @@ func (k *kiosk) thaw() error { return command("fsfreeze", "--unfreeze", k.disk.a
 // corrupt spoils a page of an index, as flash does at a power cut: all that was
 // bought can still be read.
 func (k *kiosk) corrupt() error {
-	if err := k.agent.Stop(); err != nil {
+	if err := k.Agent.Stop(); err != nil {
 		return err
 	}
 	const page, indexLeaf = 4096, 0x0a
@@ -108,7 +119,7 @@ func (k *kiosk) corrupt() error {
 	return errors.New("the database has no index")
 }
 
-func (k *kiosk) start() error { return k.agent.Start() }
+func (k *kiosk) start() error { return k.Agent.Start() }
 
 // tidy removes the damaged database, as an operator does in the end.
 func (k *kiosk) tidy() error {
@@ -134,7 +145,7 @@ func (k *kiosk) fail() error {
 
 // mend is what an operator does: the disk is checked, and the agent restarted.
 func (k *kiosk) mend() error {
-	if err := errors.Join(k.agent.Stop(), k.disk.unmount()); err != nil {
+	if err := errors.Join(k.Agent.Stop(), k.disk.unmount()); err != nil {
 		return err
 	}
 	if err := exec.Command("fsck.ext4", "-fy", k.disk.file).Run(); err != nil {
@@ -143,5 +154,5 @@ func (k *kiosk) mend() error {
 			return err
 		}
 	}
-	return errors.Join(k.disk.mount(), k.agent.Start())
+	return errors.Join(k.disk.mount(), k.Agent.Start())
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
@@ -70,6 +71,7 @@ type trial struct {
 	plan
 	with, without *router
 	before, after rig.Memory
+	dns           lab.Count // that passed from the router's start on
 	storm         *storm
 	seen          map[string]*seen // by flood
 }
@@ -102,6 +104,9 @@ func (t *trial) run(ctx context.Context) (err error) {
 		}
 	}
 	if t.after, err = t.with.agent.Memory(); err != nil {
+		return err
+	}
+	if t.dns, err = t.with.dns.Read(); err != nil {
 		return err
 	}
 	return t.without.wasOpen()

@@ -17,8 +17,11 @@ const (
 	udp      = 8
 )
 
-// queryBytes is the IP packet of a query, as long as a tunnel would have it.
-const queryBytes = 1228
+// The IP packet of a query, as long as a tunnel would have it, and as short as a name.
+const (
+	longQuery  = 1228
+	shortQuery = 64
+)
 
 // stranger is the address of all that did not pay.
 const stranger = "10.77.0.250"
@@ -55,8 +58,12 @@ var kinds = []kind{
 		copy(frame[ethernet+ipv6+26:], frame[6:12])
 		sumICMPv6(frame[ethernet:])
 	}},
-	{"dns", query, func(uint64, []byte) {}},
+	{"dns", query(longQuery), func(uint64, []byte) {}},
+	{"short dns", query(shortQuery), func(uint64, []byte) {}},
 }
+
+// ofDNS are the floods in which strangers use up what they have together.
+var ofDNS = []string{"dns", "short dns"}
 
 // from gives the frame the source MAC of that number.
 func from(n uint64, frame []byte) {
@@ -91,8 +98,10 @@ func toInternet(k *lab.Kiosk) []byte {
 	return datagram(k.Router.MAC, stranger, lab.Server4, lab.CrowdPort, lab.CrowdPort, 36)
 }
 
-func query(k *lab.Kiosk) []byte {
-	return datagram(k.Router.MAC, stranger, lab.RouterLAN4, 40000, portDNS, queryBytes-ipv4-udp)
+func query(ipBytes int) func(*lab.Kiosk) []byte {
+	return func(k *lab.Kiosk) []byte {
+		return datagram(k.Router.MAC, stranger, lab.RouterLAN4, 40000, portDNS, ipBytes-ipv4-udp)
+	}
 }
 
 // discover is a DHCPDISCOVER without options but its type (RFC 2131).

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
@@ -15,20 +16,20 @@ import (
 
 const (
 	bulkPort = 8080
-	portDNS  = 53
 	soldBPS  = 20_000_000
 	usedBPS  = 18_000_000 // what the customer draws of it: the same with and without an agent
 	learned  = 16_384     // MACs that the bridge may learn: doctor's advice
 )
 
-// router is a kiosk with a customer who pays, and one who floods.
+// router is a kiosk with a customer who pays, one who floods, and one who would like to
+// know the portal's address.
 type router struct {
 	kiosk    *lab.Kiosk
 	agent    *rig.Agent // nil: nothing is enforced
 	api      *rig.API
 	download *lab.Transfer
 	unpaid   *lab.Counter  // what came to the server of whom did not pay
-	dns      *lab.Sink     // what came to the router's resolver
+	dns      *lab.Counter  // what came to the router's resolver
 	started  time.Duration // on CLOCK_BOOTTIME
 	macs     uint64        // made up until now
 	closers  []func() error
@@ -47,7 +48,7 @@ func newRouter(ctx context.Context, binary string) (r *router, err error) {
 		return r, err
 	}
 	r.onClose(l.Close)
-	if r.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 2}); err != nil {
+	if r.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 3}); err != nil {
 		return r, err
 	}
 	if err := r.kiosk.LearnAtMost(learned); err != nil {
@@ -87,10 +88,12 @@ func (r *router) watch() (err error) {
 		"ip saddr 10.0.0.0/8 ip saddr != "+r.kiosk.Customers[0].Addr4.String(), "ip6 saddr fd77::/64"); err != nil {
 		return err
 	}
-	if r.dns, err = r.kiosk.Router.Sink("udp4", portDNS); err != nil {
+	if r.dns, err = r.kiosk.Router.Count(lab.Ingress, lab.Bridge, fmt.Sprintf("udp dport %d", portDNS)); err != nil {
 		return err
 	}
-	r.onClose(r.dns.Close)
+	if err := r.resolve(); err != nil {
+		return err
+	}
 	stop, err := r.kiosk.Server.ServeBulkPaced(bulkPort, usedBPS)
 	if err != nil {
 		return err
@@ -108,17 +111,28 @@ type phase struct {
 	bitsPerSecond float64 // of the customer's download
 	frames        uint64  // of the flood
 	dns           uint64  // bytes that came to the resolver
+	honest        asked
 }
 
-// flooded measures the download during a flood by what do does until its context ends.
+// flooded measures the download, and what the resolver answers to who asks little, during
+// a flood by what do does until its context ends.
 func (r *router) flooded(ctx context.Context, during time.Duration, do func(context.Context) (uint64, error)) (p phase, err error) {
+	before, err := r.dns.Read()
+	if err != nil {
+		return p, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, during)
 	defer cancel()
-	began, bytes, dns := lab.Boottime(), r.download.Bytes(), r.dns.Read().Bytes
+	var asking sync.WaitGroup
+	var failed error
+	asking.Go(func() { p.honest, failed = r.ask(ctx) })
+	began, bytes := lab.Boottime(), r.download.Bytes()
 	p.frames, err = do(ctx)
 	p.bitsPerSecond = float64(r.download.Bytes()-bytes) * 8 / (lab.Boottime() - began).Seconds()
-	p.dns = r.dns.Read().Bytes - dns
-	return p, err
+	asking.Wait()
+	after, unread := r.dns.Read()
+	p.dns = after.Bytes - before.Bytes
+	return p, errors.Join(err, failed, unread)
 }
 
 // send floods with frames of a kind, each from another MAC.

@@ -6,21 +6,27 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
-// MTU is the length of the IP packets.
+// MTU is the length of the longest IP packets.
 const MTU = 1500
 
-const (
-	patience = 30 * time.Second
-	look     = 5 * time.Millisecond
-	some     = 100 // packets that say that traffic goes on
-)
+const some = 100 // packets that say that traffic goes on
+
+// Config describes a flow.
+type Config struct {
+	From, To      *lab.Host
+	Port          uint16
+	BitsPerSecond float64
+	IPBytes       int // of a packet
+}
 
 // Flow is a stream of numbered packets. It belongs to one goroutine.
 type Flow struct {
@@ -31,10 +37,9 @@ type Flow struct {
 	err  error
 }
 
-// Start sends packets from a host to a port of another, in the background.
-// The caller ends and closes it.
-func Start(ctx context.Context, from, to *lab.Host, port uint16, bitsPerSecond float64) (*Flow, error) {
-	sink, err := to.Sink("udp4", port)
+// Start sends packets in the background. The caller ends and closes the flow.
+func Start(ctx context.Context, c Config) (*Flow, error) {
+	sink, err := c.To.Sink("udp4", c.Port)
 	if err != nil {
 		return nil, err
 	}
@@ -43,31 +48,45 @@ func Start(ctx context.Context, from, to *lab.Host, port uint16, bitsPerSecond f
 	f := &Flow{sink: sink, stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		f.sent, f.err = from.Blast(ctx, netip.AddrPortFrom(to.Addr4, port), bitsPerSecond, MTU)
+		f.sent, f.err = c.From.Blast(ctx, netip.AddrPortFrom(c.To.Addr4, c.Port), c.BitsPerSecond, c.IPBytes)
 	}()
 	return f, nil
 }
 
-// GoesOn waits until more packets arrive.
-func (f *Flow) GoesOn() error {
-	from := f.sink.Read().Packets
-	return Until("traffic", func() bool { return f.sink.Read().Packets > from+some })
+// Arrived is how many packets arrived up to now.
+func (f *Flow) Arrived() uint64 { return f.sink.Read().Packets }
+
+// Await waits until so many packets have arrived in all.
+func (f *Flow) Await(ctx context.Context, packets uint64) error {
+	return wait.Until(ctx, fmt.Sprintf("%d packets", packets), func() (bool, error) { return f.Arrived() >= packets, nil })
 }
 
-// End stops the sender and waits for the last packet. A second call does nothing.
+// GoesOn waits until more packets arrive on each flow.
+func GoesOn(ctx context.Context, flows ...*Flow) error {
+	for _, f := range flows {
+		if err := f.Await(ctx, f.Arrived()+some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// End stops the sender and waits for the last packet: what has not come in some time was
+// dropped. A second call does nothing.
 func (f *Flow) End() error {
 	f.stop()
 	<-f.done
-	if f.err != nil {
-		return f.err
+	for stopped := lab.Boottime(); f.Arrived() < f.sent && lab.Boottime()-max(stopped, f.sink.Read().Last) < lab.Silence; {
+		time.Sleep(time.Millisecond)
 	}
-	return Until("the last packet", func() bool { return lab.Boottime()-f.sink.Read().Last > lab.Silence })
+	return f.err
 }
 
-// Lost returns how many packets were sent, and how many of them did not arrive, once it
-// has ended.
-func (f *Flow) Lost() (sent, lost int64) {
-	return int64(f.sent), int64(f.sent) - int64(f.sink.Read().Packets)
+// Lost ends the flow and returns how many packets were sent, and how many of them did
+// not arrive.
+func (f *Flow) Lost() (sent, lost int64, err error) {
+	err = f.End()
+	return int64(f.sent), int64(f.sent) - int64(f.Arrived()), err
 }
 
 // LongestPause is the longest time between two packets that arrived.
@@ -83,15 +102,5 @@ func (f *Flow) LongestPause() (longest time.Duration) {
 func (f *Flow) Close() error {
 	f.stop()
 	<-f.done
-	return f.sink.Close()
-}
-
-// Until waits for a condition.
-func Until(what string, holds func() bool) error {
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(look) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("waited %s for: %s", patience, what)
-		}
-	}
-	return nil
+	return errors.Join(f.err, f.sink.Close())
 }

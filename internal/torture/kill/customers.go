@@ -26,7 +26,7 @@ var (
 	churns   = []deed{buy, connect, connect, pause, topUp}
 	allDeeds = []deed{buy, buy, connect, connect, pause, topUp, remove, move}
 
-	// parts is who is in the kiosk. The last one never pays.
+	// parts is who is in the kiosk. The last one does not pay until all is over.
 	parts = []part{
 		{name: "steady 1", steady: true, deeds: tills, offer: plenty},
 		{name: "steady 2", steady: true, deeds: tills, offer: plenty},
@@ -35,7 +35,7 @@ var (
 		{name: "churn 2", deeds: churns, offer: little},
 		{name: "mover", deeds: append([]deed{move, move}, churns...), offer: little},
 		{name: "deleter", deletes: true, deeds: allDeeds, offer: little},
-		{name: "unpaid"},
+		{name: "unpaid", offer: plenty},
 	}
 	// walkIn buys, moves and deletes without a packet.
 	walkIn = part{name: "walk-in", deletes: true, deeds: allDeeds, offer: little}
@@ -66,7 +66,7 @@ type customer struct {
 	part
 	wire   *lab.Wire
 	flows  []*bed.Flow
-	caller *caller // nil when it never pays
+	caller *caller // nil until it pays
 }
 
 // prepare makes everything ready to run, and those who stay connected connected.

@@ -12,25 +12,22 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 // judge compares what everybody knows at the end.
 func (t *trial) judge(ctx context.Context) (report.Row, error) {
-	row := report.Row{Fault: "kill", Runs: t.kills, Recovery: t.slowest}
+	row := report.Row{Fault: "kill", Runs: t.kills, Recovery: t.slowest, Packets: report.Zero(t.lostPackets()), Unpaid: report.Zero(t.unpaid)}
 	rows, err := t.stored(ctx)
 	if err != nil {
 		return row, err
 	}
 	row.Purchases = report.Zero(t.lostPurchases(rows, &row))
-	wrong, err := t.wrongBytes(&row)
+	wrong, err := t.wrongBytes(ctx, &row)
 	if err != nil {
 		return row, err
 	}
 	row.Bytes = report.Zero(wrong)
-	row.Packets, row.Unpaid, err = t.packets()
-	if err != nil {
-		return row, err
-	}
 	calls, cut, sales := 0, 0, 0
 	for _, c := range t.callers {
 		row.Failures = append(row.Failures, c.broken...)
@@ -39,9 +36,9 @@ func (t *trial) judge(ctx context.Context) (report.Row, error) {
 	for _, l := range t.listeners {
 		row.Failures = append(row.Failures, t.unheard(l)...)
 	}
-	row.Notes = []string{fmt.Sprintf("%d kills while it started; %d calls, %d of them cut off, %d purchases, %d events",
-		t.early, calls, cut, sales, t.listeners[0].heard())}
-	left, err := t.left()
+	row.Notes = []string{fmt.Sprintf("%d kills while it started; %d calls, %d of them cut off, %d purchases, %d events; %d packets tried unpaid",
+		t.early, calls, cut, sales, t.listeners[0].heard(), t.tried)}
+	left, err := t.left(ctx)
 	row.Failures = append(row.Failures, left...)
 	if err != nil {
 		return row, err
@@ -113,11 +110,8 @@ func (r record) exceeded() (broken []string) {
 
 // wrongBytes adds up by how much the debits of each customer differ from what the wire
 // carried. What is late may come.
-func (t *trial) wrongBytes(row *report.Row) (wrong int64, err error) {
+func (t *trial) wrongBytes(ctx context.Context, row *report.Row) (wrong int64, err error) {
 	for _, c := range t.customers {
-		if c.caller == nil {
-			continue
-		}
 		var carried, used uint64
 		holds := func() (bool, error) {
 			if carried, err = c.carried(); err != nil {
@@ -126,7 +120,7 @@ func (t *trial) wrongBytes(row *report.Row) (wrong int64, err error) {
 			used, err = c.used()
 			return used == carried || c.deletes, err
 		}
-		late := await("", holds)
+		late := wait.Until(ctx, "what was carried is debited", holds)
 		if err != nil {
 			return wrong, err
 		}
@@ -168,22 +162,16 @@ func (c *customer) sold() (sum uint64) {
 	return sum
 }
 
-// packets counts those that connected customers lost, and those that passed unpaid.
-func (t *trial) packets() (lost, unpaid report.Figure, err error) {
-	var missing, passed int64
+// lostPackets counts what connected customers lost.
+func (t *trial) lostPackets() (lost int64) {
 	for _, c := range t.customers {
 		for _, f := range c.flows {
 			if c.steady {
-				missing += f.Lost()
+				lost += f.Lost()
 			}
 		}
-		if c.caller == nil {
-			down, up, readErr := c.wire.Read()
-			err = errors.Join(err, readErr)
-			passed += int64(down.Packets + up.Packets)
-		}
 	}
-	return report.Zero(missing), report.Zero(passed), err
+	return lost
 }
 
 // gaps looks for numbers that the stored events lack.
@@ -212,7 +200,7 @@ func (t *trial) unheard(l *listener) []string {
 }
 
 // left disconnects everybody and says what is left that was not there before.
-func (t *trial) left() (left []string, err error) {
+func (t *trial) left(ctx context.Context) (left []string, err error) {
 	for _, c := range t.callers {
 		if err := pause(c); err != nil {
 			return nil, err
@@ -220,7 +208,7 @@ func (t *trial) left() (left []string, err error) {
 	}
 	var accounts int
 	var now counts
-	_ = await("the kernel's maps are empty", func() (bool, error) {
+	_ = wait.Until(ctx, "the kernel's maps are empty", func() (bool, error) {
 		var readErr error
 		accounts, err = t.accounts()
 		now, readErr = t.counts()
@@ -234,7 +222,7 @@ func (t *trial) left() (left []string, err error) {
 		return left, err
 	}
 	var more []string
-	_ = await("nothing is left", func() (bool, error) {
+	_ = wait.Until(ctx, "nothing is left", func() (bool, error) {
 		now, readErr := t.traces()
 		err, more = readErr, now.grown(t.before)
 		return len(more) == 0, readErr

@@ -25,7 +25,7 @@ func (t *trial) killAll(ctx context.Context) error {
 		if n > 0 && t.random.Float64() < ofStarts {
 			t.early++
 		} else {
-			took, err := t.answers()
+			took, err := t.answers(ctx)
 			if err != nil {
 				return err
 			}
@@ -34,7 +34,7 @@ func (t *trial) killAll(ctx context.Context) error {
 			}
 		}
 		// A start that is killed late has come to its end.
-		if err := t.live(time.Duration(t.random.Int64N(int64(usual)))); err != nil {
+		if err := t.live(ctx, time.Duration(t.random.Int64N(int64(usual)))); err != nil {
 			return err
 		}
 		if err := errors.Join(t.Agent.Kill(), t.Agent.Launch()); err != nil {
@@ -44,13 +44,15 @@ func (t *trial) killAll(ctx context.Context) error {
 			t.say("   %d of %d kills", n+1, t.kills)
 		}
 	}
-	_, err := t.answers()
+	_, err := t.answers(ctx)
 	return err
 }
 
 // live lets the daemon be for a while. One that ends by itself is a failure.
-func (t *trial) live(d time.Duration) error {
+func (t *trial) live(ctx context.Context, d time.Duration) error {
 	select {
+	case <-ctx.Done():
+		return ctx.Err()
 	case <-time.After(d):
 		return nil
 	case <-t.Agent.Ended():
@@ -59,9 +61,9 @@ func (t *trial) live(d time.Duration) error {
 }
 
 // answers waits until the daemon answers, and says how long that took.
-func (t *trial) answers() (time.Duration, error) {
+func (t *trial) answers(ctx context.Context) (time.Duration, error) {
 	for started := time.Now(); ; {
-		err := t.API.Call(context.Background(), "GET", "/status", nil, nil)
+		err := t.API.Call(ctx, "GET", "/status", nil, nil)
 		took := time.Since(started)
 		if err == nil {
 			return took, nil
@@ -69,7 +71,7 @@ func (t *trial) answers() (time.Duration, error) {
 		if took > patience {
 			return took, fmt.Errorf("the agent does not answer within %s: %w", patience, err)
 		}
-		if err := t.live(lookEvery); err != nil {
+		if err := t.live(ctx, lookEvery); err != nil {
 			return took, err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 // listener follows the events: each number once, in order, whatever happens to the daemon.
@@ -96,9 +98,9 @@ func (t *trial) counts() (counts, error) {
 }
 
 // heardAll waits until the listeners have heard of the last event.
-func (t *trial) heardAll() error {
+func (t *trial) heardAll(ctx context.Context) error {
 	last := int64(-1)
-	return await("all events are heard", func() (bool, error) {
+	return wait.Until(ctx, "all events are heard", func() (bool, error) {
 		now, err := t.counts()
 		if err != nil {
 			return false, err

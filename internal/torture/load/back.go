@@ -14,24 +14,24 @@ import (
 
 // comeBack takes all rules from the kernel, as a reboot does, and measures how soon the
 // packets of the whole crowd pass again.
-func (b *bed) comeBack(ctx context.Context, p plan) (row report.Row, err error) {
+func (k kiosk) comeBack(ctx context.Context, p plan) (row report.Row, err error) {
 	row = report.Row{Fault: "load: all come back", Runs: 1, Most: patience}
-	crowd, err := b.kiosk.Crowd(p.customers)
+	crowd, err := k.Kiosk.Crowd(p.customers)
 	if err != nil {
 		return row, err
 	}
-	if err := b.agent.Kill(); err != nil {
+	if err := k.Agent.Kill(); err != nil {
 		return row, err
 	}
-	if _, err := b.agent.Run("detach", "--config", b.agent.Config()); err != nil {
+	if _, err := k.Agent.Run("detach", "--config", k.Agent.Config()); err != nil {
 		return row, err
 	}
 	began := time.Now()
-	if err := b.agent.Start(); err != nil {
+	if err := k.Agent.Start(); err != nil {
 		return row, err
 	}
 	started := time.Since(began)
-	passed, err := b.speak(ctx, crowd)
+	passed, err := k.speak(ctx, crowd)
 	if err != nil {
 		return row, err
 	}
@@ -44,19 +44,19 @@ func (b *bed) comeBack(ctx context.Context, p plan) (row report.Row, err error) 
 }
 
 // speak has each of the crowd send one packet to the server, and counts what arrives.
-func (b *bed) speak(ctx context.Context, crowd []lab.Member) (passed int, err error) {
+func (k kiosk) speak(ctx context.Context, crowd []lab.Member) (passed int, err error) {
 	const ipBytes, atOnce, look = 64, 256, 10 * time.Millisecond
-	counter, err := b.kiosk.Server.Count(lab.Ingress, lab.Uplink, fmt.Sprintf("udp dport %d", lab.CrowdPort))
+	counter, err := k.Kiosk.Server.Count(lab.Ingress, lab.Uplink, fmt.Sprintf("udp dport %d", lab.CrowdPort))
 	if err != nil {
 		return 0, err
 	}
 	payload := make([]byte, ipBytes-lab.UDPOverIPv4)
 	var frames [][]byte
 	for i, m := range crowd {
-		if frames = append(frames, append(b.kiosk.Up(m, ipBytes), payload...)); len(frames) < atOnce && i+1 < len(crowd) {
+		if frames = append(frames, append(k.Kiosk.Up(m, ipBytes), payload...)); len(frames) < atOnce && i+1 < len(crowd) {
 			continue
 		}
-		if err := b.kiosk.Customers[0].SendFrames(lab.Uplink, frames...); err != nil {
+		if err := k.Kiosk.Customers[0].SendFrames(lab.Uplink, frames...); err != nil {
 			return 0, err
 		}
 		frames = frames[:0]

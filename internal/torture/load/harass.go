@@ -31,7 +31,7 @@ var stuckIn = []string{
 
 // harassment is clients that do what they can until it is stopped.
 type harassment struct {
-	bed     *bed
+	kiosk   kiosk
 	began   time.Time
 	took    time.Duration
 	end     context.CancelFunc
@@ -45,9 +45,9 @@ type harassment struct {
 }
 
 // harass starts clients that get stuck, and buyers who do not.
-func (b *bed) harass(ctx context.Context, customers int) (*harassment, error) {
+func (k kiosk) harass(ctx context.Context, customers int) (*harassment, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	h := &harassment{bed: b, began: time.Now(), end: cancel}
+	h := &harassment{kiosk: k, began: time.Now(), end: cancel}
 	for range stuckEach {
 		for _, text := range stuckIn {
 			h.say(ctx, &h.stuck, text)
@@ -65,7 +65,7 @@ func (b *bed) harass(ctx context.Context, customers int) (*harassment, error) {
 
 // say leaves a connection open on which a client has said something.
 func (h *harassment) say(ctx context.Context, in *[]net.Conn, text string) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", h.bed.agent.Socket())
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", h.kiosk.Agent.Socket())
 	if err == nil {
 		*in = append(*in, conn)
 		_, err = io.WriteString(conn, text)
@@ -82,7 +82,7 @@ func (h *harassment) buy(ctx context.Context, first, customers int) {
 		device := lab.MemberMAC(n % customers).String()
 		err := h.purchase(context.WithoutCancel(ctx), device)
 		for range asked {
-			err = errors.Join(err, h.bed.api.Call(context.WithoutCancel(ctx), "GET", "/devices/"+device+"/status", nil, nil))
+			err = errors.Join(err, h.kiosk.API.Call(context.WithoutCancel(ctx), "GET", "/devices/"+device+"/status", nil, nil))
 		}
 		if err != nil {
 			h.fail(err)
@@ -94,7 +94,7 @@ func (h *harassment) buy(ctx context.Context, first, customers int) {
 
 func (h *harassment) purchase(ctx context.Context, device string) error {
 	var bought struct{ ID int64 }
-	err := h.bed.api.Call(ctx, "POST", "/sessions", map[string]any{"device": device, "type": "time", "time_secs": 60}, &bought)
+	err := h.kiosk.API.Call(ctx, "POST", "/sessions", map[string]any{"device": device, "type": "time", "time_secs": 60}, &bought)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (h *harassment) stop() error {
 	h.end()
 	h.group.Wait()
 	h.took = time.Since(h.began)
-	h.bed.api.Close()
+	h.kiosk.API.Close()
 	return errors.Join(h.failure, closeAll(h.deaf))
 }
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
@@ -42,11 +42,11 @@ type plan struct {
 
 // Run loads the agent, then has all of it come back as after a reboot.
 func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
-	b, err := open(o)
+	k, err := open(o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.Close()) }()
+	defer func() { err = errors.Join(err, k.Close()) }()
 	p := plan{
 		customers: o.Pick(200, 10_000),
 		connects:  o.Pick(50, 1000),
@@ -54,50 +54,25 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 		rid:       o.Scale == report.Long,
 		more:      uint64(o.Pick(moreShort, 1)),
 	}
-	t := trial{bed: b, plan: p}
+	t := trial{kiosk: k, plan: p}
 	loaded, err := t.run(ctx)
 	if err != nil {
 		return nil, err
 	}
-	back, err := b.comeBack(ctx, p)
+	back, err := k.comeBack(ctx, p)
 	return []report.Row{loaded, back}, err
 }
 
-// bed is a kiosk whose router runs the agent.
-type bed struct {
-	kiosk *lab.Kiosk
-	agent *rig.Agent
-	api   *rig.API
-}
+// kiosk is where the load is.
+type kiosk struct{ *bed.Bed }
 
-func open(o report.Options) (b *bed, err error) {
-	l, err := lab.New("hs-load")
+func open(o report.Options) (kiosk, error) {
+	b, err := bed.Open(o, lab.KioskConfig{Customers: 2}, fmt.Sprintf("max_clients: %d", maxClients), "log: {level: warn}")
 	if err != nil {
-		return nil, err
+		return kiosk{}, err
 	}
-	b = &bed{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, l.Close())
-		}
-	}()
-	if b.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 2}); err != nil {
-		return nil, err
-	}
-	if b.agent, err = rig.New(b.kiosk, o.Agent, fmt.Sprintf("max_clients: %d", maxClients), "log: {level: warn}"); err != nil {
-		return nil, err
-	}
-	b.api = b.agent.API()
-	if err := b.agent.Start(); err != nil {
-		return nil, errors.Join(err, b.agent.Close())
-	}
-	return b, nil
-}
-
-// Close does not wait for a clean stop, which debits each of the crowd.
-func (b *bed) Close() error {
-	b.api.Close()
-	return errors.Join(b.agent.Kill(), b.agent.Close(), b.kiosk.Close())
+	b.OnClose(b.Agent.Kill) // a clean stop debits each of the crowd
+	return kiosk{b}, nil
 }
 
 // plenty is what nobody uses up here.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 // size is what the daemon occupies.
@@ -15,24 +17,24 @@ type size struct {
 	open   int    // descriptors
 }
 
-func (b *bed) size() (s size, err error) {
-	memory, err := b.agent.Memory()
+func (k kiosk) size() (s size, err error) {
+	memory, err := k.Agent.Memory()
 	if err != nil {
 		return s, err
 	}
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", b.agent.PID()))
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", k.Agent.PID()))
 	return size{memory.Resident, len(open)}, err
 }
 
 // watchSize returns what ends the watching, and returns the most that the daemon occupied.
-func (b *bed) watchSize(ctx context.Context) (most func() (size, error)) {
+func (k kiosk) watchSize(ctx context.Context) (most func() (size, error)) {
 	const look = 50 * time.Millisecond
 	ctx, cancel := context.WithCancel(ctx)
 	var peak size
 	done := make(chan error)
 	go func() {
 		for {
-			s, err := b.size()
+			s, err := k.size()
 			peak.memory, peak.open = max(peak.memory, s.memory), max(peak.open, s.open)
 			if err != nil || ctx.Err() != nil {
 				done <- err
@@ -66,10 +68,8 @@ func (t *trial) settle(ctx context.Context) (s size, took time.Duration, err err
 		if len(t.leaked(t.before, s)) == 0 || took > patience {
 			return s, took, nil
 		}
-		select {
-		case <-ctx.Done():
-			return s, took, ctx.Err()
-		case <-time.After(look):
+		if err := wait.For(ctx, look); err != nil {
+			return s, took, err
 		}
 	}
 }

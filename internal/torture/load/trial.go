@@ -8,16 +8,17 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/flow"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
 // trial is one load, and what was seen of it.
 type trial struct {
-	*bed
+	kiosk
 	plan
 
 	arrived             time.Duration // until all customers had bought and were connected
-	watched             *watched
+	watched             *flow.Flow
 	idle, busy          latencies // of Connect
 	before, peak, after size
 	harassed            *harassment
@@ -29,18 +30,18 @@ func (t *trial) run(ctx context.Context) (row report.Row, err error) {
 	if err := t.gather(ctx); err != nil {
 		return row, err
 	}
-	defer func() { err = errors.Join(err, t.watched.close()) }()
+	defer func() { err = errors.Join(err, t.watched.Close()) }()
 	for _, step := range []func(context.Context) error{t.rest, t.press, t.recover} {
 		if err := step(ctx); err != nil {
 			return row, err
 		}
 	}
-	sent, received, err := t.watched.stop()
+	sent, missing, err := t.watched.Lost()
 	if err != nil {
 		return row, err
 	}
 	lost, err := t.lost(ctx, t.harassed.answered())
-	return t.row(sent, received, lost), err
+	return t.row(sent, missing, lost), err
 }
 
 func (t *trial) gather(ctx context.Context) (err error) {
@@ -86,9 +87,9 @@ func (t *trial) recover(ctx context.Context) (err error) {
 	return err
 }
 
-func (t *trial) row(sent, received uint64, lost int) report.Row {
+func (t *trial) row(sent, missing int64, lost int) report.Row {
 	row := report.Row{
-		Fault: "load", Runs: 1, Purchases: report.Zero(int64(lost)), Packets: report.Zero(int64(sent) - int64(received)),
+		Fault: "load", Runs: 1, Purchases: report.Zero(int64(lost)), Packets: report.Zero(missing),
 		Recovery: t.recovery, Most: patience, Failures: t.leaked(t.before, t.after),
 		Notes: []string{
 			fmt.Sprintf("%d customers, %.0f a second bought and connected", t.customers, float64(t.customers)/t.arrived.Seconds()),

@@ -5,22 +5,24 @@ package netchange
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 // make makes a change and waits until customers have their traffic back and strangers
 // have none.
-func (t *trial) make(c change) error {
+func (t *trial) make(ctx context.Context, c change) error {
 	before, slipped := lab.Boottime(), t.unpaidArrived()
 	if err := c.do(t); err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
-	if err := t.flowing(); err != nil {
+	if err := t.flowing(ctx); err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	t.row.Runs++
@@ -40,11 +42,11 @@ func (t *trial) make(c change) error {
 
 // flowing waits until a number of packets of those who paid arrived both ways while
 // none of the other one did.
-func (t *trial) flowing() error {
+func (t *trial) flowing(ctx context.Context) error {
 	const packets = 50
 	var from []uint64
 	var strangers uint64
-	return await("traffic of those who paid, and of nobody else", func() (bool, error) {
+	return wait.Until(ctx, "traffic of those who paid, and of nobody else", func() (bool, error) {
 		now := t.paidArrived()
 		if n := t.unpaidArrived(); from == nil || n != strangers {
 			from, strangers = now, n
@@ -69,6 +71,22 @@ func (t *trial) paidArrived() (each []uint64) {
 func (t *trial) unpaidArrived() uint64 {
 	c := t.customers[paid]
 	return c.up.Arrived() + c.down.Arrived()
+}
+
+// letIn has the one pay who has not. The packets of the same flows must arrive from now
+// on: that few did before would prove nothing else.
+func (t *trial) letIn(ctx context.Context) error {
+	c := t.customers[paid]
+	if t.tried = c.up.Sent() + c.down.Sent(); t.tried == 0 {
+		return errors.New("nothing was sent unpaid")
+	}
+	if err := t.sell(ctx, c); err != nil {
+		return err
+	}
+	up, down := c.up.Arrived(), c.down.Arrived()
+	return wait.Until(ctx, "packets both ways of who has paid at last", func() (bool, error) {
+		return c.up.Arrived() > up && c.down.Arrived() > down, nil
+	})
 }
 
 // unpaidSince is the time between the first and the last unpaid packet after a moment.
@@ -119,8 +137,8 @@ func (t *trial) judge(ctx context.Context, g group) (report.Row, error) {
 		return row, err
 	}
 	row.Failures = append(row.Failures, told.broken(t.opened, t.open)...)
-	row.Notes = append(row.Notes, fmt.Sprintf("unpaid packets passed %d times, for %d ms in all; the agent says %d ms",
-		t.opened, t.open.Milliseconds(), told.ms))
+	row.Notes = append(row.Notes, fmt.Sprintf("of %d unpaid packets some passed %d times, for %d ms in all; the agent says %d ms",
+		t.tried, t.opened, t.open.Milliseconds(), told.ms))
 	return row, nil
 }
 

@@ -18,10 +18,9 @@ import (
 )
 
 const (
-	paid     = 2 // customers; one more is unpaid
-	ipBytes  = 200
-	within   = time.Second // of the interface, enforcement is back
-	patience = 20 * time.Second
+	paid    = 2 // customers; one more is unpaid
+	ipBytes = 200
+	within  = time.Second // of the interface, enforcement is back
 )
 
 // Run tries each change, with links and with filters.
@@ -51,13 +50,16 @@ func try(ctx context.Context, o report.Options, mode string, g group, random *ra
 		return row, err
 	}
 	t.pump.Start()
-	err = t.flowing()
+	err = t.flowing(ctx)
 	for range o.Pick(1, 8) {
 		for _, c := range g.changes {
-			if err == nil && ctx.Err() == nil && (c.mode == "" || c.mode == mode) {
-				err = t.make(c)
+			if err == nil && (c.mode == "" || c.mode == mode) {
+				err = t.make(ctx, c)
 			}
 		}
+	}
+	if err = errors.Join(err, ctx.Err()); err == nil {
+		err = t.letIn(ctx)
 	}
 	t.pump.Stop()
 	if err != nil {
@@ -82,7 +84,8 @@ type trial struct {
 	customers []*customer
 
 	row     report.Row
-	slipped int64         // unpaid packets
+	tried   uint64        // packets of the one who had not paid
+	slipped int64         // of them
 	open    time.Duration // the sum of the times for which they passed
 	risky   int           // changes that may open the network for a moment
 	opened  int           // changes that did
@@ -124,17 +127,4 @@ func (t *trial) sell(ctx context.Context, c *customer) error {
 	err := t.API.Call(ctx, "POST", "/sessions", map[string]any{"device": device, "type": "data", "data_bytes": 10_000_000_000}, &sold)
 	c.session = sold.ID
 	return errors.Join(err, t.API.Call(ctx, "POST", "/devices/"+device+"/connect", nil, nil))
-}
-
-// await waits for what must come about by itself.
-func await(what string, holds func() (bool, error)) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(bed.Beat) {
-		ok, err := holds()
-		if ok || err != nil {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("not within %s: %s", patience, what)
-		}
-	}
 }

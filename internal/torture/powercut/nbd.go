@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
+	"time"
 )
 
 // The part of the NBD protocol that QEMU needs
@@ -42,11 +44,13 @@ const (
 
 // serve speaks to one guest until it is gone.
 func (d *medium) serve(conn net.Conn) error {
-	s := session{disk: d, in: bufio.NewReader(conn), out: bufio.NewWriter(conn)}
+	s := session{disk: d, in: bufio.NewReader(conn), out: bufio.NewWriter(conn), gone: make(chan struct{})}
 	err := s.negotiate()
 	for err == nil {
 		err = s.request()
 	}
+	close(s.gone)
+	s.flushes.Wait()
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -55,12 +59,18 @@ func (d *medium) serve(conn net.Conn) error {
 
 // session is one connection. All numbers are big-endian.
 type session struct {
-	disk *medium
-	in   *bufio.Reader
-	out  *bufio.Writer
+	disk    *medium
+	in      *bufio.Reader
+	flushes sync.WaitGroup // that go on
+	gone    chan struct{}  // closed with the connection
+
+	mu  sync.Mutex // of who answers
+	out *bufio.Writer
 }
 
 func (s *session) send(values ...any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, v := range values {
 		if err := binary.Write(s.out, binary.BigEndian, v); err != nil {
 			return err
@@ -136,11 +146,28 @@ func (s *session) request() error {
 		}
 		s.disk.write(int64(r.At), data, r.Flags&forced != 0)
 	case requestFlush:
-		s.disk.flush()
+		takes, done := s.disk.flush()
+		s.flushes.Go(func() { s.flushed(r.Handle, takes, done) })
+		return nil
 	case requestQuit:
 		return io.EOF
 	default:
 		return fmt.Errorf("request %d of NBD was not offered", r.Kind)
 	}
-	return s.send(uint32(magicReply), uint32(0), r.Handle, answer)
+	return s.reply(r.Handle, answer)
+}
+
+func (s *session) reply(handle uint64, answer []byte) error {
+	return s.send(uint32(magicReply), uint32(0), handle, answer)
+}
+
+// flushed answers a flush when it is done, beside other requests, unless the power is
+// cut first.
+func (s *session) flushed(handle uint64, takes time.Duration, done func()) {
+	select {
+	case <-time.After(takes):
+		done()
+		_ = s.reply(handle, nil) // the next request meets the same error
+	case <-s.gone:
+	}
 }

@@ -31,7 +31,8 @@ func Run(ctx context.Context, o report.Options) ([]report.Row, error) {
 // machines cuts the power again and again, each time of the machine that came up from
 // what the cut before left.
 func machines(ctx context.Context, o report.Options) (rows []report.Row, err error) {
-	m, err := newMachine(o.Agent)
+	// How often the guest flushes nobody knows: the disk's chances are its own.
+	m, err := newMachine(o.Agent, rand.New(rand.NewPCG(o.Seed, 7)))
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func machines(ctx context.Context, o report.Options) (rows []report.Row, err err
 	return w.rows(t), nil
 }
 
-// boots of one machine; each but the last is cut, and judged by the next.
+// boots of one machine; what is cut in one is judged by the next.
 const boots = 15
 
 // trial is the cuts up to now.
@@ -55,8 +56,10 @@ type trial struct {
 	random *rand.Rand
 	say    func(string, ...any)
 
-	cuts   int
-	lost   int // writes, whole or in part
+	cuts   int // that a boot judged
+	tore   int // of them, that lost a write
+	writes int // that cuts found unflushed
+	lost   int // of them, whole or in part
 	clocks int // boots with a wrong clock
 }
 
@@ -85,7 +88,9 @@ func (t *trial) once(ctx context.Context, w *witness, n int) error {
 	w.boot(after)
 	// The cut comes so many lines after the agent is up, and then some time, in which it
 	// goes on: not always when something has just reached the disk.
-	limit, then := 1+t.random.IntN(120), time.Duration(t.random.Int64N(int64(8*time.Second)))
+	limit, then := 1+t.random.IntN(120), t.upTo(8*time.Second)
+	// A machine at rest loses nothing, and this one rests most of the time.
+	aimed, late := t.random.IntN(3) > 0, t.upTo(shortestFlush)
 	for g.says.Scan() {
 		told, err := w.hear(g.says.Text())
 		if err != nil {
@@ -98,7 +103,13 @@ func (t *trial) once(ctx context.Context, w *witness, n int) error {
 			upAfter = time.Since(began)
 		}
 		if limit--; limit == 0 {
-			time.AfterFunc(then, func() { _ = g.cmd.Process.Kill() })
+			time.AfterFunc(then, func() {
+				if aimed {
+					t.disk.awaitWrite(ctx)
+					time.Sleep(late)
+				}
+				_ = g.cmd.Process.Kill()
+			})
 		}
 	}
 	if err := g.off(); err != nil {
@@ -107,9 +118,27 @@ func (t *trial) once(ctx context.Context, w *witness, n int) error {
 	if ctx.Err() != nil || !w.up {
 		return fmt.Errorf("the agent did not come up within %s: %q", time.Since(began).Round(time.Second), w.last)
 	}
-	lost := t.disk.cut(t.random)
-	t.cuts, t.lost = t.cuts+1, t.lost+lost
-	t.say("boot %d (%s, clock %s): up after %s; %d purchases so far, %d writes lost in the cut",
-		n+1, after, rtc, upAfter.Round(time.Second/10), len(w.bought), lost)
+	unflushed, lost := t.cut(n)
+	t.say("boot %d (%s, clock %s): up after %s; %d purchases so far, %d of %d unflushed writes lost in the cut",
+		n+1, after, rtc, upAfter.Round(time.Second/10), len(w.bought), lost, unflushed)
 	return nil
+}
+
+// upTo is some time.
+func (t *trial) upTo(most time.Duration) time.Duration {
+	return time.Duration(t.random.Int64N(int64(most)))
+}
+
+// cut takes the disk's power, too, when what the machine had told it has come there.
+func (t *trial) cut(n int) (unflushed, lost int) {
+	t.guests.Wait()
+	unflushed, lost = t.disk.cut()
+	if n+1 == boots {
+		return unflushed, lost // nobody will judge it
+	}
+	t.cuts, t.writes, t.lost = t.cuts+1, t.writes+unflushed, t.lost+lost
+	if lost > 0 {
+		t.tore++
+	}
+	return unflushed, lost
 }

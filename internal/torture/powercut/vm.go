@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -24,10 +25,11 @@ type machine struct {
 	kernel string
 	disk   *medium
 	listen net.Listener
-	serves sync.WaitGroup
+	serves sync.WaitGroup // who listens
+	guests sync.WaitGroup // connections
 }
 
-func newMachine(agent string) (m *machine, err error) {
+func newMachine(agent string, random *rand.Rand) (m *machine, err error) {
 	m = &machine{}
 	if m.dir, err = os.MkdirTemp("", "hs-power-"); err != nil {
 		return nil, err
@@ -35,7 +37,7 @@ func newMachine(agent string) (m *machine, err error) {
 	for _, step := range []func() error{
 		m.fetchKernel,
 		func() error { return m.buildRoot(agent) },
-		m.format,
+		func() error { return m.format(random) },
 		m.listenForGuest,
 	} {
 		if err := step(); err != nil {
@@ -49,6 +51,7 @@ func (m *machine) close() error {
 	if m.listen != nil {
 		_ = m.listen.Close()
 		m.serves.Wait()
+		m.guests.Wait()
 	}
 	return os.RemoveAll(m.dir)
 }
@@ -189,7 +192,7 @@ func (m *machine) copyModules(root string) error {
 }
 
 // format makes the disk, with an empty file system.
-func (m *machine) format() error {
+func (m *machine) format(random *rand.Rand) error {
 	path := filepath.Join(m.dir, "disk")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		return err
@@ -201,7 +204,7 @@ func (m *machine) format() error {
 		return err
 	}
 	image, err := os.ReadFile(path)
-	m.disk = newMedium(image)
+	m.disk = newMedium(image, random)
 	return err
 }
 
@@ -217,7 +220,7 @@ func (m *machine) listenForGuest() (err error) {
 			if err != nil {
 				return
 			}
-			m.serves.Go(func() {
+			m.guests.Go(func() {
 				defer func() { _ = conn.Close() }()
 				_ = m.disk.serve(conn) // what breaks off is a guest whose power was cut
 			})

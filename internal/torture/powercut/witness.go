@@ -31,6 +31,7 @@ type witness struct {
 	broken  []string
 	expired []string
 	checked int // boots after a cut
+	bound   int // of them, before which something had to be charged
 }
 
 // life is what happened in one boot.
@@ -155,6 +156,9 @@ func (w *witness) judgeUsage(main row) {
 			least = g.bytes
 		}
 	}
+	if least > 0 {
+		w.bound++
+	}
 	w.wrong += max(0, charged-most, least-charged)
 	w.given = max(w.given, arrived-charged)
 	if spent := time.Duration(main.spent-w.before.secs) * time.Second; spent > lived+grace {
@@ -164,10 +168,21 @@ func (w *witness) judgeUsage(main row) {
 
 // rows are the figures of all cuts.
 func (w *witness) rows(t *trial) []report.Row {
+	failures := w.broken
+	if t.writes == 0 {
+		failures = append(failures, "no cut found a write that was not flushed: they prove nothing")
+	}
+	if w.bound == 0 {
+		failures = append(failures, "nothing had to be charged before a cut: the loss of all usage would not be seen")
+	}
 	return []report.Row{
 		{
-			Fault: "power cut", Runs: w.checked, Purchases: report.Zero(w.lost), Bytes: report.Zero(w.wrong), Failures: w.broken,
-			Notes: []string{fmt.Sprintf("%d purchases answered, %d writes lost or torn, at most %d bytes given to the customer", len(w.bought), t.lost, w.given)},
+			Fault: "power cut", Runs: w.checked, Purchases: report.Zero(w.lost), Bytes: report.Zero(w.wrong), Failures: failures,
+			Notes: []string{
+				fmt.Sprintf("%d purchases answered, at most %d bytes given to the customer", len(w.bought), w.given),
+				fmt.Sprintf("%d of %d unflushed writes lost or torn, in %d of %d cuts", t.lost, t.writes, t.tore, t.cuts),
+				fmt.Sprintf("usage had to be charged before %d of %d boots", w.bound, w.checked),
+			},
 		},
 		{
 			Fault: "wrong clock at boot", Runs: t.clocks, Purchases: report.Zero(w.lost), Failures: w.expired,

@@ -43,12 +43,38 @@ func TestWitness(t *testing.T) {
 		listen(t, w, lived)
 		w.boot(c.after)
 		listen(t, w, c.found+"\n@ROWS 2")
-		var broken []string
-		for _, row := range w.rows(&trial{clocks: 1}) {
-			broken = append(broken, row.Broken()...)
-		}
-		if got := strings.Join(broken, "; "); c.broken == "" && got != "" || !strings.Contains(got, c.broken) {
+		if got := brokenIn(w, 1); c.broken == "" && got != "" || !strings.Contains(got, c.broken) {
 			t.Errorf("%s: broken is %q, want %q", name, got, c.broken)
+		}
+	}
+}
+
+// brokenIn is what cuts broke that found so many unflushed writes.
+func brokenIn(w *witness, writes int) string {
+	var broken []string
+	for _, row := range w.rows(&trial{clocks: 1, writes: writes}) {
+		broken = append(broken, row.Broken()...)
+	}
+	return strings.Join(broken, "; ")
+}
+
+// Cuts that nothing could have been lost in prove nothing.
+func TestWitnessOfNothing(t *testing.T) {
+	const found = "@ROW 1 paused 3600 9 1000\n@ROW 2 available 60 0 0\n@ROWS 2"
+	for want, c := range map[string]struct {
+		lived  string
+		writes int
+	}{
+		"no cut found a write":      {lived, 0},
+		"nothing had to be charged": {strings.ReplaceAll(lived, " 5000", " 5001"), 1},
+	} {
+		w := newWitness()
+		w.boot("pause")
+		listen(t, w, c.lived)
+		w.boot("pause")
+		listen(t, w, found)
+		if got := brokenIn(w, c.writes); !strings.Contains(got, want) {
+			t.Errorf("broken is %q, want %q", got, want)
 		}
 	}
 }

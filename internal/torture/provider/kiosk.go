@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/flow"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
 const (
@@ -30,86 +30,69 @@ const (
 )
 
 type kiosk struct {
-	*lab.Kiosk
-	agent   *rig.Agent
-	wire    *lab.Wire // the guest's
-	unpaid  *lab.Counter
-	flows   []*flow.Flow
-	closers []func() error
+	*bed.Bed
+	wire   *lab.Wire // the guest's
+	flows  []*flow.Flow
+	unpaid *flow.Stranger
 }
 
-func open(l *lab.Lab, binary string) (k *kiosk, err error) {
-	k = new(kiosk)
-	if k.Kiosk, err = l.Kiosk(lab.KioskConfig{Customers: customers, Offloads: lab.OffloadsInside}); err != nil {
-		return k, err
+func open(o report.Options) (k *kiosk, err error) {
+	b, err := bed.Open(o, lab.KioskConfig{Customers: customers, Offloads: lab.OffloadsInside}, "checkpoint: 1s")
+	if err != nil {
+		return nil, err
 	}
-	if k.agent, err = rig.New(k.Kiosk, binary, "checkpoint: 1s"); err != nil {
-		return k, err
-	}
-	k.closers = append(k.closers, k.agent.Close)
-	if err := k.agent.Start(); err != nil {
-		return k, err
-	}
+	k = &kiosk{Bed: b}
 	for _, who := range []int{local, walker} {
-		if _, err := k.agent.Buy(k.mac(who), "--type", "data", "--data", "100GB"); err != nil {
-			return k, err
+		if _, err := k.Agent.Buy(k.mac(who), "--type", "data", "--data", "100GB"); err != nil {
+			return nil, errors.Join(err, b.Close())
 		}
 	}
-	if k.wire, err = k.Wire(guest); err != nil {
-		return k, err
+	if k.wire, err = k.Kiosk.Wire(guest); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	k.unpaid, err = k.Server.Count(lab.Ingress, lab.Uplink, "ip saddr "+k.Customers[stranger].Addr4.String())
-	return k, err
+	return k, nil
 }
 
-func (k *kiosk) mac(i int) string { return k.Customers[i].MAC.String() }
+func (k *kiosk) mac(i int) string { return k.Kiosk.Customers[i].MAC.String() }
 
 // send connects those who paid, and has traffic flow to them, and from the stranger.
-func (k *kiosk) send(ctx context.Context) error {
-	if _, err := k.agent.Run("device", "add", k.mac(guest)); err != nil {
+func (k *kiosk) send(ctx context.Context) (err error) {
+	if _, err := k.Agent.Run("device", "add", k.mac(guest)); err != nil {
 		return err
 	}
-	if _, err := k.agent.Run("device", "add", k.mac(stranger)); err != nil {
+	if _, err := k.Agent.Run("device", "add", k.mac(stranger)); err != nil {
 		return err
 	}
 	for _, who := range []int{guest, local} {
-		if _, err := k.agent.Connect(k.mac(who)); err != nil {
+		if _, err := k.Agent.Connect(k.mac(who)); err != nil {
 			return err
 		}
-		f, err := flow.Start(ctx, k.Server, k.Customers[who], port, bits)
+		f, err := flow.Start(ctx, config(k.Kiosk.Server, k.Kiosk.Customers[who]))
 		if err != nil {
 			return err
 		}
 		k.flows = append(k.flows, f)
-		k.closers = append(k.closers, f.Close)
+		k.OnClose(f.Close)
 	}
-	f, err := flow.Start(ctx, k.Customers[stranger], k.Server, port, bits)
-	if err != nil {
+	if k.unpaid, err = flow.Unpaid(ctx, config(k.Kiosk.Customers[stranger], k.Kiosk.Server)); err != nil {
 		return err
 	}
-	k.closers = append(k.closers, f.Close)
-	return k.goesOn()
+	k.OnClose(k.unpaid.Close)
+	return flow.GoesOn(ctx, k.flows...)
 }
 
-func (k *kiosk) goesOn() error {
-	for _, f := range k.flows {
-		if err := f.GoesOn(); err != nil {
-			return err
-		}
-	}
-	return nil
+func config(from, to *lab.Host) flow.Config {
+	return flow.Config{From: from, To: to, Port: port, BitsPerSecond: bits, IPBytes: flow.MTU}
 }
 
 // walk has the walker come and go, and returns how long each Connect took.
 func (k *kiosk) walk(ctx context.Context, times int) (took []time.Duration, err error) {
-	api := k.agent.API()
-	defer api.Close()
 	for range times {
-		if err := api.Call(ctx, http.MethodPost, "/devices/"+k.mac(walker)+"/disconnect", nil, nil); err != nil {
+		if err := k.API.Call(ctx, http.MethodPost, "/devices/"+k.mac(walker)+"/disconnect", nil, nil); err != nil {
 			return took, err
 		}
 		begun := time.Now()
-		if err := api.Call(ctx, http.MethodPost, "/devices/"+k.mac(walker)+"/connect", nil, nil); err != nil {
+		if err := k.API.Call(ctx, http.MethodPost, "/devices/"+k.mac(walker)+"/connect", nil, nil); err != nil {
 			return took, err
 		}
 		took = append(took, time.Since(begun))
@@ -119,7 +102,7 @@ func (k *kiosk) walk(ctx context.Context, times int) (took []time.Duration, err 
 
 // tryStranger connects the stranger, who has nothing to consume.
 func (k *kiosk) tryStranger() (let bool) {
-	_, err := k.agent.Connect(k.mac(stranger))
+	_, err := k.Agent.Connect(k.mac(stranger))
 	return err == nil
 }
 
@@ -127,12 +110,4 @@ func (k *kiosk) tryStranger() (let bool) {
 func (k *kiosk) carried() (uint64, error) {
 	down, up, err := k.wire.Read()
 	return down.Bytes + up.Bytes, err
-}
-
-// close undoes what open and send did, in reverse.
-func (k *kiosk) close() (err error) {
-	for _, c := range slices.Backward(k.closers) {
-		err = errors.Join(err, c())
-	}
-	return err
 }

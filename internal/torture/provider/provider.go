@@ -10,14 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/flow"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 const (
@@ -31,23 +30,15 @@ var moods = []mood{hangs, dead, lies, loses, forgets, moves, alone}
 
 // Run tries each mood.
 func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
-	// Senders and sinks must not wait for a thread that the machine keeps waiting.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
-	l, err := lab.New("hs-provider")
+	k, err := open(o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	k, err := open(l, o.Agent)
-	defer func() { err = errors.Join(err, k.close()) }()
-	if err != nil {
-		return nil, err
-	}
+	defer func() { err = errors.Join(err, k.Close()) }()
 	s, err := openShop(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close(), os.RemoveAll(s.dir)) }()
 	if err := k.send(ctx); err != nil {
 		return nil, err
 	}
@@ -56,25 +47,28 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 		for _, m := range moods {
 			o.Say("round %d: the provider %s", round+1, m)
 			if err := errors.Join(ctx.Err(), t.suffer(ctx, m)); err != nil {
-				return nil, fmt.Errorf("the provider %s: %w\n%s", m, err, k.agent.Log())
+				return nil, fmt.Errorf("the provider %s: %w\n%s", m, err, k.Agent.Log())
 			}
 		}
 	}
-	if err := t.judge(); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, k.agent.Log())
+	if err := t.judge(ctx); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, k.Agent.Log())
 	}
 	return []report.Row{t.row}, nil
 }
 
+// openShop is closed with the kiosk.
 func openShop(ctx context.Context, k *kiosk) (*shop, error) {
 	dir, err := os.MkdirTemp("", "hs-shop-")
 	if err != nil {
 		return nil, err
 	}
+	k.OnClose(func() error { return os.RemoveAll(dir) })
 	s := &shop{dir: dir, guest: k.mac(guest), sold: time.Now().UTC().Truncate(time.Second), mood: well}
 	if err := s.open(ctx, false); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, err
 	}
+	k.OnClose(func() error { return s.close() })
 	return s, s.register(ctx, k)
 }
 
@@ -100,7 +94,7 @@ func (t *trial) suffer(ctx context.Context, m mood) error {
 	if t.tryStranger() {
 		t.row.Failures = append(t.row.Failures, fmt.Sprintf("a device that bought nothing was connected while the provider %s", m))
 	}
-	if err := t.goesOn(); err != nil {
+	if err := flow.GoesOn(ctx, t.flows...); err != nil {
 		return err
 	}
 	missing, err := t.carried()
@@ -111,7 +105,7 @@ func (t *trial) suffer(ctx context.Context, m mood) error {
 		return err
 	}
 	begun := time.Now()
-	err = flow.Until("the provider to know what was used meanwhile", func() bool { return t.shop.account() >= missing })
+	err = wait.Until(ctx, "the provider knows what was used meanwhile", func() (bool, error) { return t.shop.account() >= missing, nil })
 	t.row.Recovery = max(t.row.Recovery, time.Since(begun))
 	return err
 }
@@ -133,17 +127,17 @@ func (t *trial) judgeWaits(m mood, took []time.Duration) {
 }
 
 // judge ends the traffic and compares.
-func (t *trial) judge() error {
+func (t *trial) judge(ctx context.Context) error {
 	sent, lost := int64(0), int64(0)
 	for _, f := range t.flows {
-		if err := f.End(); err != nil {
+		s, l, err := f.Lost()
+		if err != nil {
 			return err
 		}
-		s, l := f.Lost()
 		sent, lost = sent+s, lost+l
 	}
 	t.row.Packets = report.Zero(lost)
-	if _, err := t.agent.Disconnect(t.mac(guest)); err != nil {
+	if _, err := t.Agent.Disconnect(t.mac(guest)); err != nil {
 		return err
 	}
 	carried, err := t.carried()
@@ -151,39 +145,25 @@ func (t *trial) judge() error {
 		return err
 	}
 	// It may be told less for a moment, and never more: what follows is the last word.
-	_ = flow.Until("the provider's account to be settled", func() bool { return t.shop.account() == carried })
+	_ = wait.Until(ctx, "the provider's account is settled", func() (bool, error) { return t.shop.account() == carried, nil })
 	off := int64(t.shop.account()) - int64(carried)
 	t.row.Bytes = report.Zero(max(off, -off))
-	if err := t.judgeUnpaid(); err != nil {
+	unpaid, err := t.unpaid.Passed(ctx, t.letIn)
+	if err != nil {
 		return err
 	}
+	t.row.Unpaid = report.Zero(unpaid)
 	t.row.Notes = append(t.row.Notes, fmt.Sprintf("%d packets sent, %d bytes on the provider's account; the slowest Connect of another customer took %.0f ms",
 		sent, carried, t.slow.Seconds()*1000))
-	if strings.Contains(t.agent.Log(), "DATA RACE") {
+	if strings.Contains(t.Agent.Log(), "DATA RACE") {
 		t.row.Failures = append(t.row.Failures, "the agent has a data race")
 	}
 	return nil
 }
 
-// judgeUnpaid counts what came from the stranger, and sees that the count works, once
-// the stranger has bought something.
-func (t *trial) judgeUnpaid() error {
-	passed, err := t.unpaid.Read()
-	if err != nil {
-		return err
-	}
-	t.row.Unpaid = report.Zero(int64(passed.Packets))
-	if _, err := t.agent.Buy(t.mac(stranger), "--type", "data", "--data", "100GB"); err != nil {
-		return err
-	}
-	if !t.tryStranger() {
-		return errors.New("the stranger bought something and is not connected")
-	}
-	var failed error
-	err = flow.Until("packets of the stranger, who was let in", func() bool {
-		var after lab.Count
-		after, failed = t.unpaid.Read()
-		return failed != nil || after.Packets > passed.Packets
-	})
-	return errors.Join(failed, err)
+// letIn has the stranger buy something.
+func (t *trial) letIn() error {
+	_, bought := t.Agent.Buy(t.mac(stranger), "--type", "data", "--data", "100GB")
+	_, connected := t.Agent.Connect(t.mac(stranger))
+	return errors.Join(bought, connected)
 }

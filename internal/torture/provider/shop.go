@@ -184,9 +184,7 @@ func (s *shop) answer(path string, a ask) (int, any) {
 
 // register makes the shop known to the agent.
 func (s *shop) register(ctx context.Context, k *kiosk) error {
-	api := k.agent.API()
-	defer api.Close()
-	return api.Call(ctx, http.MethodPost, "/providers", map[string]string{"name": "shop", "socket": s.socket()}, nil)
+	return k.API.Call(ctx, http.MethodPost, "/providers", map[string]string{"name": "shop", "socket": s.socket()}, nil)
 }
 
 // turn puts the shop into a mood.
@@ -201,7 +199,7 @@ func (s *shop) turn(ctx context.Context, k *kiosk, m mood) error {
 		return errors.Join(s.close(), s.open(ctx, true), s.register(ctx, k))
 	case alone:
 		s.become(hangs)
-		return errors.Join(k.agent.Kill(), k.agent.Start())
+		return errors.Join(k.Agent.Kill(), k.Agent.Start())
 	}
 	return nil
 }

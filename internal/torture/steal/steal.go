@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/flow"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
 )
 
 const (
@@ -49,15 +51,14 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 // scene is a kiosk whose first customer is connected and sends, and whose second is
 // the thief, or the customer's other machine.
 type scene struct {
+	*bed.Bed
 	o        report.Options
-	k        *lab.Kiosk
-	agent    *rig.Agent
 	customer *lab.Host
 	other    *lab.Host
 	device   string // the customer's MAC
 	bought   purchase
 	told     *listener
-	own      *stream // of the customer
+	own      *flow.Flow // of the customer
 }
 
 type purchase struct {
@@ -69,74 +70,61 @@ type purchase struct {
 func once(ctx context.Context, o report.Options, bind string, row *report.Row,
 	try func(context.Context, *scene, *report.Row) error,
 ) (err error) {
-	l, err := lab.New("hs-steal")
+	b, err := bed.Open(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsOff}, "bind: "+bind)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	k, err := l.Kiosk(lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsOff})
-	if err != nil {
+	defer func() { err = errors.Join(err, b.Close()) }()
+	s := &scene{Bed: b, o: o, customer: b.Kiosk.Customers[0], other: b.Kiosk.Customers[1]}
+	if err := s.open(ctx); err != nil {
 		return err
 	}
-	agent, err := rig.New(k, o.Agent, "bind: "+bind)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, agent.Close()) }()
-	s := &scene{o: o, k: k, agent: agent, customer: k.Customers[0], other: k.Customers[1]}
-	if err := s.open(); err != nil {
-		return err
-	}
-	defer s.close()
 	return try(ctx, s, row)
 }
 
 // open connects the customer, who begins to send.
-func (s *scene) open() (err error) {
-	if err := s.agent.Start(); err != nil {
-		return err
-	}
+func (s *scene) open(ctx context.Context) (err error) {
 	s.device = s.customer.MAC.String()
-	if _, err := s.agent.Run("device", "add", s.device, "--ip", s.customer.Addr4.String()); err != nil {
+	if _, err := s.Agent.Run("device", "add", s.device, "--ip", s.customer.Addr4.String()); err != nil {
 		return err
 	}
-	err = s.agent.JSON(&s.bought, "session", "create", "--device", s.device, "--type", "data", "--data", "1GB")
+	err = s.Agent.JSON(&s.bought, "session", "create", "--device", s.device, "--type", "data", "--data", "1GB")
 	if err != nil {
 		return err
 	}
-	if _, err := s.agent.Connect(s.device); err != nil {
+	if _, err := s.Agent.Connect(s.device); err != nil {
 		return err
 	}
-	if s.told, err = listen(s.agent); err != nil {
+	if s.told, err = s.listen(ctx); err != nil {
 		return err
 	}
-	if s.own, err = s.send(s.customer, s.k.Server, ownPort); err != nil {
+	if s.own, err = s.send(ctx, s.customer, s.Kiosk.Server, ownPort); err != nil {
 		return err
 	}
-	return s.own.await(50)
+	return s.own.Await(ctx, 50)
 }
 
-func (s *scene) close() {
-	if s.own != nil {
-		_, _ = s.own.stop()
+// send has one host send to another until the scene is closed.
+func (s *scene) send(ctx context.Context, from, to *lab.Host, port uint16) (*flow.Flow, error) {
+	f, err := flow.Start(ctx, flow.Config{From: from, To: to, Port: port, BitsPerSecond: speedBPS, IPBytes: packetBytes})
+	if err == nil {
+		s.OnClose(f.Close)
 	}
-	if s.told != nil {
-		s.told.close()
-	}
+	return f, err
 }
 
 // theft is the second machine with the MAC, and what reaches it and the server.
 type theft struct {
-	*stream
+	*flow.Flow
 	began    time.Time
 	up, down *lab.Counter
-	back     *stream // from the server to the thief
+	back     *flow.Flow // from the server to the thief
 }
 
 // steal begins.
-func (s *scene) steal() (t *theft, err error) {
+func (s *scene) steal(ctx context.Context) (t *theft, err error) {
 	t = &theft{}
-	if t.up, err = s.k.Server.Count(lab.Ingress, lab.Uplink, "ip saddr "+s.other.Addr4.String()); err != nil {
+	if t.up, err = s.Kiosk.Server.Count(lab.Ingress, lab.Uplink, "ip saddr "+s.other.Addr4.String()); err != nil {
 		return nil, err
 	}
 	if t.down, err = s.other.Count(lab.Ingress, lab.Uplink, fmt.Sprintf("udp dport %d", backPort)); err != nil {
@@ -146,23 +134,14 @@ func (s *scene) steal() (t *theft, err error) {
 		return nil, err
 	}
 	t.began = time.Now()
-	if t.stream, err = s.send(s.other, s.k.Server, stolenPort); err != nil {
+	if t.Flow, err = s.send(ctx, s.other, s.Kiosk.Server, stolenPort); err != nil {
 		return nil, err
 	}
-	if t.back, err = s.send(s.k.Server, s.other, backPort); err != nil {
-		return nil, errors.Join(err, t.end())
-	}
-	return t, nil
+	t.back, err = s.send(ctx, s.Kiosk.Server, s.other, backPort)
+	return t, err
 }
 
-func (t *theft) end() error {
-	_, err := t.stop()
-	if t.back != nil {
-		_, other := t.back.stop()
-		err = errors.Join(err, other)
-	}
-	return err
-}
+func (t *theft) end() error { return errors.Join(t.End(), t.back.End()) }
 
 // passed is how many packets got through to the server and to the thief.
 func (t *theft) passed() (int64, error) {
@@ -176,37 +155,31 @@ func (t *theft) passed() (int64, error) {
 
 // goOn lets the theft last for a while.
 func (s *scene) goOn(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(time.Duration(s.o.Pick(1, 10)) * time.Second):
-		return nil
-	}
+	return wait.For(ctx, time.Duration(s.o.Pick(1, 10))*time.Second)
 }
 
 // observed: the theft is told of within a second, both what differs.
-func observed(_ context.Context, s *scene, row *report.Row) error {
-	t, err := s.steal()
+func observed(ctx context.Context, s *scene, row *report.Row) error {
+	t, err := s.steal(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = t.end() }()
-	if err := s.noticed(t, row); err != nil {
+	if err := s.noticed(ctx, t, row); err != nil {
 		return err
 	}
-	if err := t.await(50); err != nil { // what passes is seen by who counts
+	if err := t.Await(ctx, 50); err != nil { // what passes is seen by who counts
 		return err
 	}
 	return s.lost(row)
 }
 
 // noticed waits until the agent has told what differs.
-func (s *scene) noticed(t *theft, row *report.Row) error {
+func (s *scene) noticed(ctx context.Context, t *theft, row *report.Row) error {
 	row.Most = noticeable
 	for _, differs := range []string{"address", "port"} {
-		at, err := s.told.wait(func(e event) bool { return e.Type == "client.conflict" && e.Differs == differs })
+		at, err := s.told.wait(ctx, "a conflict about the "+differs, func(e event) bool { return e.Type == "client.conflict" && e.Differs == differs })
 		if err != nil {
-			return fmt.Errorf("no conflict about the %s: %w", differs, err)
+			return err
 		}
 		row.Recovery = max(row.Recovery, at.Sub(t.began))
 	}
@@ -215,11 +188,11 @@ func (s *scene) noticed(t *theft, row *report.Row) error {
 
 // bound: nothing of the thief passes, and the customer does not notice.
 func bound(ctx context.Context, s *scene, row *report.Row) error {
-	t, err := s.steal()
+	t, err := s.steal(ctx)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.noticed(t, row), s.goOn(ctx), t.end()); err != nil {
+	if err := errors.Join(s.noticed(ctx, t, row), s.goOn(ctx), t.end()); err != nil {
 		return err
 	}
 	passed, err := t.passed()
@@ -232,21 +205,20 @@ func bound(ctx context.Context, s *scene, row *report.Row) error {
 
 // lost adds up what the customer sent in vain.
 func (s *scene) lost(row *report.Row) error {
-	lost, err := s.own.stop()
+	_, lost, err := s.own.Lost()
 	row.Packets = report.Zero(row.Packets.Value + lost)
 	return err
 }
 
 // cutOff: as soon as the MAC is on another port, nobody passes with it.
 func cutOff(ctx context.Context, s *scene, row *report.Row) error {
-	t, err := s.steal()
+	t, err := s.steal(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = t.end() }()
-	at, err := s.told.wait(func(e event) bool { return e.Type == "client.disconnected" && e.Reason == "port" })
+	at, err := s.told.wait(ctx, "the cut", func(e event) bool { return e.Type == "client.disconnected" && e.Reason == "port" })
 	if err != nil {
-		return fmt.Errorf("not disconnected: %w", err)
+		return err
 	}
 	row.Recovery, row.Most = max(row.Recovery, at.Sub(t.began)), noticeable
 	before, err := t.passed()

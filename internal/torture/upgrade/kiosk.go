@@ -7,12 +7,13 @@ import (
 	"errors"
 	"os"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/flow"
+	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
 const (
@@ -25,132 +26,91 @@ const (
 // kiosk has a customer who paid, with numbered packets both ways, and one who did not
 // and sends all the same. What arrives is counted at the far ends.
 type kiosk struct {
-	*lab.Kiosk
-	agent   *rig.Agent
+	*bed.Bed
 	session rig.Session
 	since   time.Time // connected
 	wire    *lab.Wire
 	flows   []*flow.Flow
-	unpaid  *lab.Counter // at the server: of the customer who did not pay
-	closers []func() error
+	unpaid  *flow.Stranger
 }
 
 const payer, stranger = 0, 1
 
-func open(ctx context.Context, l *lab.Lab, binary string) (k *kiosk, err error) {
-	k = new(kiosk)
-	if k.Kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsInside}); err != nil {
-		return k, err
+func open(ctx context.Context, o report.Options) (k *kiosk, err error) {
+	b, err := bed.Open(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsInside}, "checkpoint: 1h", "limiter: fair")
+	if err != nil {
+		return nil, err
 	}
-	if k.agent, err = rig.New(k.Kiosk, binary, "checkpoint: 1h", "limiter: fair"); err != nil {
-		return k, err
-	}
-	k.closers = append(k.closers, k.agent.Close)
-	if err := k.agent.Start(); err != nil {
-		return k, err
-	}
-	if k.wire, err = k.Wire(payer); err != nil {
-		return k, err
-	}
-	if k.unpaid, err = k.Server.Count(lab.Ingress, lab.Uplink, "ip saddr "+k.Customers[stranger].Addr4.String()); err != nil {
-		return k, err
+	k = &kiosk{Bed: b}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close())
+		}
+	}()
+	if k.wire, err = b.Kiosk.Wire(payer); err != nil {
+		return nil, err
 	}
 	if err := k.sell(); err != nil {
-		return k, err
+		return nil, err
 	}
 	return k, k.send(ctx)
 }
 
+func (k *kiosk) mac(i int) string { return k.Kiosk.Customers[i].MAC.String() }
+
 func (k *kiosk) sell() (err error) {
-	device := k.Customers[payer].MAC.String()
-	k.session, err = k.agent.Buy(device, "--type", "time_or_data", "--time", "10h", "--data", "100GB", "--down", speedFlag, "--up", speedFlag)
+	k.session, err = k.Agent.Buy(k.mac(payer), "--type", "time_or_data", "--time", "10h", "--data", "100GB", "--down", speedFlag, "--up", speedFlag)
 	if err != nil {
 		return err
 	}
 	k.since = time.Now()
-	_, err = k.agent.Connect(device)
+	_, err = k.Agent.Connect(k.mac(payer))
 	return err
 }
 
 // send starts the payer's traffic both ways, and the stranger's.
-func (k *kiosk) send(ctx context.Context) error {
-	customer := k.Customers[payer]
-	for to, bits := range map[*lab.Host]float64{k.Server: upBits, customer: downBits} {
-		from := customer
-		if to == customer {
-			from = k.Server
-		}
-		f, err := flow.Start(ctx, from, to, port, bits)
+func (k *kiosk) send(ctx context.Context) (err error) {
+	customer, server := k.Kiosk.Customers[payer], k.Kiosk.Server
+	for _, c := range []flow.Config{
+		{From: customer, To: server, Port: port, BitsPerSecond: upBits, IPBytes: flow.MTU},
+		{From: server, To: customer, Port: port, BitsPerSecond: downBits, IPBytes: flow.MTU},
+	} {
+		f, err := flow.Start(ctx, c)
 		if err != nil {
 			return err
 		}
 		k.flows = append(k.flows, f)
-		k.closers = append(k.closers, f.Close)
+		k.OnClose(f.Close)
 	}
-	f, err := flow.Start(ctx, k.Customers[stranger], k.Server, port+1, upBits)
+	k.unpaid, err = flow.Unpaid(ctx, flow.Config{
+		From: k.Kiosk.Customers[stranger], To: server, Port: port + 1, BitsPerSecond: upBits, IPBytes: flow.MTU,
+	})
 	if err != nil {
 		return err
 	}
-	k.closers = append(k.closers, f.Close)
-	return k.goesOn()
-}
-
-// goesOn waits until packets flow both ways.
-func (k *kiosk) goesOn() error {
-	for _, f := range k.flows {
-		if err := f.GoesOn(); err != nil {
-			return err
-		}
-	}
-	return nil
+	k.OnClose(k.unpaid.Close)
+	return flow.GoesOn(ctx, k.flows...)
 }
 
 var limiterLine = regexp.MustCompile(`(?m)^limiter: .*$`)
 
 // become stops the agent, cleanly or not, and starts another version of it.
-func (k *kiosk) become(v version, kill bool) error {
-	stop := k.agent.Stop
+func (k *kiosk) become(ctx context.Context, v version, kill bool) error {
+	stop := k.Agent.Stop
 	if kill {
-		stop = k.agent.Kill
+		stop = k.Agent.Kill
 	}
-	config, err := os.ReadFile(k.agent.Config())
+	config, err := os.ReadFile(k.Agent.Config())
 	if err != nil {
 		return err
 	}
 	config = limiterLine.ReplaceAll(config, []byte("limiter: "+v.limiter))
-	if err := errors.Join(stop(), os.WriteFile(k.agent.Config(), config, 0o600)); err != nil {
+	if err := errors.Join(stop(), os.WriteFile(k.Agent.Config(), config, 0o600)); err != nil {
 		return err
 	}
-	if err := k.goesOn(); err != nil { // without any agent
+	if err := flow.GoesOn(ctx, k.flows...); err != nil { // without any agent
 		return err
 	}
-	k.agent.Use(v.binary)
-	return errors.Join(k.agent.Start(), k.goesOn())
-}
-
-// quiet ends the payer's traffic.
-func (k *kiosk) quiet() (err error) {
-	for _, f := range k.flows {
-		err = errors.Join(err, f.End())
-	}
-	return err
-}
-
-// paid waits for packets of the stranger, who was let in: the counter sees them.
-func (k *kiosk) paid(before lab.Count) error {
-	var failed error
-	err := flow.Until("packets of the stranger, who was let in", func() bool {
-		var after lab.Count
-		after, failed = k.unpaid.Read()
-		return failed != nil || after.Packets > before.Packets
-	})
-	return errors.Join(failed, err)
-}
-
-// close undoes what open did, in reverse.
-func (k *kiosk) close() (err error) {
-	for _, c := range slices.Backward(k.closers) {
-		err = errors.Join(err, c())
-	}
-	return err
+	k.Agent.Use(v.binary)
+	return errors.Join(k.Agent.Start(), flow.GoesOn(ctx, k.flows...))
 }

@@ -10,11 +10,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
 )
 
@@ -28,8 +26,6 @@ type version struct{ binary, limiter string }
 
 // Run measures both kinds of upgrade.
 func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
-	// Senders and sinks must not wait for a thread that the machine keeps waiting.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
 	dir, err := os.MkdirTemp("", "hs-upgrade-")
 	if err != nil {
 		return nil, err
@@ -54,50 +50,45 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 
 // take goes through versions in turn.
 func take(ctx context.Context, o report.Options, name string, runs int, versions []version, another bool) (row report.Row, err error) {
-	l, err := lab.New("hs-upgrade")
+	k, err := open(ctx, o)
 	if err != nil {
 		return row, err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	k, err := open(ctx, l, o.Agent)
-	defer func() { err = errors.Join(err, k.close()) }()
-	if err != nil {
-		return row, err
-	}
+	defer func() { err = errors.Join(err, k.Close()) }()
 	row = report.Row{Fault: name, Runs: runs}
 	random := rand.New(rand.NewPCG(o.Seed, 6))
 	var bought []int64
 	for run := range runs {
 		kill := random.IntN(2) == 0
-		if err := errors.Join(ctx.Err(), k.become(versions[(run+1)%len(versions)], kill)); err != nil {
-			return row, fmt.Errorf("%s, run %d, killed %v: %w\n%s", name, run+1, kill, err, k.agent.Log())
+		if err := errors.Join(ctx.Err(), k.become(ctx, versions[(run+1)%len(versions)], kill)); err != nil {
+			return row, fmt.Errorf("%s, run %d, killed %v: %w\n%s", name, run+1, kill, err, k.Agent.Log())
 		}
-		s, err := k.agent.Buy(k.Customers[stranger].MAC.String(), "--type", "data", "--data", "1MB")
+		s, err := k.Agent.Buy(k.mac(stranger), "--type", "data", "--data", "1MB")
 		if err != nil {
 			return row, err
 		}
 		bought = append(bought, s.ID)
 	}
-	if err := k.quiet(); err != nil {
+	if err := k.judge(ctx, &row, bought, another); err != nil {
 		return row, err
 	}
-	if err := k.judge(&row, bought, another); err != nil {
-		return row, err
-	}
-	if strings.Contains(k.agent.Log(), "DATA RACE") {
+	if strings.Contains(k.Agent.Log(), "DATA RACE") {
 		row.Failures = append(row.Failures, "the agent has a data race")
 	}
 	if len(row.Broken()) > 0 {
-		o.Say("the agent's log:\n%s", k.agent.Log())
+		o.Say("the agent's log:\n%s", k.Agent.Log())
 	}
 	return row, nil
 }
 
 // judge compares what was sent, what arrived, and what the balance says.
-func (k *kiosk) judge(row *report.Row, bought []int64, another bool) error {
+func (k *kiosk) judge(ctx context.Context, row *report.Row, bought []int64, another bool) error {
 	var sent, lost int64
 	for _, f := range k.flows {
-		s, l := f.Lost()
+		s, l, err := f.Lost()
+		if err != nil {
+			return err
+		}
 		sent, lost = sent+s, lost+l
 		row.Recovery = max(row.Recovery, f.LongestPause())
 	}
@@ -108,7 +99,7 @@ func (k *kiosk) judge(row *report.Row, bought []int64, another bool) error {
 		row.Packets = report.Zero(lost)
 		row.Notes = append(row.Notes, fmt.Sprintf("%d packets sent; recovery is the longest pause between two", sent))
 	}
-	counted, err := k.agent.Session(k.session.ID)
+	counted, err := k.Agent.Session(k.session.ID)
 	if err != nil {
 		return err
 	}
@@ -123,23 +114,12 @@ func (k *kiosk) judge(row *report.Row, bought []int64, another bool) error {
 	}
 	missing := int64(0)
 	for _, id := range bought {
-		if s, err := k.agent.Session(id); err != nil || s.DataBytes != 1_000_000 {
+		if s, err := k.Agent.Session(id); err != nil || s.DataBytes != 1_000_000 {
 			missing++
 		}
 	}
 	row.Purchases = report.Zero(missing)
-	return k.judgeUnpaid(row)
-}
-
-// judgeUnpaid counts what came from who did not pay, and then, that the count works.
-func (k *kiosk) judgeUnpaid(row *report.Row) error {
-	passed, err := k.unpaid.Read()
-	if err != nil {
-		return err
-	}
-	row.Unpaid = report.Zero(int64(passed.Packets))
-	if _, err := k.agent.Connect(k.Customers[stranger].MAC.String()); err != nil {
-		return err
-	}
-	return k.paid(passed)
+	unpaid, err := k.unpaid.Passed(ctx, func() error { _, err := k.Agent.Connect(k.mac(stranger)); return err })
+	row.Unpaid = report.Zero(unpaid)
+	return err
 }
