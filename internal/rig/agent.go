@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	startTimeout = 20 * time.Second
+	startTimeout = 60 * time.Second // an agent built with -race, on a busy machine
 	stopTimeout  = 10 * time.Second
 	callTimeout  = 15 * time.Second
 	pollInterval = 10 * time.Millisecond

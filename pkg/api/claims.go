@@ -29,14 +29,9 @@ func (s *Server) claim(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.service.Claimed(c.Context(), claim.Code); err != nil {
-		return nil, err // before the device is made, if it is new
-	}
-	device, err := s.deviceOrNew(c, claim.Device, nothing)
-	if err != nil {
-		return nil, err
-	}
-	session, err := s.service.Claim(c.Context(), claim.Code, device)
+	session, err := s.service.Claim(c.Context(), claim.Code, func() (sessions.DeviceID, error) {
+		return s.deviceOrNew(c, claim.Device, nothing)
+	})
 	if err != nil {
 		return nil, err
 	}

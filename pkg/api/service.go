@@ -26,8 +26,7 @@ type Service interface {
 
 	CreateSession(ctx context.Context, spec sessions.SessionSpec) (sessions.Purchase, error)
 	MoveSession(ctx context.Context, id sessions.SessionID, to sessions.DeviceID) (sessions.Session, error)
-	Claim(ctx context.Context, code string, to sessions.DeviceID) (sessions.Session, error)
-	Claimed(ctx context.Context, code string) (sessions.SessionID, error)
+	Claim(ctx context.Context, code string, to func() (sessions.DeviceID, error)) (sessions.Session, error)
 	RevokeClaim(ctx context.Context, id sessions.SessionID) error
 	UpdateSession(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch) (sessions.Session, error)
 	DeleteSession(ctx context.Context, id sessions.SessionID) error

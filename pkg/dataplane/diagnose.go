@@ -136,6 +136,9 @@ func diagnoseNetwork(opts Options) []Finding {
 		if l.Type() == "bridge" {
 			found = append(found, checkLearning(s, l))
 		}
+		if v.bridge(l) == nil { // what comes by a port is the bridge's to route
+			found = append(found, checkForged(s, l))
+		}
 	}
 	found = append(found, checkNeighbors(neighborTables, opts.MaxClients), checkFlowtables(s, v, opts.Interfaces))
 	return append(found, checkHardware(s, v, opts.Interfaces)...)

@@ -5,6 +5,7 @@ package dataplane
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,6 +138,42 @@ func TestDiagnoseLearning(t *testing.T) {
 		return err
 	}))
 	b.expect(findings(Diagnose(opts)), "learning br-lan", OK, "0 MACs of at most 500")
+}
+
+// TestDiagnoseForged: only strict filtering, of all interfaces or of the clients', is
+// enough; and for a port that of its bridge.
+func TestDiagnoseForged(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan1")
+	b.veth("lan.2")
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br-lan"
+	check(t, b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
+	check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
+	for _, c := range []struct {
+		all, own int
+		level    Level
+		advice   string
+	}{
+		{0, 0, Warn, "sysctl -w net/ipv4/conf/%s/rp_filter=1"},
+		{0, 1, OK, ""},
+		{1, 0, OK, ""},
+		{0, 2, Warn, "sysctl -w net/ipv4/conf/%s/rp_filter=1"},
+		{2, 1, Warn, "net/ipv4/conf/all/rp_filter=1"},
+		{1, 2, Warn, "sysctl -w net/ipv4/conf/%s/rp_filter=1"},
+	} {
+		for named, routes := range map[string]string{"lan1": "br-lan", "lan.2": "lan.2"} {
+			check(t, b.Sysctl(fmt.Sprintf("net/ipv4/conf/all/rp_filter=%d", c.all), fmt.Sprintf("net/ipv4/conf/%s/rp_filter=%d", routes, c.own)))
+			found := findings(Diagnose(b.options(named)))
+			b.expect(found, "forged addresses "+routes, c.level, "rp_filter")
+			if got, want := found["forged addresses "+routes].Advice, strings.ReplaceAll(c.advice, "%s", routes); !strings.Contains(got, want) {
+				t.Errorf("rp_filter %d, and %d for all: advice %q, want %q", c.own, c.all, got, want)
+			}
+		}
+	}
+	if f, ok := findings(Diagnose(b.options("lan1")))["forged addresses lan1"]; ok {
+		t.Errorf("of a port, which routes nothing: %+v", f)
+	}
 }
 
 func TestParseLearning(t *testing.T) {

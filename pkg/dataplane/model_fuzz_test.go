@@ -44,7 +44,7 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 		}
 	})
 	for dir := range directions {
-		for _, reason := range []hotspotReason{forwarded, local, allowance, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount} {
+		for _, reason := range []hotspotReason{forwarded, local, allowance, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop} {
 			if judges.met[dir][reason] == 0 {
 				t.Errorf("%s: no frame met %s", directionLabels[dir], reasonLabels[reason])
 			}
@@ -52,15 +52,27 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 	}
 }
 
-// judges are the programs of a whole interface and of a bridge's port, and how often they
-// said what.
+// judges are the programs of a whole interface and of a bridge's port, without and with
+// clients that are bound, and how often they said what.
 type judges struct {
-	beds [2]*testbed
+	beds [4]*testbed
 	met  [directions][hotspotReasonREASONS]int
 }
 
+// What a bed's number says of it.
+const (
+	bedPort = 1 << iota
+	bedBind
+)
+
 func newJudges(t testing.TB) *judges {
-	return &judges{beds: [2]*testbed{newTestbed(t, false), newTestbed(t, true)}}
+	defer func() { testbedBind = false }()
+	var j judges
+	for i := range j.beds {
+		testbedBind = i&bedBind != 0
+		j.beds[i] = newTestbed(t, i&bedPort != 0)
+	}
+	return &j
 }
 
 // trial is the programs next to the model, and where they disagree.
@@ -81,8 +93,8 @@ func (t *trial) complain(format string, args ...any) {
 func (j *judges) try(t *testing.T, data []byte) (complaints []string) {
 	const most = 64 // frames
 	s := &script{data}
-	port := s.below(len(j.beds))
-	trial := &trial{testbed: j.beds[port].clean(t), script: s, judges: j, model: newModel(port == 1)}
+	bed := s.below(len(j.beds))
+	trial := &trial{testbed: j.beds[bed].clean(t), script: s, judges: j, model: newModel(bed)}
 	trial.allow(neighborMAC, Rule{Verdict: Allow, Account: 8, LimitBytes: NoLimit})
 	trial.allow(blockedMAC, Rule{Verdict: Block})
 	trial.change()
@@ -100,11 +112,11 @@ func (j *judges) try(t *testing.T, data []byte) (complaints []string) {
 	return trial.complaints
 }
 
-func newModel(port bool) *model {
+func newModel(bed int) *model {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	return &model{
 		world: world{
-			port: port, routerMACs: []MAC{routerMAC},
+			port: bed&bedPort != 0, bind: bed&bedBind != 0, routerMACs: []MAC{routerMAC},
 			router:  []netip.Addr{addr(router4), addr(router6), addr(routerLL), addr(routerGarden4)},
 			portals: furnishedPortals(),
 			garden:  []netip.Prefix{prefix("192.0.2.0/24"), prefix("2001:db8:cafe::/48")},
@@ -124,6 +136,7 @@ func (t *trial) allow(mac MAC, r Rule) {
 func (t *trial) change() {
 	spent := t.model.accounts[7].Spent()
 	r := Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit}
+	r.Bound = pick(t.script, [4]byte{}, [4]byte{10, 0, 0, 50}, [4]byte{10, 0, 0, 51})
 	switch t.below(8) {
 	case 0:
 		r = Rule{}
@@ -142,8 +155,12 @@ func (t *trial) change() {
 	case 6:
 		r = Rule{Verdict: Block}
 	case 7:
-		t.setRule(clientMAC, hotspotRule{Verdict: uint32(Allow), Account: 99, Usage: noIndex, Flows: noIndex})
-		t.model.rules[clientMAC], t.model.lost[clientMAC] = Rule{Verdict: Allow, Account: 99}, true
+		r.Account = 99
+		w, err := ruleToWire(r)
+		check(t.t, err)
+		w.Usage, w.Flows = noIndex, noIndex
+		t.setRule(clientMAC, w)
+		t.model.rules[clientMAC], t.model.lost[clientMAC] = r, true
 		return
 	}
 	t.allow(clientMAC, r)

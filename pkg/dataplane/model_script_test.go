@@ -104,8 +104,13 @@ func (s *script) payload() []byte { return make([]byte, pick(s, 40, 0, 1, 28, 30
 
 func (s *script) arp() []byte {
 	p := []byte{0, pick[byte](s, 1, 1, 1, 6), 8, pick[byte](s, 0, 0, 0, 6), 6, 4, 0, byte(1 + s.below(4))}
-	return append(p, make([]byte, pick(s, 20, 38, 19, 56, 57, 200))...)
+	addresses := make([]byte, pick(s, 20, 38, 19, 56, 57, 200))
+	copy(addresses[6:], netip.MustParseAddr(s.self4()).AsSlice())
+	return append(p, addresses...)
 }
+
+// self4 is the address of a client's packet, which may be another's or none yet.
+func (s *script) self4() string { return pick(s, client4, client4, other4, distant4, "0.0.0.0") }
 
 // ipv4 is a packet, that may hold others as many deep.
 func (s *script) ipv4(dir, deep int) []byte {
@@ -113,7 +118,7 @@ func (s *script) ipv4(dir, deep int) []byte {
 	flags := pick[uint16](s, 0, 0x4000, 0, 0x4000, 0, 0x2000, 0x0009, 0x200b)
 	protocol := pick[byte](s, nextUDP, nextTCP, nextUDP, nextTCP, 1, nextIPv4, nextIPv6, nextGRE, 50)
 	peer := pick(s, router4, server4, portal4, garden4, "255.255.255.255", "224.0.0.251", "10.0.0.255", "0.0.0.0", routerGarden4)
-	from, to := ends(dir, client4, peer)
+	from, to := ends(dir, s.self4(), peer)
 	content := s.content(dir, protocol, deep)
 	p := []byte{0x45 + byte(len(options)/4), 0, 0, 0, 0, 1}
 	binary.BigEndian.PutUint16(p[2:], uint16(20+len(options)+len(content)))
@@ -132,7 +137,8 @@ func (s *script) ipv6(dir, deep int) []byte {
 	protocol := pick[byte](s, nextUDP, nextTCP, nextICMPv6, nextICMPv6, nextUDP, nextTCP, nextIPv4, nextIPv6, 59)
 	peer := pick(s, router6, routerLL, server6, portal6, garden6, "ff02::1:2", "ff02::1", "ff05::1:3", "fe80::77",
 		"::", "::1", "::ffff:10.0.0.1", "::ffff:192.0.2.77", "::192.0.2.77")
-	from, to := ends(dir, client6, peer)
+	self := pick(s, client6, client6, "fd00::51", "::", "::ffff:10.0.0.50")
+	from, to := ends(dir, self, peer)
 	content := s.content(dir, protocol, deep)
 	headers, next := []byte(nil), slices.Concat(chain, []byte{protocol})
 	for i := range chain {

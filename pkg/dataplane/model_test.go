@@ -25,6 +25,7 @@ type model struct {
 // world is what the operator and the router's interfaces say.
 type world struct {
 	port       bool // the programs are on a bridge's port
+	bind       bool // rules hold for one IPv4 address
 	routerMACs []MAC
 	router     []netip.Addr
 	portals    []Portal // with the zero Addr: on the router
@@ -51,10 +52,11 @@ type modelFrame struct {
 	dissection
 	dir      int
 	client   MAC
-	peer     netip.Addr // of IP
-	router   bool       // the peer is the router
-	bytes    int        // on the wire
-	first    int        // of the first segment
+	self     netip.Addr // the client's, of IP
+	peer     netip.Addr
+	router   bool // the peer is the router
+	bytes    int  // on the wire
+	first    int  // of the first segment
 	segments int
 }
 
@@ -78,7 +80,7 @@ func (m *model) judge(dir int, raw []byte, gso int, now Boottime) outcome {
 		return outcome{malformed, whole}
 	}
 	f := modelFrame{dissection: d, dir: dir, client: client}
-	_, f.peer = ends(dir, d.source, d.destination)
+	f.self, f.peer = ends(dir, d.source, d.destination)
 	f.router = d.ip != 0 && slices.Contains(m.router, f.peer)
 	f.bytes, f.first, f.segments = d.onWire(gso)
 	return outcome{m.decide(&f, rule, now), uint64(f.bytes)}
@@ -94,6 +96,8 @@ func (m *model) decide(f *modelFrame, rule Rule, now Boottime) hotspotReason {
 		return noRule
 	case rule.Verdict != Allow:
 		return m.before(f, now, noRule)
+	case m.bind && f.elsewhere(rule):
+		return m.before(f, now, boundDrop)
 	case m.lost[f.client]:
 		return m.before(f, now, noAccount)
 	}
@@ -156,6 +160,11 @@ func (m *model) tell(a *modelAccount, client MAC, rule Rule, why hotspotReason) 
 		a.toldLimit = rule.LimitBytes + 1
 		m.told = append(m.told, Event{Kind: Exhausted, MAC: client, Account: rule.Account})
 	}
+}
+
+// elsewhere is of another IPv4 address than the client is bound to.
+func (f *modelFrame) elsewhere(rule Rule) bool {
+	return rule.Bound != [4]byte{} && f.ip == 4 && f.self != netip.AddrFrom4(rule.Bound)
 }
 
 // local is what a connected client has for nothing: what the router does not forward.

@@ -26,13 +26,14 @@ func TestBound(t *testing.T) {
 	testbedBind = true
 	defer func() { testbedBind = false }()
 	b := newTestbed(t, false)
-	other := "10.0.0.51"
 	free := ip4(upload, router4, protoTCP)
-	free.SrcIP = net.ParseIP(other)
+	free.SrcIP = net.ParseIP(other4)
 	discover := ip4(upload, "255.255.255.255", protoUDP)
 	discover.SrcIP = net.IPv4zero
 	foreign := ip4(upload, router4, protoUDP)
-	foreign.SrcIP = net.ParseIP(other)
+	foreign.SrcIP = net.ParseIP(other4)
+	question := arp(1)
+	question.SourceProtAddress = []byte{10, 0, 0, 51}
 	tests := []struct {
 		name           string
 		dir            int
@@ -41,13 +42,14 @@ func TestBound(t *testing.T) {
 	}{
 		{"its upload", upload, packet4(t, upload, 500), forwarded, forwarded},
 		{"its download", download, packet4(t, download, 500), forwarded, forwarded},
-		{"another's upload", upload, as(t, upload, other), boundDrop, forwarded},
-		{"another's download", download, as(t, download, other), boundDrop, forwarded},
+		{"another's upload", upload, as(t, upload, other4), boundDrop, forwarded},
+		{"another's download", download, as(t, download, other4), boundDrop, forwarded},
 		{"another's in a VLAN", upload, build(t, l2(upload, etherVLAN), tag(5, etherIPv4), foreign, udp(upload, 1, 2), blob(9)), boundDrop, local},
 		{"another's to the router", upload, build(t, l2(upload, etherIPv4), foreign, udp(upload, 1, 2), blob(9)), boundDrop, local},
 		{"another's to the portal", upload, build(t, l2(upload, etherIPv4), free, tcp(upload, 4000, 8080)), allowance, local},
 		{"a request for a lease", upload, build(t, ether(clientMAC, broadcastMAC, etherIPv4), discover, udp(upload, 68, 67), blob(300)), allowance, local},
-		{"ARP", upload, build(t, l2(upload, etherARP), arp(1)), local, local},
+		{"another's renewal of its lease", upload, build(t, l2(upload, etherIPv4), foreign, udp(upload, 68, 67), blob(300)), allowance, local},
+		{"another's ARP", upload, build(t, l2(upload, etherARP), question), local, local},
 		{"IPv6", upload, build(t, l2(upload, etherIPv6), ip6(upload, server6, protoUDP), udp(upload, 1, 2), blob(9)), forwarded, forwarded},
 	}
 	for _, test := range tests {

@@ -16,6 +16,8 @@ const (
 	router6  = "fd00::1"
 	routerLL = "fe80::1"
 	client4  = "10.0.0.50"
+	other4   = "10.0.0.51"
+	distant4 = "11.0.0.50"
 	client6  = "fd00::50"
 	server4  = "198.51.100.7"
 	server6  = "2001:db8::7"

@@ -29,17 +29,12 @@ const (
 // openWindow makes room for an array map that was made with BPF_F_MMAPABLE. The map
 // has to stay open.
 func openWindow[T any](m *ebpf.Map) (*window[T], error) {
-	size := unsafe.Sizeof(*new(T))
-	if size != uintptr(m.ValueSize()) || size%8 != 0 {
-		return nil, fmt.Errorf("map %v: its values have %d bytes, ours %d", m, m.ValueSize(), size)
-	}
-	bytes := int(m.MaxEntries()) * int(size)
-	// As large and where the kernel would map all of it.
-	memory, err := unix.Mmap(m.FD(), 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	whole, err := share[T](m) // for the room: as large and where the kernel would map all of it
 	if err != nil {
-		return nil, explain(fmt.Sprintf("mapping %v into memory", m), err)
+		return nil, err
 	}
-	w := &window[T]{kernel: m, memory: memory, entries: m.MaxEntries(), mapped: make([]bool, (bytes+windowPart-1)/windowPart)}
+	parts := (len(whole.memory) + windowPart - 1) / windowPart
+	w := &window[T]{kernel: m, memory: whole.memory, entries: m.MaxEntries(), mapped: make([]bool, parts)}
 	w.empty()
 	return w, nil
 }

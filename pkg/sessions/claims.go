@@ -70,20 +70,24 @@ func (g *guesses) wrong(now dataplane.Boottime) {
 	g.paid = max(g.paid, now).Add(guessEvery)
 }
 
-// Claim moves the purchase of a code to a device, as MoveSession does. The code stays
-// valid. Codes: NotFound (a wrong code, or no such device), Unavailable (too many
-// wrong codes lately), and those of MoveSession.
-func (m *Manager) Claim(ctx context.Context, code string, to DeviceID) (Session, error) {
-	id, err := m.Claimed(ctx, code)
+// Claim moves the purchase of a code to a device, as MoveSession does. Which one it asks
+// only when the code is right, so that a wrong one makes none. The code stays valid.
+// Codes: NotFound (a wrong code, or no such device), Unavailable (too many wrong codes
+// lately), those of MoveSession, and what to returns.
+func (m *Manager) Claim(ctx context.Context, code string, to func() (DeviceID, error)) (Session, error) {
+	id, err := m.claimed(ctx, code)
 	if err != nil {
 		return Session{}, err
 	}
-	return m.moveSession(ctx, id, to, ReasonClaimed)
+	device, err := to()
+	if err != nil {
+		return Session{}, err
+	}
+	return m.moveSession(ctx, id, device, ReasonClaimed)
 }
 
-// Claimed returns the session of a code. Codes: NotFound (a wrong code), Unavailable
-// (too many wrong codes lately).
-func (m *Manager) Claimed(ctx context.Context, code string) (SessionID, error) {
+// claimed returns the session of a code.
+func (m *Manager) claimed(ctx context.Context, code string) (SessionID, error) {
 	if wait := m.guesses.wait(m.now().boot); wait > 0 {
 		return 0, Errorf(Unavailable, "too many wrong codes were tried: try again in %d seconds", wait/time.Second+1)
 	}

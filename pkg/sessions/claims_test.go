@@ -14,6 +14,10 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
+func (w *world) claim(code string, to sessions.Device) (sessions.Session, error) {
+	return w.Claim(w.ctx, code, func() (sessions.DeviceID, error) { return to.ID, nil })
+}
+
 // The customer's phone has a new MAC, which the portal knows as another device.
 func TestClaim(t *testing.T) {
 	w := newWorld(t, sessions.Config{})
@@ -23,7 +27,7 @@ func TestClaim(t *testing.T) {
 	w.kernel.Download(mac(1), 1000)
 	mark := w.mark()
 	typed := strings.ToLower(strings.ReplaceAll(s.Claim, "-", " "))
-	moved, err := w.Claim(w.ctx, typed, other.ID)
+	moved, err := w.claim(typed, other)
 	w.ok(err)
 	if moved.Device != other.ID || moved.State != sessions.Running {
 		t.Errorf("claimed %+v", moved)
@@ -40,7 +44,7 @@ func TestClaim(t *testing.T) {
 	w.ok(w.Reconcile(w.ctx))
 
 	// The code is good for the way back.
-	_, err = w.Claim(w.ctx, s.Claim, d.ID)
+	_, err = w.claim(s.Claim, d)
 	w.ok(err)
 	w.passes(other, false)
 	passed := w.kernel.Fill(mac(1))
@@ -57,7 +61,7 @@ func TestClaimOfWhatDoesNotRun(t *testing.T) {
 	rest := w.buyTime(d, time.Hour)
 	mark := w.mark()
 	for range 2 { // the second changes nothing
-		_, err := w.Claim(w.ctx, s.Claim, other.ID)
+		_, err := w.claim(s.Claim, other)
 		w.ok(err)
 	}
 	w.happened(mark, "session.updated(claimed)")
@@ -93,20 +97,20 @@ func TestWrongClaims(t *testing.T) {
 	d, other := w.phone(1), w.phone(2)
 	s := w.sell(sessions.SessionSpec{Device: d.ID, Type: sessions.Time, Time: time.Hour})
 	for range 30 {
-		_, err := w.Claim(w.ctx, "0000-0000-0000", other.ID)
+		_, err := w.claim("0000-0000-0000", other)
 		w.code(err, sessions.NotFound)
 	}
-	_, err := w.Claim(w.ctx, "0000-0000-0000", other.ID)
+	_, err := w.claim("0000-0000-0000", other)
 	w.code(err, sessions.Unavailable)
-	_, err = w.Claim(w.ctx, s.Claim, other.ID)
+	_, err = w.claim(s.Claim, other)
 	w.code(err, sessions.Unavailable) // else a guesser could tell a right one
 	w.clock.Advance(time.Second)
-	_, err = w.Claim(w.ctx, s.Claim, other.ID)
+	_, err = w.claim(s.Claim, other)
 	w.ok(err)
 
 	w.ok(w.RevokeClaim(w.ctx, s.ID))
 	w.code(w.RevokeClaim(w.ctx, s.ID), sessions.NotFound)
-	_, err = w.Claim(w.ctx, s.Claim, d.ID)
+	_, err = w.claim(s.Claim, d)
 	w.code(err, sessions.NotFound)
 }
 

@@ -9,7 +9,7 @@ import "github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 // epoch counts from 0. It reports false for a count that went backwards within
 // its epoch, an old reading that came late, and changes nothing then.
 func debitBytes(s *Session, r dataplane.Reading) bool {
-	from := s.Meter.spentIn(r.Epoch)
+	from := s.Meter.in(r.Epoch).spent
 	spent := r.Counters.Spent()
 	if spent < from {
 		return false
@@ -20,21 +20,19 @@ func debitBytes(s *Session, r dataplane.Reading) bool {
 	return true
 }
 
-// spentIn and dropsIn are the baseline for a reading of an epoch: 0 in another one
-// than its own, where the account started anew.
-func (b Baseline) spentIn(epoch uint64) uint64 {
-	if b.Epoch != epoch {
-		return 0
+// counted is the part of a baseline that is the account's.
+type counted struct{ epoch, spent, drops uint64 }
+
+// in is what a reading of an epoch goes on from: 0 in another one than the baseline's,
+// where the account started anew.
+func (c counted) in(epoch uint64) counted {
+	if c.epoch != epoch {
+		return counted{epoch: epoch}
 	}
-	return b.Spent
+	return c
 }
 
-func (b Baseline) dropsIn(epoch uint64) uint64 {
-	if b.Epoch != epoch {
-		return 0
-	}
-	return b.Drops
-}
+func (b Baseline) in(epoch uint64) counted { return counted{b.Epoch, b.Spent, b.Drops}.in(epoch) }
 
 // debitTime adds to TimeUsed what a running session ran since the baseline, up to
 // until or to its deadline, whichever is first, and moves the baseline. Time of

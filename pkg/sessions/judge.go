@@ -50,7 +50,7 @@ func (s Session) writtenOff() bool { return s.metered() && s.RemainingBytes() < 
 // limitMet reports that the kernel dropped frames at the byte limit since the
 // baseline. Its event may be lost or still on its way.
 func limitMet(s Session, r *dataplane.Reading) bool {
-	return r != nil && r.Counters.LimitDrops > s.Meter.dropsIn(r.Epoch)
+	return r != nil && r.Counters.LimitDrops > s.Meter.in(r.Epoch).drops
 }
 
 // restState is the state of a session that does not run, by what is left of it.

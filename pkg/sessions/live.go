@@ -60,10 +60,10 @@ func (e *liveEntry) set(r row, percent int) {
 // goesOn reports that neither a reading nor the time says anything of a session but
 // that it goes on; false that one has to look closer.
 func (e *liveEntry) goesOn(r *dataplane.Reading, now dataplane.Boottime) bool {
-	from, drops := e.row.baseline(r.Epoch)
+	from := e.row.in(r.Epoch)
 	spent := r.Counters.Spent()
-	return e.plain && spent >= from && spent-from < e.left &&
-		r.Counters.LimitDrops == drops && (e.due == 0 || now < e.due)
+	return e.plain && spent >= from.spent && spent-from.spent < e.left &&
+		r.Counters.LimitDrops == from.drops && (e.due == 0 || now < e.due)
 }
 
 func (l *liveTable) init(cfg Config) {

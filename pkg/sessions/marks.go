@@ -63,7 +63,7 @@ func (k foundMarks) settle(s *Session) {
 	}
 	if count, ok := k.spent[s.ID]; ok {
 		debitBytes(s, dataplane.Reading{Epoch: k.Epoch, Counters: dataplane.Counters{
-			UpBytes: count, LimitDrops: s.Meter.dropsIn(k.Epoch),
+			UpBytes: count, LimitDrops: s.Meter.in(k.Epoch).drops,
 		}})
 	}
 	debitTime(s, k.At, moment{boot: k.At, bootID: k.Boot})

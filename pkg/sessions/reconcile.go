@@ -145,7 +145,7 @@ func (c *change) recover(s Session, r *dataplane.Reading, rules map[dataplane.MA
 // packets pass still.
 func joined(s Session, r *dataplane.Reading, rule dataplane.Rule, now moment) bool {
 	return s.Meter.Boot == now.bootID && enforces(rule, s) && until(rule, now) == now.boot &&
-		r != nil && r.Counters.Spent() >= s.Meter.spentIn(r.Epoch)
+		r != nil && r.Counters.Spent() >= s.Meter.in(r.Epoch).spent
 }
 
 func enforces(rule dataplane.Rule, s Session) bool {
@@ -166,7 +166,7 @@ func until(rule dataplane.Rule, now moment) dataplane.Boottime {
 // a later one was stored that the kernel was not told of.
 func (c *change) rejoin(s *Session, r *dataplane.Reading, rule dataplane.Rule) {
 	if limitMet(*s, r) { // for the settling that follows to see
-		defer func(drops uint64) { s.Meter.Drops = drops }(s.Meter.dropsIn(r.Epoch))
+		defer func(drops uint64) { s.Meter.Drops = drops }(s.Meter.in(r.Epoch).drops)
 	}
 	if r == nil {
 		s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = 0, 0, 0

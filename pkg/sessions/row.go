@@ -12,12 +12,12 @@ import (
 // row is a running session in half the memory, without what the rules do not ask of
 // one that runs: when it was made, and whether its provider has been told.
 type row struct {
-	epoch, spent, drops uint64 // the baseline
-	at                  dataplane.Boottime
-	started             int64 // in Unix ns; noTime
-	words               *words
-	kind                Type
-	low, globalSpeed    bool
+	counted
+	at               dataplane.Boottime
+	started          int64 // in Unix ns; noTime
+	words            *words
+	kind             Type
+	low, globalSpeed bool
 
 	id             SessionID
 	device         DeviceID
@@ -38,7 +38,7 @@ func (l *liveTable) pack(s Session) row {
 		l.words = &w
 	}
 	r := row{
-		epoch: s.Meter.Epoch, spent: s.Meter.Spent, drops: s.Meter.Drops, at: s.Meter.At, low: s.Meter.Low,
+		counted: counted{s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops}, at: s.Meter.At, low: s.Meter.Low,
 		started: noTime, words: l.words, kind: s.Type, globalSpeed: s.UseGlobalSpeed,
 		id: s.ID, device: s.Device, time: s.Time, timeUsed: s.TimeUsed, bytes: s.Bytes, used: s.Used,
 		down: s.DownBPS, up: s.UpBPS, expDays: s.ExpDays,
@@ -61,12 +61,4 @@ func (r *row) session() Session {
 		s.Started = time.Unix(0, r.started).UTC()
 	}
 	return s
-}
-
-// baseline is that for a reading of an epoch.
-func (r *row) baseline(epoch uint64) (spent, drops uint64) {
-	if epoch != r.epoch {
-		return 0, 0
-	}
-	return r.spent, r.drops
 }

@@ -69,7 +69,7 @@ func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint32
 func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
 	v.timed = v.timed || e.row.kind.timed()
 	spent := r.Counters.Spent()
-	if from, _ := e.row.baseline(r.Epoch); spent > from {
+	if spent > e.row.in(r.Epoch).spent {
 		v.marks.Spent = append(v.marks.Spent, Mark{Session: e.row.id, Spent: spent})
 	}
 	v.changed = v.changed || spent != e.marked
@@ -103,7 +103,7 @@ func (e *liveEntry) needsRow(cfg Config, r *dataplane.Reading, now moment) bool 
 	s = settled(s, r, now)
 	w := watch{idle: cfg.IdleTimeout}
 	if r != nil {
-		if from, _ := e.row.baseline(r.Epoch); r.Counters.Spent() < from {
+		if r.Counters.Spent() < e.row.in(r.Epoch).spent {
 			return true // a count that went backwards
 		}
 		w.lastSeen = e.lastSeen

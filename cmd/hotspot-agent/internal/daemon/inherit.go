@@ -17,26 +17,32 @@ func (d *Daemon) inherit(bootID string) {
 		d.log.Warn("the maps of another version are not looked at", "error", err)
 		return
 	}
-	for _, past := range list {
-		if err := d.inheritOne(past, bootID); err != nil {
-			d.log.Error("what another version's maps counted is not taken over", "error", err)
-			return
-		}
-		d.log.Info("took over what another version's maps counted", "accounts", len(past.Spent))
+	if err := d.takeOver(list, bootID); err != nil {
+		d.log.Error("what another version's maps counted is not taken over", "error", err)
+		return
 	}
 	if err := d.plane.ForgetPast(); err != nil {
 		d.log.Warn("maps of another version stay", "error", err)
 	}
 }
 
-func (d *Daemon) inheritOne(past dataplane.Past, bootID string) error {
+func (d *Daemon) takeOver(list []dataplane.Past, bootID string) error {
+	if len(list) == 0 {
+		return nil
+	}
 	last, err := d.store.Marks()
 	if err != nil {
 		return err
 	}
-	marks := marksOf(past, bootID)
-	marks.Known = last.KnownAt(bootID, past.Until) // the maps do not know it
-	return d.store.PutMarks(marks)
+	for _, past := range list {
+		marks := marksOf(past, bootID)
+		marks.Known = last.KnownAt(bootID, past.Until) // the maps do not know it
+		if err := d.store.PutMarks(marks); err != nil {
+			return err
+		}
+		d.log.Info("took over what another version's maps counted", "accounts", len(past.Spent))
+	}
+	return nil
 }
 
 func marksOf(past dataplane.Past, bootID string) sessions.Marks {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
+)
+
+// What several versions left behind becomes the newest one's marks, of sessions only. The
+// wall time goes on from the marks before all of them.
+func TestTakeOver(t *testing.T) {
+	store, err := sqlite.Open(filepath.Join(t.TempDir(), "hotspot.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	at := func(seconds int) dataplane.Boottime {
+		return dataplane.Boottime(seconds) * dataplane.Boottime(time.Second)
+	}
+	known := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	d := &Daemon{store: store, log: slog.New(slog.DiscardHandler)}
+	past := []dataplane.Past{
+		{Epoch: 3, Until: at(10), Spent: map[dataplane.Account]uint64{7: 100}},
+		{Epoch: 4, Until: at(30), Spent: map[dataplane.Account]uint64{7: 200, 1 << 63: 50}},
+	}
+	for boot, want := range map[string]time.Time{"this": known.Add(25 * time.Second), "before": known.Add(30 * time.Second)} {
+		if err := store.PutMarks(sessions.Marks{Boot: boot, At: at(5), Epoch: 2, Known: known}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.takeOver(past, "this"); err != nil {
+			t.Fatal(err)
+		}
+		marks, err := store.Marks()
+		if err != nil {
+			t.Fatal(err)
+		}
+		expected := sessions.Marks{Boot: "this", At: at(30), Epoch: 4, Spent: []sessions.Mark{{Session: 7, Spent: 200}}, Known: want}
+		if diff := cmp.Diff(expected, marks); diff != "" {
+			t.Errorf("marks of boot %q before (-want +got):\n%s", boot, diff)
+		}
+	}
+}
