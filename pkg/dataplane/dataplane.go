@@ -174,7 +174,7 @@ func (d *Dataplane) openPrograms() error {
 	if err := d.table.refresh(); err != nil {
 		return err
 	}
-	if d.progs, err = openPrograms(spec, d.pins, d.state, d.opts.mode()); err != nil {
+	if d.progs, err = openPrograms(d.pins, d.state, d.opts.mode()); err != nil {
 		return err
 	}
 	if d.ring, err = ringbuf.NewReader(d.state.Events); err != nil {

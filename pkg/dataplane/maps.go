@@ -74,6 +74,19 @@ func newState(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string
 	return s, nil
 }
 
+// object reads what the programs are loaded from, with the sizes of these maps. It is
+// not kept: parsed, it takes 700 KB.
+func (s *state) object() (*ebpf.CollectionSpec, error) {
+	spec, err := loadHotspot()
+	if err != nil {
+		return nil, err
+	}
+	for name, m := range s.byName {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
+	return spec, nil
+}
+
 // commit makes new maps the ones that the next start adopts, and those before the
 // past. It comes after the programs are attached: a crash before it only leads to
 // another rebuild.

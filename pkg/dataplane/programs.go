@@ -25,7 +25,6 @@ const (
 // programs loads what is attached. Each variant is loaded when first needed: the
 // kernel's check of a program takes a slow router seconds. Not safe for concurrent use.
 type programs struct {
-	spec   *ebpf.CollectionSpec
 	pins   pins
 	state  *state
 	mode   mode
@@ -38,7 +37,7 @@ type pair [directions]*ebpf.Program
 var programNames = [directions]string{upload: hotspotProgFromClient, download: hotspotProgToClient}
 
 // openPrograms prepares to adopt or load programs that work on the maps of s.
-func openPrograms(spec *ebpf.CollectionSpec, p pins, s *state, m mode) (*programs, error) {
+func openPrograms(p pins, s *state, m mode) (*programs, error) {
 	if !s.adopted {
 		// What is pinned works on other maps, even if it is this version's.
 		if err := removeAll(p.programs()); err != nil {
@@ -48,7 +47,7 @@ func openPrograms(spec *ebpf.CollectionSpec, p pins, s *state, m mode) (*program
 			return nil, explain("bpffs", err)
 		}
 	}
-	return &programs{spec: spec, pins: p, state: s, mode: m}, nil
+	return &programs{pins: p, state: s, mode: m}, nil
 }
 
 // get returns the programs of a variant: those that are pinned, when they are
@@ -86,7 +85,10 @@ func (p *programs) adopt(v variant) (*pair, bool) {
 }
 
 func (p *programs) load(v variant) (*pair, error) {
-	spec := p.spec.Copy()
+	spec, err := p.state.object()
+	if err != nil {
+		return nil, err
+	}
 	if err := setConstants(spec, v, p.mode); err != nil {
 		return nil, err
 	}

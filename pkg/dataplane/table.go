@@ -43,6 +43,9 @@ func (t *table) adopt(s *state) (err error) {
 		queues = s.Flows.MaxEntries()
 	}
 	t.accounts.adoptRules(t.clients.all(), queues)
+	// The walk has mapped everything, also what nobody uses.
+	t.clients.rules.empty()
+	t.accounts.usages.empty()
 	return nil
 }
 
