@@ -141,6 +141,9 @@ func (d *Dataplane) attachable(l, bridge netlink.Link, covered bool) error {
 }
 
 func (d *Dataplane) logAttach(before, now Interface, did change) {
+	if did == unchanged && now.Attached == before.Attached && now.Problem == before.Problem {
+		return // as nearly always: a logger of its own is dear
+	}
 	log := d.opts.Log.With("interface", now.Name)
 	switch {
 	case now.Problem != "" && now.Problem != before.Problem:

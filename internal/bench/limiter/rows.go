@@ -43,7 +43,7 @@ func rows(by subject, c cell, r result) []report.Row {
 	case "fair":
 		bounds.goodput, bounds.jain, bounds.echo = report.AtLeast(0.85), report.AtLeast(0.95), report.AtMost(5)
 	case "bucket":
-		bounds.goodput = report.AtLeast(0.75) // its single flows at low speeds scatter
+		bounds.goodput = report.AtLeast(0.6) // its single flows scatter: one loss in slow start at 60 ms costs seconds
 	}
 	all := []report.Row{
 		row(goodput, r.goodput, "", least, bounds.goodput),
