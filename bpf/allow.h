@@ -122,6 +122,8 @@ static __always_inline bool allow_portal(const struct frame *f, __be16 port)
 
 	if (f->router && bpf_map_lookup_elem(&portals, &key))
 		return true;
+	if (parse_peer_is(f, 0, 0, 0, 0))
+		return false; /* who has no address is not the router, which has this key */
 	__builtin_memcpy(key.addr, f->peer.addr, sizeof(key.addr));
 	return bpf_map_lookup_elem(&portals, &key);
 }

@@ -159,7 +159,9 @@ func (b *box) linkIDs() map[string]link.ID {
 	pinned, err := names(pins{b.bpffs}.links())
 	check(b.t, err)
 	for _, pin := range pinned {
-		ids[pin] = b.linkInfo(pin).ID
+		if !strings.HasSuffix(pin, newSuffix) { // being replaced
+			ids[pin] = b.linkInfo(pin).ID
+		}
 	}
 	return ids
 }

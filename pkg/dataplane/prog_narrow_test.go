@@ -34,10 +34,12 @@ func TestIPv4InIPv6Clothes(t *testing.T) {
 }
 
 // TestPortalOfNoAddress: the map has portals on the router with the zero address, which is
-// one of IPv6: ::. Linux forwards what goes there.
+// one of IPv6: ::. Linux forwards what goes there, and who comes from there is not the router.
 func TestPortalOfNoAddress(t *testing.T) {
 	b := newTestbed(t, false)
-	b.expect(upload, build(t, l2(upload, etherIPv6), ip6(upload, "::", protoTCP), tcp(upload, 40000, 8080), blob(100)), malformed)
+	for dir, want := range map[int]hotspotReason{upload: malformed, download: noRule} {
+		b.expect(dir, build(t, l2(dir, etherIPv6), ip6(dir, "::", protoTCP), tcp(dir, 40000, 8080), blob(100)), want)
+	}
 }
 
 // TestPortsAreOfThePacket: a packet that ends before its ports has none, whatever stands
