@@ -10,6 +10,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 // change is another speed for a customer in the middle of a flood.
@@ -43,7 +44,7 @@ func (s *study) change(ctx context.Context, by subject, c change) error {
 		if err != nil {
 			return err
 		}
-		if err = pause(ctx, f.filling()); err == nil {
+		if err = wait.For(ctx, f.filling()); err == nil {
 			err = force.change(ctx, c.to*1e6)
 		}
 		if err == nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 const (
@@ -55,7 +56,7 @@ func (s *study) fast(ctx context.Context, by subject, f fast) error {
 			return err
 		}
 		defer transfer.Stop()
-		if err = pause(ctx, fastSettled); err == nil {
+		if err = wait.For(ctx, fastSettled); err == nil {
 			delivered, err = counting.delivered(ctx, force, fastCounted)
 		}
 		return err

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 const (
@@ -139,7 +140,7 @@ func (f *flow) receive(first time.Time) {
 
 // inform asks the kernel at a moment how the senders fared.
 func (all flows) inform(ctx context.Context, at time.Time, keep func(*flow, *unix.TCPInfo)) error {
-	if err := pause(ctx, time.Until(at)); err != nil {
+	if err := wait.For(ctx, time.Until(at)); err != nil {
 		return err
 	}
 	for _, f := range all {

@@ -113,13 +113,3 @@ func (all flows) result(c cell, s subject) (r result) {
 	r.retransmitted = float64(again) / float64(max(1, sent))
 	return r
 }
-
-// pause waits, unless ctx ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/bench/report"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 const (
@@ -119,7 +120,7 @@ func measureFlood(ctx context.Context, by subject, f flood) (offered, delivered 
 		if err != nil {
 			return err
 		}
-		if err = pause(ctx, f.filling()); err == nil {
+		if err = wait.For(ctx, f.filling()); err == nil {
 			delivered, err = f.delivered(ctx, force, f.counted)
 		}
 		took := time.Since(started)
@@ -160,7 +161,7 @@ func (f flood) delivered(ctx context.Context, force limit, counted time.Duration
 	if err != nil {
 		return 0, err
 	}
-	if err := pause(ctx, counted); err != nil {
+	if err := wait.For(ctx, counted); err != nil {
 		return 0, err
 	}
 	after, to, err := f.reading(ctx, force)

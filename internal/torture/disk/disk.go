@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 // fault is one way to hurt a disk.

@@ -15,7 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 const (

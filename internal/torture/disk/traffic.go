@@ -10,7 +10,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/flow"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 // traffic is what goes to both customers during a fault.

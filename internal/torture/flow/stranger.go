@@ -6,7 +6,7 @@ import (
 	"context"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 // Stranger is the flow of a customer who did not pay, to the server. What arrives there

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 // listener follows the events: each number once, in order, whatever happens to the daemon.

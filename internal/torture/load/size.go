@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 // size is what the daemon occupies.

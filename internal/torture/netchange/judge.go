@@ -12,7 +12,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/bed"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 // make makes a change and waits until customers have their traffic back and strangers

@@ -16,7 +16,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/flow"
 	"github.com/hotspot-agent/hotspot-agent/internal/torture/report"
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 const (

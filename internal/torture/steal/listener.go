@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/torture/wait"
+	"github.com/hotspot-agent/hotspot-agent/internal/wait"
 )
 
 // event is one of the agent's, in its JSON.
