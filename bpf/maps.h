@@ -50,7 +50,8 @@ struct {
 
 /* The queues of an account whose rule has a speed, where the limiter is fair; else
  * one entry that nobody uses. The programs write and read, under the lock of each
- * direction. Without its place an account has its bucket alone. */
+ * direction. Without its place an account has its bucket alone. Nobody maps it: the
+ * flag has the kernel begin the values at a page, and so each at a cache line. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
