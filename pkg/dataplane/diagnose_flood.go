@@ -28,12 +28,11 @@ var neighborTables = []string{"/proc/sys/net/ipv4/neigh/default/gc_thresh3", "/p
 func checkNeighbors(files []string, maxClients uint32) Finding {
 	const check = "neighbour tables"
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		room, err := numberIn(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a namespace that cannot tell, or no IPv6
 		}
-		room, convErr := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
-		if err := errors.Join(err, convErr); err != nil {
+		if err != nil {
 			return Finding{check, Warn, "cannot tell: " + err.Error(), ""}
 		}
 		if room < 2*uint64(maxClients) {
@@ -43,6 +42,19 @@ func checkNeighbors(files []string, maxClients uint32) Finding {
 		}
 	}
 	return Finding{check, OK, fmt.Sprintf("room for %d clients and more", maxClients), ""}
+}
+
+// numberIn reads a file of /proc/sys.
+func numberIn(file string) (uint64, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	number, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", file, err)
+	}
+	return number, nil
 }
 
 // The attributes of a bridge that tell how many MACs it has learned, and may learn.

@@ -4,10 +4,7 @@ package dataplane
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 )
@@ -44,13 +41,5 @@ func checkForged(s *space, l netlink.Link) Finding {
 
 // sourceFilter reads the rp_filter of an interface in the thread's namespace.
 func sourceFilter(ifname string) (uint64, error) {
-	text, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv4/conf", ifname, "rp_filter"))
-	if err != nil {
-		return 0, err
-	}
-	value, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
-	if err != nil {
-		return 0, fmt.Errorf("rp_filter of %s: %w", ifname, err)
-	}
-	return value, nil
+	return numberIn(filepath.Join("/proc/sys/net/ipv4/conf", ifname, "rp_filter"))
 }
