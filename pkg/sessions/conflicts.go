@@ -44,89 +44,105 @@ func (c conflict) same(d conflict) bool {
 		(c.before == d.before && c.after == d.after || c.before == d.after && c.after == d.before)
 }
 
-// sightings are where the MAC of a running session was seen.
+// sightings are where the MAC of a running session was seen. Nearly all are seen at one
+// place, and then that is all that is kept: there may be 100,000.
 type sightings struct {
-	begun  bool // with what was known of the device before
-	traits [3]trait
+	begun bool           // with what was known of the device before
+	now   [traits]string // "": not seen yet
+	moves *moves         // nil: none
+}
+
+// traitNames are the things that a MAC has one of.
+var traitNames = [traits]string{DiffersAddress, DiffersHostname, DiffersPort}
+
+const traits = 3
+
+// moves are what a MAC had, and has no more.
+type moves struct {
+	former [traits]former
 	told   []conflict // oldest first
 }
 
-// trait is one of the things that a MAC has one of.
-type trait struct {
-	now, before string
-	left        dataplane.Boottime // when before was given up for now
-	known       []string           // others that were seen, latest last
+type former struct {
+	last  string
+	left  dataplane.Boottime // when last was given up for now
+	known []string           // all that were seen, latest last
 }
 
 // begin takes in what was known of a device before.
 func (s *sightings) begin(d Device) {
 	s.begun = true
+	known := [traits]string{1: d.Hostname}
 	if ip := d.ipv4(); ip.IsValid() {
-		s.trait(DiffersAddress).set(ip.String())
+		known[0] = ip.String()
 	}
-	if d.Hostname != "" {
-		s.trait(DiffersHostname).set(d.Hostname)
+	for i, value := range known {
+		if value != "" {
+			s.set(i, value)
+		}
 	}
 }
 
-func (s *sightings) trait(differs string) *trait {
-	return &s.traits[slices.Index([]string{DiffersAddress, DiffersHostname, DiffersPort}, differs)]
-}
-
-func (t *trait) set(value string) {
-	if t.now != "" {
-		t.note(t.now)
+func (s *sightings) set(i int, value string) {
+	if before := s.now[i]; before != "" && before != value {
+		s.note(i, before)
 	}
-	t.now = value
+	s.now[i] = value
 }
 
 // note remembers a value, and reports whether it was known.
-func (t *trait) note(value string) (known bool) {
-	if slices.Contains(t.known, value) {
+func (s *sightings) note(i int, value string) (known bool) {
+	if s.moves == nil {
+		s.moves = &moves{}
+	}
+	f := &s.moves.former[i]
+	if slices.Contains(f.known, value) {
 		return true
 	}
-	if len(t.known) == mostKnown {
-		t.known = slices.Delete(t.known, 0, 1)
+	if len(f.known) == mostKnown {
+		f.known = slices.Delete(f.known, 0, 1)
 	}
-	t.known = append(t.known, value)
+	f.known = append(f.known, value)
 	return false
 }
 
 // see takes a sighting in. It returns the change that it is, if it is one, and whether
 // that is to be told.
 func (s *sightings) see(differs, value string, evidence dataplane.Evidence, at dataplane.Boottime) (c conflict, changed, news bool) {
-	t := s.trait(differs)
-	if t.now == "" {
-		t.now = value
+	i := slices.Index(traitNames[:], differs)
+	now := s.now[i]
+	if now == "" {
+		s.now[i] = value
 	}
-	if value == t.now {
+	if now == "" || now == value {
 		return c, false, false
 	}
-	known := t.note(value)
+	known := s.note(i, value)
 	if evidence == dataplane.Remembered || evidence == dataplane.Heard && known {
 		return c, false, false
 	}
-	c = conflict{differs: differs, before: t.now, after: value, reason: ReasonMoved, at: at}
-	if value == t.before && at.Sub(t.left) < sharedWithin {
+	c = conflict{differs: differs, before: now, after: value, reason: ReasonMoved, at: at}
+	f := &s.moves.former[i]
+	if value == f.last && at.Sub(f.left) < sharedWithin {
 		c.reason = ReasonShared
 	}
-	t.before, t.left = t.now, at
-	t.set(value)
-	return c, true, s.tell(c)
+	f.last, f.left = now, at
+	s.set(i, value)
+	return c, true, s.moves.tell(c)
 }
 
 // tell reports whether a conflict is new, and not one too many.
-func (s *sightings) tell(c conflict) bool {
-	if slices.ContainsFunc(s.told, c.same) {
+func (m *moves) tell(c conflict) bool {
+	if slices.ContainsFunc(m.told, c.same) {
 		return false
 	}
-	if len(s.told) == mostConflicts {
-		if c.at.Sub(s.told[0].at) < conflictsPer {
+	if len(m.told) == mostConflicts {
+		if c.at.Sub(m.told[0].at) < conflictsPer {
 			return false
 		}
-		s.told = slices.Delete(s.told, 0, 1)
+		m.told = slices.Delete(m.told, 0, 1)
 	}
-	s.told = append(s.told, c)
+	m.told = append(m.told, c)
 	return true
 }
 

@@ -67,6 +67,7 @@ func TestDebitDoesNotDependOnCheckpoints(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := anySession(t)
 		s.State, s.Meter.At = Running, testNow.boot
+		date(&s, testNow) // whoever is dated later has used what it ran until then, beyond its expiry too
 		stepwise, now, bytes := s, testNow, s.Meter.Spent
 		for range rapid.IntRange(1, 10).Draw(t, "checkpoints") {
 			d := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "pause"))
