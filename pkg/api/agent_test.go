@@ -179,8 +179,7 @@ func (l *logBuffer) String() string {
 // passes reports whether the kernel lets a device's packets through.
 func (a *testAgent) passes(mac string) bool {
 	a.t.Helper()
-	rules := must(a.kernel.Rules())(a.t)
-	return rules[must(dataplane.ParseMAC(mac))(a.t)].Verdict == dataplane.Allow
+	return a.kernel.Rule(must(dataplane.ParseMAC(mac))(a.t)).Verdict == dataplane.Allow
 }
 
 func decodeJSON(text string, value any) error { return json.Unmarshal([]byte(text), value) }

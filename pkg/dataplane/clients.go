@@ -61,18 +61,30 @@ func (c *clients) add(mac MAC, index uint32, until ticket) {
 
 // all visits the rules in force, in the order of the table. A rule is there until the
 // next one.
-func (c *clients) all() iter.Seq2[MAC, *hotspotRule] {
+func (c *clients) all() iter.Seq2[MAC, *hotspotRule] { return c.between(0, len(c.at)) }
+
+// between is all for a part of the table.
+func (c *clients) between(from, upTo int) iter.Seq2[MAC, *hotspotRule] {
 	return func(yield func(MAC, *hotspotRule) bool) {
-		for index, one := range c.at {
+		for index := from; index < min(upTo, len(c.at)); index++ {
 			c.rules.trim()
-			if one.mac == (MAC{}) {
+			mac := c.at[index].mac
+			if mac == (MAC{}) {
 				continue
 			}
-			if rule := c.inForce(uint32(index)); rule != nil && !yield(one.mac, rule) {
+			if rule := c.inForce(uint32(index)); rule != nil && !yield(mac, rule) {
 				return
 			}
 		}
 	}
+}
+
+// rule returns the rule in force of a client, or nil.
+func (c *clients) rule(mac MAC) *hotspotRule {
+	if index, ok := c.byMAC[mac]; ok {
+		return c.inForce(index)
+	}
+	return nil
 }
 
 // inForce returns the rule of the client with an index, or nil. It is not written

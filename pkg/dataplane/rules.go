@@ -5,6 +5,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/cilium/ebpf"
 )
@@ -63,15 +64,46 @@ func (d *Dataplane) Forget(account Account) error {
 	return d.table.accounts.forget(account)
 }
 
-// Rules returns what is enforced now.
-func (d *Dataplane) Rules() (map[MAC]Rule, error) {
+// Rule returns the rule of a client that is enforced now, the zero Rule for none.
+func (d *Dataplane) Rule(mac MAC) Rule {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	rules := make(map[MAC]Rule, d.table.clients.enforced)
-	for mac, rule := range d.table.clients.all() {
-		rules[mac] = ruleFromWire(*rule)
+	d.table.trim()
+	if rule := d.table.clients.rule(mac); rule != nil {
+		return ruleFromWire(*rule)
 	}
-	return rules, nil
+	return Rule{}
+}
+
+// Rules visits what is enforced, without a copy of all: there may be a million. What
+// changes meanwhile may be left out.
+func (d *Dataplane) Rules() iter.Seq2[MAC, Rule] {
+	return func(yield func(MAC, Rule) bool) {
+		some := make([]granted, 0, atATime)
+		for from, more := 0, true; more; from += atATime {
+			some, more = d.someRules(some[:0], from)
+			for _, g := range some {
+				if !yield(g.mac, g.rule) {
+					return
+				}
+			}
+		}
+	}
+}
+
+type granted struct {
+	mac  MAC
+	rule Rule
+}
+
+func (d *Dataplane) someRules(some []granted, from int) (_ []granted, more bool) {
+	d.table.mu.Lock()
+	defer d.table.mu.Unlock()
+	d.table.trim()
+	for mac, rule := range d.table.clients.between(from, from+atATime) {
+		some = append(some, granted{mac, ruleFromWire(*rule)})
+	}
+	return some, from+atATime < len(d.table.clients.at)
 }
 
 // deleteKey removes a key that may not be there.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -92,29 +93,33 @@ func (d *Dataplane) listNeighbors() {
 
 func (d *Dataplane) listAll() error {
 	for _, family := range []int{netlink.FAMILY_V4, unix.AF_BRIDGE} {
-		list, err := d.listed(family)
-		if err != nil {
+		open := true
+		err := d.listed(family, func(n *netlink.Neigh) bool {
+			open = evidenceOf(n.State) != Answered || d.sight(n, Remembered)
+			return open
+		})
+		if err != nil || !open {
 			return err
-		}
-		for i := range list {
-			if n := &list[i]; evidenceOf(n.State) == Answered && !d.sight(n, Remembered) {
-				return nil
-			}
 		}
 	}
 	return nil
 }
 
-// listed is the neighbours of all interfaces.
-func (d *Dataplane) listed(family int) (list []netlink.Neigh, err error) {
-	err = dump(func() (err error) {
-		list, err = d.nl.NeighList(0, family)
-		return err
-	})
-	if err != nil {
-		return nil, explain("listing neighbours", err)
+// listed visits the neighbours of all interfaces, until visit returns false: one by one,
+// as somebody may have made up very many. Where the table changes meanwhile some are visited again.
+func (d *Dataplane) listed(family int, visit func(*netlink.Neigh) bool) error {
+	list := func() error {
+		request := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
+		request.AddData(&netlink.Ndmsg{Family: uint8(family)})
+		return request.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH, func(message []byte) bool {
+			n, err := netlink.NeighDeserialize(message)
+			return err != nil || visit(n)
+		})
 	}
-	return list, nil
+	if err := d.space.run(func() error { return dump(list) }); err != nil {
+		return explain("listing neighbours", err)
+	}
+	return nil
 }
 
 // sight passes on a neighbour that is a client. False: closing.
@@ -170,21 +175,17 @@ func (v *view) clientFacing(ifnames []string, index int) bool {
 // Locate returns the IPv4 addresses that the neighbour tables have of a client now,
 // Answered or Remembered.
 func (d *Dataplane) Locate(mac MAC) ([]Sighting, error) {
-	list, err := d.listed(netlink.FAMILY_V4)
-	if err != nil {
-		return nil, err
-	}
 	var found []Sighting
-	for i := range list {
+	err := d.listed(netlink.FAMILY_V4, func(n *netlink.Neigh) bool {
 		s := Sighting{Evidence: Remembered}
-		n := &list[i]
 		if copy(s.MAC[:], n.HardwareAddr) != len(s.MAC) || s.MAC != mac || neighborRank(n.State) == 0 || !d.place(n, &s) {
-			continue
+			return true
 		}
 		if neighborRank(n.State) > 1 {
 			s.Evidence = Answered
 		}
 		found = append(found, s)
-	}
-	return found, nil
+		return true
+	})
+	return found, err
 }

@@ -99,11 +99,7 @@ func (t *table) tryGrant(mac MAC, rule hotspotRule) (wait ticket, err error) {
 }
 
 func (t *table) has(mac MAC, rule hotspotRule) bool {
-	index, ok := t.clients.byMAC[mac]
-	if !ok {
-		return false
-	}
-	now := t.clients.inForce(index)
+	now := t.clients.rule(mac)
 	return now != nil && *now == rule
 }
 
@@ -121,11 +117,7 @@ func (t *table) revoke(mac MAC) {
 func (t *table) allowed(mac MAC) (Account, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	index, ok := t.clients.byMAC[mac]
-	if !ok {
-		return 0, false
-	}
-	rule := t.clients.inForce(index)
+	rule := t.clients.rule(mac)
 	if rule == nil || Verdict(rule.Verdict) != Allow {
 		return 0, false
 	}

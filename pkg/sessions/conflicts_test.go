@@ -4,6 +4,7 @@ package sessions_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"testing"
 	"time"
@@ -153,8 +154,7 @@ func (l located) find(dataplane.MAC) (found []dataplane.Sighting, err error) {
 
 func (w *world) boundTo(n byte, want [4]byte) {
 	w.Helper()
-	rules, err := w.kernel.Rules()
-	w.ok(err)
+	rules := maps.Collect(w.kernel.Rules())
 	if rule, ok := rules[mac(n)]; !ok || rule.Bound != want {
 		w.Fatalf("the kernel binds to %v (a rule: %t), want %v", rule.Bound, ok, want)
 	}

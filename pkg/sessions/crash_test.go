@@ -5,6 +5,7 @@ package sessions_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -144,7 +145,7 @@ func (h *history) moveAny(*rapid.T) {
 
 // packets sends packets to every MAC, and notes to whose account they went.
 func (h *history) packets() {
-	rules := h.rules()
+	rules := maps.Collect(h.kernel.Rules())
 	for n := byte(1); n <= 5; n++ {
 		for range rapid.IntRange(0, 8).Draw(h.rt, "packets") {
 			size := rapid.Uint64Range(60, 1500).Draw(h.rt, "size")
@@ -159,7 +160,7 @@ func (h *history) packets() {
 // is there, they may come.
 func (h *history) late() {
 	inUse := make(map[dataplane.Account]bool)
-	for _, rule := range h.rules() {
+	for _, rule := range h.kernel.Rules() {
 		inUse[rule.Account] = true
 	}
 	left, err := h.kernel.ReadAll()
@@ -184,16 +185,6 @@ func (h *history) powerCut() {
 		h.clock.Reboot(time.Minute)
 		h.store.PowerCut()
 	})
-}
-
-// rules looks at the kernel from outside: that is no step of the agent.
-func (h *history) rules() map[dataplane.MAC]dataplane.Rule {
-	fuse, crashed := h.fuse, h.crashed
-	defer func() { h.fuse, h.crashed = fuse, crashed }()
-	h.fuse = -1
-	rules, err := h.kernel.Rules()
-	h.ok(err)
-	return rules
 }
 
 func (h *history) settleAll() error {
@@ -260,7 +251,7 @@ func (h *history) settleForGood() {
 			connected++
 		}
 	}
-	if rules := h.rules(); len(rules) != connected {
+	if rules := maps.Collect(h.kernel.Rules()); len(rules) != connected {
 		h.Fatalf("%d rules in the kernel for %d running sessions", len(rules), connected)
 	}
 	if left, _ := h.kernel.ReadAll(); len(left) != connected {

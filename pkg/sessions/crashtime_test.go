@@ -59,7 +59,7 @@ func (h *timeHistory) ms(most int) time.Duration {
 func (h *timeHistory) pass(d time.Duration) {
 	now := h.clock.Boot()
 	passing := make(map[dataplane.Account]time.Duration) // a moving device has two rules
-	for _, r := range h.rules() {
+	for _, r := range h.kernel.Rules() {
 		until := now.Add(d)
 		if r.Deadline != 0 {
 			until = min(until, r.Deadline)

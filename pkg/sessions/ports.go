@@ -4,6 +4,7 @@ package sessions
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -30,8 +31,10 @@ type Enforcer interface {
 	Read(dataplane.Account) (dataplane.Reading, error)
 	// Forget removes the counter of an account that no rule names any more.
 	Forget(dataplane.Account) error
-	// Rules returns what is enforced now, for reconciling.
-	Rules() (map[dataplane.MAC]dataplane.Rule, error)
+	// Rule returns the rule of a MAC, the zero one for none.
+	Rule(dataplane.MAC) dataplane.Rule
+	// Rules visits what is enforced. What changes meanwhile may be left out.
+	Rules() iter.Seq2[dataplane.MAC, dataplane.Rule]
 }
 
 // Store keeps what was bought. A transaction sees its own writes and is serializable.

@@ -172,8 +172,7 @@ func TestTopUpAtTheProvider(t *testing.T) {
 	w.checkpoint()
 	sessionstest.WaitFor(t, "the top-up to arrive", func() bool { return w.session(1).Bytes == 50_000 })
 	sessionstest.WaitFor(t, "the kernel to obey", func() bool {
-		rules, err := w.kernel.Rules()
-		return err == nil && rules[d.MAC].LimitBytes == 50_000
+		return w.kernel.Rule(d.MAC).LimitBytes == 50_000
 	})
 }
 

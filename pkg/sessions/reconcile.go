@@ -26,25 +26,21 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rules, err := m.kernel.Rules() // after the look at the store: a Connect grants first
-	if err != nil {
-		return Errorf(Unavailable, "the kernel's rules cannot be read: %w", err)
-	}
 	if !first {
-		if devices, err = m.apart(devices, rules); err != nil {
+		if devices, err = m.apart(devices); err != nil {
 			return err
 		}
 	}
-	if err := m.recover(ctx, devices, rules); err != nil {
+	if err := m.recover(ctx, devices); err != nil {
 		return err
 	}
 	if err := m.settleOver(ctx); err != nil {
 		return err
 	}
 	err = errors.Join(
-		m.denyStale(ctx, m.stale(rules)),
-		m.grantStatic(rules),
-		m.grantMissing(ctx, rules),
+		m.denyStale(ctx, m.stale()),
+		m.grantStatic(),
+		m.grantMissing(ctx),
 		m.expireAll(ctx),
 	)
 	if first {
@@ -75,17 +71,17 @@ func (m *Manager) storedRunning(ctx context.Context) ([]DeviceID, error) {
 // recover remembers what runs, and prepares the rows of running sessions that the
 // kernel does not enforce as they say: after a reboot, after a detach, or by a change
 // of configuration.
-func (m *Manager) recover(ctx context.Context, devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule) error {
+func (m *Manager) recover(ctx context.Context, devices []DeviceID) error {
 	marks := sync.OnceValue(m.lastMarks)
 	for some := range slices.Chunk(devices, atATime) {
-		if err := m.recoverSome(ctx, some, rules, marks); err != nil {
+		if err := m.recoverSome(ctx, some, marks); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule, marks func() foundMarks) error {
+func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, marks func() foundMarks) error {
 	defer m.locks.lock(devices...)()
 	running, err := m.runningOf(ctx, devices)
 	if err != nil {
@@ -101,7 +97,7 @@ func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, rules map
 			return err
 		}
 		for _, s := range running {
-			if err := c.recover(s, read.of(s.ID), rules, marks); err != nil {
+			if err := c.recover(s, read.of(s.ID), marks); err != nil {
 				return err
 			}
 		}
@@ -119,18 +115,19 @@ func (m *Manager) lastMarks() foundMarks {
 	return marks.find()
 }
 
-func (c *change) recover(s Session, r *dataplane.Reading, rules map[dataplane.MAC]dataplane.Rule, marks func() foundMarks) error {
+func (c *change) recover(s Session, r *dataplane.Reading, marks func() foundMarks) error {
 	d, err := c.Device(s.Device)
 	if err != nil {
 		return err
 	}
 	reason := c.m.mayNotRun(d, s, c.now)
-	if reason == "" && joined(s, r, rules[d.MAC], c.now) {
+	rule := c.m.kernel.Rule(d.MAC)
+	if reason == "" && joined(s, r, rule, c.now) {
 		c.stored, c.known = append(c.stored, s), append(c.known, d) // remembered as running
 		return nil
 	}
 	marks().settle(&s)
-	c.rejoin(&s, r, rules[d.MAC])
+	c.rejoin(&s, r, rule)
 	if reason != "" {
 		if err := c.halt(d, &s, Paused, reason); err != nil {
 			return err
@@ -198,8 +195,8 @@ func (m *Manager) mayNotRun(d Device, s Session, now moment) (reason string) {
 // stale returns the MACs whose rule no running session and no configuration seems to
 // have. It looks at what is remembered, without locks: doubts are looked into by who
 // acts on them.
-func (m *Manager) stale(rules map[dataplane.MAC]dataplane.Rule) (wrong []dataplane.MAC) {
-	for mac, rule := range rules {
+func (m *Manager) stale() (wrong []dataplane.MAC) {
+	for mac, rule := range m.kernel.Rules() {
 		if _, ok := m.static[mac]; ok {
 			continue
 		}
@@ -212,7 +209,7 @@ func (m *Manager) stale(rules map[dataplane.MAC]dataplane.Rule) (wrong []datapla
 
 // apart returns the devices whose running session the kernel may not hold as it is
 // remembered.
-func (m *Manager) apart(devices []DeviceID, rules map[dataplane.MAC]dataplane.Rule) ([]DeviceID, error) {
+func (m *Manager) apart(devices []DeviceID) ([]DeviceID, error) {
 	var doubtful []DeviceID
 	now := m.now()
 	for _, id := range devices {
@@ -224,7 +221,7 @@ func (m *Manager) apart(devices []DeviceID, rules map[dataplane.MAC]dataplane.Ru
 		if err != nil {
 			return nil, err
 		}
-		if !joined(s, m.look(r, found), rules[mac], now) {
+		if !joined(s, m.look(r, found), m.kernel.Rule(mac), now) {
 			doubtful = append(doubtful, id)
 		}
 	}
@@ -267,13 +264,13 @@ func (m *Manager) denyIfStale(ctx context.Context, mac dataplane.MAC) error {
 }
 
 // grantStatic enforces the configuration's rules, those that deny first.
-func (m *Manager) grantStatic(rules map[dataplane.MAC]dataplane.Rule) error {
+func (m *Manager) grantStatic() error {
 	macs := slices.SortedFunc(maps.Keys(m.static), func(a, b dataplane.MAC) int {
 		return int(m.static[b].Verdict) - int(m.static[a].Verdict)
 	})
 	var failed error
 	for _, mac := range macs {
-		if rules[mac] != m.static[mac] {
+		if m.kernel.Rule(mac) != m.static[mac] {
 			failed = errors.Join(failed, m.grant(mac, m.static[mac]))
 		}
 	}
@@ -283,29 +280,29 @@ func (m *Manager) grantStatic(rules map[dataplane.MAC]dataplane.Rule) error {
 // grantMissing grants what should be enforced and is not, or not as it should: in the
 // order of the devices, so that it is always the same ones who get in where there is
 // not room for all.
-func (m *Manager) grantMissing(ctx context.Context, rules map[dataplane.MAC]dataplane.Rule) error {
+func (m *Manager) grantMissing(ctx context.Context) error {
 	var failed error
 	for _, id := range slices.Sorted(slices.Values(m.live.devices())) {
-		if _, _, _, missing := m.missing(id, rules); missing {
-			failed = errors.Join(failed, m.grantIfMissing(ctx, id, rules))
+		if _, _, _, missing := m.missing(id); missing {
+			failed = errors.Join(failed, m.grantIfMissing(ctx, id))
 		}
 	}
 	return failed
 }
 
 // missing reports that a device runs a session whose rule is not as it should be.
-func (m *Manager) missing(id DeviceID, rules map[dataplane.MAC]dataplane.Rule) (s Session, mac dataplane.MAC, rule dataplane.Rule, missing bool) {
+func (m *Manager) missing(id DeviceID) (s Session, mac dataplane.MAC, rule dataplane.Rule, missing bool) {
 	s, mac, running := m.live.running(id)
 	if !running {
 		return s, mac, rule, false
 	}
 	rule = m.rule(s, m.live.bound(s.ID), m.now())
-	return s, mac, rule, !sameRule(rules[mac], rule)
+	return s, mac, rule, !sameRule(m.kernel.Rule(mac), rule)
 }
 
-func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID, rules map[dataplane.MAC]dataplane.Rule) error {
+func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID) error {
 	defer m.locks.lock(id)()
-	s, mac, rule, missing := m.missing(id, rules)
+	s, mac, rule, missing := m.missing(id)
 	if !missing {
 		return nil
 	}

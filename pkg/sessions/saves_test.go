@@ -133,10 +133,10 @@ func TestNothingIsGrantedBeforeJoining(t *testing.T) {
 		switch c.Op {
 		case sessionstest.Grant:
 			granted <- struct{}{}
-		case sessionstest.Rules:
+		case sessionstest.Rule:
 			select {
 			case <-granted:
-				t.Error("granted before the rules were read")
+				t.Error("granted before the rule was read")
 			case <-time.After(50 * time.Millisecond):
 			}
 			w.mend()

@@ -143,9 +143,7 @@ func TestSpeeds(t *testing.T) {
 	s := w.buy(sessions.SessionSpec{Device: d.ID, Type: sessions.Time, Time: time.Hour, DownBPS: 1_000_000, UpBPS: 500_000})
 	w.connect(d)
 	rule := func() dataplane.Rule {
-		rules, err := w.kernel.Rules()
-		w.ok(err)
-		return rules[d.MAC]
+		return w.kernel.Rule(d.MAC)
 	}
 	if r := rule(); r.DownBPS != 1_000_000 || r.UpBPS != 500_000 {
 		t.Errorf("own speed: %+v", r)

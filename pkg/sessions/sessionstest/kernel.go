@@ -3,6 +3,7 @@
 package sessionstest
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -43,7 +44,7 @@ const (
 	Revoke Op = "revoke"
 	Read   Op = "read"
 	Forget Op = "forget"
-	Rules  Op = "rules"
+	Rule   Op = "rule"
 )
 
 // Call is one call that is about to be made.
@@ -141,14 +142,19 @@ func (k *Kernel) Forget(a dataplane.Account) error {
 	return nil
 }
 
-// Rules returns a copy of what is enforced.
-func (k *Kernel) Rules() (map[dataplane.MAC]dataplane.Rule, error) {
-	if err := k.before(Call{Op: Rules}); err != nil {
-		return nil, err
-	}
+// Rule returns the rule of a MAC. No error of a hook changes it.
+func (k *Kernel) Rule(mac dataplane.MAC) dataplane.Rule {
+	_ = k.before(Call{Op: Rule, MAC: mac})
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return maps.Clone(k.rules), nil
+	return k.rules[mac]
+}
+
+// Rules visits a copy of what is enforced.
+func (k *Kernel) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.All(maps.Clone(k.rules))
 }
 
 // ReadAll returns the readings of all accounts.
