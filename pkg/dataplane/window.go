@@ -23,7 +23,7 @@ type window[T any] struct {
 
 const (
 	windowPart = 64 << 10 // bytes that are mapped at a time; a multiple of every page size
-	windowMost = 64       // parts, then trim lets go of them
+	windowMost = 24       // parts, then trim lets go of them: more than all of a table of 4096 clients
 )
 
 // openWindow makes room for an array map that was made with BPF_F_MMAPABLE. The map

@@ -3,12 +3,16 @@
 package sessions_test
 
 import (
+	"errors"
 	"maps"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
 const day = 24 * time.Hour
@@ -204,6 +208,62 @@ func TestDetachedMeanwhile(t *testing.T) {
 		t.Errorf("%s used, want 1m", got.TimeUsed)
 	}
 	w.passes(d, true)
+}
+
+// What somebody did to the kernel's tables is mended, and nobody else is touched.
+func TestReconcileFindsWhatIsApart(t *testing.T) {
+	for name, change := range map[string]func(w *world, mac dataplane.MAC, rule dataplane.Rule) error{
+		"no rule": func(w *world, mac dataplane.MAC, _ dataplane.Rule) error { return w.kernel.Revoke(mac) },
+		"no account": func(w *world, mac dataplane.MAC, rule dataplane.Rule) error {
+			return errors.Join(w.kernel.Forget(rule.Account), w.kernel.Grant(mac, rule))
+		},
+		"another limit": func(w *world, mac dataplane.MAC, rule dataplane.Rule) error {
+			rule.LimitBytes *= 2
+			return w.kernel.Grant(mac, rule)
+		},
+		"another speed": func(w *world, mac dataplane.MAC, rule dataplane.Rule) error {
+			rule.DownBPS++
+			return w.kernel.Grant(mac, rule)
+		},
+		"a deadline": func(w *world, mac dataplane.MAC, rule dataplane.Rule) error {
+			rule.Deadline = w.clock.Boot()
+			return w.kernel.Grant(mac, rule)
+		},
+		"another account": func(w *world, mac dataplane.MAC, rule dataplane.Rule) error {
+			rule.Account = 77
+			return w.kernel.Grant(mac, rule)
+		},
+		"blocked": func(w *world, mac dataplane.MAC, _ dataplane.Rule) error {
+			return w.kernel.Grant(mac, dataplane.Rule{Verdict: dataplane.Block})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, sessions.Config{})
+			a, b := w.phone(1), w.phone(2)
+			w.buyData(a, 100_000)
+			w.buyData(b, 100_000)
+			w.connect(a)
+			w.connect(b)
+			w.clock.Advance(time.Second)
+			want := maps.Collect(w.kernel.Rules())
+			w.ok(change(w, a.MAC, want[a.MAC]))
+			granted := make(map[dataplane.MAC]bool)
+			w.kernel.Intercept(func(c sessionstest.Call) error {
+				if c.Op == sessionstest.Grant {
+					granted[c.MAC] = true
+				}
+				return nil
+			})
+			w.ok(w.Reconcile(w.ctx))
+			if diff := cmp.Diff(want, maps.Collect(w.kernel.Rules())); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			w.passes(a, true)
+			if granted[b.MAC] {
+				t.Error("the other one's rule was made again")
+			}
+		})
+	}
 }
 
 func TestReconcileRepairs(t *testing.T) {

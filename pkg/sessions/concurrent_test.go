@@ -63,11 +63,7 @@ func (w *world) meter(stop chan struct{}) {
 				w.Errorf("Ended: %v", err)
 			}
 		default:
-			readings, err := w.kernel.ReadAll()
-			if err == nil {
-				err = w.Settle(w.ctx, slices.Chunk(readings, 2))
-			}
-			if err != nil {
+			if err := w.Settle(w.ctx, slices.Chunk(w.kernel.Readings(), 2)); err != nil {
 				w.Errorf("Settle: %v", err)
 			}
 			w.clock.Advance(100 * time.Millisecond)

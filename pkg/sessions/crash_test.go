@@ -163,8 +163,7 @@ func (h *history) late() {
 	for _, rule := range h.kernel.Rules() {
 		inUse[rule.Account] = true
 	}
-	left, err := h.kernel.ReadAll()
-	h.ok(err)
+	left := h.kernel.Readings()
 	for _, r := range left {
 		id := sessions.SessionID(r.Account)
 		size := min(rapid.Uint64Range(0, 1500).Draw(h.rt, "size"), h.bought[id]-h.passed[id])
@@ -188,8 +187,7 @@ func (h *history) powerCut() {
 }
 
 func (h *history) settleAll() error {
-	readings, err := h.kernel.ReadAll()
-	h.ok(err)
+	readings := h.kernel.Readings()
 	return h.Settle(h.ctx, slices.Chunk(readings, 2))
 }
 
@@ -254,7 +252,7 @@ func (h *history) settleForGood() {
 	if rules := maps.Collect(h.kernel.Rules()); len(rules) != connected {
 		h.Fatalf("%d rules in the kernel for %d running sessions", len(rules), connected)
 	}
-	if left, _ := h.kernel.ReadAll(); len(left) != connected {
+	if left := h.kernel.Readings(); len(left) != connected {
 		h.Fatalf("%d accounts in the kernel for %d running sessions", len(left), connected)
 	}
 }

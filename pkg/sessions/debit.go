@@ -32,7 +32,9 @@ func (c counted) in(epoch uint64) counted {
 	return c
 }
 
-func (b Baseline) in(epoch uint64) counted { return counted{b.Epoch, b.Spent, b.Drops}.in(epoch) }
+func (b Baseline) in(epoch uint64) counted { return b.counted().in(epoch) }
+
+func (b Baseline) counted() counted { return counted{b.Epoch, b.Spent, b.Drops} }
 
 // debitTime adds to TimeUsed what a running session ran since the baseline, up to
 // until or to its deadline, whichever is first, and moves the baseline. Time of

@@ -171,7 +171,7 @@ func TestSummary(t *testing.T) {
 	}
 	w.store.BeforeCommit(func() error { return errBroken })
 	w.clock.Advance(time.Minute)
-	readings, _ := w.kernel.ReadAll()
+	readings := w.kernel.Readings()
 	if err := w.Settle(w.ctx, slices.Chunk(readings, 2)); !errors.Is(err, errBroken) {
 		t.Errorf("Settle: %v", err)
 	}
@@ -187,7 +187,7 @@ func TestOldReadingsAreIgnored(t *testing.T) {
 	s := w.buyData(d, 10_000)
 	w.connect(d)
 	w.kernel.Download(d.MAC, 1000)
-	old, _ := w.kernel.ReadAll()
+	old := w.kernel.Readings()
 	w.kernel.Download(d.MAC, 1000)
 	w.checkpoint()
 	for range 3 {

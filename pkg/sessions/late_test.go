@@ -43,7 +43,7 @@ func TestLateBytesFindTheirSession(t *testing.T) {
 			if got := w.stored(other.ID); got.Used != 0 {
 				t.Errorf("another session was debited %d bytes", got.Used)
 			}
-			if left, _ := w.kernel.ReadAll(); len(left) != 0 {
+			if left := w.kernel.Readings(); len(left) != 0 {
 				t.Errorf("accounts left in the kernel: %+v", left)
 			}
 		})

@@ -34,19 +34,17 @@ type liveEntry struct {
 	lastSeen dataplane.Boottime // last packet, at first the start
 	due      dataplane.Boottime // when it ends by itself or becomes low; 0: never
 	look     look
-	round    uint32 // of the last checkpoint that had a reading of it
-	place    int32  // in the queue
-	mac      dataplane.MAC
-	bound    [4]byte    // IPv4 address of its device
-	plain    bool       // it simply goes on, as long as it is not due and has bytes left
 	seen     *sightings // of its MAC; nil: none yet
+	place    int32      // in the queue
+	bound    [4]byte    // IPv4 address of its device
+	mac      dataplane.MAC
+	round    uint16 // of the last checkpoint that had a reading of it; one in 65,536 is as good
 }
 
 // set takes over what the store has of the session.
 func (e *liveEntry) set(r row, percent int) {
 	e.row = r
 	s := r.session()
-	e.plain = s.Provider == LocalProvider && !s.Started.Before(earliest)
 	e.left = math.MaxUint64
 	if !s.metered() {
 		return
@@ -62,7 +60,7 @@ func (e *liveEntry) set(r row, percent int) {
 func (e *liveEntry) goesOn(r *dataplane.Reading, now dataplane.Boottime) bool {
 	from := e.row.in(r.Epoch)
 	spent := r.Counters.Spent()
-	return e.plain && spent >= from.spent && spent-from.spent < e.left &&
+	return e.row.plain && spent >= from.spent && spent-from.spent < e.left &&
 		r.Counters.LimitDrops == from.drops && (e.due == 0 || now < e.due)
 }
 
@@ -228,11 +226,11 @@ func (l *liveTable) postpone(id DeviceID, at dataplane.Boottime) {
 	}
 }
 
-// devices returns the devices of all running sessions.
+// devices returns the devices of all running sessions, oldest first.
 func (l *liveTable) devices() []DeviceID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Collect(maps.Keys(l.byDevice))
+	return slices.Sorted(maps.Keys(l.byDevice))
 }
 
 // sessions returns all running sessions.
@@ -273,7 +271,7 @@ func (l *liveTable) withExpiry() []DeviceID {
 	defer l.mu.Unlock()
 	var ids []DeviceID
 	for id, e := range l.byDevice {
-		if e.row.expDays != nil {
+		if e.row.expDays != 0 {
 			ids = append(ids, id)
 		}
 	}

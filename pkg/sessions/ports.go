@@ -29,6 +29,9 @@ type Enforcer interface {
 	Revoke(dataplane.MAC) error
 	// Read returns the counters of one account, or dataplane.ErrNoAccount.
 	Read(dataplane.Account) (dataplane.Reading, error)
+	// ReadAll visits the counters of every account, some at a time, until visit returns
+	// false. The slice is used again.
+	ReadAll(visit func([]dataplane.Reading) bool) error
 	// Forget removes the counter of an account that no rule names any more.
 	Forget(dataplane.Account) error
 	// Rule returns the rule of a MAC, the zero one for none.

@@ -16,30 +16,28 @@ const rateWindow = 500 * time.Millisecond
 // look is the last look at an account, and the speeds then, in bit/s.
 type look struct {
 	at       dataplane.Boottime // 0: none yet
-	epoch    uint64
-	up, down uint64 // bytes
-	upBPS    uint64
-	downBPS  uint64
+	up, down uint64             // bytes; they start at 0 when the kernel's counters are made anew
+	upBPS    float32
+	downBPS  float32
 }
 
 // observe notes a reading and returns the current speeds. A look that is older than
 // memory says nothing of now.
 func (l *look) observe(r *dataplane.Reading, now dataplane.Boottime, memory time.Duration) (up, down uint64) {
 	passed := now.Sub(l.at)
-	if l.at != 0 && passed < rateWindow {
-		return l.upBPS, l.downBPS
+	if l.at == 0 || passed >= rateWindow {
+		next := look{at: now, up: r.Counters.UpBytes, down: r.Counters.DownBytes}
+		if l.at != 0 && passed <= memory && next.up >= l.up && next.down >= l.down {
+			next.upBPS = bitsPerSecond(next.up-l.up, passed)
+			next.downBPS = bitsPerSecond(next.down-l.down, passed)
+		}
+		*l = next
 	}
-	next := look{at: now, epoch: r.Epoch, up: r.Counters.UpBytes, down: r.Counters.DownBytes}
-	if l.at != 0 && passed <= memory && l.epoch == r.Epoch && next.up >= l.up && next.down >= l.down {
-		next.upBPS = bitsPerSecond(next.up-l.up, passed)
-		next.downBPS = bitsPerSecond(next.down-l.down, passed)
-	}
-	*l = next
-	return next.upBPS, next.downBPS
+	return uint64(l.upBPS), uint64(l.downBPS)
 }
 
-func bitsPerSecond(bytes uint64, d time.Duration) uint64 {
-	return uint64(float64(bytes) * 8 / d.Seconds())
+func bitsPerSecond(bytes uint64, d time.Duration) float32 {
+	return float32(float64(bytes) * 8 / d.Seconds())
 }
 
 // rateTable has the looks at trusted devices; those at sessions are in the liveTable.

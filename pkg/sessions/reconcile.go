@@ -13,34 +13,32 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// Reconcile joins what was bought with what is enforced: it settles what passed
-// since the last checkpoint, ends what is over, takes away rules that no running
-// session has, and grants those that are missing; denials first. It is the same at
-// boot, after a crash and as a periodic repair, and may be repeated at any time.
+// Reconcile joins what was bought with what is enforced: it takes away rules that no
+// running session has, and grants those that are missing; denials first. At boot and
+// after a crash it also settles what passed since the last checkpoint, and ends what is
+// over; later, as a periodic repair, it leaves that to the checkpoints. It may be repeated
+// at any time.
 func (m *Manager) Reconcile(ctx context.Context) error {
 	first := !m.recalled.Load()
 	if err := m.recall(ctx); err != nil {
 		return err
 	}
-	devices, err := m.connectedDevices(ctx, first)
+	doubtful, err := m.doubtful(ctx, first)
 	if err != nil {
 		return err
 	}
-	if !first {
-		if devices, err = m.apart(devices); err != nil {
+	if err := m.recover(ctx, doubtful); err != nil {
+		return err
+	}
+	if first {
+		if err := m.settleOver(ctx); err != nil {
 			return err
 		}
-	}
-	if err := m.recover(ctx, devices); err != nil {
-		return err
-	}
-	if err := m.settleOver(ctx); err != nil {
-		return err
 	}
 	err = errors.Join(
 		m.denyStale(ctx, m.stale()),
 		m.grantStatic(),
-		m.grantMissing(ctx),
+		m.grantMissing(ctx, doubtful),
 		m.expireAll(ctx),
 	)
 	if first {
@@ -49,12 +47,13 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	return errors.Join(err, m.tellRest(ctx)) // last: what providers answer may change what runs
 }
 
-// connectedDevices are those with a running session: at first as the store has it.
-func (m *Manager) connectedDevices(ctx context.Context, first bool) ([]DeviceID, error) {
-	if !first {
-		return m.live.devices(), nil
+// doubtful are the devices with a running session that the kernel may not enforce as it
+// should: at first all that the store has.
+func (m *Manager) doubtful(ctx context.Context, first bool) ([]DeviceID, error) {
+	if first {
+		return m.storedRunning(ctx)
 	}
-	return m.storedRunning(ctx)
+	return m.apart()
 }
 
 // storedRunning returns the devices that run something, as the store has it.
@@ -122,7 +121,7 @@ func (c *change) recover(s Session, r *dataplane.Reading, marks func() foundMark
 	}
 	reason := c.m.mayNotRun(d, s, c.now)
 	rule := c.m.kernel.Rule(d.MAC)
-	if reason == "" && joined(s, r, rule, c.now) {
+	if reason == "" && joined(s, rule, c.now) && s.Meter.counted().knows(r) {
 		c.stored, c.known = append(c.stored, s), append(c.known, d) // remembered as running
 		return nil
 	}
@@ -138,11 +137,15 @@ func (c *change) recover(s Session, r *dataplane.Reading, marks func() foundMark
 	return c.save(&s)
 }
 
-// joined reports that the kernel has what the row says, as it is in health, and lets
-// packets pass still.
-func joined(s Session, r *dataplane.Reading, rule dataplane.Rule, now moment) bool {
-	return s.Meter.Boot == now.bootID && enforces(rule, s) && until(rule, now) == now.boot &&
-		r != nil && r.Counters.Spent() >= s.Meter.in(r.Epoch).spent
+// joined reports that the kernel enforces a rule of this session since it was started,
+// and lets packets pass still.
+func joined(s Session, rule dataplane.Rule, now moment) bool {
+	return s.Meter.Boot == now.bootID && enforces(rule, s) && until(rule, now) == now.boot
+}
+
+// knows reports a reading that goes on from what was debited, as it does in health.
+func (c counted) knows(r *dataplane.Reading) bool {
+	return r != nil && r.Counters.Spent() >= c.in(r.Epoch).spent
 }
 
 func enforces(rule dataplane.Rule, s Session) bool {
@@ -207,27 +210,6 @@ func (m *Manager) stale() (wrong []dataplane.MAC) {
 	return wrong
 }
 
-// apart returns the devices whose running session the kernel may not hold as it is
-// remembered.
-func (m *Manager) apart(devices []DeviceID) ([]DeviceID, error) {
-	var doubtful []DeviceID
-	now := m.now()
-	for _, id := range devices {
-		s, mac, running := m.live.running(id)
-		if !running {
-			continue
-		}
-		r, found, err := m.read(s.ID.Account())
-		if err != nil {
-			return nil, err
-		}
-		if !joined(s, m.look(r, found), m.kernel.Rule(mac), now) {
-			doubtful = append(doubtful, id)
-		}
-	}
-	return doubtful, nil
-}
-
 // sameRule leaves out by how much a deadline moves that follows the wall clock.
 func sameRule(a, b dataplane.Rule) bool {
 	if a.Deadline.Sub(b.Deadline).Abs() < time.Millisecond && (a.Deadline == 0) == (b.Deadline == 0) {
@@ -280,9 +262,9 @@ func (m *Manager) grantStatic() error {
 // grantMissing grants what should be enforced and is not, or not as it should: in the
 // order of the devices, so that it is always the same ones who get in where there is
 // not room for all.
-func (m *Manager) grantMissing(ctx context.Context) error {
+func (m *Manager) grantMissing(ctx context.Context, devices []DeviceID) error {
 	var failed error
-	for _, id := range slices.Sorted(slices.Values(m.live.devices())) {
+	for _, id := range devices {
 		if _, _, _, missing := m.missing(id); missing {
 			failed = errors.Join(failed, m.grantIfMissing(ctx, id))
 		}

@@ -13,18 +13,20 @@ import (
 // one that runs: when it was made, and whether its provider has been told.
 type row struct {
 	counted
-	at               dataplane.Boottime
-	started          int64 // in Unix ns; noTime
-	words            *words
-	kind             Type
-	low, globalSpeed bool
+	at      dataplane.Boottime
+	started int64 // in Unix ns; noTime
+	words   *words
 
 	id             SessionID
 	device         DeviceID
 	time, timeUsed time.Duration
 	bytes, used    uint64
 	down, up       uint64
-	expDays        *uint
+
+	expDays          uint16 // 0: never expires
+	kind             Type
+	low, globalSpeed bool
+	plain            bool // nobody is told how far it comes, and its start is known
 }
 
 // words are what nearly all running sessions have in common. They are not written to.
@@ -41,8 +43,12 @@ func (l *liveTable) pack(s Session) row {
 		counted: counted{s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops}, at: s.Meter.At, low: s.Meter.Low,
 		started: noTime, words: l.words, kind: s.Type, globalSpeed: s.UseGlobalSpeed,
 		id: s.ID, device: s.Device, time: s.Time, timeUsed: s.TimeUsed, bytes: s.Bytes, used: s.Used,
-		down: s.DownBPS, up: s.UpBPS, expDays: s.ExpDays,
+		down: s.DownBPS, up: s.UpBPS,
 	}
+	if s.ExpDays != nil {
+		r.expDays = uint16(*s.ExpDays) // at most maxDays
+	}
+	r.plain = s.Provider == LocalProvider && !s.Started.Before(earliest)
 	if !s.Started.IsZero() {
 		r.started = s.Started.UnixNano()
 	}
@@ -54,8 +60,11 @@ func (r *row) session() Session {
 	s := Session{
 		ID: r.id, Device: r.device, Provider: r.words.provider, Token: r.words.token, Type: r.kind, State: Running,
 		Time: r.time, TimeUsed: r.timeUsed, Bytes: r.bytes, Used: r.used,
-		DownBPS: r.down, UpBPS: r.up, UseGlobalSpeed: r.globalSpeed, ExpDays: r.expDays,
+		DownBPS: r.down, UpBPS: r.up, UseGlobalSpeed: r.globalSpeed,
 		Meter: Baseline{Epoch: r.epoch, Spent: r.spent, Drops: r.drops, Boot: r.words.boot, At: r.at, Low: r.low},
+	}
+	if r.expDays != 0 {
+		s.ExpDays = new(uint(r.expDays))
 	}
 	if r.started != noTime {
 		s.Started = time.Unix(0, r.started).UTC()

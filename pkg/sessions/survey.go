@@ -41,7 +41,7 @@ func (m *Manager) survey(readings iter.Seq[[]dataplane.Reading]) *survey {
 	return v
 }
 
-func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint32, memory time.Duration) {
+func (l *liveTable) survey(v *survey, readings []dataplane.Reading, round uint16, memory time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range readings {
@@ -77,7 +77,7 @@ func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
 }
 
 // unread looks at the running sessions that have no reading, by time alone.
-func (l *liveTable) unread(v *survey, round uint32) {
+func (l *liveTable) unread(v *survey, round uint16) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if v.met == len(l.byID) {

@@ -75,8 +75,9 @@ func TestAWrongClockEndsNoSession(t *testing.T) {
 			w.sane(true)
 			w.state(s.ID, sessions.Running)
 			w.clock.Advance(30 * day)
-			w.ok(w.Reconcile(w.ctx))
+			w.checkpoint()
 			w.state(s.ID, sessions.Expired)
+			w.ok(w.Reconcile(w.ctx))
 			w.state(p.ID, sessions.Expired)
 		}
 	}

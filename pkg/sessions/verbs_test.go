@@ -175,7 +175,7 @@ func TestDeleteRunning(t *testing.T) {
 		w.checkpoint()
 		w.clock.Advance(2 * time.Second)
 	}
-	if left, _ := w.kernel.ReadAll(); len(left) != 0 {
+	if left := w.kernel.Readings(); len(left) != 0 {
 		t.Errorf("accounts left in the kernel: %+v", left)
 	}
 }
@@ -236,7 +236,7 @@ func TestLateBytesAreDebited(t *testing.T) {
 	w.checkpoint()
 	w.clock.Advance(time.Second)
 	w.checkpoint()
-	if left, _ := w.kernel.ReadAll(); len(left) != 0 {
+	if left := w.kernel.Readings(); len(left) != 0 {
 		t.Errorf("accounts left in the kernel: %+v", left)
 	}
 	w.connect(d)

@@ -40,11 +40,12 @@ type Op string
 
 // The calls.
 const (
-	Grant  Op = "grant"
-	Revoke Op = "revoke"
-	Read   Op = "read"
-	Forget Op = "forget"
-	Rule   Op = "rule"
+	Grant   Op = "grant"
+	Revoke  Op = "revoke"
+	Read    Op = "read"
+	Forget  Op = "forget"
+	Rule    Op = "rule"
+	ReadAll Op = "read all"
 )
 
 // Call is one call that is about to be made.
@@ -157,8 +158,17 @@ func (k *Kernel) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] {
 	return maps.All(maps.Clone(k.rules))
 }
 
-// ReadAll returns the readings of all accounts.
-func (k *Kernel) ReadAll() ([]dataplane.Reading, error) {
+// ReadAll visits the readings of all accounts.
+func (k *Kernel) ReadAll(visit func([]dataplane.Reading) bool) error {
+	if err := k.before(Call{Op: ReadAll}); err != nil {
+		return err
+	}
+	visit(k.Readings())
+	return nil
+}
+
+// Readings returns the readings of all accounts.
+func (k *Kernel) Readings() []dataplane.Reading {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var all []dataplane.Reading
@@ -166,7 +176,7 @@ func (k *Kernel) ReadAll() ([]dataplane.Reading, error) {
 		// Places are shared, worse than the real ones: who believes them alone is wrong.
 		all = append(all, dataplane.Reading{Account: a, Counters: k.accounts[a].Counters, Epoch: k.epoch, Place: uint32(a % 4)})
 	}
-	return all, nil
+	return all
 }
 
 // Events carries what the kernel noticed.
