@@ -25,8 +25,7 @@ type accounts struct {
 
 type account struct {
 	id    Account // 0: nobody's
-	index uint32
-	flows uint32 // or noIndex
+	flows uint32  // or noIndex
 	rules uint32 // in force that name it
 	busy  ticket // until when packets may count to it, once no rule names it
 }
@@ -53,23 +52,24 @@ func (a *accounts) add(id Account, index uint32) *account {
 		a.at = append(a.at, account{})
 	}
 	a.byID[id] = index
-	a.at[index] = account{id: id, index: index, flows: noIndex}
+	a.at[index] = account{id: id, flows: noIndex}
 	return &a.at[index]
 }
 
-// find returns an account, nil when there is none. It moves when another is added.
-func (a *accounts) find(id Account) *account {
+// find returns an account and where it is, nil when there is none. It moves when another
+// is added.
+func (a *accounts) find(id Account) (index uint32, own *account) {
 	if index, ok := a.byID[id]; ok {
-		return &a.at[index]
+		return index, &a.at[index]
 	}
-	return nil
+	return 0, nil
 }
 
 // adoptRules takes over the queues that rules in force name.
 func (a *accounts) adoptRules(rules iter.Seq2[MAC, *hotspotRule], flows uint32) {
 	used := make(map[uint32]bool)
 	for _, r := range rules {
-		own := a.find(Account(r.Account))
+		_, own := a.find(Account(r.Account))
 		if own == nil {
 			continue
 		}
@@ -91,11 +91,12 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 	if id == 0 {
 		return false, 0, nil
 	}
-	own := a.find(id)
+	index, own := a.find(id)
 	if made = own == nil; made {
-		if own, wait, err = a.create(id); own == nil {
+		if index, wait, err = a.create(id); wait != 0 || err != nil {
 			return false, wait, err
 		}
+		own = &a.at[index]
 	}
 	if own.flows == noIndex && a.fair && hasSpeed(rule) {
 		// Where no place is free the bucket alone holds the speed.
@@ -103,21 +104,22 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 			own.flows = index
 		}
 	}
-	rule.Usage, rule.Flows = own.index, own.flows
+	rule.Usage, rule.Flows = index, own.flows
 	return made, 0, nil
 }
 
 // create adds an account. It fails, or has to wait, as open does.
-func (a *accounts) create(id Account) (own *account, wait ticket, err error) {
+func (a *accounts) create(id Account) (index uint32, wait ticket, err error) {
 	index, wait, ok := a.counters.take(a.grace)
 	if !ok && wait == 0 {
-		return nil, 0, fmt.Errorf("account %d: %w: %d", id, ErrFull, a.counters.size)
+		return 0, 0, fmt.Errorf("account %d: %w: %d", id, ErrFull, a.counters.size)
 	}
 	if !ok {
-		return nil, wait, nil
+		return 0, wait, nil
 	}
 	*a.usages.at(index) = hotspotUsage{Account: uint64(id)}
-	return a.add(id, index), 0, nil
+	a.add(id, index)
+	return index, 0, nil
 }
 
 func hasSpeed(r *hotspotRule) bool {
@@ -126,7 +128,7 @@ func hasSpeed(r *hotspotRule) bool {
 
 // name counts a rule in force that names an account.
 func (a *accounts) name(id Account) {
-	if own := a.find(id); own != nil {
+	if _, own := a.find(id); own != nil {
 		own.rules++
 	}
 }
@@ -134,7 +136,7 @@ func (a *accounts) name(id Account) {
 // unname is for a rule that was taken out of force. Its packets in flight may count
 // to the account still.
 func (a *accounts) unname(id Account) {
-	own := a.find(id)
+	_, own := a.find(id)
 	if own == nil {
 		return
 	}
@@ -149,27 +151,28 @@ func (a *accounts) unname(id Account) {
 // forget removes an account. What counts to it from now on, by a rule that is not
 // in force any more, is lost: see Reading.Final.
 func (a *accounts) forget(id Account) error {
-	own := a.find(id)
+	index, own := a.find(id)
 	if own == nil {
 		return nil
 	}
 	if own.rules > 0 {
 		return fmt.Errorf("account %d: %d rules in force name it", id, own.rules)
 	}
-	a.usages.at(own.index).Account = 0
+	a.usages.at(index).Account = 0
 	if own.flows != noIndex {
 		a.queues.put(own.flows, own.busy)
 	}
-	a.counters.put(own.index, own.busy)
+	a.counters.put(index, own.busy)
 	delete(a.byID, id)
 	*own = account{}
 	return nil
 }
 
 // read returns the counters of an account.
-func (a *accounts) read(own *account) (c Counters, final bool) {
+func (a *accounts) read(index uint32) (c Counters, final bool) {
+	own := &a.at[index]
 	final = own.rules == 0 && a.grace.passed(own.busy)
-	return countersFromWire(a.usages.at(own.index)), final
+	return countersFromWire(a.usages.at(index)), final
 }
 
 // countersFromWire reads while the programs write: each word is one that they wrote.

@@ -16,7 +16,7 @@ import (
 // hasQueues reports whether an account has its flows' queues.
 func (d *Dataplane) hasQueues(t *testing.T, account Account) bool {
 	t.Helper()
-	own := d.table.accounts.find(account)
+	_, own := d.table.accounts.find(account)
 	if own == nil {
 		return false
 	}
@@ -86,7 +86,7 @@ func TestSteeringChanges(t *testing.T) {
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
 	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
-	check(t, d.state.Flows.Put(d.table.accounts.find(7).flows, &want))
+	check(t, d.state.Flows.Put(flowsOf(d, 7), &want))
 	before := b.programIDs("lan", d.hooks.mode())
 	for _, opts.Steer = range []bool{true, false} {
 		check(t, d.Close())
@@ -99,7 +99,7 @@ func TestSteeringChanges(t *testing.T) {
 			t.Errorf("steer %t: pinned programs: %v", opts.Steer, left)
 		}
 		var got hotspotFlows
-		check(t, d.state.Flows.Lookup(d.table.accounts.find(7).flows, &got))
+		check(t, d.state.Flows.Lookup(flowsOf(d, 7), &got))
 		if got != want {
 			t.Errorf("steer %t: queues after a restart: %+v", opts.Steer, got)
 		}
@@ -115,11 +115,11 @@ func TestQueuesAreAdopted(t *testing.T) {
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
 	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
-	check(t, d.state.Flows.Put(d.table.accounts.find(7).flows, &want))
+	check(t, d.state.Flows.Put(flowsOf(d, 7), &want))
 	check(t, d.Close())
 	var got hotspotFlows
 	d = b.open(opts)
-	check(t, d.state.Flows.Lookup(d.table.accounts.find(7).flows, &got))
+	check(t, d.state.Flows.Lookup(flowsOf(d, 7), &got))
 	if got != want {
 		t.Errorf("queues after a restart: %+v", got)
 	}
@@ -188,4 +188,10 @@ func TestUnknownLimiter(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `"htb"`) || !slices.Contains(strings.Fields(err.Error()), "fair") {
 		t.Errorf("%v, want an error that names it and the known ones", err)
 	}
+}
+
+// flowsOf returns where the queues of an account are.
+func flowsOf(d *Dataplane, id Account) uint32 {
+	_, own := d.table.accounts.find(id)
+	return own.flows
 }

@@ -15,11 +15,11 @@ func (d *Dataplane) Read(id Account) (Reading, error) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
 	d.table.trim()
-	own := d.table.accounts.find(id)
+	index, own := d.table.accounts.find(id)
 	if own == nil {
 		return Reading{}, fmt.Errorf("account %d: %w", id, ErrNoAccount)
 	}
-	return d.reading(own), nil
+	return d.reading(index), nil
 }
 
 // atATime is how many accounts are read before others have a turn.
@@ -46,16 +46,18 @@ func (d *Dataplane) readSome(readings []Reading, from int) (_ []Reading, more bo
 	all := d.table.accounts.at
 	upTo := min(from+atATime, len(all))
 	for i := min(from, upTo); i < upTo; i++ {
-		if own := &all[i]; own.id != 0 {
-			readings = append(readings, d.reading(own))
+		if all[i].id != 0 {
+			readings = append(readings, d.reading(uint32(i)))
 		}
 	}
 	return readings, upTo < len(all)
 }
 
-func (d *Dataplane) reading(own *account) Reading {
-	counters, final := d.table.accounts.read(own)
-	return Reading{Account: own.id, Counters: counters, Final: final, Epoch: d.state.epoch, Place: own.index}
+func (d *Dataplane) reading(index uint32) Reading {
+	counters, final := d.table.accounts.read(index)
+	return Reading{
+		Account: d.table.accounts.at[index].id, Counters: counters, Final: final, Epoch: d.state.epoch, Place: index,
+	}
 }
 
 // walk visits every entry of a hash map by batches (kernel >= 5.6): a walk key by
