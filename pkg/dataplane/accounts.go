@@ -26,8 +26,8 @@ type accounts struct {
 type account struct {
 	id    Account // 0: nobody's
 	flows uint32  // or noIndex
-	rules uint32 // in force that name it
-	busy  ticket // until when packets may count to it, once no rule names it
+	rules uint32  // in force that name it
+	busy  ticket  // until when packets may count to it, once no rule names it
 }
 
 // adopt finds the accounts that are there. Packets may still count to them by rules

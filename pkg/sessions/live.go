@@ -26,19 +26,19 @@ type liveTable struct {
 }
 
 // liveEntry is a running session. There may be 100,000: it takes as little memory as
-// it can, and what a checkpoint looks at of each comes first.
+// it can, and what a checkpoint looks at of each comes first, in two cache lines.
 type liveEntry struct {
-	row      row
 	left     uint64             // bytes until it becomes low or is used up
 	marked   uint64             // count of its last mark
 	lastSeen dataplane.Boottime // last packet, at first the start
 	due      dataplane.Boottime // when it ends by itself or becomes low; 0: never
 	look     look
-	seen     *sightings // of its MAC; nil: none yet
-	place    int32      // in the queue
-	bound    [4]byte    // IPv4 address of its device
+	place    int32   // in the queue
+	bound    [4]byte // IPv4 address of its device
 	mac      dataplane.MAC
 	round    uint16 // of the last checkpoint that had a reading of it; one in 65,536 is as good
+	row      row
+	seen     *sightings // of its MAC; nil: none yet
 }
 
 // set takes over what the store has of the session.

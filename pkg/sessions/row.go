@@ -13,20 +13,19 @@ import (
 // one that runs: when it was made, and whether its provider has been told.
 type row struct {
 	counted
-	at      dataplane.Boottime
-	started int64 // in Unix ns; noTime
-	words   *words
-
-	id             SessionID
-	device         DeviceID
-	time, timeUsed time.Duration
-	bytes, used    uint64
-	down, up       uint64
-
+	id               SessionID
 	expDays          uint16 // 0: never expires
 	kind             Type
 	low, globalSpeed bool
 	plain            bool // nobody is told how far it comes, and its start is known
+
+	device         DeviceID
+	at             dataplane.Boottime
+	started        int64 // in Unix ns; noTime
+	words          *words
+	time, timeUsed time.Duration
+	bytes, used    uint64
+	down, up       uint64
 }
 
 // words are what nearly all running sessions have in common. They are not written to.
