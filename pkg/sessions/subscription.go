@@ -83,6 +83,7 @@ type Subscription struct {
 	m      *Manager
 	after  int64
 	ahead  []Event // read, not yet returned
+	read   bool    // all that there is without further news
 	news   chan struct{}
 	closed chan struct{}
 	once   sync.Once
@@ -100,24 +101,35 @@ func (m *Manager) Subscribe(after int64) *Subscription {
 // Close, which makes it return ErrClosed.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	for len(s.ahead) == 0 {
+		if err := s.wait(ctx); err != nil {
+			return Event{}, err
+		}
 		events, err := s.m.Events(ctx, s.after, eventBatch)
 		if err != nil {
 			return Event{}, err
 		}
-		if s.ahead = s.m.hub.released(events); len(s.ahead) > 0 {
-			break
-		}
-		select {
-		case <-s.news:
-		case <-ctx.Done():
-			return Event{}, ctx.Err()
-		case <-s.closed:
-			return Event{}, ErrClosed
-		}
+		s.ahead = s.m.hub.released(events)
+		s.read = len(events) < eventBatch || len(s.ahead) == 0
 	}
 	e := s.ahead[0]
 	s.ahead, s.after = s.ahead[1:], e.Seq
 	return e, nil
+}
+
+// wait returns when there may be something to read.
+func (s *Subscription) wait(ctx context.Context) error {
+	if !s.read {
+		return nil
+	}
+	select {
+	case <-s.news:
+		s.read = false
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closed:
+		return ErrClosed
+	}
 }
 
 // Close ends the subscription.

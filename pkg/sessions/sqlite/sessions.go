@@ -23,16 +23,39 @@ var (
 	figureMarks    = marks(strings.Count(sessionFigures, ",") + 1)
 	selectSessions = "SELECT id, device_id, state, " + sessionFigures + " FROM sessions"
 	insertSession  = "INSERT INTO sessions (device_id, state, " + sessionFigures + ") VALUES (?, ?, " + figureMarks + ")"
+	updateSession  = "UPDATE sessions SET (device_id, state, " + sessionFigures + ") = (?, ?, " + figureMarks + ") WHERE id = ?"
 	updateFigures  = "UPDATE sessions SET (" + sessionFigures + ") = (" + figureMarks + ") WHERE id = ?"
 )
 
-// updateKeys is apart from updateFigures and mostly finds nothing to do: SQLite
-// rewrites the index entries of every column that a SET names, and settling, by
-// far the most frequent write, should not wear the flash with that.
-const updateKeys = "UPDATE sessions SET device_id = ?1, state = ?2 WHERE id = ?3 AND (device_id <> ?1 OR state <> ?2)"
+// sessionKeys are the columns in an index. SQLite rewrites the index entries of every
+// column that a SET names, changed or not, and settling, by far the most frequent write,
+// should not wear the flash with that.
+type sessionKeys struct {
+	device sessions.DeviceID
+	state  sessions.State
+}
+
+// know remembers the keys of a session in a transaction that writes.
+func (t *tx) know(s *sessions.Session) {
+	if !t.writes {
+		return
+	}
+	if t.keys == nil {
+		t.keys = make(map[sessions.SessionID]sessionKeys)
+	}
+	t.keys[s.ID] = sessionKeys{s.Device, s.State}
+}
+
+func (t *tx) scanSession(row scanner) (sessions.Session, error) {
+	s, err := scanSession(row)
+	if err == nil {
+		t.know(&s)
+	}
+	return s, err
+}
 
 func (t *tx) Session(id sessions.SessionID) (sessions.Session, error) {
-	return one(t, noSession(id), scanSession, selectSessions+" WHERE id = ?", id)
+	return one(t, noSession(id), t.scanSession, selectSessions+" WHERE id = ?", id)
 }
 
 func (t *tx) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error) {
@@ -58,7 +81,7 @@ func (t *tx) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error)
 	if filter.Limit > 0 {
 		query, args = query+" LIMIT ?", append(args, filter.Limit)
 	}
-	return many(t, scanSession, query, args...)
+	return many(t, t.scanSession, query, args...)
 }
 
 // RunningOf names the index: left to itself SQLite looks at all that run, to get them
@@ -68,7 +91,7 @@ func (t *tx) RunningOf(devices []sessions.DeviceID) ([]sessions.Session, error) 
 	for i, id := range devices {
 		args[i] = id
 	}
-	return many(t, scanSession, selectSessions+" INDEXED BY sessions_by_device"+
+	return many(t, t.scanSession, selectSessions+" INDEXED BY sessions_by_device"+
 		" WHERE device_id IN ("+marks(len(args))+") AND state = 'running' ORDER BY id", args...)
 }
 
@@ -97,19 +120,22 @@ func (t *tx) PutSession(s *sessions.Session) error {
 	if err != nil {
 		return err
 	}
-	if s.ID == 0 {
-		id, err := t.insert(insertSession, append([]any{s.Device, string(s.State)}, row...)...)
-		if err != nil {
-			return unknownDevice(s, err)
-		}
+	whole := append([]any{s.Device, string(s.State)}, row...)
+	switch before, known := t.keys[s.ID]; {
+	case s.ID == 0:
+		var id int64
+		id, err = t.insert(insertSession, whole...)
 		s.ID = sessions.SessionID(id)
-		return nil
+	case known && before == sessionKeys{s.Device, s.State}:
+		err = t.change(noSession(s.ID), updateFigures, append(row, s.ID)...)
+	default:
+		err = t.change(noSession(s.ID), updateSession, append(whole, s.ID)...)
 	}
-	if err := t.change(noSession(s.ID), updateFigures, append(row, s.ID)...); err != nil {
-		return err
+	if err != nil {
+		return unknownDevice(s, err)
 	}
-	_, err = t.exec(updateKeys, s.Device, string(s.State), s.ID)
-	return unknownDevice(s, err)
+	t.know(s)
+	return nil
 }
 
 func (t *tx) DeleteSession(id sessions.SessionID) error {

@@ -74,7 +74,7 @@ func (s *Store) transact(ctx context.Context, db *sql.DB, begin string, fn func(
 	if _, err := conn.ExecContext(whole, begin); err != nil {
 		return s.coded(err)
 	}
-	t := &tx{ctx: ctx, whole: whole, conn: conn, store: s}
+	t := &tx{ctx: ctx, whole: whole, conn: conn, store: s, writes: db == s.write}
 	defer t.end()
 	if err := fn(t); err != nil {
 		return err
@@ -118,6 +118,9 @@ type tx struct {
 	conn  *sql.Conn
 	store *Store
 	over  bool
+
+	writes bool
+	keys   map[sessions.SessionID]sessionKeys // as they are, of those that it read or wrote
 }
 
 // usable says why there can be no more statements.
