@@ -41,7 +41,7 @@ busybox depmod -b "$root" "$release"
 
 echo "kernel-test: building the tests"
 CGO_ENABLED=0 go test -c -o "$root/bin/dataplane.test" ./pkg/dataplane
-mkdir -p "$root/src/pkg/dataplane" && cp -r bpf "$root/src/"
+mkdir -p "$root/src/pkg/dataplane" && cp -r bpf "$root/src/" && cp -r pkg/dataplane/testdata "$root/src/pkg/dataplane/"
 
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh

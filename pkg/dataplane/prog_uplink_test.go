@@ -158,7 +158,8 @@ func TestUplinkLeavesTheSpeed(t *testing.T) {
 			t.Fatal("passed over the speed")
 		}
 	}
-	if after := b.uplink(); after.Bucket.TatNs > before.Bucket.TatNs {
+	// A bucket that has run empty meanwhile, as on an emulated CPU, is charged from now on.
+	if after := b.uplink(); after.Bucket.TatNs > max(before.Bucket.TatNs, uint64(BootNow())) {
 		t.Error("a drop for the speed was charged to the uplink")
 	}
 	b = newUplinkBed(t, MinBPS, 1, Rule{UpBPS: 100_000_000})
