@@ -187,5 +187,8 @@ func (d *Dataplane) Locate(mac MAC) ([]Sighting, error) {
 		found = append(found, s)
 		return true
 	})
-	return found, err
+	if err != nil {
+		return nil, err // half of a table may be the half with somebody else
+	}
+	return found, nil
 }

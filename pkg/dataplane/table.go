@@ -117,6 +117,7 @@ func (t *table) revoke(mac MAC) {
 func (t *table) allowed(mac MAC) (Account, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.trim()
 	rule := t.clients.rule(mac)
 	if rule == nil || Verdict(rule.Verdict) != Allow {
 		return 0, false

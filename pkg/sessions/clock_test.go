@@ -5,6 +5,7 @@ package sessions_test
 import (
 	"errors"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -314,4 +315,41 @@ func TestStop(t *testing.T) {
 	w.ok(w.Stop(w.ctx, true))
 	w.passes(d, false)
 	w.state(s.ID, sessions.Paused)
+}
+
+// A checkpoint that settles a session while a comparison looks at it does not make it
+// pay twice.
+func TestReconcileBesideACheckpoint(t *testing.T) {
+	w := newWorld(t, sessions.Config{LowBalancePercent: 50})
+	a, b := w.phone(1), w.phone(2)
+	s := w.buyData(a, 100_000)
+	other := w.buyData(b, 100_000)
+	w.connect(a)
+	w.connect(b)
+	w.kernel.Download(a.MAC, 1000)
+	for mac, rule := range w.kernel.Rules() {
+		rule.DownBPS++
+		w.ok(w.kernel.Grant(mac, rule))
+	}
+	beside := make(chan error, 1)
+	w.kernel.Intercept(func(c sessionstest.Call) error {
+		if c.Op == sessionstest.Read && c.Account == other.ID.Account() {
+			w.kernel.Intercept(nil)
+			w.kernel.Download(a.MAC, 59_000)
+			go func() { beside <- w.Settle(w.ctx, slices.Values([][]dataplane.Reading{w.kernel.Readings()})) }()
+			select {
+			case err := <-beside: // nothing keeps it out
+				beside <- err
+			case <-time.After(50 * time.Millisecond): // it waits for the comparison's transaction
+			}
+		}
+		return nil
+	})
+	w.ok(w.Reconcile(w.ctx))
+	w.ok(<-beside)
+	w.checkpoint()
+	if got := w.state(s.ID, sessions.Running); got.Used != 60_000 {
+		t.Errorf("%d bytes charged of 60000", got.Used)
+	}
+	w.passes(a, true)
 }

@@ -37,7 +37,8 @@ type Config struct {
 //
 // Locks, in the order in which they are taken: a device's lock (its rule in the
 // kernel), then commits (the store and what is remembered of it). Neither is held
-// during a call of a provider, and commits not during a call of the kernel.
+// during a call of a provider, and commits not while the kernel is changed: looks at its
+// tables are short.
 type Manager struct {
 	store  Store
 	kernel Enforcer
@@ -49,7 +50,7 @@ type Manager struct {
 	locks    deviceLocks
 	commits  sync.Mutex // one transaction and its consequences in memory
 	sold     time.Time  // moment of the last sale; commits guards it
-	settling sync.Mutex // one Settle at a time; holds settle
+	settling sync.Mutex // one Settle or comparison at a time; holds settle
 	settle   settleState
 
 	checkpoint checkpoint

@@ -82,16 +82,14 @@ func (m *Manager) recover(ctx context.Context, devices []DeviceID) error {
 
 func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, marks func() foundMarks) error {
 	defer m.locks.lock(devices...)()
-	running, err := m.runningOf(ctx, devices)
-	if err != nil {
-		return err
-	}
-	read, err := m.countsOf(running)
-	if err != nil {
-		return err
-	}
 	return m.commit(ctx, func(c *change) error {
 		running, err := c.RunningOf(devices)
+		if err != nil {
+			return err
+		}
+		// Not before: a row that was settled since would seem to know more than the kernel
+		// counted, and what it has been charged would be charged again.
+		read, err := m.countsOf(running)
 		if err != nil {
 			return err
 		}

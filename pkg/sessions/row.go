@@ -14,7 +14,7 @@ import (
 type row struct {
 	counted
 	id               SessionID
-	expDays          uint16 // 0: never expires
+	expDays          uint16 // and one more; 0: never expires
 	kind             Type
 	low, globalSpeed bool
 	plain            bool // nobody is told how far it comes, and its start is known
@@ -45,7 +45,7 @@ func (l *liveTable) pack(s Session) row {
 		down: s.DownBPS, up: s.UpBPS,
 	}
 	if s.ExpDays != nil {
-		r.expDays = uint16(*s.ExpDays) // at most maxDays
+		r.expDays = uint16(min(*s.ExpDays, math.MaxUint16-1)) + 1 // beyond maxDays by no verb
 	}
 	r.plain = s.Provider == LocalProvider && !s.Started.Before(earliest)
 	if !s.Started.IsZero() {
@@ -63,7 +63,7 @@ func (r *row) session() Session {
 		Meter: Baseline{Epoch: r.epoch, Spent: r.spent, Drops: r.drops, Boot: r.words.boot, At: r.at, Low: r.low},
 	}
 	if r.expDays != 0 {
-		s.ExpDays = new(uint(r.expDays))
+		s.ExpDays = new(uint(r.expDays - 1))
 	}
 	if r.started != noTime {
 		s.Started = time.Unix(0, r.started).UTC()
