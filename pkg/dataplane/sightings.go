@@ -92,7 +92,7 @@ func (d *Dataplane) listNeighbors() {
 }
 
 func (d *Dataplane) listAll() error {
-	for _, family := range []int{netlink.FAMILY_V4, unix.AF_BRIDGE} {
+	for _, family := range []int{unix.AF_BRIDGE, netlink.FAMILY_V4} {
 		open := true
 		err := d.listed(family, func(n *netlink.Neigh) bool {
 			open = evidenceOf(n.State) != Answered || d.sight(n, Remembered)

@@ -91,8 +91,8 @@ func TestSightings(t *testing.T) {
 
 			check(t, d.Revoke(phone))
 			check(t, d.Grant(phone, allow))
-			expectSighting(t, d, Sighting{Addr: first, Evidence: Remembered})
 			expectSighting(t, d, Sighting{Port: "lan2", Evidence: Remembered})
+			expectSighting(t, d, Sighting{Addr: first, Evidence: Remembered})
 			check(t, d.Close())
 			for range d.Sightings() {
 				t.Error("a sighting after Close")
