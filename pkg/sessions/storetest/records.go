@@ -325,3 +325,43 @@ func testCounts(t *testing.T, s sessions.Store) {
 		return err
 	})
 }
+
+// A session whose state or device changes is found by what it is now, whatever the same
+// transaction read or wrote of it before.
+func testKeysInOneTransaction(t *testing.T, s sessions.Store) {
+	first, second := addDevice(t, s, 1), addDevice(t, s, 2)
+	one := addSession(t, s, purchase(first.ID))
+	put := func(tx sessions.Tx, state sessions.State, device sessions.DeviceID) {
+		one.State, one.Device = state, device
+		must(t, tx.PutSession(&one))
+	}
+	for name, change := range map[string]func(tx sessions.Tx){
+		"unread": func(tx sessions.Tx) { put(tx, sessions.Running, second.ID) },
+		"read": func(tx sessions.Tx) {
+			_, err := tx.Session(one.ID)
+			must(t, err)
+			put(tx, sessions.Running, second.ID)
+		},
+		"put again and again": func(tx sessions.Tx) {
+			put(tx, sessions.Running, first.ID)
+			put(tx, sessions.Running, first.ID)
+			put(tx, sessions.Paused, second.ID)
+			put(tx, sessions.Running, second.ID)
+		},
+	} {
+		update(t, s, func(tx sessions.Tx) error {
+			put(tx, sessions.Available, first.ID)
+			return nil
+		})
+		update(t, s, func(tx sessions.Tx) error {
+			change(tx)
+			return nil
+		})
+		view(t, s, func(tx sessions.Tx) error {
+			got, err := tx.RunningOf([]sessions.DeviceID{first.ID, second.ID})
+			must(t, err)
+			same(t, name, got, []sessions.Session{one})
+			return nil
+		})
+	}
+}

@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 	}{
 		{"a new store is empty", testEmpty},
 		{"devices", testDevices},
+		{"keys in one transaction", testKeysInOneTransaction},
 		{"a MAC belongs to one device", testMACConflict},
 		{"sessions", testSessions},
 		{"session filter", testSessionFilter},
