@@ -100,8 +100,8 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 	}
 	if own.flows == noIndex && a.fair && hasSpeed(rule) {
 		// Where no place is free the bucket alone holds the speed.
-		if index, _, ok := a.queues.take(a.grace); ok {
-			own.flows = index
+		if flows, _, ok := a.queues.take(a.grace); ok {
+			own.flows = flows
 		}
 	}
 	rule.Usage, rule.Flows = index, own.flows

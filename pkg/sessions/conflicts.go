@@ -52,7 +52,7 @@ type sightings struct {
 	moves *moves         // nil: none
 }
 
-// traitNames are the things that a MAC has one of.
+// traitNames are in the order of sightings.now.
 var traitNames = [traits]string{DiffersAddress, DiffersHostname, DiffersPort}
 
 const traits = 3
@@ -72,16 +72,16 @@ type former struct {
 // begin takes in what was known of a device before.
 func (s *sightings) begin(d Device) {
 	s.begun = true
-	known := [traits]string{1: d.Hostname}
 	if ip := d.ipv4(); ip.IsValid() {
-		known[0] = ip.String()
+		s.set(trait(DiffersAddress), ip.String())
 	}
-	for i, value := range known {
-		if value != "" {
-			s.set(i, value)
-		}
+	if d.Hostname != "" {
+		s.set(trait(DiffersHostname), d.Hostname)
 	}
 }
+
+// trait is the index of one of the things that a MAC has one of.
+func trait(differs string) int { return slices.Index(traitNames[:], differs) }
 
 func (s *sightings) set(i int, value string) {
 	if before := s.now[i]; before != "" && before != value {
@@ -109,7 +109,7 @@ func (s *sightings) note(i int, value string) (known bool) {
 // see takes a sighting in. It returns the change that it is, if it is one, and whether
 // that is to be told.
 func (s *sightings) see(differs, value string, evidence dataplane.Evidence, at dataplane.Boottime) (c conflict, changed, news bool) {
-	i := slices.Index(traitNames[:], differs)
+	i := trait(differs)
 	now := s.now[i]
 	if now == "" {
 		s.now[i] = value

@@ -26,7 +26,7 @@ type liveTable struct {
 }
 
 // liveEntry is a running session. There may be 100,000: it takes as little memory as
-// it can, and what a checkpoint looks at of each comes first, in two cache lines.
+// it can, and what a checkpoint looks at of each lies together.
 type liveEntry struct {
 	left     uint64             // bytes until it becomes low or is used up
 	marked   uint64             // count of its last mark
@@ -36,7 +36,7 @@ type liveEntry struct {
 	place    int32   // in the queue
 	bound    [4]byte // IPv4 address of its device
 	mac      dataplane.MAC
-	round    uint16 // of the last checkpoint that had a reading of it; one in 65,536 is as good
+	round    uint16 // of the last checkpoint or comparison that met it; one in 65,536 is as good
 	row      row
 	seen     *sightings // of its MAC; nil: none yet
 }
