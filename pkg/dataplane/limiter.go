@@ -37,7 +37,7 @@ type mode struct {
 }
 
 func (o Options) mode() mode {
-	return mode{o.Limiter, o.Steer && o.Limiter == Fair, o.Uplink != Uplink{}, o.Bind}
+	return mode{o.Limiter, o.TCPWindowClamp && o.Limiter == Fair, o.Uplink != Uplink{}, o.Bind}
 }
 
 // String is part of the names of pinned programs.

@@ -88,20 +88,20 @@ func TestSteeringChanges(t *testing.T) {
 	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
 	check(t, d.state.Flows.Put(flowsOf(d, 7), &want))
 	before := b.programIDs("lan", d.hooks.mode())
-	for _, opts.Steer = range []bool{true, false} {
+	for _, opts.TCPWindowClamp = range []bool{true, false} {
 		check(t, d.Close())
 		d = b.open(opts)
 		after := b.programIDs("lan", d.hooks.mode())
 		if after[upload] == before[upload] || after[download] == before[download] {
-			t.Errorf("steer %t: the other programs are still attached", opts.Steer)
+			t.Errorf("steer %t: the other programs are still attached", opts.TCPWindowClamp)
 		}
 		if left := b.programPins(); len(left) != directions {
-			t.Errorf("steer %t: pinned programs: %v", opts.Steer, left)
+			t.Errorf("steer %t: pinned programs: %v", opts.TCPWindowClamp, left)
 		}
 		var got hotspotFlows
 		check(t, d.state.Flows.Lookup(flowsOf(d, 7), &got))
 		if got != want {
-			t.Errorf("steer %t: queues after a restart: %+v", opts.Steer, got)
+			t.Errorf("steer %t: queues after a restart: %+v", opts.TCPWindowClamp, got)
 		}
 		before = after
 	}

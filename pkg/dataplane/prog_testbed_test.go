@@ -64,7 +64,7 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if port {
 		v = bridgePort
 	}
-	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, Steer: testbedSteer, Uplink: testbedUplink, Bind: testbedBind}.mode()); err != nil {
+	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, TCPWindowClamp: testbedSteer, Uplink: testbedUplink, Bind: testbedBind}.mode()); err != nil {
 		t.Fatal(err)
 	}
 	spec.Maps[hotspotMapClients].MaxEntries = testbedClients

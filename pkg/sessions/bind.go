@@ -45,8 +45,8 @@ func (m *Manager) rebind(ctx context.Context, id DeviceID) error {
 }
 
 // learn binds a connected device of which no address was known to one that it uses.
-func (m *Manager) learn(ctx context.Context, s Session, seen dataplane.Sighting) error {
-	if m.cfg.Bind != BindIP || seen.Evidence == dataplane.Remembered || m.live.bound(s.ID) != [4]byte{} {
+func (m *Manager) learn(ctx context.Context, s Session, seen dataplane.Neighbor) error {
+	if m.cfg.Bind != BindIP || seen.State == dataplane.NeighStale || m.live.bound(s.ID) != [4]byte{} {
 		return nil
 	}
 	defer m.locks.lock(s.Device)()
@@ -77,7 +77,7 @@ func (m *Manager) bindTo(ctx context.Context, d Device, connected bool, at netip
 }
 
 // locate asks the kernel where a MAC is.
-func (m *Manager) locate(mac dataplane.MAC) []dataplane.Sighting {
+func (m *Manager) locate(mac dataplane.MAC) []dataplane.Neighbor {
 	if m.cfg.Locate == nil {
 		return nil
 	}
@@ -91,22 +91,22 @@ func (m *Manager) locate(mac dataplane.MAC) []dataplane.Sighting {
 // addressOf is the IPv4 address that a device has now: the one that was registered
 // last, as from a request to the portal, unless the kernel knows others only. One that
 // the kernel only remembers the device may have left: then it is the zero Addr.
-func addressOf(d Device, found []dataplane.Sighting) netip.Addr {
+func addressOf(d Device, found []dataplane.Neighbor) netip.Addr {
 	last := d.ipv4()
-	if len(found) == 0 || slices.ContainsFunc(found, func(s dataplane.Sighting) bool { return s.Addr == last }) {
+	if len(found) == 0 || slices.ContainsFunc(found, func(s dataplane.Neighbor) bool { return s.Addr == last }) {
 		return last
 	}
-	best := slices.MaxFunc(found, func(a, b dataplane.Sighting) int { return int(a.Evidence) - int(b.Evidence) })
-	if best.Evidence == dataplane.Remembered {
+	best := slices.MaxFunc(found, func(a, b dataplane.Neighbor) int { return int(a.State) - int(b.State) })
+	if best.State == dataplane.NeighStale {
 		return netip.Addr{}
 	}
 	return best.Addr
 }
 
 // answers reports whether an address is in use.
-func answers(found []dataplane.Sighting, ip netip.Addr) bool {
-	return slices.ContainsFunc(found, func(s dataplane.Sighting) bool {
-		return s.Addr == ip && s.Evidence == dataplane.Answered
+func answers(found []dataplane.Neighbor, ip netip.Addr) bool {
+	return slices.ContainsFunc(found, func(s dataplane.Neighbor) bool {
+		return s.Addr == ip && s.State == dataplane.NeighReachable
 	})
 }
 

@@ -93,7 +93,7 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 // nobody else passes, also after a reboot. What another version enforces goes on, too.
 func (d *Daemon) shut() (err error) {
 	opts := PlaneOptions(d.cfg, slog.New(slog.DiscardHandler))
-	opts.Keep = true
+	opts.AdoptOnly = true
 	d.plane, err = dataplane.Open(opts)
 	if errors.Is(err, dataplane.ErrOtherVersion) {
 		return nil
@@ -109,17 +109,17 @@ func (d *Daemon) enforce() (err error) {
 // PlaneOptions is the kernel's part of a configuration.
 func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 	return dataplane.Options{
-		BPFFS:        cfg.BPFFS,
-		Interfaces:   cfg.Interfaces,
-		MaxClients:   cfg.MaxClients,
-		Portals:      cfg.Portals,
-		WalledGarden: cfg.WalledGarden,
-		Attach:       cfg.Attach,
-		Limiter:      cfg.Limiter,
-		Steer:        cfg.Steer,
-		Uplink:       cfg.Uplink,
-		Bind:         cfg.Bind == sessions.BindIP,
-		Log:          log,
+		BPFFS:          cfg.BPFFS,
+		Interfaces:     cfg.Interfaces,
+		MaxClients:     cfg.MaxClients,
+		Portals:        cfg.Portals,
+		WalledGarden:   cfg.WalledGarden,
+		Attach:         cfg.Attach,
+		Limiter:        cfg.Limiter,
+		TCPWindowClamp: cfg.Steer,
+		Uplink:         cfg.Uplink,
+		Bind:           cfg.Bind == sessions.BindIP,
+		Log:            log,
 	}
 }
 
@@ -145,7 +145,7 @@ func (d *Daemon) rules() sessions.Config {
 		Checkpoint:        d.cfg.Checkpoint,
 		ResumeAfterReboot: d.cfg.AfterReboot == config.RebootResume,
 		Bind:              d.cfg.Bind,
-		Locate:            d.plane.Locate,
+		Locate:            d.plane.NeighborsOf,
 		Trusted:           d.cfg.Trusted,
 		Blocked:           d.cfg.Blocked,
 		RouterMACs:        d.plane.RouterMACs,

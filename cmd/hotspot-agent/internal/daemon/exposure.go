@@ -14,7 +14,7 @@ func (d *Daemon) tellExposures(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e := <-d.plane.Exposures():
+		case e := <-d.plane.Unprotected():
 			if err := d.tellExposure(ctx, e); err != nil && ctx.Err() == nil {
 				d.log.Error("an event is not stored", "interface", e.Interface, "error", err)
 			}
@@ -22,7 +22,7 @@ func (d *Daemon) tellExposures(ctx context.Context) error {
 	}
 }
 
-func (d *Daemon) tellExposure(ctx context.Context, e dataplane.Exposure) error {
+func (d *Daemon) tellExposure(ctx context.Context, e dataplane.Unprotected) error {
 	if e.Over {
 		return d.manager.Protected(ctx, e.Interface, e.Lasted)
 	}

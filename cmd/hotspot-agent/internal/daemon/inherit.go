@@ -12,7 +12,7 @@ import (
 // whenever the agent is killed. An agent that cannot store it starts all the same, and
 // what was used since the last checkpoint is the customers'.
 func (d *Daemon) inherit(bootID string) {
-	list, err := d.plane.Past()
+	list, err := d.plane.Retired()
 	if err != nil {
 		d.log.Warn("the maps of another version are not looked at", "error", err)
 		return
@@ -21,12 +21,12 @@ func (d *Daemon) inherit(bootID string) {
 		d.log.Error("what another version's maps counted is not taken over", "error", err)
 		return
 	}
-	if err := d.plane.ForgetPast(); err != nil {
+	if err := d.plane.RemoveRetired(); err != nil {
 		d.log.Warn("maps of another version stay", "error", err)
 	}
 }
 
-func (d *Daemon) takeOver(list []dataplane.Past, bootID string) error {
+func (d *Daemon) takeOver(list []dataplane.Retired, bootID string) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (d *Daemon) takeOver(list []dataplane.Past, bootID string) error {
 	return nil
 }
 
-func marksOf(past dataplane.Past, bootID string) sessions.Marks {
+func marksOf(past dataplane.Retired, bootID string) sessions.Marks {
 	marks := sessions.Marks{Boot: bootID, At: past.Until, Epoch: past.Epoch}
 	for account, spent := range past.Spent {
 		if id := sessions.SessionID(account); id > 0 { // else a trusted device's

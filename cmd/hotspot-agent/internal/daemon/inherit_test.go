@@ -28,7 +28,7 @@ func TestTakeOver(t *testing.T) {
 	}
 	known := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	d := &Daemon{store: store, log: slog.New(slog.DiscardHandler)}
-	past := []dataplane.Past{
+	past := []dataplane.Retired{
 		{Epoch: 3, Until: at(10), Spent: map[dataplane.Account]uint64{7: 100}},
 		{Epoch: 4, Until: at(30), Spent: map[dataplane.Account]uint64{7: 200, 1 << 63: 50}},
 	}

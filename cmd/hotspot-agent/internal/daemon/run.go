@@ -109,7 +109,7 @@ func (d *Daemon) watchClients(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case seen := <-d.plane.Sightings():
+		case seen := <-d.plane.Neighbors():
 			if err := d.manager.Sight(ctx, seen); err != nil && ctx.Err() == nil {
 				d.log.Error("where a client was seen had no effect", "mac", seen.MAC, "error", err)
 			}

@@ -126,7 +126,7 @@ func health(plane dataplane.Status, summary sessions.Summary, store []string) ap
 
 func interfaceStatus(i dataplane.Interface) api.InterfaceStatus {
 	status := api.InterfaceStatus{Name: i.Name, Index: i.Index, Attached: i.Attached, Mode: string(i.Mode), Port: i.Port,
-		UnprotectedMS: i.Unprotected.Milliseconds()}
+		UnprotectedMS: i.UnprotectedFor.Milliseconds()}
 	if i.Since != 0 {
 		since := time.Now().Add(i.Since.Sub(dataplane.BootNow())).UTC()
 		status.Since = &since
