@@ -21,9 +21,9 @@
 #include "maps.h"
 #include "parse.h"
 
-#define ALLOW_ARP_BYTES 28 /* for Ethernet and IPv4 */
-#define ALLOW_ARP_PADDED 64 /* as a frame that was tagged may be, with its checksum */
-#define ALLOW_DNS_TRIES 4
+#define PREAUTH_ARP_BYTES 28 /* for Ethernet and IPv4 */
+#define PREAUTH_ARP_PADDED 64 /* as a frame that was tagged may be, with its checksum */
+#define PREAUTH_DNS_TRIES 4
 
 enum {
 	PORT_DNS = 53,
@@ -43,12 +43,12 @@ enum {
 	ND_HOP_LIMIT = 255, /* which no forwarded packet has */
 };
 
-struct allow_ports {
+struct preauth_ports {
 	__be16 client;
 	__be16 peer;
 };
 
-static __always_inline bool allow_arp(struct __sk_buff *skb, const struct frame *f)
+static __always_inline bool preauth_arp(struct __sk_buff *skb, const struct frame *f)
 {
 	struct {
 		__be16 hardware, protocol;
@@ -56,55 +56,55 @@ static __always_inline bool allow_arp(struct __sk_buff *skb, const struct frame 
 		__be16 operation;
 	} arp;
 
-	if (f->wire < ALLOW_ARP_BYTES || f->wire > ALLOW_ARP_PADDED ||
+	if (f->wire < PREAUTH_ARP_BYTES || f->wire > PREAUTH_ARP_PADDED ||
 	    bpf_skb_load_bytes(skb, f->l3_off, &arp, sizeof(arp)))
 		return false;
 	return arp.hardware == bpf_htons(1) && arp.protocol == bpf_htons(ETH_P_IP) && arp.hardware_bytes == ETH_ALEN &&
 	       arp.protocol_bytes == 4 && (arp.operation == bpf_htons(1) || arp.operation == bpf_htons(2));
 }
 
-static __always_inline bool allow_is_ipv6(const struct frame *f)
+static __always_inline bool preauth_is_ipv6(const struct frame *f)
 {
 	return f->ethertype == bpf_htons(ETH_P_IPV6);
 }
 
 /* Copies what follows the IP header, if the packet is so long: padding is not of it. */
-static __always_inline bool allow_load(struct __sk_buff *skb, const struct frame *f, void *to, __u32 bytes)
+static __always_inline bool preauth_load(struct __sk_buff *skb, const struct frame *f, void *to, __u32 bytes)
 {
 	return f->wire >= f->l4_off - f->l3_off + bytes && !bpf_skb_load_bytes(skb, f->l4_off, to, bytes);
 }
 
 /* To the router, or to a group of this link. */
-static __always_inline bool allow_on_link(const struct frame *f)
+static __always_inline bool preauth_on_link(const struct frame *f)
 {
 	return f->router || (f->peer.addr[0] == 0xff && f->peer.addr[1] == 0x02);
 }
 
 /* A client may not advertise a router, nor send neighbour messages past ours:
  * Linux would forward one with a distant address. */
-static __always_inline bool allow_nd(struct __sk_buff *skb, enum direction dir, const struct frame *f)
+static __always_inline bool preauth_nd(struct __sk_buff *skb, enum direction dir, const struct frame *f)
 {
 	__u8 type;
 
-	if (!allow_is_ipv6(f) || f->protocol != IPPROTO_ICMPV6 || f->hop_limit != ND_HOP_LIMIT)
+	if (!preauth_is_ipv6(f) || f->protocol != IPPROTO_ICMPV6 || f->hop_limit != ND_HOP_LIMIT)
 		return false;
-	if (!allow_load(skb, f, &type, sizeof(type)))
+	if (!preauth_load(skb, f, &type, sizeof(type)))
 		return false;
 	if (type == ND_NEIGHBOR_SOLICIT || type == ND_NEIGHBOR_ADVERT)
-		return dir == DOWNLOAD || allow_on_link(f);
+		return dir == DOWNLOAD || preauth_on_link(f);
 	if (dir == DOWNLOAD)
 		return type == ND_ROUTER_ADVERT || type == ND_REDIRECT;
-	return type == ND_ROUTER_SOLICIT && allow_on_link(f);
+	return type == ND_ROUTER_SOLICIT && preauth_on_link(f);
 }
 
 /* To the router or to all servers of the link; back from the router only. */
-static __always_inline bool allow_dhcp(enum direction dir, const struct frame *f, struct allow_ports ports)
+static __always_inline bool preauth_dhcp(enum direction dir, const struct frame *f, struct preauth_ports ports)
 {
 	bool to_all;
 
 	if (f->protocol != IPPROTO_UDP)
 		return false;
-	if (allow_is_ipv6(f)) {
+	if (preauth_is_ipv6(f)) {
 		if (ports.client != bpf_htons(PORT_DHCP6_CLIENT) || ports.peer != bpf_htons(PORT_DHCP6_SERVER))
 			return false;
 		to_all = parse_peer_is(f, 0xff020000, 0, 0, 0x00010002);
@@ -116,7 +116,7 @@ static __always_inline bool allow_dhcp(enum direction dir, const struct frame *f
 	return f->router || (dir == UPLOAD && to_all);
 }
 
-static __always_inline bool allow_portal(const struct frame *f, __be16 port)
+static __always_inline bool preauth_portal(const struct frame *f, __be16 port)
 {
 	struct portal_key key = {.port_be = port, .protocol = f->protocol};
 
@@ -129,7 +129,7 @@ static __always_inline bool allow_portal(const struct frame *f, __be16 port)
 }
 
 /* The router may be in there itself, but must not be asked to send onward. */
-static __always_inline bool allow_garden(const struct frame *f)
+static __always_inline bool preauth_garden(const struct frame *f)
 {
 	struct prefix_key key = {.prefix_len = 8 * sizeof(key.addr)};
 
@@ -139,9 +139,9 @@ static __always_inline bool allow_garden(const struct frame *f)
 	return bpf_map_lookup_elem(&walled_garden, &key);
 }
 
-static __always_inline bool allow_dns_admit(struct allowance *a, __u64 charge_ns, __u64 admit_ns, __u64 now)
+static __always_inline bool preauth_dns_admit(struct dns_bucket *a, __u64 charge_ns, __u64 admit_ns, __u64 now)
 {
-	for (int i = 0; i < ALLOW_DNS_TRIES; i++) {
+	for (int i = 0; i < PREAUTH_DNS_TRIES; i++) {
 		__u64 tat = *(volatile __u64 *)&a->tat_ns;
 		__u64 backlog = tat > now ? tat - now : 0;
 
@@ -155,84 +155,84 @@ static __always_inline bool allow_dns_admit(struct allowance *a, __u64 charge_ns
 
 /* Under memory pressure a bucket may be lost or, for a moment, be another MAC's:
  * that costs or gives a few lookups, no more. */
-static __always_inline struct allowance *allow_dns_bucket(const struct frame *f)
+static __always_inline struct dns_bucket *preauth_dns_bucket(const struct frame *f)
 {
-	struct allowance *a = bpf_map_lookup_elem(&allowances, &f->client);
+	struct dns_bucket *a = bpf_map_lookup_elem(&dns_buckets, &f->client);
 
 	if (!a) {
-		struct allowance fresh = {};
+		struct dns_bucket fresh = {};
 
-		bpf_map_update_elem(&allowances, &f->client, &fresh, BPF_NOEXIST);
-		a = bpf_map_lookup_elem(&allowances, &f->client);
+		bpf_map_update_elem(&dns_buckets, &f->client, &fresh, BPF_NOEXIST);
+		a = bpf_map_lookup_elem(&dns_buckets, &f->client);
 	}
 	return a;
 }
 
 /* The MAC's own bucket comes first: what one asks too much takes nothing of the
  * others'. What the total has no room for is charged to the MAC all the same. */
-static __always_inline bool allow_dns_speed(const struct frame *f, __u64 now)
+static __always_inline bool preauth_dns_speed(const struct frame *f, __u64 now)
 {
 	const __u32 only = 0;
 	__u64 charge_ns = f->wire * ABI_DNS_NS_PER_BYTE;
 	__u64 admit_ns = f->wire < ABI_ADMIT_BYTES ? charge_ns : ABI_ADMIT_BYTES * ABI_DNS_NS_PER_BYTE;
-	struct allowance *own = allow_dns_bucket(f);
-	struct allowance *total;
+	struct dns_bucket *own = preauth_dns_bucket(f);
+	struct dns_bucket *total;
 
-	if (!own || !allow_dns_admit(own, charge_ns, admit_ns, now))
+	if (!own || !preauth_dns_admit(own, charge_ns, admit_ns, now))
 		return false;
-	total = bpf_map_lookup_elem(&allowance_total, &only);
-	return total && allow_dns_admit(total, charge_ns / ABI_DNS_MACS, admit_ns / ABI_DNS_MACS, now);
+	total = bpf_map_lookup_elem(&dns_bucket_all, &only);
+	return total && preauth_dns_admit(total, charge_ns / ABI_DNS_MACS, admit_ns / ABI_DNS_MACS, now);
 }
 
 /* UDP and TCP by port. */
-static __always_inline enum reason allow_service(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+static __always_inline enum reason preauth_service(struct __sk_buff *skb, enum direction dir, const struct frame *f,
 						 __u64 now, enum reason otherwise)
 {
-	struct allow_ports ports;
+	struct preauth_ports ports;
 	__be16 in_packet[2];
 
 	if (f->protocol != IPPROTO_UDP && f->protocol != IPPROTO_TCP)
 		return otherwise;
-	if (!allow_load(skb, f, in_packet, sizeof(in_packet)))
+	if (!preauth_load(skb, f, in_packet, sizeof(in_packet)))
 		return otherwise;
 	ports.client = in_packet[dir == UPLOAD ? 0 : 1];
 	ports.peer = in_packet[dir == UPLOAD ? 1 : 0];
 	if (f->router && ports.peer == bpf_htons(PORT_DNS))
-		return allow_dns_speed(f, now) ? PASS_ALLOWANCE : DROP_ALLOWANCE_RATE;
-	if (allow_dhcp(dir, f, ports) || allow_portal(f, ports.peer))
-		return PASS_ALLOWANCE;
+		return preauth_dns_speed(f, now) ? PASS_PREAUTH : DROP_PREAUTH_RATE;
+	if (preauth_dhcp(dir, f, ports) || preauth_portal(f, ports.peer))
+		return PASS_PREAUTH;
 	return otherwise;
 }
 
-/* PASS_ALLOWANCE, or why not: otherwise, when it is nothing that may be. */
-static __always_inline enum reason allow_frame(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+/* PASS_PREAUTH, or why not: otherwise, when it is nothing that may be. */
+static __always_inline enum reason preauth_frame(struct __sk_buff *skb, enum direction dir, const struct frame *f,
 					       __u64 now, enum reason otherwise)
 {
 	if (f->tagged)
 		return otherwise;
 	if (f->ethertype == bpf_htons(ETH_P_ARP))
-		return allow_arp(skb, f) ? PASS_ALLOWANCE : otherwise;
+		return preauth_arp(skb, f) ? PASS_PREAUTH : otherwise;
 	if (f->ethertype == bpf_htons(ETH_P_PAE))
-		return PASS_ALLOWANCE;
+		return PASS_PREAUTH;
 	if (!f->ip)
 		return otherwise;
-	if (allow_garden(f))
-		return PASS_ALLOWANCE;
+	if (preauth_garden(f))
+		return PASS_PREAUTH;
 	if (f->fragment || f->options)
 		return otherwise;
-	if (allow_nd(skb, dir, f))
-		return PASS_ALLOWANCE;
-	return allow_service(skb, dir, f, now, otherwise);
+	if (preauth_nd(skb, dir, f))
+		return PASS_PREAUTH;
+	return preauth_service(skb, dir, f, now, otherwise);
 }
 
 /* Frames to all clients at once: only what is of the link, or of the router itself. */
-static __always_inline enum reason allow_group(struct __sk_buff *skb, const struct frame *f)
+static __always_inline enum reason preauth_group(struct __sk_buff *skb, const struct frame *f)
 {
 	bool pass = f->router || f->ethertype == bpf_htons(ETH_P_PAE);
 
 	if (f->ethertype == bpf_htons(ETH_P_ARP))
-		pass = allow_arp(skb, f);
-	if (f->ip && !f->fragment && !f->options && allow_nd(skb, DOWNLOAD, f))
+		pass = preauth_arp(skb, f);
+	if (f->ip && !f->fragment && !f->options && preauth_nd(skb, DOWNLOAD, f))
 		pass = true;
-	return pass && !f->tagged ? PASS_ALLOWANCE : DROP_NO_RULE;
+	return pass && !f->tagged ? PASS_PREAUTH : DROP_NO_RULE;
 }

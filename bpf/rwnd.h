@@ -35,37 +35,38 @@
 
 #include "abi.h"
 #include "bucket.h"
+#include "config.h"
 #include "fair.h"
 #include "parse.h"
 
-#define STEER_OPTIONS 12 /* as many are read of a SYN */
-#define STEER_OPTION_END 0
-#define STEER_OPTION_NOP 1
-#define STEER_OPTION_SCALE 3
-#define STEER_OPTION_SACK 5
-#define STEER_OPTION_TIME 8
-#define STEER_OPTION_MD5 19
-#define STEER_OPTION_AO 29
-#define STEER_MOST_SCALE 14
+#define RWND_OPTIONS 12 /* as many are read of a SYN */
+#define RWND_OPTION_END 0
+#define RWND_OPTION_NOP 1
+#define RWND_OPTION_SCALE 3
+#define RWND_OPTION_SACK 5
+#define RWND_OPTION_TIME 8
+#define RWND_OPTION_MD5 19
+#define RWND_OPTION_AO 29
+#define RWND_MOST_SCALE 14
 
-#define STEER_SACK_WORDS 8 /* of the shortest header with a SACK */
-#define STEER_MOST_SACKED (1U << 30)
+#define RWND_SACK_WORDS 8 /* of the shortest header with a SACK */
+#define RWND_MOST_SACKED (1U << 30)
 
 /* An entry of fair.scales, from the lowest bit on: the scale plus one, or 0 for a flow
  * that is not steered; flags; when it was last of use; the tag's upper bits. */
-#define STEER_SCALE 0x0f
-#define STEER_ASKED 0x10  /* by a SYN that is not answered yet */
-#define STEER_OFFERED 0x20 /* the SYN had the option */
-#define STEER_AGE 0xfc0
-#define STEER_AGE_SHIFT 6
-#define STEER_TAG 0xfffff000
+#define RWND_SCALE 0x0f
+#define RWND_ASKED 0x10  /* by a SYN that is not answered yet */
+#define RWND_OFFERED 0x20 /* the SYN had the option */
+#define RWND_AGE 0xfc0
+#define RWND_AGE_SHIFT 6
+#define RWND_TAG 0xfffff000
 /* Ages are counted in turns of 17 ms while the answer is awaited, and of 4 s after. */
-#define STEER_ASKED_TURN 24
-#define STEER_TURN 32
-#define STEER_LONG (9 << STEER_AGE_SHIFT) /* 150 ms */
+#define RWND_ASKED_TURN 24
+#define RWND_TURN 32
+#define RWND_LONG (9 << RWND_AGE_SHIFT) /* 150 ms */
 
 /* What the options of a SYN say: the lower bits of an entry. */
-static __always_inline __u32 steer_options(struct __sk_buff *skb, __u32 at, __u32 end)
+static __always_inline __u32 rwnd_options(struct __sk_buff *skb, __u32 at, __u32 end)
 {
 	__u32 said = 1;
 	struct {
@@ -73,19 +74,19 @@ static __always_inline __u32 steer_options(struct __sk_buff *skb, __u32 at, __u3
 	} option = {};
 
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < STEER_OPTIONS; i++) {
-		if (at + 2 > end || bpf_skb_load_bytes(skb, at, &option, 2) || option.kind == STEER_OPTION_END)
+	for (int i = 0; i < RWND_OPTIONS; i++) {
+		if (at + 2 > end || bpf_skb_load_bytes(skb, at, &option, 2) || option.kind == RWND_OPTION_END)
 			break;
-		if (option.kind == STEER_OPTION_NOP) {
+		if (option.kind == RWND_OPTION_NOP) {
 			at++;
 			continue;
 		}
-		if (option.kind == STEER_OPTION_MD5 || option.kind == STEER_OPTION_AO)
+		if (option.kind == RWND_OPTION_MD5 || option.kind == RWND_OPTION_AO)
 			return 0;
-		if (option.kind == STEER_OPTION_SCALE && at + sizeof(option) <= end &&
+		if (option.kind == RWND_OPTION_SCALE && at + sizeof(option) <= end &&
 		    !bpf_skb_load_bytes(skb, at, &option, sizeof(option)))
-			said = STEER_OFFERED |
-			       (1 + (option.scale < STEER_MOST_SCALE ? option.scale : STEER_MOST_SCALE));
+			said = RWND_OFFERED |
+			       (1 + (option.scale < RWND_MOST_SCALE ? option.scale : RWND_MOST_SCALE));
 		if (option.length < 2)
 			break;
 		at += option.length;
@@ -96,7 +97,7 @@ static __always_inline __u32 steer_options(struct __sk_buff *skb, __u32 at, __u3
 /* How many bytes beyond what it acknowledges have arrived already, by the first block
  * of SACK (RFC 2018), which stands first, or after the time stamps. A window reckoned
  * without them would keep a sender from mending a loss. */
-static __always_inline __u32 steer_sacked(struct __sk_buff *skb, const struct frame *f, const struct tcphdr *tcp)
+static __always_inline __u32 rwnd_sacked(struct __sk_buff *skb, const struct frame *f, const struct tcphdr *tcp)
 {
 	struct {
 		__u8 pad[2], kind, length;
@@ -105,19 +106,19 @@ static __always_inline __u32 steer_sacked(struct __sk_buff *skb, const struct fr
 	const __u32 at = f->l4_off + sizeof(*tcp);
 	__u32 beyond;
 
-	if (tcp->doff < STEER_SACK_WORDS || bpf_skb_load_bytes(skb, at, &sack, sizeof(sack)))
+	if (tcp->doff < RWND_SACK_WORDS || bpf_skb_load_bytes(skb, at, &sack, sizeof(sack)))
 		return 0;
-	if (sack.kind == STEER_OPTION_TIME && tcp->doff > STEER_SACK_WORDS &&
+	if (sack.kind == RWND_OPTION_TIME && tcp->doff > RWND_SACK_WORDS &&
 	    bpf_skb_load_bytes(skb, at + sizeof(sack), &sack, sizeof(sack)))
 		return 0;
-	if (sack.kind != STEER_OPTION_SACK)
+	if (sack.kind != RWND_OPTION_SACK)
 		return 0;
 	beyond = bpf_ntohl(sack.end) - bpf_ntohl(tcp->ack_seq);
-	return beyond < STEER_MOST_SACKED ? beyond : 0;
+	return beyond < RWND_MOST_SACKED ? beyond : 0;
 }
 
 /* An index that the verifier believes, see fair_index. */
-static __always_inline __u64 steer_index(__u32 tag, __u64 way)
+static __always_inline __u64 rwnd_index(__u32 tag, __u64 way)
 {
 	__u64 i = tag * ABI_SCALE_WAYS + way;
 
@@ -125,50 +126,50 @@ static __always_inline __u64 steer_index(__u32 tag, __u64 way)
 	return i & (ABI_SCALES - 1);
 }
 
-static __always_inline __u32 steer_age(__u64 now, __u32 turn)
+static __always_inline __u32 rwnd_age(__u64 now, __u32 turn)
 {
-	return now >> turn << STEER_AGE_SHIFT & STEER_AGE;
+	return now >> turn << RWND_AGE_SHIFT & RWND_AGE;
 }
 
-static __always_inline __u32 steer_since(__u32 age, __u32 entry)
+static __always_inline __u32 rwnd_since(__u32 age, __u32 entry)
 {
-	return (age - (entry & STEER_AGE)) & STEER_AGE;
+	return (age - (entry & RWND_AGE)) & RWND_AGE;
 }
 
 /* Keeps an entry, in the place of the one that was longest of no use. */
-static __always_inline void steer_keep(struct fair *q, __u32 tag, __u32 entry, __u64 now)
+static __always_inline void rwnd_keep(struct fair *q, __u32 tag, __u32 entry, __u64 now)
 {
 	__u64 least = FAIR_NEVER;
 
 #pragma clang loop unroll(disable)
 	for (__u64 i = 0; i < ABI_SCALE_WAYS; i++) {
-		const __u32 kept = q->scales[steer_index(tag, i)];
-		const __u64 foreign = fair_above((kept ^ tag) & STEER_TAG, 0);
-		const __u64 used = fair_above(kept & STEER_SCALE, 0);
-		const __u64 young = 1 + STEER_AGE - steer_since(steer_age(now, STEER_TURN), kept);
+		const __u32 kept = q->scales[rwnd_index(tag, i)];
+		const __u64 foreign = u64_gt((kept ^ tag) & RWND_TAG, 0);
+		const __u64 used = u64_gt(kept & RWND_SCALE, 0);
+		const __u64 young = 1 + RWND_AGE - rwnd_since(rwnd_age(now, RWND_TURN), kept);
 
-		least = fair_min(least, (foreign + (young & -(used & foreign))) * ABI_SCALE_WAYS + i);
+		least = u64_min(least, (foreign + (young & -(used & foreign))) * ABI_SCALE_WAYS + i);
 	}
-	q->scales[steer_index(tag, least % ABI_SCALE_WAYS)] = (tag & STEER_TAG) | entry;
+	q->scales[rwnd_index(tag, least % ABI_SCALE_WAYS)] = (tag & RWND_TAG) | entry;
 }
 
 /* The entry of a flow, or NULL. */
-static __always_inline __u32 *steer_find(struct fair *q, __u32 tag)
+static __always_inline __u32 *rwnd_find(struct fair *q, __u32 tag)
 {
 	__u64 way = ABI_SCALE_WAYS;
 
 #pragma clang loop unroll(disable)
 	for (__u64 i = 0; i < ABI_SCALE_WAYS; i++) {
-		const __u64 foreign = fair_above((q->scales[steer_index(tag, i)] ^ tag) & STEER_TAG, 0);
+		const __u64 foreign = u64_gt((q->scales[rwnd_index(tag, i)] ^ tag) & RWND_TAG, 0);
 
-		way = fair_min(way, foreign * ABI_SCALE_WAYS + i);
+		way = u64_min(way, foreign * ABI_SCALE_WAYS + i);
 	}
-	return way < ABI_SCALE_WAYS ? &q->scales[steer_index(tag, way)] : NULL;
+	return way < ABI_SCALE_WAYS ? &q->scales[rwnd_index(tag, way)] : NULL;
 }
 
 /* Learns from a SYN what its sender's windows count in. The answer settles it: both
  * sides have a scale or none has. */
-static __always_inline void steer_handshake(const struct fair_flow *flow, enum direction dir, __u32 said, bool answer,
+static __always_inline void rwnd_handshake(const struct fair_flow *flow, enum direction dir, __u32 said, bool answer,
 					    __u64 now)
 {
 	struct fair *back = &flow->all->fair[!dir], *along = &flow->all->fair[dir];
@@ -176,25 +177,25 @@ static __always_inline void steer_handshake(const struct fair_flow *flow, enum d
 	__u32 asked;
 
 	if (!answer) {
-		steer_keep(back, flow->tag, said | STEER_ASKED | steer_age(now, STEER_ASKED_TURN), now);
+		rwnd_keep(back, flow->tag, said | RWND_ASKED | rwnd_age(now, RWND_ASKED_TURN), now);
 		return;
 	}
-	found = steer_find(along, flow->tag);
+	found = rwnd_find(along, flow->tag);
 	asked = found ? *found : 0;
-	if (!(asked & STEER_ASKED))
+	if (!(asked & RWND_ASKED))
 		return; /* answered before */
-	if (!(said & STEER_SCALE) || !(asked & STEER_SCALE) ||
-	    steer_since(steer_age(now, STEER_ASKED_TURN), asked) > STEER_LONG)
+	if (!(said & RWND_SCALE) || !(asked & RWND_SCALE) ||
+	    rwnd_since(rwnd_age(now, RWND_ASKED_TURN), asked) > RWND_LONG)
 		said = asked = 0;
-	else if (!(said & asked & STEER_OFFERED))
+	else if (!(said & asked & RWND_OFFERED))
 		said = asked = 1;
-	steer_keep(back, flow->tag, (said & STEER_SCALE) | steer_age(now, STEER_TURN), now);
-	steer_keep(along, flow->tag, (asked & STEER_SCALE) | steer_age(now, STEER_TURN), now);
+	rwnd_keep(back, flow->tag, (said & RWND_SCALE) | rwnd_age(now, RWND_TURN), now);
+	rwnd_keep(along, flow->tag, (asked & RWND_SCALE) | rwnd_age(now, RWND_TURN), now);
 }
 
 /* ns of a speed in bytes of payload, without a division: 2^33 for 8e9 is made good,
  * but for the 3 % that are headers. */
-static __always_inline __u64 steer_bytes(__u64 ns, const struct speed *s)
+static __always_inline __u64 rwnd_bytes(__u64 ns, const struct speed *s)
 {
 	const __u64 bytes = (ns >> 8) * s->bit_per_s >> 25;
 
@@ -203,18 +204,18 @@ static __always_inline __u64 steer_bytes(__u64 ns, const struct speed *s)
 
 /* How long a queue is by now, if none of the others has become empty since the last
  * packet: else it is shorter. */
-static __always_inline __u64 steer_queued(const struct fair *q, __u64 queue, const struct bucket *b, __u64 now)
+static __always_inline __u64 rwnd_queued(const struct fair *q, __u64 queue, const struct bucket *b, __u64 now)
 {
-	const __s64 since = now - q->reckoned_ns;
+	const __s64 since = now - q->vtime_at_ns;
 	const __u64 queue_ns = fair_queued(q, queue);
 
 	if (b->tat_ns <= now)
 		return 0;
-	return since > 0 ? queue_ns - fair_min(queue_ns, fair_share(since, q->active)) : queue_ns;
+	return since > 0 ? queue_ns - u64_min(queue_ns, fair_share(since, q->active)) : queue_ns;
 }
 
 /* What a queue has room for. */
-static __always_inline __u64 steer_room(const struct fair *q, __u64 queue, const struct bucket *b,
+static __always_inline __u64 rwnd_room(const struct fair *q, __u64 queue, const struct bucket *b,
 					const struct speed *s, __u64 now)
 {
 	const __u64 least_ns = FAIR_STEERED * bucket_ns(ABI_ADMIT_BYTES, s->rate_ns_per_byte);
@@ -223,25 +224,25 @@ static __always_inline __u64 steer_room(const struct fair *q, __u64 queue, const
 
 	if (room_ns < least_ns)
 		room_ns = least_ns;
-	room_ns -= fair_min(room_ns, steer_queued(q, queue, b, now));
-	return fair_min(room_ns, all_ns - fair_min(all_ns, bucket_backlog(b, now)));
+	room_ns -= u64_min(room_ns, rwnd_queued(q, queue, b, now));
+	return u64_min(room_ns, all_ns - u64_min(all_ns, bucket_backlog(b, now)));
 }
 
 /* The scale plus one of a flow that is to be steered, or 0. Marks it as of use. */
-static __always_inline __u32 steer_scale(struct fair *q, __u32 tag, __u64 now)
+static __always_inline __u32 rwnd_scale(struct fair *q, __u32 tag, __u64 now)
 {
-	const __u32 age = steer_age(now, STEER_TURN);
-	__u32 *entry = steer_find(q, tag);
+	const __u32 age = rwnd_age(now, RWND_TURN);
+	__u32 *entry = rwnd_find(q, tag);
 
-	if (!entry || *entry & STEER_ASKED || !(*entry & STEER_SCALE))
+	if (!entry || *entry & RWND_ASKED || !(*entry & RWND_SCALE))
 		return 0;
-	if (steer_since(age, *entry))
-		*entry = (*entry & ~STEER_AGE) | age;
-	return *entry & STEER_SCALE;
+	if (rwnd_since(age, *entry))
+		*entry = (*entry & ~RWND_AGE) | age;
+	return *entry & RWND_SCALE;
 }
 
 /* What a window may be at most. */
-static __always_inline __u64 steer_window(struct fair *q, __u32 tag, const struct bucket *b, const struct speed *s,
+static __always_inline __u64 rwnd_window(struct fair *q, __u32 tag, const struct bucket *b, const struct speed *s,
 					  __u32 sacked, __u64 now)
 {
 	const __u64 queue = fair_queue(q, tag);
@@ -249,24 +250,24 @@ static __always_inline __u64 steer_window(struct fair *q, __u32 tag, const struc
 	__u64 bytes;
 	__u32 scale;
 
-	if (q->tag[fair_index(queue)] != tag || !(q->bulk & bit))
+	if (q->tag[fair_index(queue)] != tag || !(q->greedy & bit))
 		return FAIR_NEVER;
-	scale = steer_scale(q, tag, now);
+	scale = rwnd_scale(q, tag, now);
 	if (!scale)
 		return FAIR_NEVER;
-	if (!(q->steered & bit))
-		q->steered |= bit;
+	if (!(q->clamped & bit))
+		q->clamped |= bit;
 	/* Rounded up, and at least 1: a sender that may send less than a packet sends
 	 * that when its timer runs out. A window of nothing it would ask about, and the
 	 * receiver answers such questions twice a second at most. */
-	bytes = (steer_bytes(steer_room(q, queue, b, s, now), s) | 1) + sacked;
+	bytes = (rwnd_bytes(rwnd_room(q, queue, b, s, now), s) | 1) + sacked;
 	return (bytes + (1ULL << (scale - 1)) - 1) >> (scale - 1);
 }
 
 /* Writes a smaller window. The checksum comes first, and finds out whether the frame
  * can be written to; where the sender's hardware is to fill it in, or the receiver's
  * has summed up the frame, the helper knows what to do. */
-static __always_inline void steer_write(struct __sk_buff *skb, const struct frame *f, __be16 was, __u64 window)
+static __always_inline void rwnd_write(struct __sk_buff *skb, const struct frame *f, __be16 was, __u64 window)
 {
 	const __be16 less = bpf_htons(window);
 
@@ -277,8 +278,8 @@ static __always_inline void steer_write(struct __sk_buff *skb, const struct fram
 }
 
 /* The TCP header of an unfragmented packet. The frame is read again: else the verifier
- * would take each way in which it can be read through the account (see verdict_ended). */
-static __always_inline bool steer_header(struct __sk_buff *skb, enum direction dir, struct frame *f,
+ * would take each way in which it can be read through the account (see verdict_after_end). */
+static __always_inline bool rwnd_header(struct __sk_buff *skb, enum direction dir, struct frame *f,
 					 struct tcphdr *tcp)
 {
 	const struct tcphdr *at = NULL;
@@ -299,8 +300,8 @@ static __always_inline bool steer_header(struct __sk_buff *skb, enum direction d
 }
 
 /* Steers the sender that a passing frame answers, or learns from its handshake. */
-static __always_inline void steer_frame(struct __sk_buff *skb, enum direction dir, const struct rule *r,
-					const struct usage *u, const struct fair_flow *flow, __u64 now)
+static __always_inline void rwnd_frame(struct __sk_buff *skb, enum direction dir, const struct rule *r,
+					const struct account *u, const struct fair_flow *flow, __u64 now)
 {
 	struct frame f = {};
 	struct tcphdr tcp;
@@ -308,15 +309,15 @@ static __always_inline void steer_frame(struct __sk_buff *skb, enum direction di
 	__u64 window;
 	__u32 said, sacked;
 
-	if (!steer_mode || flow->no_tcp || !flow->all || !steer_header(skb, dir, &f, &tcp) || tcp.rst)
+	if (!config_tcp_window_clamp || flow->no_tcp || !flow->all || !rwnd_header(skb, dir, &f, &tcp) || tcp.rst)
 		return;
 	back = &flow->all->fair[!dir];
 	if (tcp.syn) {
-		said = steer_options(skb, f.l4_off + sizeof(tcp), f.l4_off + tcp.doff * 4);
-		steer_handshake(flow, dir, said, tcp.ack, now);
-	} else if (tcp.ack && back->bulk && r->speed[!dir].rate_ns_per_byte) {
-		sacked = steer_sacked(skb, &f, &tcp);
-		window = steer_window(back, flow->tag, &u->bucket[!dir], &r->speed[!dir], sacked, now);
-		steer_write(skb, &f, tcp.window, window);
+		said = rwnd_options(skb, f.l4_off + sizeof(tcp), f.l4_off + tcp.doff * 4);
+		rwnd_handshake(flow, dir, said, tcp.ack, now);
+	} else if (tcp.ack && back->greedy && r->speed[!dir].rate_ns_per_byte) {
+		sacked = rwnd_sacked(skb, &f, &tcp);
+		window = rwnd_window(back, flow->tag, &u->bucket[!dir], &r->speed[!dir], sacked, now);
+		rwnd_write(skb, &f, tcp.window, window);
 	}
 }

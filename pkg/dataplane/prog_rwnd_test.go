@@ -86,25 +86,25 @@ func sack(begin, end uint32) layers.TCPOption {
 	return option(layers.TCPOptionKindSACK, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, begin), end)...)
 }
 
-// steerBed is a fairBed with a connection whose data goes in its direction.
-type steerBed struct {
+// clampBed is a fairBed with a connection whose data goes in its direction.
+type clampBed struct {
 	*fairBed
 	v6 bool
 }
 
-func newSteerBed(t testing.TB, dir int) *steerBed {
-	withSteering(t)
-	return &steerBed{fairBed: newFairBed(t, dir)}
+func newClampBed(t testing.TB, dir int) *clampBed {
+	withClamp(t)
+	return &clampBed{fairBed: newFairBed(t, dir)}
 }
 
 // again starts anew, for a part of the test.
-func (b *steerBed) again(t testing.TB) {
+func (b *clampBed) again(t testing.TB) {
 	b.t = t
 	b.start()
 }
 
 // through sends a frame and returns it as it came out. It must pass.
-func (b *steerBed) through(frame []byte, dir int, gsoSize uint32) []byte {
+func (b *clampBed) through(frame []byte, dir int, gsoSize uint32) []byte {
 	b.t.Helper()
 	run := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256), Context: skBuff{gsoSize: gsoSize}}
 	ret, err := b.program(dir).Run(&run)
@@ -115,7 +115,7 @@ func (b *steerBed) through(frame []byte, dir int, gsoSize uint32) []byte {
 }
 
 // same sends a segment that nothing may be changed of.
-func (b *steerBed) same(s segment) {
+func (b *clampBed) same(s segment) {
 	b.t.Helper()
 	s.v6 = b.v6
 	frame := s.frame(b.t)
@@ -126,7 +126,7 @@ func (b *steerBed) same(s segment) {
 
 // window sends a segment, and returns the window it came out with. Nothing else has
 // changed, and the checksum is what the sender would have made it.
-func (b *steerBed) window(s segment) int {
+func (b *clampBed) window(s segment) int {
 	b.t.Helper()
 	s.v6 = b.v6
 	out := b.through(s.frame(b.t), s.dir, 0)
@@ -142,14 +142,14 @@ func (b *steerBed) window(s segment) int {
 }
 
 // connect is a handshake, of the options of both sides. The receiver of the data asks.
-func (b *steerBed) connect(receiver, sender []layers.TCPOption) {
+func (b *clampBed) connect(receiver, sender []layers.TCPOption) {
 	b.t.Helper()
 	b.same(segment{dir: 1 - b.dir, syn: true, noACK: true, window: 65535, options: receiver})
 	b.same(segment{dir: b.dir, syn: true, window: 65535, options: sender})
 }
 
 // data fills the flow's queue with packets of 1500 bytes; it returns how many passed.
-func (b *steerBed) data(packets int) (passed int) {
+func (b *clampBed) data(packets int) (passed int) {
 	b.t.Helper()
 	frame := segment{dir: b.dir, v6: b.v6, window: 500, payload: 1460}
 	if b.v6 {
@@ -169,27 +169,27 @@ func (b *steerBed) data(packets int) (passed int) {
 }
 
 // ack is an acknowledgement of the data.
-func (b *steerBed) ack() segment {
+func (b *clampBed) ack() segment {
 	return segment{dir: 1 - b.dir, ack: 1000, window: 65535, options: []layers.TCPOption{optionNOP, optionNOP, optionTime}}
 }
 
-// steeredDepth is how long the queue of one flow is to get, in bytes.
-const steeredDepth = burstFloorByte * 5 / 4
+// clampedDepth is how long the queue of one flow is to get, in bytes.
+const clampedDepth = burstFloorByte * 5 / 4
 
 // checkRoom compares a window with the room beside as many packets.
 func checkRoom(t testing.TB, window, scale, packets int) {
 	t.Helper()
-	room := float64(steeredDepth-packets*1500) * 1448 / 1500
+	room := float64(clampedDepth-packets*1500) * 1448 / 1500
 	if got := float64(window << scale); got < room*0.99 || got > room*1.01+float64(int(1)<<scale) {
 		t.Errorf("window %d << %d after %d packets, want %.0f bytes", window, scale, packets, room)
 	}
 }
 
-// TestSteerScale: a window is what the queue has room for, in units of the scale of
+// TestClampScale: a window is what the queue has room for, in units of the scale of
 // who tells it, if both sides have one.
-func TestSteerScale(t *testing.T) {
+func TestClampScale(t *testing.T) {
 	for dir := range directions {
-		b := newSteerBed(t, dir)
+		b := newClampBed(t, dir)
 		for _, test := range []struct{ receiver, sender, scale int }{
 			{7, 9, 7}, {9, 2, 9}, {0, 7, 0}, {2, 0, 2}, {14, 14, 14}, {15, 0, 14}, {7, -1, 0}, {-1, 7, 0}, {-1, -1, 0},
 		} {
@@ -199,7 +199,7 @@ func TestSteerScale(t *testing.T) {
 					b.connect(offer(test.receiver), offer(test.sender))
 					for _, packets := range []int{20, 20} {
 						b.data(packets)
-						checkRoom(t, b.window(b.ack()), test.scale, int(b.usage(7).Passed[dir].Packets-1))
+						checkRoom(t, b.window(b.ack()), test.scale, int(b.account(7).Counter[dir].Packets-1))
 					}
 				})
 			}
@@ -207,10 +207,10 @@ func TestSteerScale(t *testing.T) {
 	}
 }
 
-// TestSteerAnyPart: acknowledgements on data, super-packets and FINs count too, and a
+// TestClampAnyPart: acknowledgements on data, super-packets and FINs count too, and a
 // handshake that the sender of the data began.
-func TestSteerAnyPart(t *testing.T) {
-	b := newSteerBed(t, upload)
+func TestClampAnyPart(t *testing.T) {
+	b := newClampBed(t, upload)
 	b.same(segment{dir: b.dir, syn: true, noACK: true, window: 65535, options: offer(7)})
 	b.same(segment{dir: 1 - b.dir, syn: true, window: 65535, options: offer(2)})
 	b.data(40)
@@ -232,17 +232,17 @@ func TestSteerAnyPart(t *testing.T) {
 	}
 }
 
-// TestSteerFull: without room a window is one unit, and with what was received out of
+// TestClampFull: without room a window is one unit, and with what was received out of
 // order as much more, so that a loss can be mended. It is never made larger.
-func TestSteerFull(t *testing.T) {
+func TestClampFull(t *testing.T) {
 	const scale = 4
-	b := newSteerBed(t, download)
+	b := newClampBed(t, download)
 	b.connect(offer(scale), offer(7))
 	first := b.data(100)
 	b.window(b.ack())
-	// The queue of a steered flow is longer by a quarter, and by two packets.
-	if all := first + b.data(100); all > steeredDepth/1500+3 || all < steeredDepth/1500+1 {
-		t.Errorf("%d packets of a steered flow at once, want %d", all, steeredDepth/1500+2)
+	// The queue of a clamped flow is longer by a quarter, and by two packets.
+	if all := first + b.data(100); all > clampedDepth/1500+3 || all < clampedDepth/1500+1 {
+		t.Errorf("%d packets of a clamped flow at once, want %d", all, clampedDepth/1500+2)
 	}
 	for _, test := range []struct {
 		name    string
@@ -267,25 +267,25 @@ func TestSteerFull(t *testing.T) {
 	}
 }
 
-// TestNotSteered: frames that nothing may be changed of.
-func TestNotSteered(t *testing.T) {
-	connected := func(b *steerBed) { b.connect(offer(7), offer(7)) }
+// TestNotClamped: frames that nothing may be changed of.
+func TestNotClamped(t *testing.T) {
+	connected := func(b *clampBed) { b.connect(offer(7), offer(7)) }
 	signed := func(o layers.TCPOption) []layers.TCPOption { return []layers.TCPOption{optionMSS, o} }
-	b := newSteerBed(t, download)
+	b := newClampBed(t, download)
 	for _, test := range []struct {
 		name    string
-		connect func(*steerBed)
+		connect func(*clampBed)
 		packets int
 		change  func(*segment)
 	}{
 		{"a flow that wants little", connected, 2, nil},
-		{"a handshake that was not seen", func(*steerBed) {}, 40, nil},
-		{"a SYN alone", func(b *steerBed) { b.same(segment{dir: upload, syn: true, noACK: true, options: offer(7)}) }, 40, nil},
-		{"an answer alone", func(b *steerBed) { b.same(segment{dir: download, syn: true, options: offer(7)}) }, 40, nil},
-		{"MD5 of who asks", func(b *steerBed) { b.connect(signed(optionMD5), offer(7)) }, 40, nil},
-		{"MD5 of who answers", func(b *steerBed) { b.connect(offer(7), signed(optionMD5)) }, 40, nil},
-		{"AO", func(b *steerBed) { b.connect(signed(optionAO), signed(optionAO)) }, 40, nil},
-		{"a long round trip", func(b *steerBed) { b.slowHandshake(11) }, 40, nil},
+		{"a handshake that was not seen", func(*clampBed) {}, 40, nil},
+		{"a SYN alone", func(b *clampBed) { b.same(segment{dir: upload, syn: true, noACK: true, options: offer(7)}) }, 40, nil},
+		{"an answer alone", func(b *clampBed) { b.same(segment{dir: download, syn: true, options: offer(7)}) }, 40, nil},
+		{"MD5 of who asks", func(b *clampBed) { b.connect(signed(optionMD5), offer(7)) }, 40, nil},
+		{"MD5 of who answers", func(b *clampBed) { b.connect(offer(7), signed(optionMD5)) }, 40, nil},
+		{"AO", func(b *clampBed) { b.connect(signed(optionAO), signed(optionAO)) }, 40, nil},
+		{"a long round trip", func(b *clampBed) { b.slowHandshake(11) }, 40, nil},
 		{"a reset", connected, 40, func(s *segment) { s.rst = true }},
 		{"no acknowledgement", connected, 40, func(s *segment) { s.noACK = true }},
 		{"an answer to a SYN", connected, 40, func(s *segment) { s.syn = true }},
@@ -306,7 +306,7 @@ func TestNotSteered(t *testing.T) {
 }
 
 // slowHandshake is one whose answer comes some turns of 17 ms late.
-func (b *steerBed) slowHandshake(turns uint32) {
+func (b *clampBed) slowHandshake(turns uint32) {
 	const age, step = 0xfc0, 0x40
 	b.same(segment{dir: 1 - b.dir, syn: true, noACK: true, options: offer(7)})
 	var f hotspotFlows
@@ -322,30 +322,30 @@ func (b *steerBed) slowHandshake(turns uint32) {
 	b.same(segment{dir: b.dir, syn: true, options: offer(7)})
 }
 
-// TestSteerShortRoundTrip: the answer of another turn, but not a late one.
-func TestSteerShortRoundTrip(t *testing.T) {
-	b := newSteerBed(t, download)
+// TestClampShortRoundTrip: the answer of another turn, but not a late one.
+func TestClampShortRoundTrip(t *testing.T) {
+	b := newClampBed(t, download)
 	b.slowHandshake(7)
 	b.data(40)
 	checkRoom(t, b.window(b.ack()), 7, 40)
 }
 
-// TestSteerOff: the fair limiter alone changes nothing.
-func TestSteerOff(t *testing.T) {
+// TestClampOff: the fair limiter alone changes nothing.
+func TestClampOff(t *testing.T) {
 	withFair(t)
-	b := &steerBed{fairBed: newFairBed(t, download)}
+	b := &clampBed{fairBed: newFairBed(t, download)}
 	b.connect(offer(7), offer(7))
 	b.data(40)
 	b.same(b.ack())
-	if k := b.queues(); k.Bulk != 0 || k.Steered != 0 || k.Scales != [64]uint32{} {
+	if k := b.queues(); k.Greedy != 0 || k.Clamped != 0 || k.Scales != [64]uint32{} {
 		t.Errorf("something was kept: %+v", k)
 	}
 }
 
-// TestSteerOneWay: a speed in one direction steers that direction alone.
-func TestSteerOneWay(t *testing.T) {
+// TestClampOneWay: a speed in one direction clamps that direction alone.
+func TestClampOneWay(t *testing.T) {
 	for dir := range directions {
-		b := newSteerBed(t, dir)
+		b := newClampBed(t, dir)
 		rule := Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit, DownBPS: bedBPS}
 		if dir == upload {
 			rule.DownBPS, rule.UpBPS = 0, bedBPS
@@ -360,10 +360,10 @@ func TestSteerOneWay(t *testing.T) {
 	}
 }
 
-// TestSteerScalesAreReplaced: scales are kept of as many as there is room for, and of
+// TestClampScalesAreReplaced: scales are kept of as many as there is room for, and of
 // those of which the last were heard last.
-func TestSteerScalesAreReplaced(t *testing.T) {
-	b := newSteerBed(t, download)
+func TestClampScalesAreReplaced(t *testing.T) {
+	b := newClampBed(t, download)
 	frame := segment{dir: upload, syn: true, noACK: true, options: offer(7)}.frame(t)
 	for port := range uint16(2000) {
 		binary.BigEndian.PutUint16(frame[34:], 5000+port)
@@ -383,10 +383,10 @@ func TestSteerScalesAreReplaced(t *testing.T) {
 	checkRoom(t, b.window(b.ack()), 3, 40)
 }
 
-// TestSteerCutHeaders: headers that are said to be longer than the packet, or shorter
+// TestClampCutHeaders: headers that are said to be longer than the packet, or shorter
 // than any, are left as they are; and so is what follows the packet.
-func TestSteerCutHeaders(t *testing.T) {
-	b := newSteerBed(t, download)
+func TestClampCutHeaders(t *testing.T) {
+	b := newClampBed(t, download)
 	b.connect(offer(7), offer(7))
 	b.data(40)
 	whole := b.ack().frame(t)
@@ -406,13 +406,13 @@ func TestSteerCutHeaders(t *testing.T) {
 	}
 }
 
-// TestSteerOddOptions: options that make no sense do no harm.
-func TestSteerOddOptions(t *testing.T) {
+// TestClampOddOptions: options that make no sense do no harm.
+func TestClampOddOptions(t *testing.T) {
 	nops := make([]layers.TCPOption, 40)
 	for i := range nops {
 		nops[i] = optionNOP
 	}
-	b := newSteerBed(t, upload)
+	b := newClampBed(t, upload)
 	for _, options := range [][]layers.TCPOption{
 		nops, nil, {{OptionType: 200, OptionLength: 2}}, {option(3)}, {option(3, 255)}, {option(8, make([]byte, 38)...)},
 	} {
