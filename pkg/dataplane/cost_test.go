@@ -12,7 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/bench/base"
+	"github.com/hotspot-agent/hotspot-agent/internal/baseline"
 )
 
 // BenchmarkCost measures what a frame costs on its way through the programs, next to
@@ -88,8 +88,8 @@ func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	cases["stranger"] = costCase{bed.FromClient, stranger}
 	lookup := build(b, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(upload)...)...)
 	cases["stranger-dns"] = costCase{bed.FromClient, lookup}
-	cases["base"] = costCase{bed.load(b, base.Lookup(bed.Clients, base.Sender)), up}
-	cases["nop"] = costCase{bed.load(b, base.Empty()), up}
+	cases["base"] = costCase{bed.load(b, baseline.Lookup(bed.Clients, baseline.Sender)), up}
+	cases["nop"] = costCase{bed.load(b, baseline.Empty()), up}
 }
 
 // addSteerCost adds the cases of TCP: a packet of data, and an acknowledgement that

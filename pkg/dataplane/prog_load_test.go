@@ -12,7 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/bench/base"
+	"github.com/hotspot-agent/hotspot-agent/internal/baseline"
 )
 
 // lastHelperOfFloor is the newest helper of Linux 5.15 (bpf_get_branch_snapshot
@@ -96,8 +96,8 @@ func BenchmarkProgRun(b *testing.B) {
 	bed := newTestbed(b, false)
 	bed.crowd(b, 200)
 	up := packet4(b, upload, 1500)
-	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, base.Empty()), up) })
-	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, base.Lookup(bed.Clients, base.Sender)), up) })
+	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Empty()), up) })
+	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Lookup(bed.Clients, baseline.Sender)), up) })
 	b.Run("unpaid", func(b *testing.B) { benchmark(b, bed.FromClient, up) })
 	b.Run("bucket", benchmarkLimiter)
 	b.Run("fair", func(b *testing.B) {
