@@ -27,7 +27,7 @@ type Options struct {
 	Portals        []Portal       // services open before paying
 	WalledGarden   []netip.Prefix // networks open before paying, IPv4 and IPv6
 	Limiter        Limiter        // how speeds are held; default Fair
-	TCPWindowClamp bool           // with Fair, TCP senders are told their share in the windows of acknowledgements
+	TCPWindowClamp bool           // with Fair, receive windows of TCP flows are clamped to their share
 	Uplink         Uplink         // what all clients share; default no total
 	Attach         AttachMode     // how programs are attached; default Auto
 	Bind           bool           // Rule.Bound is enforced
