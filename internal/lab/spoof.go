@@ -15,7 +15,7 @@ import (
 // receive what is addressed to their MACs. It sends from its own MAC.
 func (k *Kiosk) SpoofIPs(customers []EmulatedCustomer) error {
 	const script = `table netdev spoof {
-  chain accept {
+  chain input {
     type filter hook ingress device "` + Uplink + `" priority 10; policy accept;
     meta pkttype other meta pkttype set host
   }

@@ -86,9 +86,7 @@ func (m *Manager) storePatch(ctx context.Context, id DeviceID, p devicePatch) (D
 			d.Hostname = *p.hostname
 		}
 		if p.ip != nil {
-			if err := c.move(&d, *p.ip); err != nil {
-				return err
-			}
+			d.moveTo(*p.ip)
 		}
 		if err := c.PutDevice(&d); err != nil {
 			return err

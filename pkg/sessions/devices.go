@@ -89,9 +89,7 @@ func (d Device) wouldChange(ip netip.Addr, hostname string) bool {
 }
 
 func (c *change) addDevice(d *Device, ip netip.Addr) error {
-	if err := c.move(d, ip); err != nil {
-		return err
-	}
+	d.moveTo(ip)
 	if err := c.PutDevice(d); err != nil {
 		return err
 	}
@@ -112,40 +110,21 @@ func (c *change) refreshDevice(d *Device, ip netip.Addr, hostname string) error 
 	if hostname != "" {
 		d.Hostname = hostname
 	}
-	if err := c.move(d, ip); err != nil {
-		return err
-	}
+	d.moveTo(ip)
 	if err := c.PutDevice(d); err != nil {
 		return err
 	}
 	return c.event(c.of(DeviceUpdated, *d, Session{}))
 }
 
-// move makes ip the device's most recent address, and takes it from any other.
-func (c *change) move(d *Device, ip netip.Addr) error {
+// moveTo makes ip, if it is one, the device's most recent address. PutDevice takes it
+// from any other device.
+func (d *Device) moveTo(ip netip.Addr) {
 	if !ip.IsValid() {
-		return nil
+		return
 	}
-	known := slices.Contains(d.IPs, ip)
 	d.IPs = slices.Insert(slices.DeleteFunc(slices.Clone(d.IPs), func(a netip.Addr) bool { return a == ip }), 0, ip)
 	d.IPs = d.IPs[:min(len(d.IPs), maxIPs)]
-	if known {
-		return nil
-	}
-	all, err := c.Devices()
-	if err != nil {
-		return err
-	}
-	for _, other := range all {
-		if other.ID == d.ID || !slices.Contains(other.IPs, ip) {
-			continue
-		}
-		other.IPs = slices.DeleteFunc(slices.Clone(other.IPs), func(a netip.Addr) bool { return a == ip })
-		if err := c.PutDevice(&other); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Device returns one device. Codes: NotFound.
@@ -209,20 +188,6 @@ func isDecimal(s string) bool {
 	return err == nil
 }
 
-// deviceByIP prefers the device whose latest address it is.
 func (m *Manager) deviceByIP(ctx context.Context, ip netip.Addr) (Device, error) {
-	all, err := m.Devices(ctx)
-	if err != nil {
-		return Device{}, err
-	}
-	best, at := Device{}, maxIPs
-	for _, d := range all {
-		if i := slices.Index(d.IPs, ip); i >= 0 && i < at {
-			best, at = d, i
-		}
-	}
-	if best.ID == 0 {
-		return best, Errorf(NotFound, "no device has the address %s", ip)
-	}
-	return best, nil
+	return View(ctx, m.store, func(tx Tx) (Device, error) { return tx.DeviceByIP(ip) })
 }

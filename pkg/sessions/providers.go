@@ -134,13 +134,10 @@ func (m *Manager) tellRest(ctx context.Context) error {
 	if !m.providers.any() {
 		return nil
 	}
-	var all []Session
-	err := m.store.View(context.WithoutCancel(ctx), func(tx Tx) error {
-		var err error
-		all, err = tx.Sessions(SessionFilter{})
-		return err
+	unsaved, err := View(context.WithoutCancel(ctx), m.store, func(tx Tx) ([]Session, error) {
+		return tx.Sessions(SessionFilter{Unsaved: true})
 	})
-	m.saveLater(all)
+	m.saveLater(unsaved)
 	return err
 }
 

@@ -298,18 +298,25 @@ func (m *Manager) grantIfMissing(ctx context.Context, id DeviceID) error {
 	return m.commit(ctx, m.halting(d, s.ID, nil, ReasonFailed, cause.Error()))
 }
 
+// expireBatch bounds the sessions that expire in one transaction.
+const expireBatch = 256
+
 // expireAll records what expired while it did not run.
 func (m *Manager) expireAll(ctx context.Context) error {
-	var list []Session
-	err := m.store.View(ctx, func(tx Tx) error {
-		var err error
-		list, err = tx.Sessions(SessionFilter{States: []State{Available, Paused}})
-		return err
-	})
-	if err != nil {
-		return err
+	now := m.now()
+	if !now.sane {
+		return nil
 	}
-	return m.expire(ctx, list)
+	for last := SessionID(0); ; {
+		list, err := View(ctx, m.store, func(tx Tx) ([]Session, error) { return tx.PastExpiry(now.wall, expireBatch) })
+		if err != nil || len(list) == 0 || list[0].ID == last { // the clock was set back meanwhile: next time
+			return err
+		}
+		if err := m.expire(ctx, list); err != nil {
+			return err
+		}
+		last = list[0].ID
+	}
 }
 
 // expire records which of the sessions, that do not run, expired.

@@ -106,14 +106,14 @@ func (t *trial) goroutines() (int, error) {
 // accounts counts the places in the kernel's map that an account has: their first
 // word is its number.
 func (t *trial) accounts() (used int, err error) {
-	usages, err := ebpf.LoadPinnedMap(filepath.Join(t.Agent.Dir(), "bpf", "maps", "usages"), &ebpf.LoadPinOptions{ReadOnly: true})
+	accounts, err := ebpf.LoadPinnedMap(filepath.Join(t.Agent.Dir(), "bpf", "maps", "accounts"), &ebpf.LoadPinOptions{ReadOnly: true})
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = usages.Close() }()
-	value := make([]byte, usages.ValueSize())
-	for i := range usages.MaxEntries() {
-		if err := usages.Lookup(i, &value); err != nil {
+	defer func() { _ = accounts.Close() }()
+	value := make([]byte, accounts.ValueSize())
+	for i := range accounts.MaxEntries() {
+		if err := accounts.Lookup(i, &value); err != nil {
 			return 0, err
 		}
 		if [8]byte(value) != [8]byte{} {
