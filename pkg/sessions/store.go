@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Store keeps what was bought. A transaction sees its own writes and is serializable.
+// A function that returns an error leaves nothing behind. Safe for concurrent use;
+// one writing transaction blocks while another runs.
+type Store interface {
+	View(ctx context.Context, fn func(Tx) error) error
+	// Update returns nil when the transaction is on the disk.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Commit is Update without the wait for the disk. What it returned nil for
+	// survives the end of this process, and is seen by all; the machine's end it
+	// survives from the next Sync or Update on. Order is kept: nothing that was
+	// committed later survives without it.
+	Commit(ctx context.Context, fn func(Tx) error) error
+	// Sync returns nil when all that was committed before is on the disk. Callers
+	// that wait at the same time wait for the same write.
+	Sync() error
+	// PutMarks replaces the marks, and returns nil when they are on the disk. Should
+	// the machine die meanwhile, the ones before are there.
+	PutMarks(Marks) error
+	// Marks returns the last marks, the zero Marks when there are none.
+	Marks() (Marks, error)
+}
+
+// Tx is one transaction. Lookups of what does not exist fail with Code NotFound.
+type Tx interface {
+	Device(DeviceID) (Device, error)
+	DeviceByMAC(dataplane.MAC) (Device, error)
+	Devices() ([]Device, error) // by id
+	CountDevices() (int, error)
+	PutDevice(*Device) error // inserts when ID is 0 and sets it; Conflict on a taken MAC
+	Session(SessionID) (Session, error)
+	Sessions(SessionFilter) ([]Session, error) // by id
+	RunningOf([]DeviceID) ([]Session, error)   // what devices run, by id
+	RunningDevices() ([]DeviceID, error)       // those that run a session, by id
+	CountSessions() (map[State]int, error)     // states without sessions may be left out
+	PutSession(*Session) error                 // inserts when ID is 0 and sets it
+	DeleteSession(SessionID) error             // and its claim
+	PutClaim(ClaimHash, SessionID) error       // a session has at most one
+	Claim(ClaimHash) (SessionID, error)
+	DeleteClaim(SessionID) error
+	AppendEvent(*Event) error // sets Seq, one more than the last
+	Events(after int64, limit int) ([]Event, error)
+	Provider(name string) (ProviderRecord, error)
+	Providers() ([]ProviderRecord, error) // in order of registration
+	PutProvider(ProviderRecord) error     // replaces one of the same name, keeping its place
+	DeleteProvider(name string) error
+}
+
+// SessionFilter selects sessions; its zero value selects all.
+type SessionFilter struct {
+	Device DeviceID  // 0: of every device
+	States []State   // empty: in every state
+	After  SessionID // with ids above; for one page after another
+	Limit  int       // the first ones only; 0: all
+}
