@@ -38,8 +38,12 @@ var arrows = []struct {
 		"labs and demos drive the agent from outside, as a customer and an owner do"},
 	{"internal/lab", nil,
 		"an independent witness: what it counts must not pass through the code that it checks"},
-	{"internal/tally", nil,
+	{"internal/testsummary", nil,
 		"it judges the other tests"},
+	{"bench", []string{"bench", "internal"},
+		"it measures the agent from outside; what its figures need is no dependency of the product"},
+	{"torture", []string{"torture", "internal"},
+		"it breaks the agent's surroundings from outside, as a kiosk does"},
 	{"examples", []string{"pkg/api", "pkg/sessions"},
 		"the SDK is the only way in for an embedder; the codes of its errors are those of the rules"},
 }
@@ -50,15 +54,15 @@ var doors = []struct {
 	from   []string
 	reason string
 }{
-	{[]string{"github.com/cilium/ebpf"}, []string{"pkg/dataplane", "internal/bench", "internal/torture"},
+	{[]string{"github.com/cilium/ebpf"}, []string{"pkg/dataplane", "internal/baseline", "bench", "torture"},
 		"pkg/dataplane is the one door to eBPF; the benchmark compares with the least programs; the torture looks into maps and detaches links as another program would"},
 	{[]string{"github.com/vishvananda/netlink", "github.com/vishvananda/netns"}, []string{"pkg/dataplane", "internal/lab"},
 		"pkg/dataplane is the one door to netlink; the lab builds networks"},
 	{[]string{"github.com/mattn/go-sqlite3"}, []string{"pkg/sessions/sqlite"},
 		"that the store is SQLite is known to one package"},
-	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples", "internal/rig", "internal/torture/provider"},
+	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples", "internal/rig", "torture/provider"},
 		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers; benchmarks make more calls than processes can; a provider that lies speaks the wire by itself"},
-	{[]string{"os/exec"}, []string{"internal"},
+	{[]string{"os/exec"}, []string{"internal", "bench", "torture"},
 		"the agent starts no other programs: that is slow, and fails in ways nobody tests"},
 	{[]string{"kernel.org/pub/linux/libs/security/libcap"}, []string{"cmd/hotspot-agent/internal/daemon"},
 		"what the process may do is the daemon's to give up, not the library's: that would hit its embedder"},
@@ -66,7 +70,7 @@ var doors = []struct {
 		"github.com/coreos/go-systemd", "github.com/mattn/go-isatty"}, []string{"cmd"},
 		"terminal, configuration and service manager are the daemon's business, not the library's"},
 	{[]string{"testing", "github.com/google/go-cmp", "pgregory.net/rapid", "github.com/getkin/kin-openapi", "github.com/gopacket"},
-		[]string{"pkg/sessions/storetest", "pkg/sessions/sessionstest", "internal"},
+		[]string{"pkg/sessions/storetest", "pkg/sessions/sessionstest", "internal", "bench", "torture"},
 		"what only tests need is not shipped"},
 	{[]string{"C"}, nil,
 		"all but the store is built without a C compiler"},
@@ -79,7 +83,7 @@ var noIO = []string{"os", "net", "net/http", "database/sql", "os/exec", "syscall
 func TestArrows(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, imported := range s.imports {
-			if within(imported, []string{"pkg", "cmd", "internal", "examples"}) {
+			if within(imported, []string{"pkg", "cmd", "internal", "bench", "torture", "examples"}) {
 				checkArrow(t, s, imported)
 			}
 		}
