@@ -80,7 +80,7 @@ func (m *Manager) recover(ctx context.Context, devices []sessions.DeviceID) erro
 	return nil
 }
 
-func (m *Manager) recoverSome(ctx context.Context, devices []sessions.DeviceID, marks func() sessions.MarkIndex) error {
+func (m *Manager) recoverSome(ctx context.Context, devices []sessions.DeviceID, marks func() sessions.CheckpointIndex) error {
 	defer m.locks.lock(devices...)()
 	return m.commit(ctx, func(c *change) error {
 		running, err := c.RunningOf(devices)
@@ -104,15 +104,15 @@ func (m *Manager) recoverSome(ctx context.Context, devices []sessions.DeviceID, 
 
 // lastMarks are the marks of the last checkpoint. An agent that cannot read them
 // starts all the same: what they say is the customers'.
-func (m *Manager) lastMarks() sessions.MarkIndex {
-	marks, err := m.store.Marks()
+func (m *Manager) lastMarks() sessions.CheckpointIndex {
+	marks, err := m.store.Checkpoint()
 	if err != nil {
 		m.log.Error("what was used up to the last checkpoint is lost, where the kernel lost it as well", "error", err)
 	}
 	return marks.Index()
 }
 
-func (c *change) recover(s sessions.Session, r *dataplane.Reading, marks func() sessions.MarkIndex) error {
+func (c *change) recover(s sessions.Session, r *dataplane.Reading, marks func() sessions.CheckpointIndex) error {
 	d, err := c.Device(s.Device)
 	if err != nil {
 		return err
