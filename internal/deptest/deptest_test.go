@@ -60,7 +60,7 @@ var doors = []struct {
 		"pkg/dataplane is the one door to netlink; the lab builds networks"},
 	{[]string{"github.com/mattn/go-sqlite3"}, []string{"pkg/sessions/sqlite"},
 		"that the store is SQLite is known to one package"},
-	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples", "internal/rig", "torture/provider"},
+	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples", "internal/harness", "torture/provider"},
 		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers; benchmarks make more calls than processes can; a provider that lies speaks the wire by itself"},
 	{[]string{"os/exec"}, []string{"internal", "bench", "torture"},
 		"the agent starts no other programs: that is slow, and fails in ways nobody tests"},

@@ -13,7 +13,7 @@ import (
 
 // Ear hears every frame that arrives at an interface of a host, whatever is in it and
 // whomever it is for: a raw socket, which shares nothing with what is to be judged.
-type Ear struct {
+type Sniffer struct {
 	fd      int
 	heard   func(frame []byte)
 	closing chan struct{}
@@ -25,12 +25,12 @@ const earBuffer = 64 << 20
 
 // Ear has a function hear an interface: it that is called for one frame after another. A
 // frame is the function's until it returns.
-func (h *Host) Ear(device string, heard func(frame []byte)) (*Ear, error) {
+func (h *Host) Sniff(device string, heard func(frame []byte)) (*Sniffer, error) {
 	link, err := h.nl.LinkByName(device)
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", device, h.Name, err)
 	}
-	e := &Ear{fd: -1, heard: heard, closing: make(chan struct{}), done: make(chan struct{})}
+	e := &Sniffer{fd: -1, heard: heard, closing: make(chan struct{}), done: make(chan struct{})}
 	err = h.Do(func() (err error) {
 		all := int(htons(unix.ETH_P_ALL))
 		if e.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all); err != nil {
@@ -62,7 +62,7 @@ func (h *Host) Ear(device string, heard func(frame []byte)) (*Ear, error) {
 // htons is the protocol as the socket calls want it.
 func htons(v uint16) uint16 { return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v)) }
 
-func (e *Ear) run() {
+func (e *Sniffer) run() {
 	defer close(e.done)
 	frame := make([]byte, 1<<16)
 	for {
@@ -80,7 +80,7 @@ func (e *Ear) run() {
 }
 
 // Close ends it. A second call does nothing.
-func (e *Ear) Close() {
+func (e *Sniffer) Close() {
 	e.close.Do(func() {
 		close(e.closing)
 		<-e.done

@@ -11,78 +11,78 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// CrowdPort is the UDP port that the frames of a crowd are from and to.
-const CrowdPort = 4000
+// EmulatedPort is the UDP port that frames of emulated customers are from and to.
+const EmulatedPort = 4000
 
 const (
-	crowdNetwork = "10.80.0.0/16"
-	crowdFirst   = 256 // the number of the first member's address in it
-	maxCrowd     = 1<<16 - 1 - crowdFirst
+	emulatedNetwork = "10.80.0.0/16"
+	firstEmulated   = 256 // the number of the first emulated customer's address in it
+	maxEmulated     = 1<<16 - 1 - firstEmulated
 )
 
-// Member is one customer of a crowd: no host, but a MAC and an address that the
-// router knows, and that frames can be made for.
-type Member struct {
+// EmulatedCustomer is a MAC and an address without a host: the router has a permanent
+// neighbour entry, and tests generate its frames.
+type EmulatedCustomer struct {
 	MAC   net.HardwareAddr
 	Addr4 netip.Addr
 }
 
-// Crowd has the router know n more customers, all behind the port of customer 1.
-// A kiosk has one crowd at most.
-func (k *Kiosk) Crowd(n int) ([]Member, error) {
-	if n < 1 || n > maxCrowd {
-		return nil, fmt.Errorf("a crowd of %d, want 1 to %d", n, maxCrowd)
+// EmulateCustomers adds n customers without a host, all behind the port of customer 1.
+// Call it once for a kiosk.
+func (k *Kiosk) EmulateCustomers(n int) ([]EmulatedCustomer, error) {
+	if n < 1 || n > maxEmulated {
+		return nil, fmt.Errorf("%d emulated customers, want 1 to %d", n, maxEmulated)
 	}
 	bridge, err := k.Router.nl.LinkByName(Bridge)
 	if err != nil {
 		return nil, err
 	}
-	_, network, err := net.ParseCIDR(crowdNetwork)
+	_, network, err := net.ParseCIDR(emulatedNetwork)
 	if err != nil {
 		return nil, err
 	}
 	onLink := &netlink.Route{LinkIndex: bridge.Attrs().Index, Dst: network, Scope: netlink.SCOPE_LINK}
 	if err := k.Router.nl.RouteAdd(onLink); err != nil {
-		return nil, fmt.Errorf("route to %s by %s: %w", crowdNetwork, Bridge, err)
+		return nil, fmt.Errorf("route to %s by %s: %w", emulatedNetwork, Bridge, err)
 	}
-	crowd := make([]Member, n)
-	for i := range crowd {
-		crowd[i] = member(i)
+	emulated := make([]EmulatedCustomer, n)
+	for i := range emulated {
+		emulated[i] = emulatedCustomer(i)
 		err := k.Router.nl.NeighSet(&netlink.Neigh{
 			LinkIndex:    bridge.Attrs().Index,
 			Family:       netlink.FAMILY_V4,
 			State:        netlink.NUD_PERMANENT,
-			IP:           crowd[i].Addr4.AsSlice(),
-			HardwareAddr: crowd[i].MAC,
+			IP:           emulated[i].Addr4.AsSlice(),
+			HardwareAddr: emulated[i].MAC,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("neighbour %s of the router: %w", crowd[i].Addr4, err)
+			return nil, fmt.Errorf("neighbour %s of the router: %w", emulated[i].Addr4, err)
 		}
 	}
-	return crowd, nil
+	return emulated, nil
 }
 
-func member(i int) Member {
-	address := netip.MustParsePrefix(crowdNetwork).Addr().As4()
-	binary.BigEndian.PutUint16(address[2:], uint16(crowdFirst+i))
-	return Member{MAC: MemberMAC(i), Addr4: netip.AddrFrom4(address)}
+func emulatedCustomer(i int) EmulatedCustomer {
+	address := netip.MustParsePrefix(emulatedNetwork).Addr().As4()
+	binary.BigEndian.PutUint16(address[2:], uint16(firstEmulated+i))
+	return EmulatedCustomer{MAC: EmulatedMAC(i), Addr4: netip.AddrFrom4(address)}
 }
 
-// MemberMAC is the MAC of a member of any crowd, counted from 0.
-func MemberMAC(i int) net.HardwareAddr {
+// EmulatedMAC is the MAC of an emulated customer, counted from 0.
+func EmulatedMAC(i int) net.HardwareAddr {
 	mac := net.HardwareAddr{0x02, 0xc1, 0, 0, 0, 0}
 	binary.BigEndian.PutUint32(mac[2:], uint32(i))
 	return mac
 }
 
-// Up is the head of a frame with an IPv4 packet of ipBytes, UDP, from the member to
+// Up is the head of a frame with an IPv4 packet of ipBytes, UDP, from the customer to
 // the server: what follows it is ipBytes - UDPOverIPv4 of any payload.
-func (k *Kiosk) Up(m Member, ipBytes int) []byte {
+func (k *Kiosk) Up(m EmulatedCustomer, ipBytes int) []byte {
 	return udpHead(k.Router.MAC, m.MAC, m.Addr4, k.Server.Addr4, ipBytes)
 }
 
-// Down is such a head from the server to the member.
-func (k *Kiosk) Down(m Member, ipBytes int) []byte {
+// Down is such a head from the server to the customer.
+func (k *Kiosk) Down(m EmulatedCustomer, ipBytes int) []byte {
 	return udpHead(mustMAC(wanMAC), k.Server.MAC, k.Server.Addr4, m.Addr4, ipBytes)
 }
 
@@ -100,8 +100,8 @@ func udpHead(dst, src net.HardwareAddr, from, to netip.Addr, ipBytes int) []byte
 	copy(ip[16:], to.AsSlice())
 	binary.BigEndian.PutUint16(ip[10:], InternetChecksum(ip[:ipHeader]))
 	datagram := ip[ipHeader:]
-	binary.BigEndian.PutUint16(datagram, CrowdPort)
-	binary.BigEndian.PutUint16(datagram[2:], CrowdPort)
+	binary.BigEndian.PutUint16(datagram, EmulatedPort)
+	binary.BigEndian.PutUint16(datagram[2:], EmulatedPort)
 	binary.BigEndian.PutUint16(datagram[4:], uint16(ipBytes-ipHeader))
 	return frame
 }

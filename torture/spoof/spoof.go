@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package steal copies the MAC of a connected customer: a second machine uses it on
+// Package spoof copies the MAC of a connected customer: a second machine uses it on
 // another port of the bridge, with another address. And it has customers take what they
 // bought to a new MAC.
-package steal
+package spoof
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/wait"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/flow"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
@@ -51,7 +51,7 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 // scene is a kiosk whose first customer is connected and sends, and whose second is
 // the thief, or the customer's other machine.
 type scene struct {
-	*bed.Bed
+	*fixture.Fixture
 	o        report.Options
 	customer *lab.Host
 	other    *lab.Host
@@ -70,12 +70,12 @@ type purchase struct {
 func once(ctx context.Context, o report.Options, bind string, row *report.Row,
 	try func(context.Context, *scene, *report.Row) error,
 ) (err error) {
-	b, err := bed.Open(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsOff}, "bind: "+bind)
+	b, err := fixture.Open(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsOff}, "bind: "+bind)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	s := &scene{Bed: b, o: o, customer: b.Kiosk.Customers[0], other: b.Kiosk.Customers[1]}
+	s := &scene{Fixture: b, o: o, customer: b.Kiosk.Customers[0], other: b.Kiosk.Customers[1]}
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *scene) steal(ctx context.Context) (t *theft, err error) {
 	if t.down, err = s.other.Count(lab.Ingress, lab.Uplink, fmt.Sprintf("udp dport %d", backPort)); err != nil {
 		return nil, err
 	}
-	if err := s.other.Steal(s.customer.MAC); err != nil {
+	if err := s.other.SpoofMAC(s.customer.MAC); err != nil {
 		return nil, err
 	}
 	t.began = time.Now()

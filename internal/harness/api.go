@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package rig
+package harness
 
 import (
 	"bufio"
@@ -13,8 +13,8 @@ import (
 	"net/http"
 )
 
-// API speaks to a daemon's socket over connections that stay open: for what is too
-// much for a process per call. It is safe for concurrent use.
+// API is a client of a daemon's socket with persistent connections, for load that a
+// process per call could not make. It is safe for concurrent use.
 type API struct {
 	client http.Client
 }
@@ -53,7 +53,7 @@ func (c *API) Call(ctx context.Context, method, path string, body, into any) err
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode >= http.StatusBadRequest {
-		err = &Refusal{response.StatusCode, string(bytes.TrimSpace(answer))}
+		err = &ProblemError{response.StatusCode, string(bytes.TrimSpace(answer))}
 	}
 	if err == nil && into != nil {
 		err = json.Unmarshal(answer, into)
@@ -64,23 +64,23 @@ func (c *API) Call(ctx context.Context, method, path string, body, into any) err
 	return nil
 }
 
-// Refusal is the error of a call that was answered with one.
-type Refusal struct {
+// ProblemError is a call answered with a problem document (RFC 9457).
+type ProblemError struct {
 	Status  int    // of HTTP
 	Problem string // the document
 }
 
-func (r *Refusal) Error() string { return r.Problem }
+func (r *ProblemError) Error() string { return r.Problem }
 
-// Lines reads an answer that has no end, line by line, until the agent or ctx ends it,
-// or take returns false. Its error says why; it is never nil.
-func (c *API) Lines(ctx context.Context, path string, take func([]byte) bool) error {
+// Lines reads a stream line by line until the agent or ctx ends it, or handle returns
+// false. Its error is the reason and never nil.
+func (c *API) Lines(ctx context.Context, path string, handle func([]byte) bool) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent/v1"+path, nil)
 	if err != nil {
 		return err
 	}
-	endless := http.Client{Transport: c.client.Transport}
-	response, err := endless.Do(request)
+	streaming := http.Client{Transport: c.client.Transport}
+	response, err := streaming.Do(request)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (c *API) Lines(ctx context.Context, path string, take func([]byte) bool) er
 		if err != nil {
 			return err
 		}
-		if !take(line) {
+		if !handle(line) {
 			return io.EOF
 		}
 	}

@@ -13,49 +13,49 @@ import (
 
 const (
 	callers = 16 // clients that use the socket at the same time
-	buyers  = 64 // those of a shop that sells to a crowd: each purchase waits for the disk
+	buyers  = 64 // those of a shop that sells to a population: each purchase waits for the disk
 )
 
-// crowd is customers beside the real one: devices with a session each, whose packets
+// population is customers beside the real one: devices with a session each, whose packets
 // are put on the real one's link.
-type crowd struct {
-	bed  *bed
-	size int
+type population struct {
+	fixture *fixture
+	size    int
 }
 
-// buy makes the crowd grow, and returns purchases a second.
-func (c *crowd) buy(ctx context.Context, to, callers int) (float64, error) {
+// buy makes the population grow, and returns purchases a second.
+func (c *population) buy(ctx context.Context, to, callers int) (float64, error) {
 	began, from := time.Now(), c.size
 	err := each(ctx, from, to, callers, func(ctx context.Context, n int) error {
-		return c.bed.api.buy(ctx, plenty(mac(n)))
+		return c.fixture.api.buy(ctx, plenty(mac(n)))
 	})
 	c.size = to
 	return float64(to-from) / time.Since(began).Seconds(), err
 }
 
 // connect connects customers, and returns how many a second.
-func (c *crowd) connect(ctx context.Context, from, to int) (float64, error) {
-	return c.perSecond(ctx, from, to, c.bed.api.connect)
+func (c *population) connect(ctx context.Context, from, to int) (float64, error) {
+	return c.perSecond(ctx, from, to, c.fixture.api.connect)
 }
 
-func (c *crowd) disconnect(ctx context.Context, from, to int) (float64, error) {
-	return c.perSecond(ctx, from, to, c.bed.api.disconnect)
+func (c *population) disconnect(ctx context.Context, from, to int) (float64, error) {
+	return c.perSecond(ctx, from, to, c.fixture.api.disconnect)
 }
 
-func (c *crowd) perSecond(ctx context.Context, from, to int, do func(context.Context, string) error) (float64, error) {
+func (c *population) perSecond(ctx context.Context, from, to int, do func(context.Context, string) error) (float64, error) {
 	began := time.Now()
 	err := each(ctx, from, to, callers, func(ctx context.Context, n int) error { return do(ctx, mac(n)) })
 	return float64(to-from) / time.Since(began).Seconds(), err
 }
 
 // speak has each of the first n customers send one packet to the internet.
-func (c *crowd) speak(n int) error {
+func (c *population) speak(n int) error {
 	const atOnce = 10_000
-	customer := c.bed.kiosk.Customers[0]
+	customer := c.fixture.kiosk.Customers[0]
 	for from := 0; from < n; from += atOnce {
 		var frames [][]byte
 		for i := from; i < min(from+atOnce, n); i++ {
-			frames = append(frames, packet(mac(i), c.bed.kiosk.Router.MAC, customer, c.bed.kiosk.Server))
+			frames = append(frames, packet(mac(i), c.fixture.kiosk.Router.MAC, customer, c.fixture.kiosk.Server))
 		}
 		if err := customer.SendFrames(lab.Uplink, frames...); err != nil {
 			return err

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Learned is how many MACs the router's bridge has learned from frames.
-func (k *Kiosk) Learned() (int, error) {
+// FDBEntries is how many MACs the router's bridge has learned from frames.
+func (k *Kiosk) FDBEntries() (int, error) {
 	bridge, err := k.Router.nl.LinkByName(Bridge)
 	if err != nil {
 		return 0, err
@@ -44,8 +44,8 @@ func (k *Kiosk) Neighbors() (int, error) {
 // iflaBridgeLearnMost is IFLA_BR_FDB_MAX_LEARNED.
 const iflaBridgeLearnMost = 49
 
-// LearnAtMost bounds how many MACs the router's bridge learns. Linux before 6.8 ignores it.
-func (k *Kiosk) LearnAtMost(macs int) error {
+// LimitFDB bounds how many MACs the router's bridge learns. Linux before 6.8 ignores it.
+func (k *Kiosk) LimitFDB(macs int) error {
 	bridge, err := k.Router.nl.LinkByName(Bridge)
 	if err != nil {
 		return err

@@ -8,16 +8,16 @@ import (
 	"slices"
 )
 
-// Tricks are frames that a router should do nothing with, or answer itself.
-func (d *Device) Tricks() []Try {
+// Attacks are frames that a router should do nothing with, or answer itself.
+func (d *Device) Attacks() []Attack {
 	return slices.Concat(d.encapsulated(), d.masked(), d.roundabout(), d.allowances(), d.broken(), d.groups())
 }
 
 // encapsulated have IP in another protocol of the link.
-func (d *Device) encapsulated() []Try {
+func (d *Device) encapsulated() []Attack {
 	ip := packet4{from: d.Addr4, to: d.Server4, protocol: udp, payload: datagram(53000, 53, secret)}.bytes()
 	snap := []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}
-	return []Try{
+	return []Attack{
 		{"LLC/SNAP", d.ether(len(snap)+len(ip), snap, ip)},
 		{"LLC", d.ether(3+len(ip), []byte{6, 6, 3}, ip)}, // the number of IP in 802.2
 		{"MPLS", d.ether(typeMPLS, []byte{0, 1, 1, 64}, ip)},
@@ -34,7 +34,7 @@ func (d *Device) encapsulated() []Try {
 }
 
 // masked come from or go to others than they should.
-func (d *Device) masked() []Try {
+func (d *Device) masked() []Attack {
 	zero, all := make(net.HardwareAddr, 6), net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	group := net.HardwareAddr{1, 0, 0x5e, 0, 0, 1}
 	frame := d.to4(udp, datagram(53000, 40000, secret))
@@ -42,7 +42,7 @@ func (d *Device) masked() []Try {
 	to := func(mac net.HardwareAddr) []byte { return join(mac, d.MAC, frame[12:]) }
 	paid4 := packet4{from: d.Paid4, to: d.Server4, protocol: udp, payload: datagram(53000, 40000, secret)}
 	paid6 := packet6{from: d.Paid6, to: d.Server6, next: udp, payload: datagram(53000, 40000, secret)}
-	return []Try{
+	return []Attack{
 		{"a group's MAC", from(group)},
 		{"everybody's MAC", from(all)},
 		{"no MAC", from(zero)},
@@ -58,7 +58,7 @@ func (d *Device) masked() []Try {
 }
 
 // roundabout have addresses that lead elsewhere than they seem to.
-func (d *Device) roundabout() []Try {
+func (d *Device) roundabout() []Attack {
 	clothes := func(a netip.Addr) netip.Addr { return netip.AddrFrom16(a.As16()) }
 	to6 := func(to netip.Addr, port int) []byte {
 		return d.ether(typeIPv6, packet6{from: d.Addr6, to: to, next: tcp, payload: segment(40000, port, secret)}.bytes())
@@ -76,7 +76,7 @@ func (d *Device) roundabout() []Try {
 	}
 	network := d.Router6.As16()
 	clear(network[8:])
-	return []Try{
+	return []Attack{
 		{"the router's IPv4 address as IPv6, DNS", to6(clothes(d.Router4), 53)},
 		{"the router's IPv4 address as IPv6, portal", to6(clothes(d.Router4), 8080)},
 		{"the server's IPv4 address as IPv6", to6(clothes(d.Server4), 53)},
@@ -97,7 +97,7 @@ func (d *Device) roundabout() []Try {
 }
 
 // allowances are of protocols that are open, with something else in them.
-func (d *Device) allowances() []Try {
+func (d *Device) allowances() []Attack {
 	arp := func(operation int, payload string) []byte {
 		return d.ether(typeARP, []byte{0, 1, 8, 0, 6, 4}, word(operation), d.MAC, d.Addr4.AsSlice(), d.Router, d.Server4.AsSlice(), []byte(payload))
 	}
@@ -111,7 +111,7 @@ func (d *Device) allowances() []Try {
 	toRouter := func(protocol byte, flags int, payload []byte) []byte {
 		return d.ether(typeIPv4, packet4{from: d.Addr4, to: d.Router4, protocol: protocol, flags: flags, payload: payload}.bytes())
 	}
-	return []Try{
+	return []Attack{
 		{"ARP request for the server", arp(1, "")},
 		{"ARP tunnel, request", arp(1, long)},
 		{"ARP tunnel, reply", arp(2, long)},
@@ -132,14 +132,14 @@ func (d *Device) allowances() []Try {
 }
 
 // broken are cut off, or say what is not so.
-func (d *Device) broken() []Try {
+func (d *Device) broken() []Attack {
 	good4, good6 := d.to4(udp, datagram(53000, 53, secret)), d.to6(udp, datagram(53000, 53, secret))
 	set := func(frame []byte, at int, values ...byte) []byte {
 		changed := slices.Clone(frame)
 		copy(changed[at:], values)
 		return changed
 	}
-	return []Try{
+	return []Attack{
 		{"nothing but the link header", good4[:14]},
 		{"IPv4 of one byte", good4[:15]},
 		{"half an IPv4 header", good4[:24]},
@@ -160,7 +160,7 @@ func (d *Device) broken() []Try {
 }
 
 // groups are to many: of the link, of the network, and of more than that.
-func (d *Device) groups() []Try {
+func (d *Device) groups() []Attack {
 	to4 := func(addr string, protocol byte, payload []byte) []byte {
 		to := netip.MustParseAddr(addr).As4()
 		frame := d.ether(typeIPv4, packet4{from: d.Addr4, to: netip.AddrFrom4(to), protocol: protocol, payload: payload}.bytes())
@@ -173,7 +173,7 @@ func (d *Device) groups() []Try {
 	}
 	broadcast := d.Addr4.As4()
 	broadcast[3] = 255
-	return []Try{
+	return []Attack{
 		{"mDNS", to4("224.0.0.251", udp, datagram(5353, 5353, long))},
 		{"mDNS over IPv6", to6("ff02::fb", udp, datagram(5353, 5353, long))},
 		{"SSDP", to4("239.255.255.250", udp, datagram(40000, 1900, long))},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package rig
+package harness
 
 import (
 	"context"
@@ -32,7 +32,7 @@ type Status struct {
 	Traffic   Traffic
 }
 
-// Traffic is what the kernel counted, in the API's JSON.
+// Traffic is the counters of a device, in the API's JSON.
 type Traffic struct {
 	UpBytes        uint64 `json:"up_bytes"`
 	DownBytes      uint64 `json:"down_bytes"`
@@ -91,7 +91,7 @@ func (a *Agent) Status(device string) (s Status, err error) {
 
 // WaitState waits until a session is in a state.
 func (a *Agent) WaitState(ctx context.Context, id int64, state string) (Session, error) {
-	const look = 50 * time.Millisecond
+	const poll = 50 * time.Millisecond
 	for {
 		s, err := a.Session(id)
 		if err != nil || s.State == state {
@@ -100,7 +100,7 @@ func (a *Agent) WaitState(ctx context.Context, id int64, state string) (Session,
 		select {
 		case <-ctx.Done():
 			return s, fmt.Errorf("session %d is %s, not %s: %w", id, s.State, state, ctx.Err())
-		case <-time.After(look):
+		case <-time.After(poll):
 		}
 	}
 }

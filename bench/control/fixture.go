@@ -7,24 +7,24 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
-// bed is a kiosk whose router runs the agent.
-type bed struct {
+// fixture is a kiosk whose router runs the agent.
+type fixture struct {
 	every time.Duration // between checkpoints
 	kiosk *lab.Kiosk
-	agent *rig.Agent
+	agent *harness.Agent
 	api   *client
 }
 
-func newBed(binary string, customers, maxClients int, checkpoint time.Duration) (b *bed, err error) {
+func newFixture(binary string, customers, maxClients int, checkpoint time.Duration) (b *fixture, err error) {
 	l, err := lab.New("ctl")
 	if err != nil {
 		return nil, err
 	}
-	b = &bed{every: checkpoint}
+	b = &fixture{every: checkpoint}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(), l.Close())
@@ -35,7 +35,7 @@ func newBed(binary string, customers, maxClients int, checkpoint time.Duration) 
 	}
 	// Each write is logged with who made it; a production log goes to a pipe as well.
 	settings := []string{fmt.Sprintf("max_clients: %d", maxClients), "checkpoint: " + checkpoint.String()}
-	if b.agent, err = rig.New(b.kiosk, binary, settings...); err != nil {
+	if b.agent, err = harness.New(b.kiosk, binary, settings...); err != nil {
 		return nil, err
 	}
 	if err = b.agent.Start(); err != nil {
@@ -45,7 +45,7 @@ func newBed(binary string, customers, maxClients int, checkpoint time.Duration) 
 	return b, nil
 }
 
-func (b *bed) close() error {
+func (b *fixture) close() error {
 	var errs []error
 	if b.api != nil {
 		b.api.Close()

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	torrentTick = 500 * time.Microsecond
-	// torrentLag is the most that is made up for in one go: a sender that was held up
-	// must not come back with a burst that no other could send.
-	torrentLag = 20 * time.Millisecond
+	pacingTick = 500 * time.Microsecond
+	// pacingLag is the longest delay that is caught up with: a sender that was preempted
+	// must not continue with a burst.
+	pacingLag = 20 * time.Millisecond
 )
 
-// Torrent sends frames past the host's own stack until ctx ends, perSecond of them, or
-// fewer when the CPU has no time for more. The n-th is the template as change leaves it,
-// which finds there what it made of the one before. It returns how many were sent.
-func (h *Host) Torrent(ctx context.Context, device string, template []byte, perSecond int, change func(n uint64, frame []byte)) (sent uint64, err error) {
+// SendPaced sends frames past the host's own stack until ctx ends, perSecond of them, or
+// fewer when the CPU has no time for more. Before each frame, change edits the one sent
+// before it, in place; the first is the template. It returns how many were sent.
+func (h *Host) SendPaced(ctx context.Context, device string, template []byte, perSecond int, change func(n uint64, frame []byte)) (sent uint64, err error) {
 	link, err := h.nl.LinkByName(device)
 	if err != nil {
 		return 0, fmt.Errorf("%s of %s: %w", device, h.Name, err)
@@ -38,18 +38,18 @@ func (h *Host) Torrent(ctx context.Context, device string, template []byte, perS
 		if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: link.Attrs().Index}); err != nil {
 			return err
 		}
-		sent, err = torrent(ctx, fd, slices.Clone(template), float64(perSecond), change)
+		sent, err = sendPaced(ctx, fd, slices.Clone(template), float64(perSecond), change)
 		return err
 	})
 	return sent, err
 }
 
-func torrent(ctx context.Context, fd int, frame []byte, perSecond float64, change func(uint64, []byte)) (sent uint64, err error) {
-	tick := unix.NsecToTimespec(int64(torrentTick))
+func sendPaced(ctx context.Context, fd int, frame []byte, perSecond float64, change func(uint64, []byte)) (sent uint64, err error) {
+	tick := unix.NsecToTimespec(int64(pacingTick))
 	due, last := 0.0, Boottime()
 	for ; ctx.Err() == nil; _ = unix.Nanosleep(&tick, nil) {
 		now := Boottime()
-		due += min(now-last, torrentLag).Seconds() * perSecond
+		due += min(now-last, pacingLag).Seconds() * perSecond
 		for last = now; due >= 1; due-- {
 			change(sent, frame)
 			// A frame that the device has no room for is lost like any other.

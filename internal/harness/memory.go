@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package rig
+package harness
 
 import (
 	"fmt"
@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// Memory is what a daemon occupies, in bytes.
+// Memory is the memory use of a daemon, in bytes.
 type Memory struct {
 	Resident uint64 // of the process
-	Kernel   uint64 // of the maps that it holds, as the kernel reckons
+	Kernel   uint64 // of its maps, as the kernel accounts them
 }
 
-// Memory reads from /proc what the running daemon occupies now.
+// Memory reads the memory use of the running daemon from /proc.
 func (a *Agent) Memory() (m Memory, err error) {
 	proc := fmt.Sprintf("/proc/%d", a.daemon.Process.Pid)
 	status, err := fields(filepath.Join(proc, "status"))

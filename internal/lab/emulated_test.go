@@ -13,35 +13,35 @@ import (
 )
 
 func TestEveryFrameOfACrowdArrives(t *testing.T) {
-	const ipBytes, members = 64, 300
+	const ipBytes, customers = 64, 300
 	k := kiosk(t, lab.KioskConfig{Customers: 1})
-	crowd, err := k.Crowd(members)
+	emulated, err := k.EmulateCustomers(customers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, way := range map[string]struct {
 		from, to *lab.Host
-		head     func(lab.Member, int) []byte
+		head     func(lab.EmulatedCustomer, int) []byte
 	}{
 		"up":   {k.Customers[0], k.Server, k.Up},
 		"down": {k.Server, k.Customers[0], k.Down},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var heads [][]byte
-			for _, m := range crowd {
+			for _, m := range emulated {
 				heads = append(heads, way.head(m, ipBytes))
 			}
-			swallowed, err := way.to.Swallow(lab.Uplink, fmt.Sprintf("udp dport %d", lab.CrowdPort))
+			swallowed, err := way.to.CountAndDrop(lab.Uplink, fmt.Sprintf("udp dport %d", lab.EmulatedPort))
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The last member's packets are counted by themselves, too.
-			last := fmt.Sprintf("ip %s %s", map[string]string{"up": "saddr", "down": "daddr"}[name], crowd[members-1].Addr4)
+			// The packets of the last are counted by themselves, too.
+			last := fmt.Sprintf("ip %s %s", map[string]string{"up": "saddr", "down": "daddr"}[name], emulated[customers-1].Addr4)
 			ofLast, err := way.to.Count(lab.Ingress, lab.Uplink, last)
 			if err != nil {
 				t.Fatal(err)
 			}
-			spray, err := way.from.Spray(lab.Uplink, heads, make([]byte, ipBytes-lab.UDPOverIPv4))
+			spray, err := way.from.GenerateFrames(lab.Uplink, heads, make([]byte, ipBytes-lab.UDPOverIPv4))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,8 +54,8 @@ func TestEveryFrameOfACrowdArrives(t *testing.T) {
 			if got.Packets != done.Frames || got.Bytes != done.Frames*ipBytes {
 				t.Errorf("%d of %d frames arrived, with %d bytes", got.Packets, done.Frames, got.Bytes)
 			}
-			if n, err := ofLast.Read(); err != nil || n.Packets < done.Frames/members {
-				t.Errorf("%d of %d frames are of the last of %d members (%v)", n.Packets, done.Frames, members, err)
+			if n, err := ofLast.Read(); err != nil || n.Packets < done.Frames/customers {
+				t.Errorf("%d of %d frames are of the last of %d customers (%v)", n.Packets, done.Frames, customers, err)
 			}
 		})
 	}
@@ -77,11 +77,11 @@ func await(t *testing.T, c *lab.Counter, packets uint64) lab.Count {
 
 func TestACustomerInTheGuiseOfAMember(t *testing.T) {
 	k := kiosk(t, lab.KioskConfig{Customers: 1})
-	crowd, err := k.Crowd(2)
+	emulated, err := k.EmulateCustomers(2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Guise(crowd); err != nil {
+	if err := k.SpoofIPs(emulated); err != nil {
 		t.Fatal(err)
 	}
 	portal, err := k.Router.Listen(lab.RouterLAN4 + ":80")
@@ -99,14 +99,14 @@ func TestACustomerInTheGuiseOfAMember(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	for _, m := range crowd {
+	for _, m := range emulated {
 		conn, err := k.DialAs(context.Background(), m, lab.RouterLAN4+":80")
 		if err != nil {
 			t.Fatal(err)
 		}
 		seen, err := io.ReadAll(conn)
 		if want := conn.LocalAddr().String(); string(seen) != want || err != nil {
-			t.Errorf("the portal saw %q, want %q of member %s (%v)", seen, want, m.Addr4, err)
+			t.Errorf("the portal saw %q, want %q of customer %s (%v)", seen, want, m.Addr4, err)
 		}
 		_ = conn.Close()
 	}

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// MuteErrors keeps a host from answering by ICMP errors, which quote what it was sent:
-// who hears them would take the quotation for the packet.
-func (h *Host) MuteErrors() error {
-	return h.nft(`table inet mute {
-  chain say {
+// DropICMPErrors keeps a host from sending ICMP errors. They quote the offending packet,
+// and a sniffer would take the quotation for the packet.
+func (h *Host) DropICMPErrors() error {
+	return h.nft(`table inet icmp_errors {
+  chain output {
     type filter hook output priority 0; policy accept;
     icmp type { destination-unreachable, time-exceeded, parameter-problem, redirect } drop
     icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } drop
@@ -20,7 +20,7 @@ func (h *Host) MuteErrors() error {
 `)
 }
 
-// nft adds what a script says to the host's rules.
+// nft adds the rules of a script to those of the host.
 func (h *Host) nft(script string) error {
 	cmd := h.Command("nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(script)

@@ -39,8 +39,8 @@ func (k *Kiosk) Unbridge() error {
 	return k.awaitLinks()
 }
 
-// Gateway is the MAC that customer i has its router by, counted from 0.
-func (k *Kiosk) Gateway(i int) (net.HardwareAddr, error) {
+// GatewayMAC is the MAC that customer i has its router by, counted from 0.
+func (k *Kiosk) GatewayMAC(i int) (net.HardwareAddr, error) {
 	name := Bridge
 	if _, err := k.Router.nl.LinkByName(Bridge); err != nil {
 		name = k.Port(i)

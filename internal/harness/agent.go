@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rig runs the real hotspot-agent binary in the router of a lab, and uses
-// it as its users do: by its command line. The acceptance tests and the demo share
-// it. It knows the agent by its public contract only.
-package rig
+// Package harness runs the real hotspot-agent binary in the router of a lab and drives it
+// through its command line and its socket. It uses the public contract only.
+package harness
 
 import (
 	"context"
@@ -85,15 +84,15 @@ func (a *Agent) Config() string { return filepath.Join(a.dir, "config.yaml") }
 // Database is the path of the daemon's database.
 func (a *Agent) Database() string { return filepath.Join(a.dir, "state", "hotspot.db") }
 
-// Folder holds all that is the daemon's.
-func (a *Agent) Folder() string { return a.dir }
+// Dir is the folder with all files of the daemon.
+func (a *Agent) Dir() string { return a.dir }
 
 func (a *Agent) bpffs() string { return filepath.Join(a.dir, "bpf") }
 
 // PID is the process of the daemon that was started last: nsenter becomes it.
 func (a *Agent) PID() int { return a.daemon.Process.Pid }
 
-// Log is what the daemons of this folder printed up to now.
+// Log is the output of the daemons of this folder up to now.
 func (a *Agent) Log() string {
 	text, err := os.ReadFile(a.log.Name())
 	if err != nil {
@@ -102,8 +101,8 @@ func (a *Agent) Log() string {
 	return string(text)
 }
 
-// Use has the next Start, and all commands from now on, take another binary.
-func (a *Agent) Use(binary string) { a.binary = binary }
+// SetBinary sets the binary of the next Start and of all later commands.
+func (a *Agent) SetBinary(binary string) { a.binary = binary }
 
 // Start starts the daemon and waits until it answers.
 func (a *Agent) Start() error {
@@ -129,7 +128,7 @@ func (a *Agent) Start() error {
 func (a *Agent) Launch() error {
 	cmd := a.router.Command(a.binary, "run", "--config", a.Config())
 	cmd.Stdout, cmd.Stderr = a.log, a.log
-	// A Ctrl-C at the terminal is for the caller, who ends the daemon in its turn.
+	// A Ctrl-C at the terminal is for the caller, which stops the daemon.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the agent: %w", err)
@@ -143,9 +142,9 @@ func (a *Agent) Launch() error {
 // Ended is closed when the daemon that was started last has ended.
 func (a *Agent) Ended() <-chan struct{} { return a.ended }
 
-// Favour gives the daemon priority over other programs. On a router there are none
-// to speak of, where a lab has its customers' and its servers' on the same CPUs.
-func (a *Agent) Favour() error {
+// RaisePriority gives the daemon priority over other programs: a lab has its customers and
+// servers on the same CPUs, a router has not.
+func (a *Agent) RaisePriority() error {
 	const highest = -20
 	return unix.Setpriority(unix.PRIO_PGRP, a.daemon.Process.Pid, highest) // its group has all its threads
 }
@@ -179,7 +178,7 @@ func (a *Agent) signal(s syscall.Signal) error {
 	}
 }
 
-// Close ends the daemon, removes its programs from the kernel and its folder from
+// Close stops the daemon, removes its programs from the kernel and its folder from
 // the disk. A second call does nothing.
 func (a *Agent) Close() (err error) {
 	a.close.Do(func() { err = a.remove() })
@@ -197,8 +196,8 @@ func (a *Agent) remove() error {
 	return errors.Join(stopped, detached, a.log.Close(), os.RemoveAll(a.dir))
 }
 
-// Run calls the command line and returns what it printed. An error holds what the
-// command said on stderr.
+// Run calls the command line and returns what it printed. An error holds the
+// command's stderr.
 func (a *Agent) Run(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
@@ -221,8 +220,8 @@ func (a *Agent) run(ctx context.Context, args []string) (string, error) {
 	return out.String(), nil
 }
 
-// Follow starts a command that goes on, such as events, and returns what it
-// prints. Close ends it.
+// Follow starts a command that does not end, such as events, and returns its output.
+// Close stops it.
 func (a *Agent) Follow(args ...string) (io.ReadCloser, error) {
 	cmd := a.router.Command(a.binary, append([]string{"--socket", a.Socket()}, args...)...)
 	out, err := cmd.StdoutPipe()

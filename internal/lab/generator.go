@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sprayBatch is how many frames a system call sends.
-const sprayBatch = 64
+// generatorBatch is how many frames a system call sends.
+const generatorBatch = 64
 
-// Spray sends frames as fast as one CPU can: what they do on their way, up to the
-// first queue that waits for somebody, is done on that CPU before the next one is sent.
-type Spray struct {
+// FrameGenerator sends frames as fast as one CPU can, like pktgen. That CPU also does the
+// work of receiving each frame, up to the first queue, before it sends the next one.
+type FrameGenerator struct {
 	fd      int
 	batches [][]mmsghdr
 	next    int
@@ -32,14 +32,14 @@ type mmsghdr struct {
 	_      [4]byte
 }
 
-// Spray prepares to send frames, one after another and then again, on a device of
-// the host: each is one of the heads and the payload. The caller closes it.
-func (h *Host) Spray(device string, heads [][]byte, payload []byte) (*Spray, error) {
+// GenerateFrames prepares to send frames round robin on a device of the host: each is one
+// of the heads and the payload. The caller closes the generator.
+func (h *Host) GenerateFrames(device string, heads [][]byte, payload []byte) (*FrameGenerator, error) {
 	link, err := h.nl.LinkByName(device)
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", device, h.Name, err)
 	}
-	s := &Spray{fd: -1, pinned: append(slices.Clone(heads), payload), batches: batchesOf(heads, payload)}
+	s := &FrameGenerator{fd: -1, pinned: append(slices.Clone(heads), payload), batches: batchesOf(heads, payload)}
 	err = h.Do(func() error {
 		s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -51,7 +51,7 @@ func (h *Host) Spray(device string, heads [][]byte, payload []byte) (*Spray, err
 		)
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("spray on %s of %s: %w", device, h.Name, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("frame generator on %s of %s: %w", device, h.Name, err), s.Close())
 	}
 	return s, nil
 }
@@ -59,13 +59,13 @@ func (h *Host) Spray(device string, heads [][]byte, payload []byte) (*Spray, err
 // batchesOf goes through the heads as often as it takes to fill every batch.
 func batchesOf(heads [][]byte, payload []byte) [][]mmsghdr {
 	rounds := 1
-	for len(heads)*rounds%sprayBatch != 0 {
+	for len(heads)*rounds%generatorBatch != 0 {
 		rounds++
 	}
-	batches := make([][]mmsghdr, len(heads)*rounds/sprayBatch)
+	batches := make([][]mmsghdr, len(heads)*rounds/generatorBatch)
 	at := 0
 	for b := range batches {
-		batches[b] = make([]mmsghdr, sprayBatch)
+		batches[b] = make([]mmsghdr, generatorBatch)
 		for i := range batches[b] {
 			head := heads[at%len(heads)]
 			parts := []unix.Iovec{{Base: &head[0]}, {Base: &payload[0]}}
@@ -79,22 +79,22 @@ func batchesOf(heads [][]byte, payload []byte) [][]mmsghdr {
 	return batches
 }
 
-// Sprayed is what a spray did.
-type Sprayed struct {
+// Generated is the result of a run.
+type Generated struct {
 	Frames uint64
-	CPU    time.Duration // of the sending thread, the ways of the frames included
+	CPU    time.Duration // of the sending thread, including the work of receiving the frames
 	Wall   time.Duration
 }
 
-// Run sends for a while, on the CPU of that number.
-func (s *Spray) Run(cpu int, d time.Duration) (done Sprayed, err error) {
+// Run sends for a duration, on the CPU of that number.
+func (s *FrameGenerator) Run(cpu int, d time.Duration) (done Generated, err error) {
 	err = onThrowawayThread(func() error {
 		var only unix.CPUSet
 		only.Set(cpu)
 		if err := unix.SchedSetaffinity(0, &only); err != nil {
 			return fmt.Errorf("run on CPU %d: %w", cpu, err)
 		}
-		favour()
+		raisePriority()
 		started, used := readClock(unix.CLOCK_MONOTONIC), readClock(unix.CLOCK_THREAD_CPUTIME_ID)
 		for {
 			n, err := s.send()
@@ -109,8 +109,8 @@ func (s *Spray) Run(cpu int, d time.Duration) (done Sprayed, err error) {
 	return done, err
 }
 
-// send sends one batch. Frames that the device has no room for are not sent again.
-func (s *Spray) send() (int, error) {
+// send sends one batch. Frames that the device has no room for are lost.
+func (s *FrameGenerator) send() (int, error) {
 	batch := s.batches[s.next]
 	s.next = (s.next + 1) % len(s.batches)
 	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&batch[0])), uintptr(len(batch)), 0, 0, 0)
@@ -125,8 +125,8 @@ func (s *Spray) send() (int, error) {
 	}
 }
 
-// Close ends a spray that does not run.
-func (s *Spray) Close() error {
+// Close releases a generator that is not running.
+func (s *FrameGenerator) Close() error {
 	if s.fd < 0 {
 		return nil
 	}
