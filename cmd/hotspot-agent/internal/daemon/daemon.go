@@ -17,6 +17,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/meter"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
@@ -32,7 +33,7 @@ type Daemon struct {
 	metrics  net.Listener // nil when they are off
 	store    *sqlite.Store
 	plane    *dataplane.Dataplane
-	manager  *sessions.Manager
+	manager  *manager.Manager
 	meter    *meter.Meter
 	server   *api.Server
 	logged   int64 // events up to here are in the log
@@ -129,15 +130,15 @@ func (d *Daemon) build() error {
 		return err
 	}
 	d.inherit(clock.BootID())
-	d.manager = sessions.New(d.store, d.plane, clock, d.rules())
+	d.manager = manager.New(d.store, d.plane, clock, d.rules())
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
 	d.server = api.NewServer(d.service(), api.ServerOptions{Access: access(d.cfg), Log: d.log})
 	return nil
 }
 
 // rules is what the configuration says to the rules.
-func (d *Daemon) rules() sessions.Config {
-	return sessions.Config{
+func (d *Daemon) rules() manager.Config {
+	return manager.Config{
 		GlobalDownBPS:     d.cfg.GlobalDownBPS,
 		GlobalUpBPS:       d.cfg.GlobalUpBPS,
 		LowBalancePercent: d.cfg.LowBalancePercent,
