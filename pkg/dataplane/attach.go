@@ -7,28 +7,17 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// Interface is the state of one client-facing interface.
-type Interface struct {
-	Name     string
-	Index    int        // 0 while it does not exist
-	Attached bool       // both programs are on it
-	Mode     AttachMode // how
-	Port     bool       // a bridge port: only frames from or to the router itself are metered
-	Since    Boottime   // when this process found or made it attached; 0 while it is not
-	Problem  string     // why it is not attached; "" when it is
-
-	// Unprotected is how long in all it was up without both programs, since this
-	// process watches it: what it may have let pass, nobody paid for.
-	UnprotectedFor time.Duration
-	exposed        Boottime // it is so since then; 0: it is not
-	up             bool
-	covered        bool // by the programs on its bridge
+// attachment is an interface, with what only the watcher needs of it.
+type attachment struct {
+	Interface
+	unprotectedSince Boottime // 0: it is protected, down or gone
+	up               bool
+	covered          bool // by the programs on its bridge
 }
 
 var errAbsent = errors.New("no such interface; it is attached to as soon as it appears")
@@ -40,7 +29,7 @@ func (d *Dataplane) attachAll(heard Boottime) error {
 	d.seen.Lock()
 	defer d.seen.Unlock()
 	if d.seen.attachments == nil {
-		d.seen.attachments = make([]Interface, len(d.opts.Interfaces))
+		d.seen.attachments = make([]attachment, len(d.opts.Interfaces))
 	}
 	looked := BootNow()
 	var first error
@@ -63,8 +52,8 @@ func (d *Dataplane) attachAll(heard Boottime) error {
 	return first
 }
 
-func (d *Dataplane) attachOne(v *view, name string) (Interface, change, error) {
-	now := Interface{Name: name, Mode: d.hooks.mode()}
+func (d *Dataplane) attachOne(v *view, name string) (attachment, change, error) {
+	now := attachment{Interface: Interface{Name: name, Mode: d.hooks.mode()}}
 	l := v.byName[name]
 	if l == nil {
 		now.Problem = errAbsent.Error()
@@ -80,7 +69,7 @@ func (d *Dataplane) attachOne(v *view, name string) (Interface, change, error) {
 		did, err = d.attachBoth(now)
 	}
 	if errors.Is(err, unix.ENODEV) { // it went since the view was taken
-		return Interface{Name: name, Mode: now.Mode, Problem: errAbsent.Error()}, unchanged, errAbsent
+		return attachment{Interface: Interface{Name: name, Mode: now.Mode, Problem: errAbsent.Error()}}, unchanged, errAbsent
 	}
 	if err != nil {
 		now.Problem = err.Error()
@@ -101,7 +90,7 @@ func (d *Dataplane) isUp(l netlink.Link, did change) bool {
 	return l.Attrs().Flags&net.FlagUp != 0
 }
 
-func (d *Dataplane) attachBoth(i Interface) (change, error) {
+func (d *Dataplane) attachBoth(i attachment) (change, error) {
 	progs, err := d.progs.get(variantOf(i.Port))
 	if err != nil {
 		return unchanged, err
@@ -140,7 +129,7 @@ func (d *Dataplane) attachable(l, bridge netlink.Link, covered bool) error {
 	return nil
 }
 
-func (d *Dataplane) logAttach(before, now Interface, did change) {
+func (d *Dataplane) logAttach(before, now attachment, did change) {
 	if did == unchanged && now.Attached == before.Attached && now.Problem == before.Problem {
 		return // as nearly always: a logger of its own is dear
 	}

@@ -32,7 +32,7 @@ type Dataplane struct {
 	seen struct { // what the watcher found and did last
 		sync.Mutex
 		view        *view
-		attachments []Interface
+		attachments []attachment
 		problem     string // with the router's own addresses
 		looked      Boottime
 	}
@@ -193,11 +193,7 @@ func (d *Dataplane) maxClients() uint32 { return d.state.Clients.MaxEntries() }
 func (d *Dataplane) writeOpenServices() error {
 	portals := make(map[hotspotPortalKey]bool)
 	for _, p := range d.opts.Portals {
-		key, err := portalToWire(p)
-		if err != nil {
-			return err
-		}
-		portals[key] = true
+		portals[portalToWire(p)] = true
 	}
 	if err := syncSet(d.state.Portals, portals); err != nil {
 		return fmt.Errorf("portals: %w", err)

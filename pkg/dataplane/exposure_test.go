@@ -131,7 +131,12 @@ func TestExposureThatLasts(t *testing.T) {
 		return b.Netlink().QdiscAdd(ingress) == nil
 	})
 	within(t, atOnce, "not attached", func() bool { return !d.attachedTo(t, "lan") })
-	for e := next(t, d); d.Status().Interfaces[0].exposed == 0; e = next(t, d) {
+	unprotected := func() bool {
+		d.seen.Lock()
+		defer d.seen.Unlock()
+		return d.seen.attachments[0].unprotectedSince != 0
+	}
+	for e := next(t, d); !unprotected(); e = next(t, d) {
 		t.Logf("%+v", e)
 	}
 	check(t, b.Netlink().QdiscDel(ingress))
@@ -140,7 +145,7 @@ func TestExposureThatLasts(t *testing.T) {
 		e := next(t, d)
 		return e.Over && e.Lasted > 0
 	})
-	if i := d.Status().Interfaces[0]; i.UnprotectedFor <= 0 || i.exposed != 0 {
+	if i := d.Status().Interfaces[0]; i.UnprotectedFor <= 0 || unprotected() {
 		t.Errorf("status: %+v", i)
 	}
 }

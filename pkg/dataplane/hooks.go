@@ -13,16 +13,6 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// Mode is how programs are attached.
-type AttachMode string
-
-// The modes.
-const (
-	Auto   AttachMode = "auto"   // TCX where the kernel has it, else Clsact
-	TCX    AttachMode = "tcx"    // links, kernel >= 6.6
-	Clsact AttachMode = "clsact" // a filter on the clsact qdisc
-)
-
 // hooker puts programs on the hooks of interfaces, in one of the modes. It is
 // level-triggered: ensure is called again and again and only does what is missing.
 // Not safe for concurrent use.

@@ -10,24 +10,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Limiter names how speeds are held.
-type Limiter string
-
-// The limiters.
-const (
-	// Bucket holds the speed of each direction, whatever flows there are in it.
-	Bucket Limiter = "bucket"
-	// Fair does the same, and shares the speed evenly among the flows of a client.
-	Fair Limiter = "fair"
-)
-
-func (l Limiter) check() error {
-	if l != Bucket && l != Fair {
-		return fmt.Errorf("limiter %q: want %s or %s", l, Fair, Bucket)
-	}
-	return nil
-}
-
 // mode is what the programs are told of the options when they are loaded.
 type mode struct {
 	limiter Limiter

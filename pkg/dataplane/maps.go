@@ -48,10 +48,6 @@ func openState(spec *ebpf.CollectionSpec, p pins, opts Options) (*state, error) 
 	return newState(spec, made, p.newMaps(), opts.Limiter, false)
 }
 
-// ErrOtherVersion is why Open fails with Options.Keep: the pinned maps are of another
-// version, which goes on enforcing.
-var ErrOtherVersion = errors.New("the kernel holds the maps of another version")
-
 // newState adds the map of flows to the others, which are pinned in dir.
 func newState(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string, l Limiter, adopted bool) (*state, error) {
 	flows, made, err := openFlows(spec, dir, l)

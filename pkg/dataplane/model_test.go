@@ -262,7 +262,7 @@ func (f *modelFrame) isDHCP() bool {
 func (m *model) isPortal(f *modelFrame) bool {
 	_, port, ok := f.servicePorts()
 	return ok && slices.ContainsFunc(m.portals, func(p Portal) bool {
-		number, _ := p.protocolNumber()
+		number := portalToWire(p).Protocol
 		at := p.Addr == f.peer || (f.router && !p.Addr.IsValid())
 		return at && p.Port == port && number == f.protocol
 	})

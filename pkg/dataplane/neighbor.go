@@ -3,15 +3,11 @@
 package dataplane
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
 )
-
-// ErrNoNeighbor is returned by Neighbor for an address that no client has.
-var ErrNoNeighbor = errors.New("no such neighbour on a client-facing interface")
 
 // Neighbor returns the MAC behind an address of a client network, from the
 // kernel's neighbour tables of the client-facing interfaces (of bridge ports: of

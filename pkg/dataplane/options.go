@@ -7,9 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // DefaultBPFFS is the folder of the pins when Options names none.
@@ -36,13 +33,6 @@ type Options struct {
 	Log            *slog.Logger   // default: silent
 }
 
-// Portal is one service that every device may reach before it pays.
-type Portal struct {
-	Addr     netip.Addr // the zero Addr stands for the router's own addresses
-	Port     uint16
-	Protocol string // "tcp" or "udp"
-}
-
 // normalized returns o with its defaults, or an error that names field and value.
 func (o Options) normalized() (Options, error) {
 	if o.Log == nil {
@@ -58,8 +48,8 @@ func (o Options) normalized() (Options, error) {
 	if o.Limiter == "" {
 		o.Limiter = Fair
 	}
-	if err := o.Limiter.check(); err != nil {
-		return o, err
+	if o.Limiter != Bucket && o.Limiter != Fair {
+		return o, fmt.Errorf("limiter %q: want %s or %s", o.Limiter, Fair, Bucket)
 	}
 	switch o.Attach {
 	case "":
@@ -68,14 +58,14 @@ func (o Options) normalized() (Options, error) {
 	default:
 		return o, fmt.Errorf("attach %q: want %s, %s or %s", o.Attach, Auto, TCX, Clsact)
 	}
-	if _, err := o.Uplink.speeds(); err != nil {
+	if _, err := uplinkSpeeds(o.Uplink); err != nil {
 		return o, err
 	}
 	if err := checkInterfaces(o.Interfaces); err != nil {
 		return o, err
 	}
 	for _, p := range o.Portals {
-		if err := p.check(); err != nil {
+		if err := p.Check(); err != nil {
 			return o, err
 		}
 	}
@@ -103,33 +93,13 @@ func checkInterfaces(names []string) error {
 	}
 	seen := make(map[string]bool)
 	for _, name := range names {
-		switch {
-		case name == "" || len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/: \t\n"):
-			return fmt.Errorf("interfaces: %q is not an interface name", name)
-		case seen[name]:
+		if err := CheckInterfaceName(name); err != nil {
+			return fmt.Errorf("interfaces: %w", err)
+		}
+		if seen[name] {
 			return fmt.Errorf("interfaces: %q is named twice", name)
 		}
 		seen[name] = true
 	}
 	return nil
-}
-
-func (p Portal) check() error {
-	if p.Port == 0 {
-		return fmt.Errorf("portal port %d: want 1 to 65535", p.Port)
-	}
-	if _, err := p.protocolNumber(); err != nil {
-		return err
-	}
-	return nil
-}
-
-func (p Portal) protocolNumber() (uint8, error) {
-	switch p.Protocol {
-	case "tcp":
-		return unix.IPPROTO_TCP, nil
-	case "udp":
-		return unix.IPPROTO_UDP, nil
-	}
-	return 0, fmt.Errorf("portal protocol %q: want tcp or udp", p.Protocol)
 }

@@ -13,13 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Past is what the maps of another version had counted when new ones took their place.
-type Retired struct {
-	Epoch uint64
-	Until Boottime           // nothing was counted later
-	Spent map[Account]uint64 // wire bytes, both directions
-}
-
 const pastInfix = ":past-"
 
 // Past returns what maps of other versions counted, the oldest first. They are there

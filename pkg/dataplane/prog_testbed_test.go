@@ -124,11 +124,7 @@ func (b *testbed) furnish() {
 	b.put(b.RouterFilter, uint32(0), &filter)
 	b.put(b.RouterMacs, macToWire(routerMAC), uint8(1))
 	for _, p := range furnishedPortals() {
-		key, err := portalToWire(p)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		b.put(b.Portals, key, uint8(1))
+		b.put(b.Portals, portalToWire(p), uint8(1))
 	}
 	for _, prefix := range []string{"192.0.2.0/24", "2001:db8:cafe::/48"} {
 		b.put(b.WalledGarden, prefixToWire(netip.MustParsePrefix(prefix)), uint8(1))

@@ -4,36 +4,15 @@ package dataplane
 
 import (
 	"fmt"
-	"slices"
 )
-
-// Status is the enforcement at one moment.
-type Status struct {
-	Kernel     string // release
-	Epoch      uint64
-	Limiter    Limiter
-	Healthy    bool // every named interface is attached and nothing else is wrong
-	Problems   []string
-	Interfaces []Interface // in the order of the options
-	Traffic    []Traffic   // by direction and reason, zero ones too
-	Clients    int         // rules in the kernel
-	MaxClients int         // and how many it can hold
-}
-
-// Traffic counts what the programs did with frames for one reason since the maps
-// were made.
-type Traffic struct {
-	Direction string // "upload" or "download"
-	Reason    string // stable label, "pass_..." or "drop_..."
-	Frames    uint64 // as the hook sees them: a super-packet is one
-	Bytes     uint64 // wire bytes of IP packets
-}
 
 // Status reads the state of everything. What it cannot read becomes a problem.
 func (d *Dataplane) Status() Status {
 	s := Status{Kernel: kernelRelease(), Epoch: d.state.epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maxClients())}
 	d.seen.Lock()
-	s.Interfaces = slices.Clone(d.seen.attachments)
+	for _, a := range d.seen.attachments {
+		s.Interfaces = append(s.Interfaces, a.Interface)
+	}
 	if d.seen.problem != "" {
 		s.Problems = append(s.Problems, d.seen.problem)
 	}

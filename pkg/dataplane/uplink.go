@@ -7,16 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// Uplink is a total that all clients together are held to, in bit/s of IP packets;
-// 0 is no total. They share it by need: whoever wants less than an even share gets
-// all it wants, the others get even shares of the rest (max-min fairness, Bertsekas
-// and Gallager, Data Networks, 6.5.2). A client's own speed stays its ceiling.
-type Uplink struct {
-	DownBPS uint64 // towards the clients
-	UpBPS   uint64 // from the clients
-}
-
-func (u Uplink) speeds() (by [directions]speed, err error) {
+func uplinkSpeeds(u Uplink) (by [directions]speed, err error) {
 	if by[download], err = newSpeed("uplink.down_mbps", u.DownBPS); err != nil {
 		return by, err
 	}
@@ -26,7 +17,7 @@ func (u Uplink) speeds() (by [directions]speed, err error) {
 
 // writeUplink tells the programs, which may run already.
 func (d *Dataplane) writeUplink() error {
-	speeds, err := d.opts.Uplink.speeds()
+	speeds, err := uplinkSpeeds(d.opts.Uplink)
 	if err != nil {
 		return err
 	}

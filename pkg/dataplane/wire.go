@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"math"
 	"net/netip"
+
+	"golang.org/x/sys/unix"
 )
 
 // This file is where the generated types of bpf/abi.h meet the public ones.
@@ -45,9 +47,12 @@ func prefixToWire(p netip.Prefix) hotspotPrefixKey {
 	return hotspotPrefixKey{PrefixLen: uint32(bits), Addr: p.Addr().As16()}
 }
 
-func portalToWire(p Portal) (hotspotPortalKey, error) {
-	protocol, err := p.protocolNumber()
-	return hotspotPortalKey{Addr: addrBytes(p.Addr), PortBe: toBigEndian(p.Port), Protocol: protocol}, err
+func portalToWire(p Portal) hotspotPortalKey {
+	protocol := uint8(unix.IPPROTO_TCP)
+	if p.Protocol == "udp" {
+		protocol = unix.IPPROTO_UDP
+	}
+	return hotspotPortalKey{Addr: addrBytes(p.Addr), PortBe: toBigEndian(p.Port), Protocol: protocol}
 }
 
 func ruleToWire(r Rule) (hotspotRule, error) {

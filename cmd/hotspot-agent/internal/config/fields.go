@@ -129,13 +129,7 @@ func oneOf[T ~string](allowed ...T) func(string) (T, error) {
 	}
 }
 
-// parseInterface holds a name to what the kernel takes (dev_valid_name).
-func parseInterface(s string) (string, error) {
-	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\r\n\v\f") {
-		return "", fmt.Errorf("%q is not the name of an interface: want 1 to 15 characters, without blank, : or /, like br-lan", s)
-	}
-	return s, nil
-}
+func parseInterface(s string) (string, error) { return s, dataplane.CheckInterfaceName(s) }
 
 func parsePath(s string) (string, error) {
 	if !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
