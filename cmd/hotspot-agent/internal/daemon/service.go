@@ -39,12 +39,6 @@ func NewService(manager *sessions.Manager, plane plane, version string, started 
 	return &Service{Manager: manager, plane: plane, version: version, started: started}
 }
 
-func (d *Daemon) service() *Service {
-	s := NewService(d.manager, d.plane, d.version, d.started)
-	s.problems = d.storeProblems
-	return s
-}
-
 // Resolve returns the device behind an address, and registers it when it is new.
 func (s *Service) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
 	mac, err := s.plane.Neighbor(ip)
