@@ -56,11 +56,11 @@ type Store interface {
 	// Sync returns nil when all that was committed before is on the disk. Callers
 	// that wait at the same time wait for the same write.
 	Sync() error
-	// PutMarks replaces the marks, and returns nil when they are on the disk. Should
-	// the machine die meanwhile, the ones before are there.
-	PutMarks(Marks) error
-	// Marks returns the last marks, the zero Marks when there are none.
-	Marks() (Marks, error)
+	// PutCheckpoint replaces the checkpoint, and returns nil when it is on the disk.
+	// Should the machine die meanwhile, the one before is there.
+	PutCheckpoint(Checkpoint) error
+	// Checkpoint returns the last one, the zero Checkpoint when there is none.
+	Checkpoint() (Checkpoint, error)
 }
 
 // Tx is one transaction. Lookups of what does not exist fail with Code NotFound.

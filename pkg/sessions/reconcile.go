@@ -105,7 +105,7 @@ func (m *Manager) recoverSome(ctx context.Context, devices []DeviceID, marks fun
 // lastMarks are the marks of the last checkpoint. An agent that cannot read them
 // starts all the same: what they say is the customers'.
 func (m *Manager) lastMarks() foundMarks {
-	marks, err := m.store.Marks()
+	marks, err := m.store.Checkpoint()
 	if err != nil {
 		m.log.Error("what was used up to the last checkpoint is lost, where the kernel lost it as well", "error", err)
 	}

@@ -15,7 +15,7 @@ import (
 // they get a mark. Only those of which more is to be said have their row written.
 type survey struct {
 	now    moment
-	marks  Marks
+	marks  Checkpoint
 	closer []DeviceID          // whose session ended, became low, has a provider …
 	read   counts              // of those
 	loose  []dataplane.Reading // of accounts that no session runs on
@@ -31,7 +31,7 @@ const atATime = 256
 // survey looks at readings of everything.
 func (m *Manager) survey(readings iter.Seq[[]dataplane.Reading]) *survey {
 	v := &survey{now: m.now(), read: make(counts)}
-	v.marks = Marks{Boot: v.now.bootID, At: v.now.boot, Spent: m.settle.marks[:0], Known: m.trust.at(v.now.boot)}
+	v.marks = Checkpoint{Boot: v.now.bootID, At: v.now.boot, Spent: m.settle.marks[:0], Known: m.trust.at(v.now.boot)}
 	m.settle.round++
 	for some := range readings {
 		m.live.survey(v, some, m.settle.round, m.rates.memory)
@@ -70,7 +70,7 @@ func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
 	v.timed = v.timed || e.row.kind.timed()
 	spent := r.Counters.Spent()
 	if spent > e.row.in(r.Epoch).spent {
-		v.marks.Spent = append(v.marks.Spent, Mark{Session: e.row.id, Spent: spent})
+		v.marks.Spent = append(v.marks.Spent, Count{Session: e.row.id, Spent: spent})
 	}
 	v.changed = v.changed || spent != e.marked
 	e.marked = spent
@@ -161,5 +161,5 @@ func (m *Manager) mark(ctx context.Context, v *survey) error {
 		return err
 	}
 	m.settle.known = v.marks.Known
-	return m.store.PutMarks(v.marks)
+	return m.store.PutCheckpoint(v.marks)
 }

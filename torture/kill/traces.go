@@ -55,8 +55,8 @@ func (t traces) grown(before traces) (more []string) {
 // traces looks at the daemon that runs, once nobody is connected to its socket.
 func (t *trial) traces() (now traces, err error) {
 	err = filepath.WalkDir(t.Agent.Folder(), func(path string, _ fs.DirEntry, err error) error {
-		// The two files of marks are there from the second checkpoint on.
-		if !strings.Contains(path, "-marks") {
+		// The two checkpoint files are there from the second checkpoint on.
+		if !strings.Contains(path, "-checkpoint") {
 			now.files = append(now.files, path)
 		}
 		return err

@@ -33,14 +33,14 @@ func storeRetired(store *sqlite.Store, retired []dataplane.Past, bootID string, 
 	if len(retired) == 0 {
 		return nil
 	}
-	last, err := store.Marks()
+	last, err := store.Checkpoint()
 	if err != nil {
 		return err
 	}
 	for _, past := range retired {
-		marks := marksOf(past, bootID)
-		marks.Known = last.KnownAt(bootID, past.Until) // the maps do not know it
-		if err := store.PutMarks(marks); err != nil {
+		checkpoint := checkpointOf(past, bootID)
+		checkpoint.Known = last.KnownAt(bootID, past.Until) // the maps do not know it
+		if err := store.PutCheckpoint(checkpoint); err != nil {
 			return err
 		}
 		log.Info("counters of another version's maps stored", "accounts", len(past.Spent))
@@ -48,12 +48,12 @@ func storeRetired(store *sqlite.Store, retired []dataplane.Past, bootID string, 
 	return nil
 }
 
-func marksOf(past dataplane.Past, bootID string) sessions.Marks {
-	marks := sessions.Marks{Boot: bootID, At: past.Until, Epoch: past.Epoch}
+func checkpointOf(past dataplane.Past, bootID string) sessions.Checkpoint {
+	checkpoint := sessions.Checkpoint{Boot: bootID, At: past.Until, Epoch: past.Epoch}
 	for account, spent := range past.Spent {
 		if id := sessions.SessionID(account); id > 0 { // else a trusted device's
-			marks.Spent = append(marks.Spent, sessions.Mark{Session: id, Spent: spent})
+			checkpoint.Spent = append(checkpoint.Spent, sessions.Count{Session: id, Spent: spent})
 		}
 	}
-	return marks
+	return checkpoint
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
-// What several versions left behind becomes the newest one's marks, of sessions only. The
-// wall time continues from the marks before all of them.
+// What several versions left behind becomes the newest one's checkpoint, of sessions only. The
+// wall time continues from the checkpoint before all of them.
 func TestStoreRetired(t *testing.T) {
 	store, err := sqlite.Open(filepath.Join(t.TempDir(), "hotspot.db"), nil)
 	if err != nil {
@@ -33,19 +33,19 @@ func TestStoreRetired(t *testing.T) {
 		{Epoch: 4, Until: at(30), Spent: map[dataplane.Account]uint64{7: 200, 1 << 63: 50}},
 	}
 	for boot, want := range map[string]time.Time{"this": known.Add(25 * time.Second), "before": known.Add(30 * time.Second)} {
-		if err := store.PutMarks(sessions.Marks{Boot: boot, At: at(5), Epoch: 2, Known: known}); err != nil {
+		if err := store.PutCheckpoint(sessions.Checkpoint{Boot: boot, At: at(5), Epoch: 2, Known: known}); err != nil {
 			t.Fatal(err)
 		}
 		if err := storeRetired(store, past, "this", log); err != nil {
 			t.Fatal(err)
 		}
-		marks, err := store.Marks()
+		checkpoint, err := store.Checkpoint()
 		if err != nil {
 			t.Fatal(err)
 		}
-		expected := sessions.Marks{Boot: "this", At: at(30), Epoch: 4, Spent: []sessions.Mark{{Session: 7, Spent: 200}}, Known: want}
-		if diff := cmp.Diff(expected, marks); diff != "" {
-			t.Errorf("marks of boot %q before (-want +got):\n%s", boot, diff)
+		expected := sessions.Checkpoint{Boot: "this", At: at(30), Epoch: 4, Spent: []sessions.Count{{Session: 7, Spent: 200}}, Known: want}
+		if diff := cmp.Diff(expected, checkpoint); diff != "" {
+			t.Errorf("checkpoint of boot %q before (-want +got):\n%s", boot, diff)
 		}
 	}
 }

@@ -8,23 +8,23 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// Marks are how far the running sessions had come at one moment. A checkpoint writes
-// them instead of a row for each session: they are for the machine that loses its
-// counters, by a power cut. Whoever still has the counters needs none.
+// Checkpoint is how far the running sessions had come at one instant. It is written
+// instead of a row for each session, for the machine that loses its counters by a power
+// cut. An agent that still finds the counters needs none.
 //
-// A mark is a reading that is as good as any: to settle it twice debits once, and
+// A count is a reading that is as good as any: to settle it twice debits once, and
 // where the row knows more it changes nothing.
-type Marks struct {
+type Checkpoint struct {
 	Boot  string
 	At    dataplane.Boottime // time is used up to here, by everyone who ran
 	Epoch uint64
-	Spent []Mark    // of sessions whose rows say less
+	Spent []Count   // of sessions whose rows say less
 	Known time.Time // wall time at At by the clock that was believed last, or the earliest that it can be; zero: never
 }
 
 // KnownAt is Known for another moment. In a later boot it is the earliest wall time that
 // this can be, as if the machine had been off for no time.
-func (k Marks) KnownAt(boot string, at dataplane.Boottime) time.Time {
+func (k Checkpoint) KnownAt(boot string, at dataplane.Boottime) time.Time {
 	switch {
 	case k.Known.IsZero():
 		return k.Known
@@ -34,19 +34,19 @@ func (k Marks) KnownAt(boot string, at dataplane.Boottime) time.Time {
 	return k.Known.Add(at.Sub(k.At))
 }
 
-// Mark is what a session's account had counted.
-type Mark struct {
+// Count is what a session's account had counted.
+type Count struct {
 	Session SessionID
 	Spent   uint64
 }
 
 // foundMarks are marks by session.
 type foundMarks struct {
-	Marks
+	Checkpoint
 	spent map[SessionID]uint64
 }
 
-func (k Marks) find() foundMarks {
+func (k Checkpoint) find() foundMarks {
 	spent := make(map[SessionID]uint64, len(k.Spent))
 	for _, mark := range k.Spent {
 		spent[mark.Session] = mark.Spent

@@ -5,7 +5,6 @@ package sqlite
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"math"
@@ -20,54 +19,62 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// marksFile keeps the marks beside the database: in SQLite the smallest transaction
-// dirties two pages of the WAL, and one checkpoint more. Here the marks of some 500
-// sessions are one block.
+// checkpointFile keeps the last checkpoint beside the database: in SQLite the smallest
+// transaction dirties two pages of the WAL, and one checkpoint of the WAL more. Here the
+// counts of some 500 sessions are one block.
 //
 // There are two files, written in turn, so that a torn one leaves the one before.
 // They are written over in place: once as large as needed, a write changes nothing
 // that the file system has to keep a journal of.
 //
 //	magic, number, length and CRC of the rest; boot id, time, epoch, and
-//	for each mark session and count (all numbers of the rest are varints).
+//	session and count of each session (all numbers of the rest are varints).
 //	The count of the last possible session is the known wall time in ns
-type marksFile struct {
-	path string // with "0" or "1" behind it
+type checkpointFile struct {
+	path string // of the database
 
 	mu     sync.Mutex
 	number uint64 // of the last write; 0: not yet known
+	former bool   // there are files of the former name
 	buffer []byte
 }
 
 const (
-	marksMagic  = "HSAGmrk1"
-	marksHeader = 8 + 8 + 4 + 4
-	knownTime   = math.MaxUint64 // in place of a session
-	marksBlock  = 4096           // written as a whole, so that nothing has to be read for it
+	checkpointMagic  = "HSAGmrk1"
+	checkpointHeader = 8 + 8 + 4 + 4
+	knownTime        = math.MaxUint64 // in place of a session
+	checkpointBlock  = 4096           // written as a whole, so that nothing has to be read for it
+)
+
+// Names of the files behind that of the database. The former ones are read as well: an
+// upgrade after a power cut loses no count.
+var (
+	checkpointParts       = [2]string{"-checkpoint0", "-checkpoint1"}
+	formerCheckpointParts = [2]string{"-marks0", "-marks1"}
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// PutMarks replaces the marks.
-func (s *Store) PutMarks(k sessions.Marks) error {
-	if err := s.marks.put(k); err != nil {
-		return sessions.Errorf(sessions.Unavailable, "the checkpoint %s cannot be written: %w", s.marks.path, err)
+// PutCheckpoint replaces the checkpoint.
+func (s *Store) PutCheckpoint(k sessions.Checkpoint) error {
+	if err := s.checkpoint.put(k); err != nil {
+		return sessions.Errorf(sessions.Unavailable, "the checkpoint of %s cannot be written: %w", s.path, err)
 	}
 	return nil
 }
 
-// Marks returns the last marks.
-func (s *Store) Marks() (sessions.Marks, error) {
-	s.marks.mu.Lock()
-	defer s.marks.mu.Unlock()
-	k, err := s.marks.last()
+// Checkpoint returns the last checkpoint.
+func (s *Store) Checkpoint() (sessions.Checkpoint, error) {
+	s.checkpoint.mu.Lock()
+	defer s.checkpoint.mu.Unlock()
+	k, err := s.checkpoint.last()
 	if err != nil {
-		return k, sessions.Errorf(sessions.Unavailable, "the checkpoint %s cannot be read: %w", s.marks.path, err)
+		return k, sessions.Errorf(sessions.Unavailable, "the checkpoint of %s cannot be read: %w", s.path, err)
 	}
 	return k, nil
 }
 
-func (f *marksFile) put(k sessions.Marks) error {
+func (f *checkpointFile) put(k sessions.Checkpoint) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.number == 0 {
@@ -76,28 +83,31 @@ func (f *marksFile) put(k sessions.Marks) error {
 		}
 	}
 	f.number++
-	f.buffer = appendMarks(f.buffer[:0], f.number, k)
-	name := f.name(f.number)
-	if err := overwrite(name, f.buffer); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	f.buffer = appendCheckpoint(f.buffer[:0], f.number, k)
+	if err := overwrite(f.path+checkpointParts[f.number%2], f.buffer); err != nil {
+		return err
+	}
+	if f.former {
+		f.former = false
+		for _, part := range formerCheckpointParts {
+			_ = os.Remove(f.path + part) // one that stays has a lower number
+		}
 	}
 	return nil
 }
 
-func (f *marksFile) name(number uint64) string { return fmt.Sprintf("%s%d", f.path, number%2) }
-
-// last reads the newest marks that are whole.
-func (f *marksFile) last() (sessions.Marks, error) {
-	var newest sessions.Marks
-	for slot := range uint64(2) {
-		data, err := os.ReadFile(f.name(slot))
+// last reads the newest checkpoint that is whole.
+func (f *checkpointFile) last() (newest sessions.Checkpoint, err error) {
+	for i, part := range slices.Concat(checkpointParts[:], formerCheckpointParts[:]) {
+		data, err := os.ReadFile(f.path + part)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return newest, err
 		}
-		if number, k, whole := parseMarks(data); whole && number >= f.number {
+		f.former = f.former || i >= len(checkpointParts)
+		if number, k, whole := parseCheckpoint(data); whole && number >= f.number {
 			f.number, newest = number, k
 		}
 	}
@@ -116,7 +126,7 @@ func overwrite(name string, data []byte) error {
 	}
 	_, err = file.WriteAt(data, 0)
 	if err == nil {
-		err = unix.Fdatasync(int(file.Fd()))
+		err = fdatasync(file)
 	}
 	err = errors.Join(err, file.Close())
 	if made && err == nil {
@@ -125,8 +135,15 @@ func overwrite(name string, data []byte) error {
 	return err
 }
 
-func appendMarks(b []byte, number uint64, k sessions.Marks) []byte {
-	b = append(b, marksMagic...)
+func fdatasync(file *os.File) error {
+	if err := unix.Fdatasync(int(file.Fd())); err != nil {
+		return &fs.PathError{Op: "fdatasync", Path: file.Name(), Err: err}
+	}
+	return nil
+}
+
+func appendCheckpoint(b []byte, number uint64, k sessions.Checkpoint) []byte {
+	b = append(b, checkpointMagic...)
 	b = binary.LittleEndian.AppendUint64(b, number)
 	b = append(b, make([]byte, 8)...) // length and CRC, below
 	b = binary.AppendUvarint(b, uint64(len(k.Boot)))
@@ -137,14 +154,14 @@ func appendMarks(b []byte, number uint64, k sessions.Marks) []byte {
 		b = binary.AppendUvarint(b, knownTime)
 		b = binary.AppendUvarint(b, uint64(k.Known.UnixNano()))
 	}
-	for _, mark := range k.Spent {
-		b = binary.AppendUvarint(b, uint64(mark.Session))
-		b = binary.AppendUvarint(b, mark.Spent)
+	for _, count := range k.Spent {
+		b = binary.AppendUvarint(b, uint64(count.Session))
+		b = binary.AppendUvarint(b, count.Spent)
 	}
-	rest := b[marksHeader:]
+	rest := b[checkpointHeader:]
 	binary.LittleEndian.PutUint32(b[16:], uint32(len(rest)))
 	binary.LittleEndian.PutUint32(b[20:], checksum(b[8:16], rest))
-	whole := (len(b) + marksBlock - 1) / marksBlock * marksBlock
+	whole := (len(b) + checkpointBlock - 1) / checkpointBlock * checkpointBlock
 	from := len(b)
 	b = slices.Grow(b, whole-from)[:whole]
 	clear(b[from:])
@@ -155,16 +172,16 @@ func checksum(number, rest []byte) uint32 {
 	return crc32.Update(crc32.Checksum(number, castagnoli), castagnoli, rest)
 }
 
-// parseMarks reports false for what is no whole set of marks.
-func parseMarks(b []byte) (number uint64, k sessions.Marks, whole bool) {
-	if len(b) < marksHeader || string(b[:8]) != marksMagic {
+// parseCheckpoint reports false for what is no whole checkpoint.
+func parseCheckpoint(b []byte) (number uint64, k sessions.Checkpoint, whole bool) {
+	if len(b) < checkpointHeader || string(b[:8]) != checkpointMagic {
 		return 0, k, false
 	}
 	length := uint64(binary.LittleEndian.Uint32(b[16:]))
-	if length > uint64(len(b)-marksHeader) {
+	if length > uint64(len(b)-checkpointHeader) {
 		return 0, k, false
 	}
-	rest := b[marksHeader : marksHeader+length]
+	rest := b[checkpointHeader : checkpointHeader+length]
 	if checksum(b[8:16], rest) != binary.LittleEndian.Uint32(b[20:]) {
 		return 0, k, false
 	}
@@ -177,7 +194,7 @@ func parseMarks(b []byte) (number uint64, k sessions.Marks, whole bool) {
 			k.Known = time.Unix(0, int64(count)).UTC()
 			continue
 		}
-		k.Spent = append(k.Spent, sessions.Mark{Session: sessions.SessionID(id), Spent: count})
+		k.Spent = append(k.Spent, sessions.Count{Session: sessions.SessionID(id), Spent: count})
 	}
 	return binary.LittleEndian.Uint64(b[8:]), k, !r.bad
 }
