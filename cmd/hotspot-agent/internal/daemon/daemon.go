@@ -16,7 +16,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/meter"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
@@ -32,7 +32,7 @@ type Daemon struct {
 	metrics  net.Listener // nil when they are off
 	store    *sqlite.Store
 	plane    *dataplane.Dataplane
-	manager  *sessions.Manager
+	manager  *manager.Manager
 	meter    *meter.Meter
 	server   *api.Server
 	events   eventLog
@@ -108,7 +108,7 @@ func (d *Daemon) build() error {
 		return err
 	}
 	recoverRetired(d.plane, d.store, clock.BootID(), d.log)
-	d.manager = sessions.New(d.store, d.plane, clock, managerConfig(d.cfg, d.plane, d.log))
+	d.manager = manager.New(d.store, d.plane, clock, managerConfig(d.cfg, d.plane, d.log))
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
 	d.server = api.NewServer(d.service(), api.ServerOptions{Access: access(d.cfg), Log: d.log})
 	return nil

@@ -7,11 +7,12 @@ import (
 	"log/slog"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
 // eventLog writes each event of the rules to the log. For one goroutine.
 type eventLog struct {
-	manager *sessions.Manager
+	manager *manager.Manager
 	log     *slog.Logger
 	last    int64 // events up to here are in the log
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
 // PlaneOptions is the kernel's part of a configuration.
@@ -29,8 +30,8 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 }
 
 // managerConfig is the rules' part of a configuration.
-func managerConfig(cfg config.Config, plane *dataplane.Dataplane, log *slog.Logger) sessions.Config {
-	return sessions.Config{
+func managerConfig(cfg config.Config, plane *dataplane.Dataplane, log *slog.Logger) manager.Config {
+	return manager.Config{
 		GlobalDownBPS:     cfg.GlobalDownBPS,
 		GlobalUpBPS:       cfg.GlobalUpBPS,
 		LowBalancePercent: cfg.LowBalancePercent,

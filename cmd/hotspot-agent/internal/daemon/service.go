@@ -15,6 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
 // plane is what the API needs of the kernel; [dataplane.Dataplane] has it.
@@ -26,7 +27,7 @@ type plane interface {
 // Service is the rules as the API calls them, and what needs more than rules.
 // Safe for concurrent use.
 type Service struct {
-	*sessions.Manager
+	*manager.Manager
 	plane   plane
 	version string
 	started time.Time
@@ -35,7 +36,7 @@ type Service struct {
 }
 
 // NewService joins the rules with the kernel's view.
-func NewService(manager *sessions.Manager, plane plane, version string, started time.Time) *Service {
+func NewService(manager *manager.Manager, plane plane, version string, started time.Time) *Service {
 	return &Service{Manager: manager, plane: plane, version: version, started: started}
 }
 

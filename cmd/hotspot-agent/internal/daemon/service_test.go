@@ -20,6 +20,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
@@ -45,7 +46,7 @@ func (p *playedPlane) Status() dataplane.Status { return p.status }
 func newService(t *testing.T) (*Service, *playedPlane, *sessionstest.Clock) {
 	t.Helper()
 	clock := sessionstest.NewClock()
-	manager := sessions.New(sessionstest.NewStore(), sessionstest.NewKernel(clock), clock, sessions.Config{})
+	manager := manager.New(sessionstest.NewStore(), sessionstest.NewKernel(clock), clock, manager.Config{})
 	if err := manager.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
