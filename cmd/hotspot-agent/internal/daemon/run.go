@@ -109,7 +109,7 @@ func (d *Daemon) observeClients(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case seen := <-d.plane.Sightings():
+		case seen := <-d.plane.Neighbors():
 			if err := d.manager.Sight(ctx, seen); err != nil && ctx.Err() == nil {
 				d.log.Error("client.conflict not recorded", "mac", seen.MAC, "error", err)
 			}
