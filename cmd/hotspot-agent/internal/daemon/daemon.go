@@ -114,30 +114,10 @@ func (d *Daemon) build() error {
 	return nil
 }
 
-<<<<<<< HEAD
 func (d *Daemon) service() *Service {
 	s := NewService(d.manager, d.plane, d.version, d.started)
 	s.problems = func(ctx context.Context) []string { return storeProblems(ctx, d.store, d.cfg) }
 	return s
-=======
-// rules is what the configuration says to the rules.
-func (d *Daemon) rules() manager.Config {
-	return manager.Config{
-		GlobalDownBPS:     d.cfg.GlobalDownBPS,
-		GlobalUpBPS:       d.cfg.GlobalUpBPS,
-		LowBalancePercent: d.cfg.LowBalancePercent,
-		IdleTimeout:       d.cfg.IdleTimeout,
-		Checkpoint:        d.cfg.Checkpoint,
-		ResumeAfterReboot: d.cfg.AfterReboot == config.RebootResume,
-		Bind:              d.cfg.Bind,
-		Locate:            d.plane.NeighborsOf,
-		Trusted:           d.cfg.Trusted,
-		Blocked:           d.cfg.Blocked,
-		RouterMACs:        d.plane.RouterMACs,
-		Dial:              api.DialProvider,
-		Log:               d.log,
-	}
->>>>>>> main
 }
 
 // reconcile makes database and kernel agree, and logs the result.

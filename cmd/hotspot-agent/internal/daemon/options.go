@@ -39,7 +39,7 @@ func managerConfig(cfg config.Config, plane *dataplane.Dataplane, log *slog.Logg
 		Checkpoint:        cfg.Checkpoint,
 		ResumeAfterReboot: cfg.AfterReboot == config.RebootResume,
 		Bind:              cfg.Bind,
-		Locate:            plane.Locate,
+		Locate:            plane.NeighborsOf,
 		Trusted:           cfg.Trusted,
 		Blocked:           cfg.Blocked,
 		RouterMACs:        plane.RouterMACs,

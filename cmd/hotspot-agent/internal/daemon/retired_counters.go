@@ -15,7 +15,7 @@ import (
 // is killed. Where it cannot be stored the agent starts all the same, and usage since the
 // last checkpoint is not debited.
 func recoverRetired(plane *dataplane.Dataplane, store *sqlite.Store, bootID string, log *slog.Logger) {
-	retired, err := plane.Past()
+	retired, err := plane.Retired()
 	if err != nil {
 		log.Warn("maps of another version not read", "error", err)
 		return
@@ -24,12 +24,12 @@ func recoverRetired(plane *dataplane.Dataplane, store *sqlite.Store, bootID stri
 		log.Error("counters of another version's maps not stored", "error", err)
 		return
 	}
-	if err := plane.ForgetPast(); err != nil {
+	if err := plane.RemoveRetired(); err != nil {
 		log.Warn("maps of another version not removed", "error", err)
 	}
 }
 
-func storeRetired(store *sqlite.Store, retired []dataplane.Past, bootID string, log *slog.Logger) error {
+func storeRetired(store *sqlite.Store, retired []dataplane.Retired, bootID string, log *slog.Logger) error {
 	if len(retired) == 0 {
 		return nil
 	}
@@ -48,7 +48,7 @@ func storeRetired(store *sqlite.Store, retired []dataplane.Past, bootID string, 
 	return nil
 }
 
-func checkpointOf(past dataplane.Past, bootID string) sessions.Checkpoint {
+func checkpointOf(past dataplane.Retired, bootID string) sessions.Checkpoint {
 	checkpoint := sessions.Checkpoint{Boot: bootID, At: past.Until, Epoch: past.Epoch}
 	for account, spent := range past.Spent {
 		if id := sessions.SessionID(account); id > 0 { // else a trusted device's

@@ -27,13 +27,8 @@ func TestStoreRetired(t *testing.T) {
 		return dataplane.Boottime(seconds) * dataplane.Boottime(time.Second)
 	}
 	known := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-<<<<<<< HEAD:cmd/hotspot-agent/internal/daemon/retired_counters_test.go
 	log := slog.New(slog.DiscardHandler)
-	past := []dataplane.Past{
-=======
-	d := &Daemon{store: store, log: slog.New(slog.DiscardHandler)}
 	past := []dataplane.Retired{
->>>>>>> main:cmd/hotspot-agent/internal/daemon/inherit_test.go
 		{Epoch: 3, Until: at(10), Spent: map[dataplane.Account]uint64{7: 100}},
 		{Epoch: 4, Until: at(30), Spent: map[dataplane.Account]uint64{7: 200, 1 << 63: 50}},
 	}

@@ -14,7 +14,7 @@ func (d *Daemon) publishUnprotected(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e := <-d.plane.Exposures():
+		case e := <-d.plane.Unprotected():
 			if err := d.publish(ctx, e); err != nil && ctx.Err() == nil {
 				d.log.Error("interface event not stored", "interface", e.Interface, "error", err)
 			}
@@ -22,7 +22,7 @@ func (d *Daemon) publishUnprotected(ctx context.Context) error {
 	}
 }
 
-func (d *Daemon) publish(ctx context.Context, e dataplane.Exposure) error {
+func (d *Daemon) publish(ctx context.Context, e dataplane.Unprotected) error {
 	if e.Over {
 		return d.manager.Protected(ctx, e.Interface, e.Lasted)
 	}
