@@ -40,12 +40,6 @@ func NewService(manager *manager.Manager, plane plane, version string, started t
 	return &Service{Manager: manager, plane: plane, version: version, started: started}
 }
 
-func (d *Daemon) service() *Service {
-	s := NewService(d.manager, d.plane, d.version, d.started)
-	s.problems = d.storeProblems
-	return s
-}
-
 // Resolve returns the device behind an address, and registers it when it is new.
 func (s *Service) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
 	mac, err := s.plane.NeighborMAC(ip)
