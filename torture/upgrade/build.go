@@ -27,11 +27,11 @@ var layoutVersion = regexp.MustCompile(`const layoutVersion = \d+`)
 
 var (
 	// otherProgram is a version with other programs and the same layout of the maps.
-	otherProgram = edit{"pkg/dataplane/hotspot_bpfel.o", func(object []byte) ([]byte, error) {
+	otherProgram = edit{"pkg/dataplane/linux/hotspot_bpfel.o", func(object []byte) ([]byte, error) {
 		return append(object, "another version"...), nil // ELF ends where its sections do
 	}}
 	// otherLayout is a version that cannot share its maps.
-	otherLayout = edit{"pkg/dataplane/wire.go", func(source []byte) ([]byte, error) {
+	otherLayout = edit{"pkg/dataplane/linux/wire.go", func(source []byte) ([]byte, error) {
 		if !layoutVersion.Match(source) {
 			return nil, fmt.Errorf("%s is not in it", layoutVersion)
 		}
