@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/meter"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -35,7 +35,7 @@ type Daemon struct {
 	plane    *dataplane.Dataplane
 	manager  *manager.Manager
 	meter    *meter.Meter
-	server   *api.Server
+	server   *server.Server
 	logged   int64 // events up to here are in the log
 }
 
@@ -68,8 +68,8 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	return d, nil
 }
 
-func access(cfg config.Config) api.Access {
-	return api.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
+func access(cfg config.Config) server.Access {
+	return server.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
 }
 
 // claim takes what only one agent can have.
@@ -77,7 +77,7 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 	if d.state, err = lockState(d.cfg.StateDir); err != nil {
 		return err
 	}
-	if d.listener, err = api.Listen(d.cfg.Socket, access(d.cfg)); err != nil {
+	if d.listener, err = server.Listen(d.cfg.Socket, access(d.cfg)); err != nil {
 		return err
 	}
 	if d.cfg.MetricsListen == "" {
@@ -132,7 +132,7 @@ func (d *Daemon) build() error {
 	d.inherit(clock.BootID())
 	d.manager = manager.New(d.store, d.plane, clock, d.rules())
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
-	d.server = api.NewServer(d.service(), api.ServerOptions{Access: access(d.cfg), Log: d.log})
+	d.server = server.New(d.manager, d.service(), server.Options{Access: access(d.cfg), Log: d.log})
 	return nil
 }
 
@@ -150,7 +150,7 @@ func (d *Daemon) rules() manager.Config {
 		Trusted:           d.cfg.Trusted,
 		Blocked:           d.cfg.Blocked,
 		RouterMACs:        d.plane.RouterMACs,
-		Dial:              api.DialProvider,
+		Dial:              server.DialProvider,
 		Log:               d.log,
 	}
 }
