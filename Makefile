@@ -17,9 +17,12 @@ FUZZTIME ?= 10s
 OUT ?= docs/bench
 # Where `make torture` writes its table.
 TORTURE_OUT ?= docs/torture
+# The modules beside the product's: what they need, the product does not.
+MODULES := bench torture
+EXAMPLES := $(patsubst %/,%,$(wildcard examples/*/))
 # Packages whose tests measure time on real traffic: alone on the machine, and
 # without the race detector in the measuring process.
-LAB := ./internal/lab ./internal/acceptance ./internal/torture
+LAB := ./internal/lab ./internal/acceptance
 
 .DEFAULT_GOAL := help
 
@@ -52,13 +55,19 @@ demo: root deps build ## play a day at the kiosk in a lab of network namespaces 
 
 .PHONY: test
 test: root deps ## run all tests on the real kernel, none skipped (root)
-	@HOTSPOT_REQUIRE_KERNEL=1 go run ./internal/tally \
-		-- -race $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /internal/torture$$) \
-		-- -count=1 -p=1 -timeout=25m $(LAB)
+	@go build -o bin/testsummary ./internal/testsummary
+	@HOTSPOT_REQUIRE_KERNEL=1 bin/testsummary \
+		-- -race $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$) \
+		-- -C bench -race ./... \
+		-- -C torture -race $$(cd torture && go list ./... | grep -v /torture$$) \
+		-- -count=1 -p=1 -timeout=25m $(LAB) \
+		-- -C torture -count=1 -timeout=25m .
 
 .PHONY: unit
 unit: ## run the tests that need neither root nor the kernel
-	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /internal/torture$$ -e /pkg/dataplane)
+	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane)
+	go test -C bench -short ./...
+	go test -C torture -short $$(cd torture && go list ./... | grep -v /torture$$)
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser of what others send, FUZZTIME=10s each
@@ -67,26 +76,29 @@ fuzz: ## fuzz every parser of what others send, FUZZTIME=10s each
 .PHONY: bench
 bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
 	@hack/deps.sh bench
-	@go build -ldflags '-X main.version=$(VERSION)' -o bin/bench ./internal/bench
+	@go build -C bench -ldflags '-X main.version=$(VERSION)' -o ../bin/bench .
 	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) -out $(OUT)
 
 .PHONY: torture
 torture: root deps build ## hurt it in every way that we know, and print what that cost; SHORT=1, ONLY=kill,... (root)
 	@hack/deps.sh torture
-	@go build -ldflags '-X main.version=$(VERSION)' -o bin/torture ./internal/torture
+	@go build -C torture -ldflags '-X main.version=$(VERSION)' -o ../bin/torture .
 	@bin/torture -agent bin/hotspot-agent $(if $(SHORT),-short) $(if $(SEED),-seed $(SEED)) -only '$(ONLY)' -out $(TORTURE_OUT)
 
 .PHONY: lint
 lint: ## run the linters and check the formatting (needs deps-dev)
-	$(TOOLS)/golangci-lint run ./...
-	for example in examples/*/; do (cd "$$example" && $(TOOLS)/golangci-lint run ./...) || exit 1; done
+	for module in . $(MODULES) $(EXAMPLES); do (cd "$$module" && $(TOOLS)/golangci-lint run ./...) || exit 1; done
 	$(TOOLS)/golangci-lint fmt --diff ./...
 
 .PHONY: vet-deps
 vet-deps: ## look at the dependencies: known vulnerabilities, licences, reasons
 	@GOBIN=$(TOOLS) hack/tool.sh govulncheck golang.org/x/vuln/cmd/govulncheck $(GOVULNCHECK)
-	@GOBIN=$(TOOLS) hack/vulncheck.sh
+	@GOBIN=$(TOOLS) hack/vulncheck.sh . $(MODULES) $(EXAMPLES)
 	go test -count=1 ./internal/deptest
+
+.PHONY: tidy
+tidy: ## compare go.mod and go.sum of every module with what the code imports
+	for module in . $(MODULES) $(EXAMPLES); do (cd "$$module" && go mod tidy -diff) || exit 1; done
 
 .PHONY: fmt
 fmt: ## format the Go code (needs deps-dev)

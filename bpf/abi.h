@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define ABI_LAYOUT_VERSION 5
+#define ABI_LAYOUT_VERSION 6
 
 /* rate_ns_per_byte is fixed point with this many fraction bits: the product with
  * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
@@ -71,7 +71,7 @@ enum verdict {
 enum reason {
 	PASS_FORWARDED = 0,   /* a connected client's, debited */
 	PASS_LOCAL = 1,       /* a connected client's, to or from the router: free */
-	PASS_ALLOWANCE = 2,   /* what any device may do before paying */
+	PASS_PREAUTH = 2,   /* what any device may do before paying */
 	PASS_BRIDGED = 3,     /* on a bridge port: not to or from the router */
 	DROP_NO_RULE = 4,
 	DROP_BLOCKED = 5,
@@ -79,7 +79,7 @@ enum reason {
 	DROP_LIMIT = 7,
 	DROP_DEADLINE = 8,
 	DROP_MALFORMED = 9,
-	DROP_ALLOWANCE_RATE = 10, /* DNS before paying, over its speed */
+	DROP_PREAUTH_RATE = 10, /* DNS before paying, over its speed */
 	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
 	DROP_BUSY = 12,           /* other CPUs took what is left of the limit too fast */
 	DROP_UPLINK = 13,         /* over the client's share of the total */
@@ -125,13 +125,13 @@ struct speed {
 
 struct rule {
 	__u64 account;
-	__u64 limit_bytes; /* what the bytes of usage.passed may add up to; ABI_NO_LIMIT */
+	__u64 limit_bytes; /* of account.spent; ABI_NO_LIMIT */
 	__u64 deadline_ns; /* nothing passes from here on; ABI_NO_LIMIT */
 	struct speed speed[DIRECTIONS];
-	__u32 usage;   /* index of the account in usages */
-	__u32 flows;   /* index of its queues in flows, or ABI_NO_INDEX */
+	__u32 account_index; /* of the account in accounts */
+	__u32 flows_index;   /* of its queues in flows, or ABI_NO_INDEX */
 	__u32 verdict; /* enum verdict */
-	__be32 bound_be; /* the client's only IPv4 address, where bind_mode is set; 0: any */
+	__be32 bound_be; /* the client's only IPv4 address, where config_bind is set; 0: any */
 };
 
 struct client {
@@ -140,7 +140,7 @@ struct client {
 	struct rule rule[ABI_RULES];
 };
 
-struct passed {
+struct counter {
 	__u64 bytes;
 	__u64 packets; /* of the wire: a super-packet counts its segments */
 };
@@ -154,21 +154,21 @@ struct bucket {
 /* The phantom queues of one direction. Times on the clock are virtual, see fair.h. What
  * each packet needs comes first, in one cache line. */
 struct fair {
-	__u64 clock_ns;
-	__u64 reckoned_ns; /* the real time at which clock_ns was right */
-	__u64 next_ns;     /* on the clock: no queue is empty before */
-	__u64 last_ns;     /* on the clock: all queues are empty after */
-	__u64 sampled_ns;  /* when heavy[0] was counted */
+	__u64 vtime_ns;
+	__u64 vtime_at_ns; /* the real time at which vtime_ns was right */
+	__u64 first_empty_ns;     /* on the clock: no queue is empty before */
+	__u64 last_empty_ns;     /* on the clock: all queues are empty after */
+	__u64 sampled_ns;  /* when backlogged[0] was counted */
 	__u32 active;      /* queues that are not empty */
-	__u8 heavy[ABI_FLOW_SAMPLES]; /* flows that filled their queue, latest count first */
+	__u8 backlogged[ABI_FLOW_SAMPLES]; /* flows that filled their queue, latest count first */
 	__u8 pad;
-	__u32 bulk;    /* a bit for each: its flow filled its share once */
-	__u32 steered; /* a bit for each: and is steered, see steer.h */
+	__u32 greedy;    /* a bit for each: its flow filled its share once */
+	__u32 clamped; /* a bit for each: and is steered, see rwnd.h */
 	__u32 lock;    /* 1: held */
 	__u32 pad2;
 	__u64 finish_ns[ABI_FLOWS];   /* on the clock: this queue is empty after */
 	__u32 tag[ABI_FLOWS];         /* of the flow that has it */
-	__u32 scales[ABI_SCALES];     /* of windows, see steer.h */
+	__u32 scales[ABI_SCALES];     /* of windows, see rwnd.h */
 };
 
 struct flows {
@@ -182,30 +182,30 @@ struct uplink {
 	__u32 lock;         /* 1: held */
 	__u32 pad;
 	struct bucket bucket; /* of all clients */
-	__u64 reckoned_ns;  /* the real time at which the clock was right */
+	__u64 vtime_at_ns;  /* the real time at which the clock was right */
 	__u64 slot;         /* of the clock: the work of all slots before is done */
-	__u64 end;          /* the last slot with work */
+	__u64 last_slot;    /* with work */
 	__u32 sharers;      /* clients that filled the slot before */
 	__u32 share;        /* 1 / sharers, fixed point, UPLINK_SHARE_SHIFT */
 	__u64 work[ABI_UPLINK_SLOTS]; /* ns, and in the upper bits which round of the clock's it is of */
 };
 
-struct usage {
-	__u64 account; /* 0: this place is free. Go writes it, with all else 0 */
+struct account {
+	__u64 id;      /* 0: this place is free. Go writes it, with all else 0 */
 	__u64 spent;   /* bytes of both directions: the one word by which the limit decides */
-	struct passed passed[DIRECTIONS];
+	struct counter counter[DIRECTIONS];
 	struct bucket bucket[DIRECTIONS];
 	__u64 uplink_ns[DIRECTIONS]; /* on the uplink's clock: what is queued there ends here */
 	__u64 rate_drops;     /* frames over the speed, or over the share of the uplink */
 	__u64 limit_drops;    /* frames after the limit was met */
 	__u64 deadline_drops; /* frames after the deadline */
 	__u64 last_seen_ns;
-	__u64 ended_limit;    /* the limit_bytes that was exhausted: closed until it changes */
-	__u64 told_limit;     /* 1 + the limit_bytes of whose end user space was told */
-	__u64 told_deadline;  /* the deadline_ns of which it was told that it has passed */
+	__u64 exhausted_limit;    /* the limit_bytes that was exhausted: closed until it changes */
+	__u64 notified_limit;     /* 1 + the limit_bytes of whose end user space was told */
+	__u64 notified_deadline;  /* the deadline_ns of which it was told that it has passed */
 };
 
-struct allowance {
+struct dns_bucket {
 	__u64 tat_ns; /* GCRA at ABI_DNS_NS_PER_BYTE */
 };
 
@@ -223,7 +223,7 @@ struct event {
 };
 
 /* The same in every version, as are the names by which another version finds what was
- * counted (struct usage: account, passed, bytes): it reads them by the map's BTF. */
+ * counted (struct account: id, counter, bytes): it reads them by the map's BTF. */
 struct meta {
 	__u32 layout_version;
 	__u32 pad;
@@ -234,7 +234,7 @@ _Static_assert(sizeof(struct mac_key) == 8, "one word to hash");
 _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct client) == 360, "layout");
-_Static_assert(sizeof(struct usage) == 152, "layout");
+_Static_assert(sizeof(struct account) == 152, "layout");
 _Static_assert(sizeof(struct flows) == 1408, "layout");
 _Static_assert(__builtin_offsetof(struct fair, finish_ns) == 64 && sizeof(struct fair) % 64 == 0, "cache lines");
 _Static_assert(sizeof(struct uplink) == 88 + 8 * ABI_UPLINK_SLOTS, "layout");

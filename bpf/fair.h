@@ -21,6 +21,7 @@
 
 #include "abi.h"
 #include "bucket.h"
+#include "config.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -34,22 +35,13 @@
 #define FAIR_LEAST 8 /* what every flow may have in its queue */
 #define FAIR_EXTRA 6 /* and small packets, and the first of a flow, beyond */
 #define FAIR_HEAVY 4 /* what a flow has in its queue that wants more than its share */
-/* And for flows that are steered, see steer.h: */
+/* And for flows that are steered, see rwnd.h: */
 #define FAIR_STEERED 4       /* what a flow is steered to at least */
 #define FAIR_BEYOND 2        /* what it may have beyond what it is steered to */
 #define FAIR_STEERED_HEAVY 2 /* FAIR_HEAVY, as a steered queue is never full */
 
 #define FAIR_SHARE_SHIFT 20 /* times the longest backlog this fits 64 bits */
 #define FAIR_SHARES 64      /* more than ABI_FLOWS, and a power of two */
-
-/* Set when the limiter is fair; the kernel drops the code otherwise. */
-volatile const __u8 fair_mode = 0;
-
-/* Set when TCP flows are steered as well. */
-volatile const __u8 steer_mode = 0;
-
-/* Random for each load, so that nobody can make flows that share a queue. */
-volatile const __u64 fair_seed = 0;
 
 #define FAIR_1(n) [n] = (1U << FAIR_SHARE_SHIFT) / (n)
 #define FAIR_4(n) FAIR_1(n), FAIR_1(n + 1), FAIR_1(n + 2), FAIR_1(n + 3)
@@ -89,7 +81,7 @@ static __always_inline bool fair_has_ports(const struct frame *f)
 
 static __always_inline __u32 fair_hash(struct __sk_buff *skb, enum direction dir, const struct frame *f)
 {
-	__u64 hash = fair_seed, words[4];
+	__u64 hash = config_fair_seed, words[4];
 	__u32 ports = 0;
 
 	if (fair_has_ports(f))
@@ -109,9 +101,9 @@ static __always_inline struct fair_flow fair_flow(struct __sk_buff *skb, enum di
 {
 	struct fair_flow flow = {};
 
-	if (!fair_mode || local || !(r->speed[UPLOAD].rate_ns_per_byte | r->speed[DOWNLOAD].rate_ns_per_byte))
+	if (!config_fair || local || !(r->speed[UPLOAD].rate_ns_per_byte | r->speed[DOWNLOAD].rate_ns_per_byte))
 		return flow;
-	flow.all = bpf_map_lookup_elem(&flows, &r->flows);
+	flow.all = bpf_map_lookup_elem(&flows, &r->flows_index);
 	if (!flow.all)
 		return flow;
 	if (r->speed[dir].rate_ns_per_byte)
@@ -125,7 +117,7 @@ static __always_inline struct fair_flow fair_flow(struct __sk_buff *skb, enum di
 
 /* 1 if a > b, for numbers less than 2^63 apart. Of a comparison the compiler would
  * make a branch, and the verifier would follow both sides at every turn of a loop. */
-static __always_inline __u64 fair_above(__u64 a, __u64 b)
+static __always_inline __u64 u64_gt(__u64 a, __u64 b)
 {
 	__u64 sign = b - a;
 
@@ -135,46 +127,46 @@ static __always_inline __u64 fair_above(__u64 a, __u64 b)
 	return sign;
 }
 
-static __always_inline __u64 fair_min(__u64 a, __u64 b)
+static __always_inline __u64 u64_min(__u64 a, __u64 b)
 {
-	return b + ((a - b) & -fair_above(b, a));
+	return b + ((a - b) & -u64_gt(b, a));
 }
 
 /* Counts the queues that are longer. */
 static __always_inline __u32 fair_longer_than(const struct fair *q, __u64 ns)
 {
-	const __u64 clock_ns = q->clock_ns + ns;
+	const __u64 vtime_ns = q->vtime_ns + ns;
 	__u64 queues = 0;
 
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < ABI_FLOWS; i++)
-		queues += fair_above(q->finish_ns[i], clock_ns);
+		queues += u64_gt(q->finish_ns[i], vtime_ns);
 	return queues;
 }
 
 /* Finds out which queues are not empty. */
-static __always_inline void fair_look(struct fair *q)
+static __always_inline void fair_scan(struct fair *q)
 {
-	const __u64 clock_ns = q->clock_ns;
+	const __u64 vtime_ns = q->vtime_ns;
 	__u64 shortest_ns = FAIR_NEVER, active = 0;
 
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < ABI_FLOWS; i++) {
-		const __u64 queue_ns = q->finish_ns[i] - clock_ns;
-		const __u64 busy = fair_above(q->finish_ns[i], clock_ns);
+		const __u64 queue_ns = q->finish_ns[i] - vtime_ns;
+		const __u64 busy = u64_gt(q->finish_ns[i], vtime_ns);
 
 		active += busy;
-		shortest_ns = fair_min(shortest_ns, (queue_ns & -busy) | (FAIR_NEVER & (busy - 1)));
+		shortest_ns = u64_min(shortest_ns, (queue_ns & -busy) | (FAIR_NEVER & (busy - 1)));
 	}
 	q->active = active;
-	q->next_ns = clock_ns + shortest_ns;
+	q->first_empty_ns = vtime_ns + shortest_ns;
 }
 
 /* All queues are empty. */
 static __always_inline void fair_empty(struct fair *q, __u64 now)
 {
-	q->clock_ns = q->last_ns;
-	q->reckoned_ns = now;
+	q->vtime_ns = q->last_empty_ns;
+	q->vtime_at_ns = now;
 	q->active = 0;
 }
 
@@ -182,37 +174,37 @@ static __always_inline void fair_empty(struct fair *q, __u64 now)
  * there on. Real time that makes no whole ns of the clock is kept for the next packet. */
 static __always_inline void fair_advance(struct fair *q, __u64 now)
 {
-	__u64 left = now - q->reckoned_ns, until_next, step;
+	__u64 left = now - q->vtime_at_ns, until_next, step;
 
 	if ((__s64)left <= 0)
 		return; /* a packet on another CPU was here first */
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FAIR_STEPS; i++) {
-		until_next = (q->next_ns - q->clock_ns) * q->active;
+		until_next = (q->first_empty_ns - q->vtime_ns) * q->active;
 		if (!q->active || left < until_next)
 			break;
 		left -= until_next;
-		q->clock_ns = q->next_ns;
-		fair_look(q);
+		q->vtime_ns = q->first_empty_ns;
+		fair_scan(q);
 	}
-	step = q->next_ns - q->clock_ns;
+	step = q->first_empty_ns - q->vtime_ns;
 	if (left < step * q->active)
 		step = fair_share(left, q->active);
 	if (!q->active)
 		step = left = 0;
-	q->clock_ns += step;
-	q->reckoned_ns = now - (left - step * q->active);
+	q->vtime_ns += step;
+	q->vtime_at_ns = now - (left - step * q->active);
 }
 
-static __always_inline void fair_sample(struct fair *q, __u64 heavy_ns, __u64 now)
+static __always_inline void fair_sample(struct fair *q, __u64 backlogged_ns, __u64 now)
 {
 	const __s64 since = now - q->sampled_ns;
 
 	if (since < FAIR_SAMPLE_NS)
 		return;
-	q->heavy[2] = since < ABI_FLOW_SAMPLES * FAIR_SAMPLE_NS ? q->heavy[1] : 0;
-	q->heavy[1] = since < ABI_FLOW_SAMPLES * FAIR_SAMPLE_NS ? q->heavy[0] : 0;
-	q->heavy[0] = fair_longer_than(q, heavy_ns);
+	q->backlogged[2] = since < ABI_FLOW_SAMPLES * FAIR_SAMPLE_NS ? q->backlogged[1] : 0;
+	q->backlogged[1] = since < ABI_FLOW_SAMPLES * FAIR_SAMPLE_NS ? q->backlogged[0] : 0;
+	q->backlogged[0] = fair_longer_than(q, backlogged_ns);
 	q->sampled_ns = now;
 }
 
@@ -222,8 +214,8 @@ static __always_inline __u32 fair_sharers(const struct fair *q)
 	__u32 most = 1;
 
 	for (int i = 0; i < ABI_FLOW_SAMPLES; i++)
-		if (q->heavy[i] > most)
-			most = q->heavy[i];
+		if (q->backlogged[i] > most)
+			most = q->backlogged[i];
 	return most;
 }
 
@@ -247,11 +239,11 @@ static __always_inline __u64 fair_queue(const struct fair *q, __u32 tag)
 #pragma clang loop unroll(disable)
 	for (__u64 i = 0; i < ABI_FLOW_WAYS; i++) {
 		const __u64 finish = q->finish_ns[fair_index(home ^ i)];
-		const __u64 foreign = fair_above(q->tag[fair_index(home ^ i)] ^ tag, 0);
-		const __u64 busy = fair_above(finish, q->clock_ns);
+		const __u64 foreign = u64_gt(q->tag[fair_index(home ^ i)] ^ tag, 0);
+		const __u64 busy = u64_gt(finish, q->vtime_ns);
 		const __u64 rank = (busy << FAIR_BUSY_SHIFT | finish | ABI_FLOW_WAYS) & -(__u64)ABI_FLOW_WAYS;
 
-		best = fair_min(best, (rank & -foreign) + i);
+		best = u64_min(best, (rank & -foreign) + i);
 	}
 	return home ^ (best % ABI_FLOW_WAYS);
 }
@@ -270,12 +262,12 @@ static __always_inline __u64 fair_queued(const struct fair *q, __u64 queue)
 {
 	const __u64 finish = q->finish_ns[fair_index(queue)];
 
-	return finish > q->clock_ns ? finish - q->clock_ns : 0;
+	return finish > q->vtime_ns ? finish - q->vtime_ns : 0;
 }
 
 static __always_inline bool fair_steered(const struct fair *q, __u64 queue)
 {
-	return steer_mode && q->steered & 1U << queue;
+	return config_tcp_window_clamp && q->clamped & 1U << queue;
 }
 
 /* The burst that steered flows share: a sender that waits for its timer, 200 ms in
@@ -307,37 +299,37 @@ static __always_inline __u64 fair_total_ns(const struct speed *s)
 }
 
 /* An empty queue is taken over by another flow. */
-static __always_inline void fair_take(struct fair *q, __u64 queue, __u32 tag)
+static __always_inline void fair_claim_queue(struct fair *q, __u64 queue, __u32 tag)
 {
-	if (steer_mode && q->tag[fair_index(queue)] != tag) {
-		q->bulk &= ~(1U << queue);
-		q->steered &= ~(1U << queue);
+	if (config_tcp_window_clamp && q->tag[fair_index(queue)] != tag) {
+		q->greedy &= ~(1U << queue);
+		q->clamped &= ~(1U << queue);
 	}
 	q->tag[fair_index(queue)] = tag;
 }
 
-static __always_inline void fair_charge(const struct fair_flow *flow, __u64 queue, __u64 queue_ns, __u64 heavy_ns,
+static __always_inline void fair_charge(const struct fair_flow *flow, __u64 queue, __u64 queue_ns, __u64 backlogged_ns,
 					__u64 charge_ns)
 {
 	struct fair *q = flow->fair;
-	const __u64 finish = q->clock_ns + queue_ns + charge_ns;
+	const __u64 finish = q->vtime_ns + queue_ns + charge_ns;
 
 	if (!queue_ns) {
-		fair_take(q, queue, flow->tag);
-		if (!q->active || finish < q->next_ns)
-			q->next_ns = finish;
+		fair_claim_queue(q, queue, flow->tag);
+		if (!q->active || finish < q->first_empty_ns)
+			q->first_empty_ns = finish;
 		q->active++;
 	}
-	if (steer_mode && queue_ns > heavy_ns)
-		q->bulk |= 1U << queue;
+	if (config_tcp_window_clamp && queue_ns > backlogged_ns)
+		q->greedy |= 1U << queue;
 	q->finish_ns[fair_index(queue)] = finish;
-	if (finish > q->last_ns)
-		q->last_ns = finish;
+	if (finish > q->last_empty_ns)
+		q->last_empty_ns = finish;
 }
 
 /* False: the word stayed locked. Exchanging is a full barrier, so that what one holder
  * wrote the next one sees. */
-static __always_inline bool fair_lock(__u32 *lock)
+static __always_inline bool lock_acquire(__u32 *lock)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FAIR_SPINS; i++)
@@ -346,7 +338,7 @@ static __always_inline bool fair_lock(__u32 *lock)
 	return false;
 }
 
-static __always_inline void fair_unlock(__u32 *lock)
+static __always_inline void lock_release(__u32 *lock)
 {
 	__sync_lock_test_and_set(lock, 0);
 }
@@ -359,22 +351,22 @@ static __always_inline bool fair_admit(const struct fair_flow *flow, struct buck
 				       struct bucket_cost cost, __u64 now)
 {
 	const __u64 packet_ns = bucket_ns(ABI_ADMIT_BYTES, s->rate_ns_per_byte);
-	const __u64 heavy_ns = (steer_mode ? FAIR_STEERED_HEAVY : FAIR_HEAVY) * packet_ns;
+	const __u64 backlogged_ns = (config_tcp_window_clamp ? FAIR_STEERED_HEAVY : FAIR_HEAVY) * packet_ns;
 	const __u64 total_ns = fair_total_ns(s);
 	struct fair *q = flow->fair;
 	__u64 queue, queue_ns;
 	bool admitted = false;
 
-	if (!fair_lock(&q->lock))
+	if (!lock_acquire(&q->lock))
 		return bucket_admit(b, s, cost, total_ns, now);
 	fair_renew(q, b, s, now);
-	fair_sample(q, heavy_ns, now);
+	fair_sample(q, backlogged_ns, now);
 	queue = fair_queue(q, flow->tag);
 	queue_ns = fair_queued(q, queue);
 	if (fair_fits(flow, s, cost, packet_ns, queue, queue_ns))
 		admitted = bucket_charge(b, cost, total_ns + (!queue_ns || flow->small ? s->burst_ns / 4 : 0), now);
 	if (admitted)
-		fair_charge(flow, queue, queue_ns, heavy_ns, cost.charge_ns);
-	fair_unlock(&q->lock);
+		fair_charge(flow, queue, queue_ns, backlogged_ns, cost.charge_ns);
+	lock_release(&q->lock);
 	return admitted;
 }

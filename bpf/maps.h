@@ -13,10 +13,10 @@
  *
  * What a packet in flight may still read is not written: Go lets an RCU grace period
  * pass between the last packet that can know of a place (a rule, a usage, an
- * element of clients, whose memory the kernel reuses at once) and its next use.
+ * element of client_index, whose memory the kernel reuses at once) and its next use.
  */
 
-/* client MAC -> index in rules. Go makes and removes keys, the programs read. A key
+/* client MAC -> index in clients. Go makes and removes keys, the programs read. A key
  * outlives its rule, until Go needs the place. Full: Go refuses the next client with
  * a clear error. Go sets max_entries, here and below. */
 struct {
@@ -25,7 +25,7 @@ struct {
 	__uint(max_entries, 4096);
 	__type(key, struct mac_key);
 	__type(value, __u32);
-} clients SEC(".maps");
+} client_index SEC(".maps");
 
 /* What to enforce. Go writes a rule in the place that is not in force, and then
  * in_force; the programs read. */
@@ -35,18 +35,18 @@ struct {
 	__uint(max_entries, 4096);
 	__type(key, __u32);
 	__type(value, struct client);
-} rules SEC(".maps");
+} clients SEC(".maps");
 
 /* What passed, by account. The programs write, by atomic operations; Go reads.
- * Sized above rules, as a paused account lives on until settled. Full: Go refuses
+ * Sized above clients, as a paused account lives on until settled. Full: Go refuses
  * the next account. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 9216);
 	__type(key, __u32);
-	__type(value, struct usage);
-} usages SEC(".maps");
+	__type(value, struct account);
+} accounts SEC(".maps");
 
 /* The queues of an account whose rule has a speed, where the limiter is fair; else
  * one entry that nobody uses. The programs write and read, under the lock of each
@@ -122,16 +122,16 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct mac_key);
-	__type(value, struct allowance);
-} allowances SEC(".maps");
+	__type(value, struct dns_bucket);
+} dns_buckets SEC(".maps");
 
 /* The bucket of all DNS before paying. The programs write and read. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct allowance);
-} allowance_total SEC(".maps");
+	__type(value, struct dns_bucket);
+} dns_bucket_all SEC(".maps");
 
 /* direction * REASONS + reason -> frames. The programs write, Go reads. */
 struct {

@@ -20,48 +20,46 @@
 
 #include "abi.h"
 #include "bucket.h"
+#include "config.h"
 #include "fair.h"
 #include "maps.h"
 
 #define UPLINK_STEPS 4   /* slots passed with one packet; the next goes on */
-#define UPLINK_REACH 32  /* slots that a super-packet is laid into, twice what Go sees to (slotShift) */
+#define UPLINK_SPREAD_SLOTS 32  /* slots that a super-packet is laid into, twice what Go sees to (slotShift) */
 #define UPLINK_WORK_BITS 40
 #define UPLINK_SHARE_SHIFT 20
 
-/* Set when there is a total; the kernel drops the code otherwise. */
-volatile const __u8 uplink_mode = 0;
-
 /* A client's turn at it. */
-struct uplink_turn {
+struct uplink_txn {
 	struct uplink *uplink; /* NULL: there is no total */
 	bool locked;           /* false: the bucket alone decides */
 	__u64 queue_ns;        /* what the client has queued */
 	__u64 charge_ns;
 };
 
-/* Takes a turn. A holder of the lock can be interrupted: who finds it locked for long
+/* Takes a txn. A holder of the lock can be interrupted: who finds it locked for long
  * is admitted by the bucket alone, which nobody has to wait for. The slots add up to
  * less than its backlog for a while then. */
-static __always_inline struct uplink_turn uplink_take(enum direction dir)
+static __always_inline struct uplink_txn uplink_begin(enum direction dir)
 {
-	struct uplink_turn turn = {};
+	struct uplink_txn txn = {};
 	const __u32 key = dir;
 	struct uplink *l;
 
-	if (!uplink_mode)
-		return turn;
+	if (!config_uplink)
+		return txn;
 	l = bpf_map_lookup_elem(&uplinks, &key);
 	if (!l || !l->speed.rate_ns_per_byte)
-		return turn;
-	turn.uplink = l;
-	turn.locked = fair_lock(&l->lock);
-	return turn;
+		return txn;
+	txn.uplink = l;
+	txn.locked = lock_acquire(&l->lock);
+	return txn;
 }
 
-static __always_inline void uplink_leave(const struct uplink_turn *turn)
+static __always_inline void uplink_end(const struct uplink_txn *txn)
 {
-	if (turn->locked)
-		fair_unlock(&turn->uplink->lock);
+	if (txn->locked)
+		lock_release(&txn->uplink->lock);
 }
 
 /* The work in a slot, ns. What is of an earlier round of the clock is done. */
@@ -71,7 +69,7 @@ static __always_inline __u64 uplink_work(const struct uplink *l, __u64 slot)
 	__u64 round = slot / ABI_UPLINK_SLOTS << UPLINK_WORK_BITS;
 
 	work ^= round;
-	return work & (fair_above(work >> UPLINK_WORK_BITS, 0) - 1);
+	return work & (u64_gt(work >> UPLINK_WORK_BITS, 0) - 1);
 }
 
 static __always_inline void uplink_add(struct uplink *l, __u64 slot, __u64 ns)
@@ -86,7 +84,7 @@ static __always_inline void uplink_add(struct uplink *l, __u64 slot, __u64 ns)
 static __always_inline __u64 uplink_clock(const struct uplink *l, __u64 now)
 {
 	const __u64 shift = l->slot_shift & 63, last = (1ULL << shift) - 1;
-	__u64 since = now - l->reckoned_ns;
+	__u64 since = now - l->vtime_at_ns;
 
 	if ((__s64)since < 0)
 		since = 0;
@@ -106,16 +104,16 @@ static __always_inline void uplink_share(struct uplink *l, __u32 sharers)
 /* All queues are empty: whatever clients have on the clock is in the past. */
 static __always_inline void uplink_empty(struct uplink *l, __u64 now)
 {
-	if (l->end >= l->slot)
-		l->slot = l->end + 1;
+	if (l->last_slot >= l->slot)
+		l->slot = l->last_slot + 1;
 	uplink_share(l, 1);
-	l->reckoned_ns = now;
+	l->vtime_at_ns = now;
 }
 
 /* Passes the slots whose work is done by now. */
 static __always_inline void uplink_advance(struct uplink *l, __u64 now)
 {
-	__u64 left = now - l->reckoned_ns, passed = 0;
+	__u64 left = now - l->vtime_at_ns, passed = 0;
 
 	if (!bucket_backlog(&l->bucket, now)) {
 		uplink_empty(l, now);
@@ -135,7 +133,7 @@ static __always_inline void uplink_advance(struct uplink *l, __u64 now)
 	}
 	if (passed)
 		uplink_share(l, passed >> (l->slot_shift & 63));
-	l->reckoned_ns = now - left;
+	l->vtime_at_ns = now - left;
 }
 
 /* How many clients want more than they get: those with work beyond this slot. */
@@ -149,53 +147,53 @@ static __always_inline __u64 uplink_sharers(const struct uplink *l)
 }
 
 /* Whether a frame has room in its client's share. */
-static __always_inline bool uplink_shares(struct uplink_turn *turn, __u64 finish_ns, struct bucket_cost cost,
+static __always_inline bool uplink_shares(struct uplink_txn *txn, __u64 finish_ns, struct bucket_cost cost,
 					  bool small, __u64 now)
 {
-	struct uplink *l = turn->uplink;
+	struct uplink *l = txn->uplink;
 	__u64 least_ns = FAIR_LEAST;
 
 	uplink_advance(l, now);
-	turn->queue_ns = finish_ns - uplink_clock(l, now);
+	txn->queue_ns = finish_ns - uplink_clock(l, now);
 	/* In the past, or of another clock. */
-	if (turn->queue_ns > (__u64)ABI_UPLINK_SLOTS << (l->slot_shift & 63))
-		turn->queue_ns = 0;
-	if (!turn->queue_ns || small)
+	if (txn->queue_ns > (__u64)ABI_UPLINK_SLOTS << (l->slot_shift & 63))
+		txn->queue_ns = 0;
+	if (!txn->queue_ns || small)
 		least_ns += FAIR_EXTRA;
 	least_ns *= bucket_ns(ABI_ADMIT_BYTES, l->speed.rate_ns_per_byte);
-	return turn->queue_ns + cost.admit_ns <= least_ns ||
-	       (turn->queue_ns + cost.admit_ns) * uplink_sharers(l) <= l->speed.burst_ns;
+	return txn->queue_ns + cost.admit_ns <= least_ns ||
+	       (txn->queue_ns + cost.admit_ns) * uplink_sharers(l) <= l->speed.burst_ns;
 }
 
 /* Charges a frame to the bucket, if it has room there and in its client's share. */
-static __always_inline bool uplink_admit(struct uplink_turn *turn, __u64 finish_ns, const struct frame *f, __u64 now)
+static __always_inline bool uplink_admit(struct uplink_txn *txn, __u64 finish_ns, const struct frame *f, __u64 now)
 {
 	const bool small = f->wire <= FAIR_SMALL_BYTES;
-	struct uplink *l = turn->uplink;
+	struct uplink *l = txn->uplink;
 	struct bucket_cost cost;
 	__u64 total_ns;
 
 	if (!l)
 		return true;
 	cost = bucket_cost(f, l->speed.rate_ns_per_byte);
-	turn->charge_ns = cost.charge_ns;
-	if (turn->locked && !uplink_shares(turn, finish_ns, cost, small, now))
+	txn->charge_ns = cost.charge_ns;
+	if (txn->locked && !uplink_shares(txn, finish_ns, cost, small, now))
 		return false;
 	total_ns = fair_total_ns(&l->speed);
-	if (!turn->queue_ns || small)
+	if (!txn->queue_ns || small)
 		total_ns += l->speed.burst_ns / 4;
 	return bucket_charge(&l->bucket, cost, total_ns, now);
 }
 
 /* The frame did not pass after all. */
-static __always_inline void uplink_refund(const struct uplink_turn *turn)
+static __always_inline void uplink_refund(const struct uplink_txn *txn)
 {
-	if (turn->uplink)
-		__sync_fetch_and_add(&turn->uplink->bucket.tat_ns, -turn->charge_ns);
+	if (txn->uplink)
+		__sync_fetch_and_add(&txn->uplink->bucket.tat_ns, -txn->charge_ns);
 }
 
 /* Lays work into the slots from a moment on. A super-packet reaches over many. */
-static __always_inline void uplink_lay(struct uplink *l, __u64 start, __u64 ns)
+static __always_inline void uplink_spread(struct uplink *l, __u64 start, __u64 ns)
 {
 	const __u64 shift = l->slot_shift & 63;
 	__u64 slot = start >> shift, room = ((slot + 1) << shift) - start;
@@ -203,8 +201,8 @@ static __always_inline void uplink_lay(struct uplink *l, __u64 start, __u64 ns)
 	if (ns > room) {
 		/* All of them, some with nothing: the verifier would follow each way out. */
 #pragma clang loop unroll(disable)
-		for (int i = 0; i < UPLINK_REACH; i++) {
-			const __u64 part = fair_min(ns, room);
+		for (int i = 0; i < UPLINK_SPREAD_SLOTS; i++) {
+			const __u64 part = u64_min(ns, room);
 
 			uplink_add(l, slot++, part);
 			ns -= part;
@@ -215,20 +213,20 @@ static __always_inline void uplink_lay(struct uplink *l, __u64 start, __u64 ns)
 }
 
 /* Puts what a frame costs behind what its client has queued. */
-static __always_inline void uplink_queue(const struct uplink_turn *turn, __u64 *finish_ns, __u64 now)
+static __always_inline void uplink_queue(const struct uplink_txn *txn, __u64 *finish_ns, __u64 now)
 {
-	struct uplink *l = turn->uplink;
+	struct uplink *l = txn->uplink;
 	__u64 start, finish, last;
 
-	if (!turn->locked)
+	if (!txn->locked)
 		return;
-	start = uplink_clock(l, now) + turn->queue_ns;
-	finish = start + turn->charge_ns;
+	start = uplink_clock(l, now) + txn->queue_ns;
+	finish = start + txn->charge_ns;
 	last = (l->slot + ABI_UPLINK_SLOTS - 1) << (l->slot_shift & 63);
 	if (finish > last)
 		finish = last;
-	if (finish >> (l->slot_shift & 63) > l->end)
-		l->end = finish >> (l->slot_shift & 63);
-	uplink_lay(l, start, turn->charge_ns);
+	if (finish >> (l->slot_shift & 63) > l->last_slot)
+		l->last_slot = finish >> (l->slot_shift & 63);
+	uplink_spread(l, start, txn->charge_ns);
 	*finish_ns = finish;
 }

@@ -10,33 +10,27 @@
 
 #include "abi.h"
 #include "account.h"
-#include "allow.h"
+#include "config.h"
 #include "maps.h"
 #include "parse.h"
+#include "preauth.h"
 #include "router.h"
-#include "steer.h"
+#include "rwnd.h"
 #include "wire.h"
-
-/* Set for the programs on the ports of a bridge: only frames to or from the
- * router's own MAC leave the link, others are bridged and none of our business. */
-volatile const __u8 port_mode = 0;
-
-/* Set where clients are bound to the IPv4 address that they were connected with. */
-volatile const __u8 bind_mode = 0;
 
 static __always_inline bool verdict_passes(enum reason reason)
 {
-	return reason == PASS_FORWARDED || reason == PASS_LOCAL || reason == PASS_ALLOWANCE || reason == PASS_BRIDGED;
+	return reason == PASS_FORWARDED || reason == PASS_LOCAL || reason == PASS_PREAUTH || reason == PASS_BRIDGED;
 }
 
 static __always_inline bool verdict_bridged(const struct frame *f)
 {
-	return port_mode && !f->group && !bpf_map_lookup_elem(&router_macs, &f->peer_mac);
+	return config_bridge_port && !f->group && !bpf_map_lookup_elem(&router_macs, &f->peer_mac);
 }
 
 /* A station that claims to be the router: at the other's port its frame would look
  * like one from the internet, and be charged. */
-static __always_inline bool verdict_impostor(enum direction dir, const struct frame *f)
+static __always_inline bool verdict_spoofs_router(enum direction dir, const struct frame *f)
 {
 	return dir == UPLOAD && bpf_map_lookup_elem(&router_macs, &f->client);
 }
@@ -51,7 +45,7 @@ static __always_inline bool verdict_local(const struct frame *f)
 
 /* What a client whose account has ended may do still. The frame is read again: else
  * the verifier would take each way in which it can be read through the account. */
-static __always_inline enum reason verdict_ended(struct __sk_buff *skb, enum direction dir, const struct frame *f,
+static __always_inline enum reason verdict_after_end(struct __sk_buff *skb, enum direction dir, const struct frame *f,
 						 __u64 now, enum reason why)
 {
 	struct frame again = {};
@@ -60,14 +54,14 @@ static __always_inline enum reason verdict_ended(struct __sk_buff *skb, enum dir
 		return DROP_MALFORMED;
 	again.router = again.ip && router_owns(&again.peer);
 	again.wire = f->wire;
-	return allow_frame(skb, dir, &again, now, why);
+	return preauth_frame(skb, dir, &again, now, why);
 }
 
 /* The rule in force for a client. It stays as it is while the packet is here. */
 static __always_inline const struct rule *verdict_rule(const struct mac_key *mac)
 {
-	const __u32 *index = bpf_map_lookup_elem(&clients, mac);
-	struct client *c = index ? bpf_map_lookup_elem(&rules, index) : NULL;
+	const __u32 *index = bpf_map_lookup_elem(&client_index, mac);
+	struct client *c = index ? bpf_map_lookup_elem(&clients, index) : NULL;
 	__u32 in_force = c ? *(volatile __u32 *)&c->in_force : 0;
 
 	return in_force ? &c->rule[(in_force - 1) & (ABI_RULES - 1)] : NULL;
@@ -76,11 +70,11 @@ static __always_inline const struct rule *verdict_rule(const struct mac_key *mac
 /* Whether a frame is of another address than the rule is bound to: somebody else's,
  * or the client's before it was connected with a new lease. IPv6 hosts make addresses
  * as they like, so that none tells who it is. */
-static __always_inline bool verdict_elsewhere(const struct frame *f, const struct rule *r)
+static __always_inline bool verdict_not_bound_address(const struct frame *f, const struct rule *r)
 {
 	__be32 self;
 
-	if (!bind_mode || !r->bound_be || f->ethertype != bpf_htons(ETH_P_IP))
+	if (!config_bind || !r->bound_be || f->ethertype != bpf_htons(ETH_P_IP))
 		return false;
 	__builtin_memcpy(&self, f->self.addr + sizeof(f->self.addr) - sizeof(self), sizeof(self));
 	return self != r->bound_be;
@@ -90,11 +84,11 @@ static __always_inline bool verdict_elsewhere(const struct frame *f, const struc
 static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum direction dir, const struct frame *f,
 						  const struct rule *r, __u64 now)
 {
-	struct usage *u = bpf_map_lookup_elem(&usages, &r->usage);
+	struct account *u = bpf_map_lookup_elem(&accounts, &r->account_index);
 	enum reason why = DROP_NO_ACCOUNT, reason;
 	bool ended = true;
 
-	if (u && u->account != r->account)
+	if (u && u->id != r->account)
 		u = NULL;
 	if (u) {
 		const bool local = verdict_local(f);
@@ -102,11 +96,11 @@ static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum di
 
 		why = account_frame(u, r, dir, f, &flow, local, now, &ended);
 		if (why == PASS_FORWARDED)
-			steer_frame(skb, dir, r, u, &flow, now);
+			rwnd_frame(skb, dir, r, u, &flow, now);
 	}
 	if (!ended)
 		return why;
-	reason = verdict_ended(skb, dir, f, now, why);
+	reason = verdict_after_end(skb, dir, f, now, why);
 	if (u)
 		account_ended(u, r, why, verdict_passes(reason), f, now);
 	return reason;
@@ -120,7 +114,7 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 	if (parse_ethernet(skb, dir, f))
 		return DROP_MALFORMED;
 	if (verdict_bridged(f))
-		return verdict_impostor(dir, f) ? DROP_MALFORMED : PASS_BRIDGED;
+		return verdict_spoofs_router(dir, f) ? DROP_MALFORMED : PASS_BRIDGED;
 	r = verdict_rule(&f->client);
 	if (r && r->verdict == VERDICT_BLOCK)
 		return DROP_BLOCKED;
@@ -131,9 +125,9 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 	f->router = f->ip && router_owns(&f->peer);
 	wire_segments(skb, f);
 	if (dir == DOWNLOAD && f->group)
-		return allow_group(skb, f);
+		return preauth_group(skb, f);
 	now = bpf_ktime_get_boot_ns();
-	if (!r || verdict_elsewhere(f, r))
-		return allow_frame(skb, dir, f, now, r ? DROP_BOUND : DROP_NO_RULE);
+	if (!r || verdict_not_bound_address(f, r))
+		return preauth_frame(skb, dir, f, now, r ? DROP_BOUND : DROP_NO_RULE);
 	return verdict_client(skb, dir, f, r, now);
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -107,5 +108,5 @@ func (k *kiosk) run(args ...string) result {
 // sell has device 1, the phone, buy.
 func (k *kiosk) sell(flags ...string) {
 	k.Helper()
-	k.run(append([]string{"session", "create", "--device", phone.String()}, flags...)...).expect(k.T, exitDone)
+	k.run(append([]string{"session", "create", "--device", phone.String()}, flags...)...).expect(k.T, exit.Done)
 }

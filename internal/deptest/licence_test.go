@@ -3,6 +3,7 @@
 package deptest
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +37,10 @@ var exceptions = map[string]string{
 var notShipped = []string{"github.com/golang/freetype", "github.com/ajstarks/svgo", "pgregory.net/rapid"}
 
 func TestLicences(t *testing.T) {
-	modules := modulesOf(t, "-test", "./...")
+	modules := map[string]string{}
+	for _, folder := range moduleFolders(t) {
+		maps.Copy(modules, modulesOf(t, folder, "-test", "./..."))
+	}
 	for path, dir := range modules {
 		if exceptions[path] != "" {
 			continue
@@ -50,7 +54,7 @@ func TestLicences(t *testing.T) {
 			t.Errorf("%s is an exception, and no dependency any more: remove it", path)
 		}
 	}
-	shipped := modulesOf(t, "./cmd/...", "./pkg/api/...")
+	shipped := modulesOf(t, ".", "./cmd/...", "./pkg/api/...")
 	for _, path := range notShipped {
 		if shipped[path] != "" {
 			t.Errorf("%s is shipped, which its licence is not checked for: %s", path, exceptions[path])
@@ -86,18 +90,19 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// modulesOf returns the folders of the modules that packages are built from.
-func modulesOf(t *testing.T, args ...string) map[string]string {
+// modulesOf returns the folders of the modules that packages of the module in a folder
+// are built from, without our own.
+func modulesOf(t *testing.T, folder string, args ...string) map[string]string {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}"}, args...)...)
-	list.Dir = filepath.Join("..", "..")
+	list.Dir = filepath.Join(root, folder)
 	out, err := list.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
 	modules := map[string]string{}
 	for line := range strings.Lines(string(out)) {
-		if path, dir, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+		if path, dir, ok := strings.Cut(strings.TrimSpace(line), " "); ok && !within(path, []string{module}) {
 			modules[path] = dir
 		}
 	}

@@ -8,12 +8,16 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-const module = "github.com/hotspot-agent/hotspot-agent"
+const (
+	module = "github.com/hotspot-agent/hotspot-agent"
+	root   = "../.."
+)
 
 // source is one Go file of the product.
 type source struct {
@@ -23,32 +27,62 @@ type source struct {
 	syntax  *ast.File
 }
 
-// sources parses every Go file of the repository but tests, generated ones and
-// test data. It needs no go command and builds nothing.
+// sources parses every Go file of the repository but tests and test data, in all of
+// its modules. It needs no go command and builds nothing.
 func sources(t *testing.T) []source {
 	t.Helper()
-	const root = "../.."
 	var all []source
+	walk(t, func(path string) error {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		s, err := parse(path)
+		all = append(all, s)
+		return err
+	})
+	return all
+}
+
+// walk visits every file of the repository but test data and what Git ignores.
+func walk(t *testing.T, visit func(path string) error) {
+	t.Helper()
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		switch name := e.Name(); {
 		case err != nil:
 			return err
-		case e.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata"):
+		case e.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata" || path == filepath.Join(root, "bin")):
 			return filepath.SkipDir
-		case e.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+		case e.IsDir():
 			return nil
 		}
-		s, err := parse(root, path)
-		all = append(all, s)
-		return err
+		return visit(path)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
 }
 
-func parse(root, path string) (source, error) {
+// moduleFolders returns the folders that have a go.mod, from the repository's root.
+func moduleFolders(t *testing.T) []string {
+	t.Helper()
+	var folders []string
+	walk(t, func(path string) error {
+		if filepath.Base(path) != "go.mod" {
+			return nil
+		}
+		folder, err := filepath.Rel(root, filepath.Dir(path))
+		folders = append(folders, folder)
+		return err
+	})
+	for _, want := range []string{".", "bench", "torture"} {
+		if !slices.Contains(folders, want) {
+			t.Fatalf("modules in %q, and none in %s", folders, want)
+		}
+	}
+	return folders
+}
+
+func parse(path string) (source, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 	if err != nil {
 		return source{}, err

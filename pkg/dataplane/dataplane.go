@@ -155,9 +155,9 @@ func (d *Dataplane) openPrograms() error {
 	if err != nil {
 		return err
 	}
+	spec.Maps[hotspotMapClientIndex].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapClients].MaxEntries = d.opts.MaxClients
-	spec.Maps[hotspotMapRules].MaxEntries = d.opts.MaxClients
-	spec.Maps[hotspotMapUsages].MaxEntries = maxAccounts(d.opts.MaxClients)
+	spec.Maps[hotspotMapAccounts].MaxEntries = maxAccounts(d.opts.MaxClients)
 	if d.state, err = openState(spec, d.pins, d.opts); err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (d *Dataplane) openPrograms() error {
 // maxAccounts leaves room for accounts that are ended or paused and not settled yet.
 func maxAccounts(maxClients uint32) uint32 { return 2*maxClients + 1024 }
 
-func (d *Dataplane) maxClients() uint32 { return d.state.Rules.MaxEntries() }
+func (d *Dataplane) maxClients() uint32 { return d.state.Clients.MaxEntries() }
 
 // writeOpenServices makes the sets of what is open before paying those of the options.
 func (d *Dataplane) writeOpenServices() error {

@@ -21,19 +21,19 @@ const maxClientsBound = 1_000_000
 // Options say what to enforce where. The zero value is not usable: at least
 // Interfaces and MaxClients are needed.
 type Options struct {
-	BPFFS        string         // absolute folder for the pins; default DefaultBPFFS. A bpffs is mounted when it is on none
-	Interfaces   []string       // client-facing: bridges, bridge ports or plain Ethernet interfaces
-	MaxClients   uint32         // how many rules the kernel holds, 1 to 1,000,000
-	Portals      []Portal       // services open before paying
-	WalledGarden []netip.Prefix // networks open before paying, IPv4 and IPv6
-	Limiter      Limiter        // how speeds are held; default Fair
-	Steer        bool           // with Fair, TCP senders are told their share in the windows of acknowledgements
-	Uplink       Uplink         // what all clients share; default no total
-	Attach       Mode           // how programs are attached; default Auto
-	Bind         bool           // Rule.Bound is enforced
-	Keep         bool           // maps of another version are left as they are: Open fails with ErrOtherVersion
-	NetNS        string         // path of the network namespace to work in; default: the process's own
-	Log          *slog.Logger   // default: silent
+	BPFFS          string         // absolute folder for the pins; default DefaultBPFFS. A bpffs is mounted when it is on none
+	Interfaces     []string       // client-facing: bridges, bridge ports or plain Ethernet interfaces
+	MaxClients     uint32         // how many rules the kernel holds, 1 to 1,000,000
+	Portals        []Portal       // services open before paying
+	WalledGarden   []netip.Prefix // networks open before paying, IPv4 and IPv6
+	Limiter        Limiter        // how speeds are held; default Fair
+	TCPWindowClamp bool           // with Fair, receive windows of TCP flows are clamped to their share
+	Uplink         Uplink         // what all clients share; default no total
+	Attach         Mode           // how programs are attached; default Auto
+	Bind           bool           // Rule.Bound is enforced
+	Keep           bool           // maps of another version are left as they are: Open fails with ErrOtherVersion
+	NetNS          string         // path of the network namespace to work in; default: the process's own
+	Log            *slog.Logger   // default: silent
 }
 
 // Portal is one service that every device may reach before it pays.

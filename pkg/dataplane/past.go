@@ -91,36 +91,44 @@ func readPast(dir string) (Past, error) {
 	if _, err := fmt.Sscanf(at, "%d", &one.Until); err != nil {
 		return one, fmt.Errorf("not a time: %w", err)
 	}
-	identity, err := ebpf.LoadPinnedMap(filepath.Join(dir, hotspotMapIdentity), nil)
+	meta, err := readMeta(dir)
 	if err != nil {
-		return one, fmt.Errorf("map %s: %w", hotspotMapIdentity, err)
-	}
-	defer func() { _ = identity.Close() }()
-	var meta hotspotMeta
-	if err := identity.Lookup(uint32(0), &meta); err != nil {
-		return one, fmt.Errorf("map %s: %w", hotspotMapIdentity, err)
+		return one, err
 	}
 	one.Epoch = meta.Epoch
-	usages, err := ebpf.LoadPinnedMap(filepath.Join(dir, hotspotMapUsages), nil)
+	accounts, names, err := openPastAccounts(dir)
 	if err != nil {
-		return one, fmt.Errorf("map %s: %w", hotspotMapUsages, err)
+		return one, err
 	}
-	defer func() { _ = usages.Close() }()
-	if one.Spent, err = spentIn(usages); err != nil {
-		return one, fmt.Errorf("map %s: %w", hotspotMapUsages, err)
+	defer func() { _ = accounts.Close() }()
+	if one.Spent, err = spentIn(accounts, names); err != nil {
+		return one, fmt.Errorf("map %s: %w", names.table, err)
 	}
 	return one, nil
 }
 
-// spentIn reads a map of usages of any version, as it describes itself.
-func spentIn(usages *ebpf.Map) (map[Account]uint64, error) {
-	layout, err := usageLayoutOf(usages)
+// openPastAccounts opens the map of accounts, whatever its version called it.
+func openPastAccounts(dir string) (m *ebpf.Map, names accountNames, err error) {
+	for _, names = range versionsOfAccountNames {
+		if m, err = ebpf.LoadPinnedMap(filepath.Join(dir, names.table), nil); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, names, fmt.Errorf("map %s: %w", names.table, err)
+	}
+	return m, names, nil
+}
+
+// spentIn reads a map of accounts of any version, as it describes itself.
+func spentIn(accounts *ebpf.Map, names accountNames) (map[Account]uint64, error) {
+	layout, err := accountLayoutOf(accounts, names)
 	if err != nil {
 		return nil, err
 	}
 	spent := make(map[Account]uint64)
 	var key, value []byte
-	entries := usages.Iterate()
+	entries := accounts.Iterate()
 	for entries.Next(&key, &value) {
 		if account, bytes := layout.read(key, value); account != 0 && bytes != 0 {
 			spent[account] = bytes

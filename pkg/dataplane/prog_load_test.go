@@ -12,7 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/bench/base"
+	"github.com/hotspot-agent/hotspot-agent/internal/baseline"
 )
 
 // lastHelperOfFloor is the newest helper of Linux 5.15 (bpf_get_branch_snapshot
@@ -42,8 +42,8 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("the object has a data map %s", name)
 		}
 	}
-	constants := []string{hotspotVarPortMode, hotspotVarFairMode, hotspotVarFairSeed, hotspotVarSteerMode, hotspotVarUplinkMode,
-		hotspotVarBindMode}
+	constants := []string{hotspotVarConfigBridgePort, hotspotVarConfigFair, hotspotVarConfigFairSeed, hotspotVarConfigTcpWindowClamp, hotspotVarConfigUplink,
+		hotspotVarConfigBind}
 	for name := range spec.Variables {
 		if !slices.Contains(constants, name) {
 			t.Errorf("the object has a variable %s", name)
@@ -96,8 +96,8 @@ func BenchmarkProgRun(b *testing.B) {
 	bed := newTestbed(b, false)
 	bed.crowd(b, 200)
 	up := packet4(b, upload, 1500)
-	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, base.Empty()), up) })
-	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, base.Lookup(bed.Clients, base.Sender)), up) })
+	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Empty()), up) })
+	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Lookup(bed.ClientIndex, baseline.Sender)), up) })
 	b.Run("unpaid", func(b *testing.B) { benchmark(b, bed.FromClient, up) })
 	b.Run("bucket", benchmarkLimiter)
 	b.Run("fair", func(b *testing.B) {

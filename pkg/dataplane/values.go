@@ -38,6 +38,14 @@ func TrustedAccount(m MAC) Account {
 	return Account(1<<63 | v)
 }
 
+// The bounds of a speed other than 0 (no limit). Below the lower one the charge
+// of a super-packet would overflow 64 bits; above the upper one the rounding of
+// the charge of a byte would show.
+const (
+	MinBPS uint64 = 1_000           // 1 kbit/s
+	MaxBPS uint64 = 100_000_000_000 // 100 Gbit/s
+)
+
 // NoLimit is the LimitBytes of a rule whose bytes are not bounded.
 const NoLimit = math.MaxUint64
 

@@ -12,7 +12,7 @@ import (
 
 // layoutVersion is ABI_LAYOUT_VERSION of bpf/abi.h: pinned maps of another one
 // are not adopted.
-const layoutVersion = 5
+const layoutVersion = 6
 
 // Direction, as the client sees it (enum direction).
 const (

@@ -3,8 +3,6 @@
 package sessions
 
 import (
-	"time"
-
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
@@ -75,67 +73,6 @@ func AsOf(s Session, r *dataplane.Reading, now Instant) Session {
 	}
 	DebitTime(&s, now.Boot, now)
 	return s
-}
-
-// Marks are how far the running sessions had come at one moment. A checkpoint writes
-// them instead of a row for each session: they are for the machine that loses its
-// counters, by a power cut. Whoever still has the counters needs none.
-//
-// A mark is a reading that is as good as any: to settle it twice debits once, and
-// where the row knows more it changes nothing.
-type Marks struct {
-	Boot  string
-	At    dataplane.Boottime // time is used up to here, by everyone who ran
-	Epoch uint64
-	Spent []Mark    // of sessions whose rows say less
-	Known time.Time // wall time at At by the clock that was believed last, or the earliest that it can be; zero: never
-}
-
-// KnownAt is Known for another moment. In a later boot it is the earliest wall time that
-// this can be, as if the machine had been off for no time.
-func (k Marks) KnownAt(boot string, at dataplane.Boottime) time.Time {
-	switch {
-	case k.Known.IsZero():
-		return k.Known
-	case k.Boot != boot:
-		return k.Known.Add(time.Duration(at))
-	}
-	return k.Known.Add(at.Sub(k.At))
-}
-
-// Mark is what a session's account had counted.
-type Mark struct {
-	Session SessionID
-	Spent   uint64
-}
-
-// MarkIndex are marks by session.
-type MarkIndex struct {
-	Marks
-	spent map[SessionID]uint64
-}
-
-func (k Marks) Index() MarkIndex {
-	spent := make(map[SessionID]uint64, len(k.Spent))
-	for _, mark := range k.Spent {
-		spent[mark.Session] = mark.Spent
-	}
-	return MarkIndex{k, spent}
-}
-
-// Debit debits to a running session what its mark says. A row that was written
-// later, as of a session that was started again, says it all. The wall clock of the
-// marks is not known, so that no expiry bounds them: what had expired was ended then.
-func (k MarkIndex) Debit(s *Session) {
-	if s.State != Running || s.Meter.Boot != k.Boot || s.Meter.At > k.At {
-		return
-	}
-	if count, ok := k.spent[s.ID]; ok {
-		DebitBytes(s, dataplane.Reading{Epoch: k.Epoch, Counters: dataplane.Counters{
-			UpBytes: count, LimitDrops: s.Meter.Since(k.Epoch).Drops,
-		}})
-	}
-	DebitTime(s, k.At, Instant{Boot: k.At, BootID: k.Boot})
 }
 
 // IsTrusted tells the accounts of trusted devices from those of sessions.

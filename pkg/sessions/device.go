@@ -88,3 +88,13 @@ type Device struct {
 	Created  time.Time
 	Bound    netip.Addr // IPv4, of the last Connect, where the configuration binds to it
 }
+
+// MoveTo makes ip, if it is one, the device's most recent address. PutDevice takes it
+// from any other device.
+func (d *Device) MoveTo(ip netip.Addr) {
+	if !ip.IsValid() {
+		return
+	}
+	d.IPs = slices.Insert(slices.DeleteFunc(slices.Clone(d.IPs), func(a netip.Addr) bool { return a == ip }), 0, ip)
+	d.IPs = d.IPs[:min(len(d.IPs), MaxIPs)]
+}

@@ -4,6 +4,8 @@ package sessions
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
@@ -23,28 +25,34 @@ type Store interface {
 	// Sync returns nil when all that was committed before is on the disk. Callers
 	// that wait at the same time wait for the same write.
 	Sync() error
-	// PutMarks replaces the marks, and returns nil when they are on the disk. Should
-	// the machine die meanwhile, the ones before are there.
-	PutMarks(Marks) error
-	// Marks returns the last marks, the zero Marks when there are none.
-	Marks() (Marks, error)
+	// PutCheckpoint replaces the checkpoint, and returns nil when it is on the disk.
+	// Should the machine die meanwhile, the one before is there.
+	PutCheckpoint(Checkpoint) error
+	// Checkpoint returns the last one, the zero Checkpoint when there is none.
+	Checkpoint() (Checkpoint, error)
 }
 
 // Tx is one transaction. Lookups of what does not exist fail with Code NotFound.
 type Tx interface {
 	Device(DeviceID) (Device, error)
 	DeviceByMAC(dataplane.MAC) (Device, error)
-	Devices() ([]Device, error) // by id
+	DeviceByIP(netip.Addr) (Device, error) // whose IPs it is one of
+	Devices() ([]Device, error)            // by id
 	CountDevices() (int, error)
-	PutDevice(*Device) error // inserts when ID is 0 and sets it; Conflict on a taken MAC
+	// PutDevice inserts when ID is 0, and sets it; Conflict on a taken MAC. An address
+	// belongs to one device: others lose those of IPs.
+	PutDevice(*Device) error
 	Session(SessionID) (Session, error)
 	Sessions(SessionFilter) ([]Session, error) // by id
-	RunningOf([]DeviceID) ([]Session, error)   // what devices run, by id
-	RunningDevices() ([]DeviceID, error)       // those that run a session, by id
-	CountSessions() (map[State]int, error)     // states without sessions may be left out
-	PutSession(*Session) error                 // inserts when ID is 0 and sets it
-	DeleteSession(SessionID) error             // and its claim
-	PutClaim(ClaimHash, SessionID) error       // a session has at most one
+	// PastExpiry returns available and paused sessions that expired up to now, the
+	// earliest first; at most limit of them.
+	PastExpiry(now time.Time, limit int) ([]Session, error)
+	RunningOf([]DeviceID) ([]Session, error) // what devices run, by id
+	RunningDevices() ([]DeviceID, error)     // those that run a session, by id
+	CountSessions() (map[State]int, error)   // states without sessions may be left out
+	PutSession(*Session) error               // inserts when ID is 0 and sets it
+	DeleteSession(SessionID) error           // and its claim
+	PutClaim(ClaimHash, SessionID) error     // a session has at most one
 	Claim(ClaimHash) (SessionID, error)
 	DeleteClaim(SessionID) error
 	AppendEvent(*Event) error // sets Seq, one more than the last
@@ -55,10 +63,21 @@ type Tx interface {
 	DeleteProvider(name string) error
 }
 
+// View returns what fn reads in one transaction of store.
+func View[T any](ctx context.Context, store Store, fn func(Tx) (T, error)) (T, error) {
+	var value T
+	err := store.View(ctx, func(tx Tx) (err error) {
+		value, err = fn(tx)
+		return err
+	})
+	return value, err
+}
+
 // SessionFilter selects sessions; its zero value selects all.
 type SessionFilter struct {
-	Device DeviceID  // 0: of every device
-	States []State   // empty: in every state
-	After  SessionID // with ids above; for one page after another
-	Limit  int       // the first ones only; 0: all
+	Device  DeviceID  // 0: of every device
+	States  []State   // empty: in every state
+	Unsaved bool      // those that their provider does not know the latest of
+	After   SessionID // with ids above; for one page after another
+	Limit   int       // the first ones only; 0: all
 }

@@ -87,9 +87,7 @@ func (m *Manager) storePatch(ctx context.Context, id sessions.DeviceID, p device
 			d.Hostname = *p.hostname
 		}
 		if p.ip != nil {
-			if err := c.move(&d, *p.ip); err != nil {
-				return err
-			}
+			d.MoveTo(*p.ip)
 		}
 		if err := c.PutDevice(&d); err != nil {
 			return err

@@ -5,7 +5,6 @@ package manager
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -72,9 +71,7 @@ func (m *Manager) register(ctx context.Context, mac dataplane.MAC, ip netip.Addr
 }
 
 func (c *change) addDevice(d *sessions.Device, ip netip.Addr) error {
-	if err := c.move(d, ip); err != nil {
-		return err
-	}
+	d.MoveTo(ip)
 	if err := c.PutDevice(d); err != nil {
 		return err
 	}
@@ -95,40 +92,11 @@ func (c *change) refreshDevice(d *sessions.Device, ip netip.Addr, hostname strin
 	if hostname != "" {
 		d.Hostname = hostname
 	}
-	if err := c.move(d, ip); err != nil {
-		return err
-	}
+	d.MoveTo(ip)
 	if err := c.PutDevice(d); err != nil {
 		return err
 	}
 	return c.event(c.of(sessions.DeviceUpdated, *d, sessions.Session{}))
-}
-
-// move makes ip the device's most recent address, and takes it from any other.
-func (c *change) move(d *sessions.Device, ip netip.Addr) error {
-	if !ip.IsValid() {
-		return nil
-	}
-	known := slices.Contains(d.IPs, ip)
-	d.IPs = slices.Insert(slices.DeleteFunc(slices.Clone(d.IPs), func(a netip.Addr) bool { return a == ip }), 0, ip)
-	d.IPs = d.IPs[:min(len(d.IPs), sessions.MaxIPs)]
-	if known {
-		return nil
-	}
-	all, err := c.Devices()
-	if err != nil {
-		return err
-	}
-	for _, other := range all {
-		if other.ID == d.ID || !slices.Contains(other.IPs, ip) {
-			continue
-		}
-		other.IPs = slices.DeleteFunc(slices.Clone(other.IPs), func(a netip.Addr) bool { return a == ip })
-		if err := c.PutDevice(&other); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Device returns one device. Codes: NotFound.
@@ -192,20 +160,6 @@ func isDecimal(s string) bool {
 	return err == nil
 }
 
-// deviceByIP prefers the device whose latest address it is.
 func (m *Manager) deviceByIP(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
-	all, err := m.Devices(ctx)
-	if err != nil {
-		return sessions.Device{}, err
-	}
-	best, at := sessions.Device{}, sessions.MaxIPs
-	for _, d := range all {
-		if i := slices.Index(d.IPs, ip); i >= 0 && i < at {
-			best, at = d, i
-		}
-	}
-	if best.ID == 0 {
-		return best, sessions.Errorf(sessions.NotFound, "no device has the address %s", ip)
-	}
-	return best, nil
+	return sessions.View(ctx, m.store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByIP(ip) })
 }

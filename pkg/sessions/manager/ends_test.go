@@ -155,9 +155,9 @@ func TestWhatGoesOnIsMarked(t *testing.T) {
 	}
 	w.clock.Advance(5 * time.Second)
 	w.checkpoint()
-	marks, err := w.store.Marks()
+	marks, err := w.store.Checkpoint()
 	w.ok(err)
-	want := sessions.Marks{Boot: w.clock.BootID(), At: w.clock.Boot(), Epoch: 1, Spent: []sessions.Mark{{Session: long.ID, Spent: 1000}}, Known: w.clock.Now()}
+	want := sessions.Checkpoint{Boot: w.clock.BootID(), At: w.clock.Boot(), Epoch: 1, Spent: []sessions.Count{{Session: long.ID, Spent: 1000}}, Known: w.clock.Now()}
 	if diff := cmp.Diff(want, marks); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}

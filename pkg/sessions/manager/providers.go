@@ -136,13 +136,10 @@ func (m *Manager) tellRest(ctx context.Context) error {
 	if !m.providers.any() {
 		return nil
 	}
-	var all []sessions.Session
-	err := m.store.View(context.WithoutCancel(ctx), func(tx sessions.Tx) error {
-		var err error
-		all, err = tx.Sessions(sessions.SessionFilter{})
-		return err
+	unsaved, err := sessions.View(context.WithoutCancel(ctx), m.store, func(tx sessions.Tx) ([]sessions.Session, error) {
+		return tx.Sessions(sessions.SessionFilter{Unsaved: true})
 	})
-	m.saveLater(all)
+	m.saveLater(unsaved)
 	return err
 }
 

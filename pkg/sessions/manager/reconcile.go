@@ -80,7 +80,7 @@ func (m *Manager) recover(ctx context.Context, devices []sessions.DeviceID) erro
 	return nil
 }
 
-func (m *Manager) recoverSome(ctx context.Context, devices []sessions.DeviceID, marks func() sessions.MarkIndex) error {
+func (m *Manager) recoverSome(ctx context.Context, devices []sessions.DeviceID, marks func() sessions.CheckpointIndex) error {
 	defer m.locks.lock(devices...)()
 	return m.commit(ctx, func(c *change) error {
 		running, err := c.RunningOf(devices)
@@ -104,15 +104,15 @@ func (m *Manager) recoverSome(ctx context.Context, devices []sessions.DeviceID, 
 
 // lastMarks are the marks of the last checkpoint. An agent that cannot read them
 // starts all the same: what they say is the customers'.
-func (m *Manager) lastMarks() sessions.MarkIndex {
-	marks, err := m.store.Marks()
+func (m *Manager) lastMarks() sessions.CheckpointIndex {
+	marks, err := m.store.Checkpoint()
 	if err != nil {
 		m.log.Error("what was used up to the last checkpoint is lost, where the kernel lost it as well", "error", err)
 	}
 	return marks.Index()
 }
 
-func (c *change) recover(s sessions.Session, r *dataplane.Reading, marks func() sessions.MarkIndex) error {
+func (c *change) recover(s sessions.Session, r *dataplane.Reading, marks func() sessions.CheckpointIndex) error {
 	d, err := c.Device(s.Device)
 	if err != nil {
 		return err
@@ -267,18 +267,25 @@ func (m *Manager) grantIfMissing(ctx context.Context, id sessions.DeviceID) erro
 	return m.commit(ctx, m.halting(d, s.ID, nil, sessions.ReasonFailed, cause.Error()))
 }
 
+// expireBatch bounds the sessions that expire in one transaction.
+const expireBatch = 256
+
 // expireAll records what expired while it did not run.
 func (m *Manager) expireAll(ctx context.Context) error {
-	var list []sessions.Session
-	err := m.store.View(ctx, func(tx sessions.Tx) error {
-		var err error
-		list, err = tx.Sessions(sessions.SessionFilter{States: []sessions.State{sessions.Available, sessions.Paused}})
-		return err
-	})
-	if err != nil {
-		return err
+	now := m.now()
+	if !now.WallTrusted {
+		return nil
 	}
-	return m.expire(ctx, list)
+	for last := sessions.SessionID(0); ; {
+		list, err := sessions.View(ctx, m.store, func(tx sessions.Tx) ([]sessions.Session, error) { return tx.PastExpiry(now.Wall, expireBatch) })
+		if err != nil || len(list) == 0 || list[0].ID == last { // the clock was set back meanwhile: next time
+			return err
+		}
+		if err := m.expire(ctx, list); err != nil {
+			return err
+		}
+		last = list[0].ID
+	}
 }
 
 // expire records which of the sessions, that do not run, expired.

@@ -40,7 +40,7 @@ func (l *liveTable) pack(s sessions.Session) row {
 		l.words = &w
 	}
 	r := row{
-		Counted: sessions.Counted{s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops}, at: s.Meter.At, low: s.Meter.Low,
+		Counted: s.Meter.Counted(), at: s.Meter.At, low: s.Meter.Low,
 		started: noTime, words: l.words, kind: s.Type, globalSpeed: s.UseGlobalSpeed,
 		id: s.ID, device: s.Device, time: s.Time, timeUsed: s.TimeUsed, bytes: s.Bytes, used: s.Used,
 		down: s.DownBPS, up: s.UpBPS,

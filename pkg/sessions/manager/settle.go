@@ -16,7 +16,7 @@ import (
 // settleState is what Settle remembers from call to call.
 type settleState struct {
 	linger map[dataplane.Account]lingering // accounts nobody runs
-	marks  []sessions.Mark                 // used again by the next survey
+	marks  []sessions.Count                // used again by the next survey
 	round  uint16                          // of the last survey or comparison
 	known  time.Time                       // wall time of the last marks
 	offset time.Duration                   // wall clock minus CLOCK_BOOTTIME, to notice a step

@@ -16,7 +16,7 @@ import (
 // they get a mark. Only those of which more is to be said have their row written.
 type survey struct {
 	now    sessions.Instant
-	marks  sessions.Marks
+	marks  sessions.Checkpoint
 	closer []sessions.DeviceID // whose session ended, became low, has a provider …
 	read   counts              // of those
 	loose  []dataplane.Reading // of accounts that no session runs on
@@ -32,7 +32,7 @@ const atATime = 256
 // survey looks at readings of everything.
 func (m *Manager) survey(readings iter.Seq[[]dataplane.Reading]) *survey {
 	v := &survey{now: m.now(), read: make(counts)}
-	v.marks = sessions.Marks{Boot: v.now.BootID, At: v.now.Boot, Spent: m.settle.marks[:0], Known: m.trust.at(v.now.Boot)}
+	v.marks = sessions.Checkpoint{Boot: v.now.BootID, At: v.now.Boot, Spent: m.settle.marks[:0], Known: m.trust.at(v.now.Boot)}
 	m.settle.round++
 	for some := range readings {
 		m.live.survey(v, some, m.settle.round, m.rates.memory)
@@ -71,7 +71,7 @@ func (v *survey) mark(e *liveEntry, r *dataplane.Reading) {
 	v.timed = v.timed || e.row.kind.Timed()
 	spent := r.Counters.Spent()
 	if spent > e.row.Since(r.Epoch).Spent {
-		v.marks.Spent = append(v.marks.Spent, sessions.Mark{Session: e.row.id, Spent: spent})
+		v.marks.Spent = append(v.marks.Spent, sessions.Count{Session: e.row.id, Spent: spent})
 	}
 	v.changed = v.changed || spent != e.marked
 	e.marked = spent
@@ -162,5 +162,5 @@ func (m *Manager) mark(ctx context.Context, v *survey) error {
 		return err
 	}
 	m.settle.known = v.marks.Known
-	return m.store.PutMarks(v.marks)
+	return m.store.PutCheckpoint(v.marks)
 }

@@ -167,7 +167,7 @@ func TestAnUnknownTimeOutlivesTheAgent(t *testing.T) {
 // Whoever writes marks of another moment knows the wall time from the last ones.
 func TestKnownAt(t *testing.T) {
 	wall := time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
-	last := sessions.Marks{Boot: "boot-1", At: dataplane.Boottime(time.Hour), Known: wall}
+	last := sessions.Checkpoint{Boot: "boot-1", At: dataplane.Boottime(time.Hour), Known: wall}
 	for _, c := range []struct {
 		boot string
 		at   time.Duration
@@ -181,7 +181,7 @@ func TestKnownAt(t *testing.T) {
 			t.Errorf("%s after %s: %s, want %s", c.boot, c.at, got, c.want)
 		}
 	}
-	if got := (sessions.Marks{}).KnownAt("boot-1", 1); !got.IsZero() {
+	if got := (sessions.Checkpoint{}).KnownAt("boot-1", 1); !got.IsZero() {
 		t.Errorf("known of nothing: %s", got)
 	}
 }

@@ -110,17 +110,17 @@ func (d *Daemon) enforce() (err error) {
 // PlaneOptions is the kernel's part of a configuration.
 func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 	return dataplane.Options{
-		BPFFS:        cfg.BPFFS,
-		Interfaces:   cfg.Interfaces,
-		MaxClients:   cfg.MaxClients,
-		Portals:      cfg.Portals,
-		WalledGarden: cfg.WalledGarden,
-		Attach:       cfg.Attach,
-		Limiter:      cfg.Limiter,
-		Steer:        cfg.Steer,
-		Uplink:       cfg.Uplink,
-		Bind:         cfg.Bind == sessions.BindIP,
-		Log:          log,
+		BPFFS:          cfg.BPFFS,
+		Interfaces:     cfg.Interfaces,
+		MaxClients:     cfg.MaxClients,
+		Portals:        cfg.Portals,
+		WalledGarden:   cfg.WalledGarden,
+		Attach:         cfg.Attach,
+		Limiter:        cfg.Limiter,
+		TCPWindowClamp: cfg.Steer,
+		Uplink:         cfg.Uplink,
+		Bind:           cfg.Bind == sessions.BindIP,
+		Log:            log,
 	}
 }
 

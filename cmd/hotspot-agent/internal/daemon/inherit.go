@@ -30,14 +30,14 @@ func (d *Daemon) takeOver(list []dataplane.Past, bootID string) error {
 	if len(list) == 0 {
 		return nil
 	}
-	last, err := d.store.Marks()
+	last, err := d.store.Checkpoint()
 	if err != nil {
 		return err
 	}
 	for _, past := range list {
 		marks := marksOf(past, bootID)
 		marks.Known = last.KnownAt(bootID, past.Until) // the maps do not know it
-		if err := d.store.PutMarks(marks); err != nil {
+		if err := d.store.PutCheckpoint(marks); err != nil {
 			return err
 		}
 		d.log.Info("took over what another version's maps counted", "accounts", len(past.Spent))
@@ -45,11 +45,11 @@ func (d *Daemon) takeOver(list []dataplane.Past, bootID string) error {
 	return nil
 }
 
-func marksOf(past dataplane.Past, bootID string) sessions.Marks {
-	marks := sessions.Marks{Boot: bootID, At: past.Until, Epoch: past.Epoch}
+func marksOf(past dataplane.Past, bootID string) sessions.Checkpoint {
+	marks := sessions.Checkpoint{Boot: bootID, At: past.Until, Epoch: past.Epoch}
 	for account, spent := range past.Spent {
 		if id := sessions.SessionID(account); id > 0 { // else a trusted device's
-			marks.Spent = append(marks.Spent, sessions.Mark{Session: id, Spent: spent})
+			marks.Spent = append(marks.Spent, sessions.Count{Session: id, Spent: spent})
 		}
 	}
 	return marks

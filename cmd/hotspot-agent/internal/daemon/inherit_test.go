@@ -33,17 +33,17 @@ func TestTakeOver(t *testing.T) {
 		{Epoch: 4, Until: at(30), Spent: map[dataplane.Account]uint64{7: 200, 1 << 63: 50}},
 	}
 	for boot, want := range map[string]time.Time{"this": known.Add(25 * time.Second), "before": known.Add(30 * time.Second)} {
-		if err := store.PutMarks(sessions.Marks{Boot: boot, At: at(5), Epoch: 2, Known: known}); err != nil {
+		if err := store.PutCheckpoint(sessions.Checkpoint{Boot: boot, At: at(5), Epoch: 2, Known: known}); err != nil {
 			t.Fatal(err)
 		}
 		if err := d.takeOver(past, "this"); err != nil {
 			t.Fatal(err)
 		}
-		marks, err := store.Marks()
+		marks, err := store.Checkpoint()
 		if err != nil {
 			t.Fatal(err)
 		}
-		expected := sessions.Marks{Boot: "this", At: at(30), Epoch: 4, Spent: []sessions.Mark{{Session: 7, Spent: 200}}, Known: want}
+		expected := sessions.Checkpoint{Boot: "this", At: at(30), Epoch: 4, Spent: []sessions.Count{{Session: 7, Spent: 200}}, Known: want}
 		if diff := cmp.Diff(expected, marks); diff != "" {
 			t.Errorf("marks of boot %q before (-want +got):\n%s", boot, diff)
 		}

@@ -51,8 +51,8 @@ func (o *Object) SessionType(field string) sessions.Type {
 		return 0
 	}
 	raw := string(o.fields[field])
-	parsed, err := ParseType(strings.Trim(raw, `"`))
-	if err != nil {
+	parsed, ok := sessions.ParseType(strings.Trim(raw, `"`))
+	if !ok {
 		o.Fail(field, "%s is not a session type (want time, data or time_or_data)", Quote([]byte(raw)))
 	}
 	return parsed
@@ -86,19 +86,6 @@ func (o *Object) Fraction(field string) time.Duration {
 		o.Fail(field, "%v is too large (at most %d)", secs, MaxSecs)
 	}
 	return time.Duration(math.Round(secs * float64(time.Second)))
-}
-
-// ParseType reads a session type: its name, or its number.
-func ParseType(s string) (sessions.Type, error) {
-	if t, ok := sessions.ParseType(s); ok {
-		return t, nil
-	}
-	for _, t := range sessions.Types() {
-		if s == strconv.Itoa(int(t)) {
-			return t, nil
-		}
-	}
-	return 0, sessions.Invalidf("type", "%q is not a session type (want time, data or time_or_data)", s)
 }
 
 // TimeOf returns a time as it is written in JSON: UTC, and null for the zero time.

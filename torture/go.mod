@@ -1,0 +1,19 @@
+module github.com/hotspot-agent/hotspot-agent/torture
+
+go 1.26.0
+
+toolchain go1.26.10
+
+require github.com/hotspot-agent/hotspot-agent v0.0.0
+
+replace github.com/hotspot-agent/hotspot-agent => ../
+
+require (
+	github.com/cilium/ebpf v0.22.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/vishvananda/netlink v1.3.1 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
+)
