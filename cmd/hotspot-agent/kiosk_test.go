@@ -37,7 +37,7 @@ type playedPlane struct {
 	status    dataplane.Status
 }
 
-func (p *playedPlane) Neighbor(ip netip.Addr) (dataplane.MAC, error) {
+func (p *playedPlane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
 	if mac, ok := p.neighbors[ip]; ok {
 		return mac, nil
 	}

@@ -32,8 +32,8 @@ func (m *Manager) rebind(ctx context.Context, id sessions.DeviceID) error {
 }
 
 // learn binds a connected device of which no address was known to one that it uses.
-func (m *Manager) learn(ctx context.Context, s sessions.Session, seen dataplane.Sighting) error {
-	if m.cfg.Bind != sessions.BindIP || seen.Evidence == dataplane.Remembered || m.live.bound(s.ID) != [4]byte{} {
+func (m *Manager) learn(ctx context.Context, s sessions.Session, seen dataplane.Neighbor) error {
+	if m.cfg.Bind != sessions.BindIP || seen.State == dataplane.NeighStale || m.live.bound(s.ID) != [4]byte{} {
 		return nil
 	}
 	defer m.locks.lock(s.Device)()
@@ -64,7 +64,7 @@ func (m *Manager) bindTo(ctx context.Context, d sessions.Device, connected bool,
 }
 
 // locate asks the kernel where a MAC is.
-func (m *Manager) locate(mac dataplane.MAC) []dataplane.Sighting {
+func (m *Manager) locate(mac dataplane.MAC) []dataplane.Neighbor {
 	if m.cfg.Locate == nil {
 		return nil
 	}

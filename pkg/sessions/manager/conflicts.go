@@ -95,7 +95,7 @@ func (s *sightings) note(i int, value string) (known bool) {
 
 // see takes a sighting in. It returns the change that it is, if it is one, and whether
 // that is to be told.
-func (s *sightings) see(differs, value string, evidence dataplane.Evidence, at dataplane.Boottime) (c conflict, changed, news bool) {
+func (s *sightings) see(differs, value string, evidence dataplane.NeighState, at dataplane.Boottime) (c conflict, changed, news bool) {
 	i := trait(differs)
 	now := s.now[i]
 	if now == "" {
@@ -105,7 +105,7 @@ func (s *sightings) see(differs, value string, evidence dataplane.Evidence, at d
 		return c, false, false
 	}
 	known := s.note(i, value)
-	if evidence == dataplane.Remembered || evidence == dataplane.Heard && known {
+	if evidence == dataplane.NeighStale || evidence == dataplane.NeighUpdated && known {
 		return c, false, false
 	}
 	c = conflict{differs: differs, before: now, after: value, reason: sessions.ReasonMoved, at: at}
@@ -136,7 +136,7 @@ func (m *moves) tell(c conflict) bool {
 // Sight notes where the kernel saw a client: it publishes client.conflict, and enforces
 // or learns what the configuration binds clients to. What is not connected any more is
 // passed over.
-func (m *Manager) Sight(ctx context.Context, seen dataplane.Sighting) error {
+func (m *Manager) Sight(ctx context.Context, seen dataplane.Neighbor) error {
 	s, mac, running := m.live.session(sessions.SessionID(seen.Account))
 	if !running || mac != seen.MAC {
 		return nil
@@ -145,14 +145,14 @@ func (m *Manager) Sight(ctx context.Context, seen dataplane.Sighting) error {
 		if err := m.learn(ctx, s, seen); err != nil {
 			return err
 		}
-		return m.notice(ctx, s, sessions.DiffersAddress, seen.Addr.String(), seen.Evidence)
+		return m.notice(ctx, s, sessions.DiffersAddress, seen.Addr.String(), seen.State)
 	}
-	return m.notice(ctx, s, sessions.DiffersPort, seen.Port, seen.Evidence)
+	return m.notice(ctx, s, sessions.DiffersPort, seen.Port, seen.State)
 }
 
-func (m *Manager) notice(ctx context.Context, s sessions.Session, differs, value string, evidence dataplane.Evidence) error {
+func (m *Manager) notice(ctx context.Context, s sessions.Session, differs, value string, evidence dataplane.NeighState) error {
 	var d sessions.Device
-	if evidence != dataplane.Remembered && differs != sessions.DiffersPort && !m.live.begun(s.ID) {
+	if evidence != dataplane.NeighStale && differs != sessions.DiffersPort && !m.live.begun(s.ID) {
 		var err error
 		if d, err = m.Device(ctx, s.Device); err != nil {
 			return err
@@ -183,7 +183,7 @@ func (c *change) notice(d sessions.Device, differs, value string) error {
 	if err != nil || !running {
 		return err // a device that is not connected may simply have a new lease
 	}
-	if k, _, news := c.m.live.sight(s.ID, d, differs, value, dataplane.Answered, c.now.Boot); news {
+	if k, _, news := c.m.live.sight(s.ID, d, differs, value, dataplane.NeighReachable, c.now.Boot); news {
 		return c.conflict(d, s, k)
 	}
 	return nil
@@ -202,7 +202,7 @@ func (c conflict) String() string {
 
 // sight takes in where the MAC of a running session was seen; d is its device, unless
 // nothing is news yet.
-func (l *liveTable) sight(id sessions.SessionID, d sessions.Device, differs, value string, evidence dataplane.Evidence, at dataplane.Boottime) (c conflict, changed, news bool) {
+func (l *liveTable) sight(id sessions.SessionID, d sessions.Device, differs, value string, evidence dataplane.NeighState, at dataplane.Boottime) (c conflict, changed, news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.byID[id]

@@ -123,13 +123,13 @@ func (l *liveTable) remove(e *liveEntry) {
 // of returns the running session of a reading, nil when there is none. Readings come
 // in the order of their places, and to look there is several times faster than a map.
 func (l *liveTable) of(r *dataplane.Reading) *liveEntry {
-	for len(l.places) <= int(r.Place) {
+	for len(l.places) <= int(r.Slot) {
 		l.places = append(l.places, nil)
 	}
-	e := l.places[r.Place]
+	e := l.places[r.Slot]
 	if e == nil || e.row.id != sessions.SessionID(r.Account) {
 		e = l.byID[sessions.SessionID(r.Account)]
-		l.places[r.Place] = e
+		l.places[r.Slot] = e
 	}
 	return e
 }

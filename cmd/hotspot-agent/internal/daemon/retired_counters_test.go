@@ -15,9 +15,9 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
-// What several versions left behind becomes the newest one's marks, of sessions only. The
-// wall time goes on from the marks before all of them.
-func TestTakeOver(t *testing.T) {
+// What several versions left behind becomes the newest one's checkpoint, of sessions only. The
+// wall time continues from the checkpoint before all of them.
+func TestStoreRetired(t *testing.T) {
 	store, err := sqlite.Open(filepath.Join(t.TempDir(), "hotspot.db"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -27,8 +27,8 @@ func TestTakeOver(t *testing.T) {
 		return dataplane.Boottime(seconds) * dataplane.Boottime(time.Second)
 	}
 	known := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	d := &Daemon{store: store, log: slog.New(slog.DiscardHandler)}
-	past := []dataplane.Past{
+	log := slog.New(slog.DiscardHandler)
+	past := []dataplane.Retired{
 		{Epoch: 3, Until: at(10), Spent: map[dataplane.Account]uint64{7: 100}},
 		{Epoch: 4, Until: at(30), Spent: map[dataplane.Account]uint64{7: 200, 1 << 63: 50}},
 	}
@@ -36,16 +36,16 @@ func TestTakeOver(t *testing.T) {
 		if err := store.PutCheckpoint(sessions.Checkpoint{Boot: boot, At: at(5), Epoch: 2, Known: known}); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.takeOver(past, "this"); err != nil {
+		if err := storeRetired(store, past, "this", log); err != nil {
 			t.Fatal(err)
 		}
-		marks, err := store.Checkpoint()
+		checkpoint, err := store.Checkpoint()
 		if err != nil {
 			t.Fatal(err)
 		}
 		expected := sessions.Checkpoint{Boot: "this", At: at(30), Epoch: 4, Spent: []sessions.Count{{Session: 7, Spent: 200}}, Known: want}
-		if diff := cmp.Diff(expected, marks); diff != "" {
-			t.Errorf("marks of boot %q before (-want +got):\n%s", boot, diff)
+		if diff := cmp.Diff(expected, checkpoint); diff != "" {
+			t.Errorf("checkpoint of boot %q before (-want +got):\n%s", boot, diff)
 		}
 	}
 }
