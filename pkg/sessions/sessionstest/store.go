@@ -24,9 +24,9 @@ type Store struct {
 	turn    chan struct{}          // held by the one that updates
 	hook    atomic.Pointer[func() error]
 
-	mu    sync.Mutex
-	disk  *tables // what Sync made durable
-	marks sessions.Marks
+	mu         sync.Mutex
+	disk       *tables // what Sync made durable
+	checkpoint sessions.Checkpoint
 }
 
 type tables struct {
@@ -90,8 +90,8 @@ func (s *Store) Sync() error {
 	return nil
 }
 
-// PutMarks keeps the marks; BeforeCommit's function may refuse.
-func (s *Store) PutMarks(k sessions.Marks) error {
+// PutCheckpoint keeps the checkpoint; BeforeCommit's function may refuse.
+func (s *Store) PutCheckpoint(k sessions.Checkpoint) error {
 	if hook := s.hook.Load(); hook != nil {
 		if err := (*hook)(); err != nil {
 			return err
@@ -100,15 +100,15 @@ func (s *Store) PutMarks(k sessions.Marks) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k.Spent = slices.Clone(k.Spent)
-	s.marks = k
+	s.checkpoint = k
 	return nil
 }
 
-// Marks returns the last marks.
-func (s *Store) Marks() (sessions.Marks, error) {
+// Checkpoint returns the last checkpoint.
+func (s *Store) Checkpoint() (sessions.Checkpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.marks, nil
+	return s.checkpoint, nil
 }
 
 // Commit runs fn, one at a time, and keeps what it did if it returns nil.

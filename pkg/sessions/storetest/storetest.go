@@ -49,7 +49,7 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"Updates are serial", testSerial},
 		{"event numbers have no gaps", testSeqGapless},
 		{"what was committed is seen, and synced", testCommit},
-		{"marks", testMarks},
+		{"checkpoint", testCheckpoint},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) { g.test(t, open(t)) })
