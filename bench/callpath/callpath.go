@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -219,8 +220,8 @@ func (s *scene) useUp(ctx context.Context) error {
 func (s *scene) record(ctx context.Context, play func(context.Context) error) ([]callPath, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	followed := make(chan error, 1)
-	go func() { followed <- s.follow(ctx) }()
+	var following sync.WaitGroup
+	following.Go(func() { s.follow(ctx) })
 	if err := wait.For(ctx, quietTime); err != nil { // the subscriber is there
 		return nil, err
 	}
@@ -235,7 +236,7 @@ func (s *scene) record(ctx context.Context, play func(context.Context) error) ([
 		return nil, err
 	}
 	cancel()
-	<-followed
+	following.Wait()
 	paths, err := read(bytes.NewReader(recording), s.functions)
 	if err == nil && !slices.ContainsFunc(paths, func(p callPath) bool { return p.figures().writes > 0 }) {
 		err = errors.New("no write transaction in the recording: have the functions of the store been renamed?")
@@ -244,8 +245,8 @@ func (s *scene) record(ctx context.Context, play func(context.Context) error) ([
 }
 
 // follow passes on the types of events until ctx ends.
-func (s *scene) follow(ctx context.Context) error {
-	return s.api.Lines(ctx, "/events", func(line []byte) bool {
+func (s *scene) follow(ctx context.Context) {
+	_ = s.api.Lines(ctx, "/events", func(line []byte) bool {
 		var event struct{ Type string }
 		if json.Unmarshal(line, &event) == nil {
 			s.events <- event.Type

@@ -34,8 +34,11 @@ func read(recording io.Reader, functions []function) ([]callPath, error) {
 	lines := bufio.NewScanner(recording)
 	for lines.Scan() {
 		var goroutine, index int
-		if _, err := fmt.Sscan(lines.Text(), &goroutine, &index); err != nil || index < 0 || index >= len(functions) {
-			return nil, fmt.Errorf("line %q of the recording: %v", lines.Text(), err)
+		if _, err := fmt.Sscan(lines.Text(), &goroutine, &index); err != nil {
+			return nil, fmt.Errorf("line %q of the recording: %w", lines.Text(), err)
+		}
+		if index < 0 || index >= len(functions) {
+			return nil, fmt.Errorf("line %q of the recording: want a function from 0 to %d", lines.Text(), len(functions)-1)
 		}
 		if byGoroutine[goroutine] == nil {
 			byGoroutine[goroutine] = &callPath{goroutine: goroutine}
