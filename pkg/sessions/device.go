@@ -23,22 +23,22 @@ const (
 // AddressOf is the IPv4 address that a device has now: the one that was registered
 // last, as from a request to the portal, unless the kernel knows others only. One that
 // the kernel only remembers the device may have left: then it is the zero Addr.
-func AddressOf(d Device, found []dataplane.Sighting) netip.Addr {
+func AddressOf(d Device, found []dataplane.Neighbor) netip.Addr {
 	last := d.IPv4()
-	if len(found) == 0 || slices.ContainsFunc(found, func(s dataplane.Sighting) bool { return s.Addr == last }) {
+	if len(found) == 0 || slices.ContainsFunc(found, func(s dataplane.Neighbor) bool { return s.Addr == last }) {
 		return last
 	}
-	best := slices.MaxFunc(found, func(a, b dataplane.Sighting) int { return int(a.Evidence) - int(b.Evidence) })
-	if best.Evidence == dataplane.Remembered {
+	best := slices.MaxFunc(found, func(a, b dataplane.Neighbor) int { return int(a.State) - int(b.State) })
+	if best.State == dataplane.NeighStale {
 		return netip.Addr{}
 	}
 	return best.Addr
 }
 
 // Answers reports whether an address is in use.
-func Answers(found []dataplane.Sighting, ip netip.Addr) bool {
-	return slices.ContainsFunc(found, func(s dataplane.Sighting) bool {
-		return s.Addr == ip && s.Evidence == dataplane.Answered
+func Answers(found []dataplane.Neighbor, ip netip.Addr) bool {
+	return slices.ContainsFunc(found, func(s dataplane.Neighbor) bool {
+		return s.Addr == ip && s.State == dataplane.NeighReachable
 	})
 }
 

@@ -219,7 +219,7 @@ func TestMoveKeepsWhatIsStoredMeanwhile(t *testing.T) {
 // Where a device is matters only when it is connected by the move.
 func TestMoveOfWhatDoesNotRunAsksForNoAddress(t *testing.T) {
 	asked := 0
-	w := newWorld(t, manager.Config{Bind: sessions.BindIP, Locate: func(dataplane.MAC) ([]dataplane.Sighting, error) {
+	w := newWorld(t, manager.Config{Bind: sessions.BindIP, Locate: func(dataplane.MAC) ([]dataplane.Neighbor, error) {
 		asked++
 		return nil, nil
 	}})

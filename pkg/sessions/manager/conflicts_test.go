@@ -17,9 +17,9 @@ import (
 )
 
 // sight has the kernel see the n-th MAC at an address or on a port.
-func (w *world) sight(s sessions.Session, n byte, at string, evidence dataplane.Evidence) {
+func (w *world) sight(s sessions.Session, n byte, at string, evidence dataplane.NeighState) {
 	w.Helper()
-	seen := dataplane.Sighting{MAC: mac(n), Account: s.ID.Account(), Evidence: evidence}
+	seen := dataplane.Neighbor{MAC: mac(n), Account: s.ID.Account(), State: evidence}
 	if ip, err := netip.ParseAddr(at); err == nil {
 		seen.Addr = ip
 	} else {
@@ -56,9 +56,9 @@ func connected(t *testing.T, cfg manager.Config) (*world, sessions.Device, sessi
 }
 
 const (
-	remembered = dataplane.Remembered
-	heard      = dataplane.Heard
-	answered   = dataplane.Answered
+	remembered = dataplane.NeighStale
+	heard      = dataplane.NeighUpdated
+	answered   = dataplane.NeighReachable
 )
 
 // A MAC that turns up elsewhere is told once; two machines that use it are told apart
@@ -144,11 +144,11 @@ func TestConflictsAreBounded(t *testing.T) {
 }
 
 // located answers for the kernel's neighbour table.
-type located map[string]dataplane.Evidence
+type located map[string]dataplane.NeighState
 
-func (l located) find(dataplane.MAC) (found []dataplane.Sighting, err error) {
+func (l located) find(dataplane.MAC) (found []dataplane.Neighbor, err error) {
 	for ip, evidence := range l {
-		found = append(found, dataplane.Sighting{Addr: netip.MustParseAddr(ip), Evidence: evidence})
+		found = append(found, dataplane.Neighbor{Addr: netip.MustParseAddr(ip), State: evidence})
 	}
 	return found, nil
 }

@@ -30,7 +30,7 @@ func (m *Manager) Events(ctx context.Context, after int64, limit int) ([]session
 // Sight takes in where the kernel saw a client: it publishes client.conflict, and
 // enforces or learns what the configuration binds clients to. A client that is not
 // connected any more is ignored.
-func (m *Manager) Sight(ctx context.Context, seen dataplane.Sighting) error {
+func (m *Manager) Sight(ctx context.Context, seen dataplane.Neighbor) error {
 	return m.identity.Sight(ctx, seen)
 }
 

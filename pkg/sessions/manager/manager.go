@@ -31,7 +31,7 @@ type Config struct {
 	Trusted                    []dataplane.MAC
 	Blocked                    []dataplane.MAC
 	RouterMACs                 func() []dataplane.MAC                            // refused as customers; may be nil
-	Locate                     func(dataplane.MAC) ([]dataplane.Sighting, error) // where the kernel knows a MAC; may be nil
+	Locate                     func(dataplane.MAC) ([]dataplane.Neighbor, error) // where the kernel knows a MAC; may be nil
 	Dial                       func(sessions.ProviderRecord) sessions.Provider   // how to reach a registered provider; may be nil
 	ProviderTimeout            time.Duration                                     // of one call; default 2 s
 	Checkpoint                 time.Duration                                     // how long usage may stay unsettled; default 15 s

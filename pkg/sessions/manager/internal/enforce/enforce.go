@@ -38,7 +38,7 @@ type Config struct {
 	GlobalDownBPS, GlobalUpBPS uint64
 	Bind                       sessions.BindMode
 	Trusted, Blocked           []dataplane.MAC
-	Locate                     func(dataplane.MAC) ([]dataplane.Sighting, error) // may be nil
+	Locate                     func(dataplane.MAC) ([]dataplane.Neighbor, error) // may be nil
 	Log                        *slog.Logger
 }
 
@@ -51,7 +51,7 @@ func New(kernel sessions.Enforcer, clock *wallclock.Clock, ledger *ledger.Ledger
 }
 
 // Locate asks the kernel where a MAC is.
-func (e *Enforcer) Locate(mac dataplane.MAC) []dataplane.Sighting {
+func (e *Enforcer) Locate(mac dataplane.MAC) []dataplane.Neighbor {
 	if e.cfg.Locate == nil {
 		return nil
 	}

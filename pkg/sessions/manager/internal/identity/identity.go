@@ -55,8 +55,8 @@ func (o *Observer) Rebind(ctx context.Context, id sessions.DeviceID) error {
 }
 
 // learn binds a connected device of which no address was known to one that it uses.
-func (o *Observer) learn(ctx context.Context, s sessions.Session, seen dataplane.Sighting) error {
-	if o.bind != sessions.BindIP || seen.Evidence == dataplane.Remembered || o.table.Bound(s.ID) != [4]byte{} {
+func (o *Observer) learn(ctx context.Context, s sessions.Session, seen dataplane.Neighbor) error {
+	if o.bind != sessions.BindIP || seen.State == dataplane.NeighStale || o.table.Bound(s.ID) != [4]byte{} {
 		return nil
 	}
 	held := o.enforce.Lock(s.Device)
@@ -89,7 +89,7 @@ func (o *Observer) bindTo(ctx context.Context, held enforce.Locked, d sessions.D
 // Sight notes where the kernel saw a client: it publishes client.conflict, and enforces
 // or learns what the configuration binds clients to. What is not connected any more is
 // passed over.
-func (o *Observer) Sight(ctx context.Context, seen dataplane.Sighting) error {
+func (o *Observer) Sight(ctx context.Context, seen dataplane.Neighbor) error {
 	s, mac, running := o.table.Session(sessions.SessionID(seen.Account))
 	if !running || mac != seen.MAC {
 		return nil
@@ -98,14 +98,14 @@ func (o *Observer) Sight(ctx context.Context, seen dataplane.Sighting) error {
 		if err := o.learn(ctx, s, seen); err != nil {
 			return err
 		}
-		return o.notice(ctx, s, sessions.DiffersAddress, seen.Addr.String(), seen.Evidence)
+		return o.notice(ctx, s, sessions.DiffersAddress, seen.Addr.String(), seen.State)
 	}
-	return o.notice(ctx, s, sessions.DiffersPort, seen.Port, seen.Evidence)
+	return o.notice(ctx, s, sessions.DiffersPort, seen.Port, seen.State)
 }
 
-func (o *Observer) notice(ctx context.Context, s sessions.Session, differs, value string, evidence dataplane.Evidence) error {
+func (o *Observer) notice(ctx context.Context, s sessions.Session, differs, value string, evidence dataplane.NeighState) error {
 	var d sessions.Device
-	if evidence != dataplane.Remembered && differs != sessions.DiffersPort && !o.table.HasHistory(s.ID) {
+	if evidence != dataplane.NeighStale && differs != sessions.DiffersPort && !o.table.HasHistory(s.ID) {
 		var err error
 		if d, err = o.ledger.Device(ctx, s.Device); err != nil {
 			return err
@@ -136,7 +136,7 @@ func (o *Observer) Register(c *ledger.Tx, d sessions.Device, differs, value stri
 	if err != nil || !running {
 		return err // a device that is not connected may simply have a new lease
 	}
-	if k, _, news := o.table.Observe(s.ID, d, differs, value, dataplane.Answered, c.Now.Boot); news {
+	if k, _, news := o.table.Observe(s.ID, d, differs, value, dataplane.NeighReachable, c.Now.Boot); news {
 		return publishConflict(c, d, s, k)
 	}
 	return nil

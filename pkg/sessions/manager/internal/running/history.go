@@ -94,7 +94,7 @@ func (s *history) note(i int, value string) (known bool) {
 
 // observe takes a sighting in. It returns the change that it is, if it is one, and whether
 // that is to be told.
-func (s *history) observe(differs, value string, evidence dataplane.Evidence, at dataplane.Boottime) (c AddressChange, changed, news bool) {
+func (s *history) observe(differs, value string, evidence dataplane.NeighState, at dataplane.Boottime) (c AddressChange, changed, news bool) {
 	i := trait(differs)
 	now := s.now[i]
 	if now == "" {
@@ -104,7 +104,7 @@ func (s *history) observe(differs, value string, evidence dataplane.Evidence, at
 		return c, false, false
 	}
 	known := s.note(i, value)
-	if evidence == dataplane.Remembered || evidence == dataplane.Heard && known {
+	if evidence == dataplane.NeighStale || evidence == dataplane.NeighUpdated && known {
 		return c, false, false
 	}
 	c = AddressChange{Differs: differs, Before: now, After: value, Reason: sessions.ReasonMoved, at: at}
@@ -138,7 +138,7 @@ func (c AddressChange) String() string {
 
 // Observe takes in where the MAC of a running session was seen; d is its device, unless
 // nothing is news yet.
-func (t *Table) Observe(id sessions.SessionID, d sessions.Device, differs, value string, evidence dataplane.Evidence, at dataplane.Boottime) (c AddressChange, changed, news bool) {
+func (t *Table) Observe(id sessions.SessionID, d sessions.Device, differs, value string, evidence dataplane.NeighState, at dataplane.Boottime) (c AddressChange, changed, news bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byID[id]

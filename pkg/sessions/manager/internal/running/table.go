@@ -24,7 +24,7 @@ type Table struct {
 	mu       sync.Mutex // a leaf; held for a batch of readings at most
 	byDevice map[sessions.DeviceID]*Entry
 	byID     map[sessions.SessionID]*Entry
-	byPlace  []*Entry // the entry found last at Reading.Place
+	byPlace  []*Entry // the entry found last at Reading.Slot
 	queue    dueQueue
 	interned *interned // of the session that was stored last
 }
@@ -134,13 +134,13 @@ func (t *Table) remove(e *Entry) {
 // of returns the running session of a reading, nil when there is none. Readings come
 // in the order of their places, and to look there is several times faster than a map.
 func (t *Table) of(r *dataplane.Reading) *Entry {
-	for len(t.byPlace) <= int(r.Place) {
+	for len(t.byPlace) <= int(r.Slot) {
 		t.byPlace = append(t.byPlace, nil)
 	}
-	e := t.byPlace[r.Place]
+	e := t.byPlace[r.Slot]
 	if e == nil || e.row.id != sessions.SessionID(r.Account) {
 		e = t.byID[sessions.SessionID(r.Account)]
-		t.byPlace[r.Place] = e
+		t.byPlace[r.Slot] = e
 	}
 	return e
 }
