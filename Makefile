@@ -81,7 +81,7 @@ fuzz: ## fuzz every parser of what others send, FUZZTIME=10s each
 bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
 	@hack/deps.sh bench
 	@go build -C bench -ldflags '-X main.version=$(VERSION)' -o ../bin/bench .
-	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) -out $(OUT)
+	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) $(if $(BASE),-base $(BASE)) -out $(OUT)
 
 .PHONY: torture
 torture: root deps build ## hurt it in every way that we know, and print what that cost; SHORT=1, ONLY=kill,... (root)

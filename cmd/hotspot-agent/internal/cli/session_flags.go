@@ -65,7 +65,7 @@ func readSessionFlags(c *cli.Context) (sessionFlags, error) {
 		flag string
 		read func(text string) error
 	}{
-		{"type", func(text string) error { s.kind = &text; _, err := api.ParseType(text); return err }},
+		{"type", func(text string) error { s.kind = &text; return parseType(text) }},
 		{"time", into(&s.time, parseSecs)},
 		{"data", into(&s.data, units.ParseBytes)},
 		{"add-time", into(&s.addTime, parseSecs)},
@@ -121,4 +121,12 @@ func parseSecs(text string) (int64, error) {
 		return 0, fmt.Errorf("%w", err)
 	}
 	return int64(d / time.Second), nil
+}
+
+// parseType checks the name of a session type.
+func parseType(name string) error {
+	if _, ok := sessions.ParseType(name); !ok {
+		return fmt.Errorf("%q is not a session type (want time, data or time_or_data)", name)
+	}
+	return nil
 }

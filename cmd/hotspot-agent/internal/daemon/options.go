@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
@@ -43,11 +43,11 @@ func managerConfig(cfg config.Config, plane *dataplane.Dataplane, log *slog.Logg
 		Trusted:           cfg.Trusted,
 		Blocked:           cfg.Blocked,
 		RouterMACs:        plane.RouterMACs,
-		Dial:              api.DialProvider,
+		Dial:              server.DialProvider,
 		Log:               log,
 	}
 }
 
-func access(cfg config.Config) api.Access {
-	return api.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
+func access(cfg config.Config) server.Access {
+	return server.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
 }
