@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
@@ -46,8 +46,8 @@ func parsePath(s string) (string, error) {
 
 func parseSocket(s string) (string, error) {
 	path, err := parsePath(s)
-	if err == nil && len(path) > api.MaxSocketPath {
-		return "", fmt.Errorf("%q is too long for a socket: want at most %d bytes", s, api.MaxSocketPath)
+	if err == nil && len(path) > server.MaxSocketPath {
+		return "", fmt.Errorf("%q is too long for a socket: want at most %d bytes", s, server.MaxSocketPath)
 	}
 	return path, err
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -31,7 +31,7 @@ func Keys() []Key {
 			Meaning: "Folder of the database hotspot.db: devices, sessions, events.",
 		}, func(c *Config) *string { return &c.StateDir }, parsePath, plain),
 		value(Key{
-			Name: "socket", Kind: "path", Accepts: fmt.Sprintf("absolute, at most %d bytes", api.MaxSocketPath), Wrong: "agent.sock",
+			Name: "socket", Kind: "path", Accepts: fmt.Sprintf("absolute, at most %d bytes", server.MaxSocketPath), Wrong: "agent.sock",
 			Meaning: "The Unix socket of the API, for the command line and the portal software.",
 		}, func(c *Config) *string { return &c.Socket }, parseSocket, plain),
 		value(Key{
