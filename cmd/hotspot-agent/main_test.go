@@ -100,7 +100,7 @@ func TestUsageErrors(t *testing.T) {
 		"session delete":                             "ID is missing",
 		"session create --type time":                 "--device is missing",
 		"session create --device 1":                  "--type is missing",
-		"session update 1 --type gold":               `--type: type: "gold" is not a session type`,
+		"session update 1 --type gold":               `--type: "gold" is not a session type`,
 		"session update 1 --data 100":                `--data: "100" has no unit`,
 		"session update 1 --data -5MB":               `--data: "-5MB" is negative`,
 		"session update 1 --data NaNMB":              `--data: "NaNMB" is not an amount`,

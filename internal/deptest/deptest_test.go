@@ -32,8 +32,14 @@ var arrows = []struct {
 		"it is the contract of every Store, so it must know none"},
 	{"pkg/sessions/sessionstest", []string{"pkg/sessions", "pkg/dataplane"},
 		"it stands in for the kernel, so it must not reach the real one"},
-	{"pkg/api", []string{"pkg/sessions", "pkg/dataplane", "internal/keylock"},
+	{"pkg/api", []string{"pkg/api/internal", "pkg/sessions", "pkg/dataplane", "internal/keylock"},
 		"embedders import it: it must not bring them the store or the daemon"},
+	{"pkg/api/internal/wire", []string{"pkg/sessions", "pkg/dataplane"},
+		"both ends of the socket share it, so it knows neither"},
+	{"pkg/api/internal/apitest", []string{"pkg/api", "pkg/sessions", "pkg/dataplane"},
+		"it is a whole agent but for the kernel, for tests and examples"},
+	{"pkg/api/server", []string{"pkg/api", "pkg/sessions", "pkg/dataplane"},
+		"it puts the rules on a socket: kernel and store are the daemon's to connect"},
 	{"cmd", []string{"cmd", "pkg"},
 		"it is the only place that knows all parts, and needs none of the test tools"},
 	{"internal", []string{"internal"},
@@ -46,8 +52,8 @@ var arrows = []struct {
 		"it measures the agent from outside; what its figures need is no dependency of the product"},
 	{"torture", []string{"torture", "internal"},
 		"it breaks the agent's surroundings from outside, as a kiosk does"},
-	{"examples", []string{"pkg/api", "pkg/sessions"},
-		"the SDK is the only way in for an embedder; the codes of its errors are those of the rules"},
+	{"examples", []string{"pkg/api"},
+		"the SDK is all that an embedder needs"},
 }
 
 // doors says which packages may import something from outside, and why no other.

@@ -5,7 +5,6 @@ package dataplane
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 )
 
 // The bounds of a speed other than 0 (no limit). Below the lower one the charge
@@ -60,19 +59,6 @@ func (p Portal) Check() error {
 	}
 	if p.Protocol != "tcp" && p.Protocol != "udp" {
 		return fmt.Errorf("portal protocol %q: want tcp or udp", p.Protocol)
-	}
-	return nil
-}
-
-// interfaceNameSize is IFNAMSIZ of linux/if.h, the final zero byte included.
-const interfaceNameSize = 16
-
-// CheckInterfaceName returns an error for what the kernel takes for no interface's name
-// (dev_valid_name in net/core/dev.c).
-func CheckInterfaceName(name string) error {
-	if name == "" || name == "." || name == ".." || len(name) >= interfaceNameSize || strings.ContainsAny(name, "/: \t\n\v\f\r") {
-		return fmt.Errorf("%q is not the name of an interface: want 1 to %d characters, without blank, : or /, like br-lan",
-			name, interfaceNameSize-1)
 	}
 	return nil
 }

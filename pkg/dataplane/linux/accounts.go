@@ -10,8 +10,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// noIndex is ABI_NO_INDEX.
-const noIndex = ^uint32(0)
+const noIndex = uint32(hotspotAbiABI_NO_INDEX)
 
 // accounts knows where in the kernel each account's counters and queues are. It
 // belongs to the table, whose lock its caller holds.

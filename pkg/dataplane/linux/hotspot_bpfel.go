@@ -13,6 +13,28 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type hotspotAbi uint32
+
+const (
+	hotspotAbiABI_LAYOUT_VERSION  hotspotAbi = 6
+	hotspotAbiABI_RATE_SHIFT      hotspotAbi = 20
+	hotspotAbiABI_COST_BYTES      hotspotAbi = 524288
+	hotspotAbiABI_ADMIT_BYTES     hotspotAbi = 1514
+	hotspotAbiABI_NO_INDEX        hotspotAbi = 4294967295
+	hotspotAbiABI_RULES           hotspotAbi = 4
+	hotspotAbiABI_FILTER_ORDER    hotspotAbi = 10
+	hotspotAbiABI_FILTER_BITS     hotspotAbi = 1024
+	hotspotAbiABI_FLOWS           hotspotAbi = 32
+	hotspotAbiABI_FLOW_WAYS       hotspotAbi = 8
+	hotspotAbiABI_FLOW_SAMPLES    hotspotAbi = 3
+	hotspotAbiABI_SCALES          hotspotAbi = 64
+	hotspotAbiABI_SCALE_WAYS      hotspotAbi = 4
+	hotspotAbiABI_UPLINK_SLOTS    hotspotAbi = 512
+	hotspotAbiABI_DNS_NS_PER_BYTE hotspotAbi = 500000
+	hotspotAbiABI_DNS_BURST_BYTES hotspotAbi = 16384
+	hotspotAbiABI_DNS_MACS        hotspotAbi = 64
+)
+
 type hotspotAccount struct {
 	_       structs.HostLayout
 	Id      uint64
@@ -49,6 +71,14 @@ type hotspotClient struct {
 	Rule    [4]hotspotRule
 }
 
+type hotspotDirection uint32
+
+const (
+	hotspotDirectionUPLOAD     hotspotDirection = 0
+	hotspotDirectionDOWNLOAD   hotspotDirection = 1
+	hotspotDirectionDIRECTIONS hotspotDirection = 2
+)
+
 type hotspotDnsBucket struct {
 	_     structs.HostLayout
 	TatNs uint64
@@ -62,6 +92,13 @@ type hotspotEvent struct {
 	Kind    uint32
 	Pad     uint32
 }
+
+type hotspotEventKind uint32
+
+const (
+	hotspotEventKindEVENT_EXHAUSTED hotspotEventKind = 1
+	hotspotEventKindEVENT_DEADLINE  hotspotEventKind = 2
+)
 
 type hotspotFair struct {
 	_            structs.HostLayout
@@ -181,6 +218,14 @@ type hotspotUplink struct {
 	Share     uint32
 	Work      [512]uint64
 }
+
+type hotspotVerdict uint32
+
+const (
+	hotspotVerdictVERDICT_NONE  hotspotVerdict = 0
+	hotspotVerdictVERDICT_ALLOW hotspotVerdict = 1
+	hotspotVerdictVERDICT_BLOCK hotspotVerdict = 2
+)
 
 // Names of all BPF objects in the ELF.
 //

@@ -14,9 +14,6 @@ import (
 // DefaultBPFFS is the folder of the pins when Options names none.
 const DefaultBPFFS = "/sys/fs/bpf/hotspot-agent"
 
-// maxClientsBound keeps the tables' sizes far from overflowing their 32 bits.
-const maxClientsBound = 1_000_000
-
 // Options say what to enforce where. The zero value is not usable: at least
 // Interfaces and MaxClients are needed.
 type Options struct {
@@ -44,8 +41,8 @@ func (o Options) normalized() (Options, error) {
 	if o.BPFFS, err = normalizedBPFFS(o.BPFFS); err != nil {
 		return o, err
 	}
-	if o.MaxClients == 0 || o.MaxClients > maxClientsBound {
-		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, maxClientsBound)
+	if o.MaxClients == 0 || o.MaxClients > dataplane.MaxClients {
+		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, dataplane.MaxClients)
 	}
 	if o.Limiter == "" {
 		o.Limiter = dataplane.Fair

@@ -52,7 +52,7 @@ func accountLayoutOf(accounts *ebpf.Map, names accountNames) (accountLayout, err
 		return l, fmt.Errorf("struct %s has no member %s", names.value, names.counter)
 	}
 	list, ok := btf.UnderlyingType(counter.Type).(*btf.Array)
-	if !ok || list.Nelems != directions {
+	if !ok || int(list.Nelems) != directions {
 		return l, fmt.Errorf("%s.%s is a %v, not an array of %d", names.value, names.counter, counter.Type, directions)
 	}
 	return l.withBytes(int(counter.Offset.Bytes()), list.Type)

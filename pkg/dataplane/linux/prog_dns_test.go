@@ -11,16 +11,16 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// The speed of DNS before paying (ABI_DNS_ of bpf/abi.h).
+// The speed of DNS before paying.
 const (
-	dnsBytesPerSecond = 2000
-	dnsBurstBytes     = 16384
-	dnsMACs           = 64 // the total, in MACs
+	dnsBytesPerSecond = 1_000_000_000 / int(hotspotAbiABI_DNS_NS_PER_BYTE)
+	dnsBurstBytes     = int(hotspotAbiABI_DNS_BURST_BYTES)
+	dnsMACs           = int(hotspotAbiABI_DNS_MACS) // the total, in MACs
 )
 
 // dnsMost is the most that may have passed since start.
 func dnsMost(start dataplane.Boottime) int {
-	return dnsBurstBytes + int(BootNow().Sub(start).Seconds()*dnsBytesPerSecond) + 1
+	return dnsBurstBytes + int(BootNow().Sub(start).Seconds()*float64(dnsBytesPerSecond)) + 1
 }
 
 // TestDNSBeforePayingIsSlow: one bucket of both directions and families, for each MAC.
@@ -66,7 +66,7 @@ func TestDNSRefills(t *testing.T) {
 	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
 	start := BootNow()
 	o := b.offer(upload, query, 300*time.Millisecond, preauth)
-	least := dnsBurstBytes + int(o.until.Sub(start).Seconds()*dnsBytesPerSecond) - 2*68
+	least := dnsBurstBytes + int(o.until.Sub(start).Seconds()*float64(dnsBytesPerSecond)) - 2*68
 	if spent, most := int(o.passed), dnsMost(start); spent > most || spent < least {
 		t.Errorf("%d bytes, want %d to %d", spent, least, most)
 	}

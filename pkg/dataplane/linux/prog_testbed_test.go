@@ -268,7 +268,7 @@ func (b *testbed) only(dir int, before statistics) outcome {
 }
 
 // statistics are by direction and reason.
-type statistics [directions * hotspotReasonREASONS]hotspotStat
+type statistics [directions * int(hotspotReasonREASONS)]hotspotStat
 
 // stats sums the statistics of all CPUs.
 func (b *testbed) stats() statistics {

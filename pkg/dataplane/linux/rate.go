@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	rateShift      = 20          // ABI_RATE_SHIFT of bpf/abi.h
+	rateShift      = hotspotAbiABI_RATE_SHIFT
 	burstNs        = 200_000_000 // depth of a bucket as time at its own rate
 	burstFloorByte = 64_000      // and its least depth in bytes
 	nsBitsPerByte  = 8 * 1_000_000_000

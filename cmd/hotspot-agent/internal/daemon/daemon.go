@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/meter"
@@ -35,7 +35,7 @@ type Daemon struct {
 	plane    *linux.Dataplane
 	manager  *manager.Manager
 	meter    *meter.Meter
-	server   *api.Server
+	server   *server.Server
 	events   eventLog
 }
 
@@ -73,7 +73,7 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 	if d.state, err = lockState(d.cfg.StateDir); err != nil {
 		return err
 	}
-	if d.listener, err = api.Listen(d.cfg.Socket, access(d.cfg)); err != nil {
+	if d.listener, err = server.Listen(d.cfg.Socket, access(d.cfg)); err != nil {
 		return err
 	}
 	if d.cfg.MetricsListen == "" {
@@ -111,7 +111,7 @@ func (d *Daemon) build() error {
 	recoverRetired(d.plane, d.store, clock.BootID(), d.log)
 	d.manager = manager.New(d.store, d.plane, clock, managerConfig(d.cfg, d.plane, d.log))
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: linux.BootNow, Log: d.log})
-	d.server = api.NewServer(d.service(), api.ServerOptions{Access: access(d.cfg), Log: d.log})
+	d.server = server.New(d.manager, d.service(), server.Options{Access: access(d.cfg), Log: d.log})
 	return nil
 }
 

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
@@ -22,7 +22,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) linux.Options {
 		WalledGarden:   cfg.WalledGarden,
 		Attach:         cfg.Attach,
 		Limiter:        cfg.Limiter,
-		TCPWindowClamp: cfg.Steer,
+		TCPWindowClamp: cfg.TCPWindowClamp,
 		Uplink:         cfg.Uplink,
 		Bind:           cfg.Bind == sessions.BindIP,
 		Log:            log,
@@ -43,11 +43,11 @@ func managerConfig(cfg config.Config, plane *linux.Dataplane, log *slog.Logger) 
 		Trusted:           cfg.Trusted,
 		Blocked:           cfg.Blocked,
 		RouterMACs:        plane.RouterMACs,
-		Dial:              api.DialProvider,
+		Dial:              server.DialProvider,
 		Log:               log,
 	}
 }
 
-func access(cfg config.Config) api.Access {
-	return api.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
+func access(cfg config.Config) server.Access {
+	return server.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
 }
