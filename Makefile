@@ -43,6 +43,10 @@ deps-dev: ## install what lint and generate need
 generate: ## rebuild the committed kernel programs from bpf/ (needs deps-dev)
 	go generate ./pkg/dataplane/...
 
+.PHONY: docs
+docs: ## rewrite docs/CONFIGURATION.md and the example from the table of keys
+	@go generate ./cmd/...
+
 .PHONY: build
 build: ## build bin/hotspot-agent
 	@echo "building bin/hotspot-agent (the first time takes a minute: SQLite is C)"
