@@ -19,7 +19,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
-// plane is what the API needs of the kernel; [dataplane.Dataplane] has it.
+// plane is what the API needs of the kernel; pkg/dataplane/linux has it.
 type plane interface {
 	NeighborMAC(netip.Addr) (dataplane.MAC, error)
 	Status() dataplane.Status
