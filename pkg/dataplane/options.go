@@ -7,16 +7,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // DefaultBPFFS is the folder of the pins when Options names none.
 const DefaultBPFFS = "/sys/fs/bpf/hotspot-agent"
-
-// maxClientsBound keeps the tables' sizes far from overflowing their 32 bits.
-const maxClientsBound = 1_000_000
 
 // Options say what to enforce where. The zero value is not usable: at least
 // Interfaces and MaxClients are needed.
@@ -52,8 +48,8 @@ func (o Options) normalized() (Options, error) {
 	if o.BPFFS, err = normalizedBPFFS(o.BPFFS); err != nil {
 		return o, err
 	}
-	if o.MaxClients == 0 || o.MaxClients > maxClientsBound {
-		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, maxClientsBound)
+	if o.MaxClients == 0 || o.MaxClients > MaxClients {
+		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, MaxClients)
 	}
 	if o.Limiter == "" {
 		o.Limiter = Fair
@@ -103,10 +99,10 @@ func checkInterfaces(names []string) error {
 	}
 	seen := make(map[string]bool)
 	for _, name := range names {
-		switch {
-		case name == "" || len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/: \t\n"):
-			return fmt.Errorf("interfaces: %q is not an interface name", name)
-		case seen[name]:
+		if err := CheckInterfaceName(name); err != nil {
+			return fmt.Errorf("interfaces: %w", err)
+		}
+		if seen[name] {
 			return fmt.Errorf("interfaces: %q is named twice", name)
 		}
 		seen[name] = true

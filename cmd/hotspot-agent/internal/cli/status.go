@@ -86,7 +86,7 @@ func printAgentStatus(w io.Writer, s api.AgentStatus) {
 
 func stateCounts(counts map[string]int) string {
 	var parts []string
-	for _, state := range []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired} {
+	for _, state := range sessions.States() {
 		if n := counts[string(state)]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}

@@ -22,7 +22,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 		WalledGarden:   cfg.WalledGarden,
 		Attach:         cfg.Attach,
 		Limiter:        cfg.Limiter,
-		TCPWindowClamp: cfg.Steer,
+		TCPWindowClamp: cfg.TCPWindowClamp,
 		Uplink:         cfg.Uplink,
 		Bind:           cfg.Bind == sessions.BindIP,
 		Log:            log,
