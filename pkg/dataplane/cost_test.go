@@ -66,7 +66,7 @@ func loadTime(b *testing.B) time.Duration {
 const costBPS = 20_000_000_000
 
 // addCost adds the cases of a limiter: one client among as many as the testbed holds, and
-// who is none.
+// a device without a rule.
 func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	bed := newTestbed(b, false)
 	up := packet4(b, upload, 1500)

@@ -65,7 +65,7 @@ func TestLastSeen(t *testing.T) {
 	}{
 		{"forwarded", Rule{LimitBytes: NoLimit}, packet4(t, upload, 100), true},
 		{"local", Rule{LimitBytes: NoLimit}, arpRequest, true},
-		{"allowance after the limit", Rule{LimitBytes: 1}, portal, true},
+		{"pre-auth after the limit", Rule{LimitBytes: 1}, portal, true},
 		{"dropped at the limit", Rule{LimitBytes: 1}, packet4(t, upload, 100), false},
 		{"dropped at the deadline", Rule{LimitBytes: NoLimit, Deadline: 1}, packet4(t, upload, 100), false},
 	}

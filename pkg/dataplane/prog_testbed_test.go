@@ -289,7 +289,7 @@ func (b *testbed) stats() statistics {
 	return sums
 }
 
-// events takes all that the programs have told so far.
+// events reads all that the programs have notified of so far.
 func (b *testbed) events() []Event {
 	b.t.Helper()
 	reader, err := ringbuf.NewReader(b.hotspotObjects.Events)
@@ -298,11 +298,11 @@ func (b *testbed) events() []Event {
 	}
 	defer func() { _ = reader.Close() }()
 	reader.SetDeadline(time.Unix(1, 0)) // what is there, without waiting
-	var told []Event
+	var events []Event
 	for {
 		record, err := reader.Read()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return told
+			return events
 		}
 		if err != nil {
 			b.t.Fatal(err)
@@ -311,6 +311,6 @@ func (b *testbed) events() []Event {
 		if _, err := binary.Decode(record.RawSample, binary.NativeEndian, &wire); err != nil {
 			b.t.Fatal(err)
 		}
-		told = append(told, eventFromWire(&wire))
+		events = append(events, eventFromWire(&wire))
 	}
 }
