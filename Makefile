@@ -78,7 +78,7 @@ fuzz: ## fuzz every parser of what others send, FUZZTIME=10s each
 	@hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
+bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell; ONLY=control BASE=v1.0: the CPU of a connect beside a revision; ONLY=callpath (root)
 	@hack/deps.sh bench
 	@go build -C bench -ldflags '-X main.version=$(VERSION)' -o ../bin/bench .
 	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) $(if $(BASE),-base $(BASE)) -out $(OUT)

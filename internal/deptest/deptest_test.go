@@ -15,7 +15,7 @@ var arrows = []struct {
 	reason string
 }{
 	{"pkg/dataplane", nil,
-		"it is the bottom: it enforces rules and counts bytes, and knows nobody who uses it"},
+		"it is the bottom: it enforces rules and counts bytes, and knows none of its users"},
 	{"pkg/meter", []string{"pkg/dataplane"},
 		"it says when counters are read; what is done with a reading is its Sink's"},
 	{"internal/keylock", nil,
@@ -69,7 +69,7 @@ var doors = []struct {
 	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples", "internal/harness", "torture/provider"},
 		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers; benchmarks make more calls than processes can; a provider that lies speaks the wire by itself"},
 	{[]string{"os/exec"}, []string{"internal", "bench", "torture"},
-		"the agent starts no other programs: that is slow, and fails in ways nobody tests"},
+		"the agent starts no other programs: that is slow, and fails in ways that no test covers"},
 	{[]string{"kernel.org/pub/linux/libs/security/libcap"}, []string{"cmd/hotspot-agent/internal/daemon"},
 		"what the process may do is the daemon's to give up, not the library's: that would hit its embedder"},
 	{[]string{"github.com/urfave/cli", "github.com/charmbracelet", "github.com/goccy/go-yaml", "github.com/VictoriaMetrics",
@@ -83,7 +83,7 @@ var doors = []struct {
 }
 
 // noIO is what the rules must not touch: a rule that reads a clock, a file or a
-// socket cannot be tested for every moment and every failure.
+// socket cannot be tested for every time and every failure.
 var noIO = []string{"os", "net", "net/http", "database/sql", "os/exec", "syscall", "golang.org/x/sys/unix"}
 
 func TestArrows(t *testing.T) {

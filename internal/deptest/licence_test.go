@@ -33,7 +33,7 @@ var exceptions = map[string]string{
 	"pgregory.net/rapid":                            "MPL-2.0; tests only, not shipped, not changed",
 }
 
-// notShipped are the modules in exceptions that nobody may find in the program.
+// notShipped are the modules in exceptions that must not be in the program.
 var notShipped = []string{"github.com/golang/freetype", "github.com/ajstarks/svgo", "pgregory.net/rapid"}
 
 func TestLicences(t *testing.T) {
