@@ -67,7 +67,7 @@ func loadTime(b *testing.B) time.Duration {
 const costBPS = 20_000_000_000
 
 // addCost adds the cases of a limiter: one client among as many as the testbed holds, and
-// who is none.
+// a device without a rule.
 func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	bed := newTestbed(b, false)
 	up := packet4(b, upload, 1500)
@@ -81,7 +81,8 @@ func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	if suffix != "" {
 		return
 	}
-	up6 := build(b, l2(upload, etherIPv6), ip6(upload, server6, protoUDP), udp(upload, 4000, 5000), blob(1452))
+	// server6 is a false positive of router_filter, as 1 of 256 addresses is here.
+	up6 := build(b, l2(upload, etherIPv6), ip6(upload, "2001:db8::9", protoUDP), udp(upload, 4000, 5000), blob(1452))
 	cases[limiter+"-down"] = costCase{bed.ToClient, packet4(b, download, 1500)}
 	cases[limiter+"-ipv6"] = costCase{bed.FromClient, up6}
 	stranger := udp4(b, upload, 1472)

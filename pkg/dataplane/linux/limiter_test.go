@@ -109,7 +109,7 @@ func TestClampingChanges(t *testing.T) {
 	}
 }
 
-// The same limiter adopts the queues: a restart forgets nobody's backlog.
+// The same limiter adopts the queues: a restart keeps every backlog.
 func TestQueuesAreAdopted(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")

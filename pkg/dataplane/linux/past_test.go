@@ -83,7 +83,7 @@ func TestAnotherLayoutIsKept(t *testing.T) {
 	}
 }
 
-// wantPast compares all but the moments, which are after before.
+// wantPast compares all but the times, which are after before.
 func (b *box) wantPast(d *Dataplane, when string, before dataplane.Boottime, want []dataplane.Retired) {
 	b.t.Helper()
 	got, err := d.Retired()
@@ -203,7 +203,7 @@ func readSpec(t *testing.T, path string) *ebpf.CollectionSpec {
 	return spec
 }
 
-// Maps that nobody can read are said to be lost, and hold up nothing.
+// Maps that cannot be read are logged as lost, and delay nothing.
 func TestPastThatCannotBeRead(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")

@@ -67,7 +67,7 @@ func TestLastSeen(t *testing.T) {
 	}{
 		{"forwarded", dataplane.Rule{LimitBytes: dataplane.NoLimit}, packet4(t, upload, 100), true},
 		{"local", dataplane.Rule{LimitBytes: dataplane.NoLimit}, arpRequest, true},
-		{"allowance after the limit", dataplane.Rule{LimitBytes: 1}, portal, true},
+		{"pre-auth after the limit", dataplane.Rule{LimitBytes: 1}, portal, true},
 		{"dropped at the limit", dataplane.Rule{LimitBytes: 1}, packet4(t, upload, 100), false},
 		{"dropped at the deadline", dataplane.Rule{LimitBytes: dataplane.NoLimit, Deadline: 1}, packet4(t, upload, 100), false},
 	}

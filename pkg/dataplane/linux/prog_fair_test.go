@@ -155,7 +155,7 @@ func (b *fairBed) model() fpq {
 }
 
 // TestFairAgainstModel: over any history, the kernel decides as the model does at
-// some moment between before and after the run, and the queues add up to the
+// some time between before and after the run, and the queues add up to the
 // bucket's backlog.
 func TestFairAgainstModel(t *testing.T) {
 	bed := newFairBed(t, upload)
@@ -189,7 +189,7 @@ func (b *fairBed) check(r *rapid.T, flow, n int, tags map[int]uint32) {
 	early, least := m.admit(queue, uint64(n), before)
 	late, most := m.admit(queue, uint64(n), after)
 	possible := passed == early || passed == late
-	// Between two counts of heavy flows a packet that passes would also pass later;
+	// Between two samples of backlogged flows a packet that passes would also pass later;
 	// a count in the middle of the run may take that back.
 	if count := k.SampledNs + samplePeriod; before < count && count <= after {
 		last, _ := m.admit(queue, uint64(n), count-1)
@@ -336,7 +336,7 @@ func TestFairNewSpeed(t *testing.T) {
 }
 
 // TestFairBusy: queues that stay locked, because their holder was interrupted, cost
-// nobody a packet: the bucket decides.
+// no packet: the bucket decides.
 func TestFairBusy(t *testing.T) {
 	b := newFairBed(t, upload)
 	var f hotspotFlows

@@ -187,8 +187,8 @@ func checkRoom(t testing.TB, window, scale, packets int) {
 	}
 }
 
-// TestClampScale: a window is what the queue has room for, in units of the scale of
-// who tells it, if both sides have one.
+// TestClampScale: a window is the room in the queue, in units of its sender's scale, if
+// both sides have one.
 func TestClampScale(t *testing.T) {
 	for dir := range directions {
 		b := newClampBed(t, dir)
@@ -284,8 +284,8 @@ func TestNotClamped(t *testing.T) {
 		{"a handshake that was not seen", func(*clampBed) {}, 40, nil},
 		{"a SYN alone", func(b *clampBed) { b.same(segment{dir: upload, syn: true, noACK: true, options: offer(7)}) }, 40, nil},
 		{"an answer alone", func(b *clampBed) { b.same(segment{dir: download, syn: true, options: offer(7)}) }, 40, nil},
-		{"MD5 of who asks", func(b *clampBed) { b.connect(signed(optionMD5), offer(7)) }, 40, nil},
-		{"MD5 of who answers", func(b *clampBed) { b.connect(offer(7), signed(optionMD5)) }, 40, nil},
+		{"MD5 in the SYN", func(b *clampBed) { b.connect(signed(optionMD5), offer(7)) }, 40, nil},
+		{"MD5 in the answer", func(b *clampBed) { b.connect(offer(7), signed(optionMD5)) }, 40, nil},
 		{"AO", func(b *clampBed) { b.connect(signed(optionAO), signed(optionAO)) }, 40, nil},
 		{"a long round trip", func(b *clampBed) { b.slowHandshake(11) }, 40, nil},
 		{"a reset", connected, 40, func(s *segment) { s.rst = true }},

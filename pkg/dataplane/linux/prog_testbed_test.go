@@ -287,7 +287,7 @@ func (b *testbed) stats() statistics {
 	return sums
 }
 
-// events takes all that the programs have told so far.
+// events reads all that the programs have notified of so far.
 func (b *testbed) events() []dataplane.Event {
 	b.t.Helper()
 	reader, err := ringbuf.NewReader(b.hotspotObjects.Events)
@@ -296,11 +296,11 @@ func (b *testbed) events() []dataplane.Event {
 	}
 	defer func() { _ = reader.Close() }()
 	reader.SetDeadline(time.Unix(1, 0)) // what is there, without waiting
-	var told []dataplane.Event
+	var events []dataplane.Event
 	for {
 		record, err := reader.Read()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return told
+			return events
 		}
 		if err != nil {
 			b.t.Fatal(err)
@@ -309,6 +309,6 @@ func (b *testbed) events() []dataplane.Event {
 		if _, err := binary.Decode(record.RawSample, binary.NativeEndian, &wire); err != nil {
 			b.t.Fatal(err)
 		}
-		told = append(told, eventFromWire(&wire))
+		events = append(events, eventFromWire(&wire))
 	}
 }

@@ -176,8 +176,8 @@ func TestUplinkLeavesTheSpeed(t *testing.T) {
 	}
 }
 
-// TestUplinkOfAnotherClock: what a client had on the clock of another uplink, or long
-// ago, holds nobody up.
+// TestUplinkOfAnotherClock: a queue on the clock of another uplink, or of long ago, delays
+// no client.
 func TestUplinkOfAnotherClock(t *testing.T) {
 	b := newUplinkBed(t, 1_000_000, 1, dataplane.Rule{})
 	for _, end := range []uint64{1 << 62, ^uint64(0), 1} {
@@ -210,7 +210,7 @@ func TestUplinkOnManyCPUs(t *testing.T) {
 }
 
 // TestUplinkBusy: an uplink that stays locked, because its holder was interrupted,
-// costs nobody a packet.
+// costs no packet.
 func TestUplinkBusy(t *testing.T) {
 	b := newUplinkBed(t, 1_000_000, 1, dataplane.Rule{})
 	l := b.uplink()
