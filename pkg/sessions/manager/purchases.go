@@ -57,7 +57,7 @@ func (m *Manager) UpdateSession(ctx context.Context, id sessions.SessionID, patc
 	}
 	// Neither here nor at the disk the device's lock is held since the transaction:
 	// of many top-ups of a session at the same time, one rule and one write do for all.
-	if s, _, running := m.table.Session(id); running {
+	if s, running := m.table.Session(id); running {
 		if err := m.enforce.LockAndEnforce(context.WithoutCancel(ctx), s.Device); err != nil {
 			m.enforce.RepairLater(s.Device, err) // what was bought is stored
 		}
