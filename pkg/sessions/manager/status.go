@@ -41,14 +41,14 @@ func (m *Manager) statusOf(d sessions.Device, s *sessions.Session, now sessions.
 		status.Session, status.Connected = &live, status.Connected || !live.Exhausted() && !now.Expired(live)
 	}
 	if r != nil {
-		status.Traffic = m.traffic(*r, now)
+		up, down := m.table.Rate(*r, now.Boot)
+		status.Traffic = trafficOf(*r, up, down, now)
 	}
 	return status, nil
 }
 
-func (m *Manager) traffic(r dataplane.Reading, now sessions.Instant) sessions.Traffic {
+func trafficOf(r dataplane.Reading, up, down uint64, now sessions.Instant) sessions.Traffic {
 	c := r.Counters
-	up, down := m.table.Rate(r, now.Boot)
 	return sessions.Traffic{
 		UpBytes: c.UpBytes, DownBytes: c.DownBytes, UpPackets: c.UpPackets, DownPackets: c.DownPackets,
 		DroppedPackets: c.RateDrops + c.LimitDrops + c.DeadlineDrops,
