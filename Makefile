@@ -43,6 +43,10 @@ deps-dev: ## install what lint and generate need
 generate: ## rebuild the committed kernel programs from bpf/ (needs deps-dev)
 	go generate ./pkg/dataplane/...
 
+.PHONY: docs
+docs: ## rewrite docs/CONFIGURATION.md and the example from the table of keys
+	@go generate ./cmd/...
+
 .PHONY: build
 build: ## build bin/hotspot-agent
 	@echo "building bin/hotspot-agent (the first time takes a minute: SQLite is C)"
@@ -77,7 +81,7 @@ fuzz: ## fuzz every parser of what others send, FUZZTIME=10s each
 bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
 	@hack/deps.sh bench
 	@go build -C bench -ldflags '-X main.version=$(VERSION)' -o ../bin/bench .
-	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) -out $(OUT)
+	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) $(if $(BASE),-base $(BASE)) -out $(OUT)
 
 .PHONY: torture
 torture: root deps build ## hurt it in every way that we know, and print what that cost; SHORT=1, ONLY=kill,... (root)

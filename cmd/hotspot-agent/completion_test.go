@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/completion"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 )
 
 func values(r result) []string {
@@ -22,7 +25,7 @@ func values(r result) []string {
 
 func TestComplete(t *testing.T) {
 	k := newKiosk(t)
-	k.run("device", "add", phone.String(), "--hostname", "phone").expect(t, exitDone)
+	k.run("device", "add", phone.String(), "--hostname", "phone").expect(t, exit.Done)
 	k.sell("--type", "time", "--time", "1h")
 	for _, c := range []struct {
 		words string // the last is the one at the cursor; "_" is empty
@@ -53,13 +56,13 @@ func TestComplete(t *testing.T) {
 				words[i] = ""
 			}
 		}
-		got := values(call(t, append([]string{completeWord}, words...)...))
+		got := values(call(t, append([]string{completion.Word}, words...)...))
 		if want := strings.Fields(c.want); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", c.words, got, want)
 		}
 	}
-	call(t, completeWord).expect(t, exitDone, "run\tbe the daemon")
-	call(t, completeWord, "--socket", k.socket, "connect", "").expect(t, exitDone, "1\t"+phone.String()+" phone\n")
+	call(t, completion.Word).expect(t, exit.Done, "run\tbe the daemon")
+	call(t, completion.Word, "--socket", k.socket, "connect", "").expect(t, exit.Done, "1\t"+phone.String()+" phone\n")
 }
 
 // The scripts are sourced and used as the shells do. A shell that is not installed
@@ -86,7 +89,7 @@ func TestCompletionScripts(t *testing.T) {
 			path, err := exec.LookPath(shell)
 			if err != nil && shell != "bash" {
 				t.Logf("%s is not installed: its script is only looked at", shell)
-				call(t, "completion", shell).expect(t, exitDone, completeWord)
+				call(t, "completion", shell).expect(t, exit.Done, completion.Word)
 				return
 			}
 			cmd := exec.CommandContext(t.Context(), path, "-c", script)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -53,7 +54,7 @@ func (f *following) end() {
 	f.Helper()
 	f.cancel()
 	go func() { _, _ = io.Copy(io.Discard, f.out) }() // what it still prints
-	if status := <-f.status; status != exitDone || f.stderr.Len() > 0 {
+	if status := <-f.status; status != exit.Done || f.stderr.Len() > 0 {
 		f.Errorf("exit status %d after an interrupt: %s", status, f.stderr)
 	}
 }
@@ -68,7 +69,7 @@ func TestEventsFollowAcrossARestart(t *testing.T) {
 	if created.Type != sessions.DeviceCreated || sold.Type != sessions.SessionCreated {
 		t.Errorf("first %+v, then %+v", created, sold)
 	}
-	k.run("connect", "1", "--notify", "a <b> & c").expect(t, exitDone)
+	k.run("connect", "1", "--notify", "a <b> & c").expect(t, exit.Done)
 	for e := f.next(); e.Type != sessions.ClientConnected; e = f.next() {
 		if e.Seq > 20 {
 			t.Fatal("client.connected never came")

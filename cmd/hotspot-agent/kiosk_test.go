@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
@@ -25,9 +26,9 @@ type kiosk struct {
 	clock   *sessionstest.Clock
 	kernel  *sessionstest.Kernel
 	store   *sqlite.Store
-	manager *sessions.Manager
+	manager *manager.Manager
 	plane   *playedPlane
-	server  *api.Server
+	server  *server.Server
 }
 
 // playedPlane is what the API sees of the kernel.
@@ -36,7 +37,7 @@ type playedPlane struct {
 	status    dataplane.Status
 }
 
-func (p *playedPlane) Neighbor(ip netip.Addr) (dataplane.MAC, error) {
+func (p *playedPlane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
 	if mac, ok := p.neighbors[ip]; ok {
 		return mac, nil
 	}
@@ -69,7 +70,7 @@ func newKiosk(t *testing.T) *kiosk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = k.store.Close() })
-	k.manager = sessions.New(k.store, k.kernel, k.clock, sessions.Config{LowBalancePercent: 10, GlobalDownBPS: 2_000_000})
+	k.manager = manager.New(k.store, k.kernel, k.clock, manager.Config{LowBalancePercent: 10, GlobalDownBPS: 2_000_000})
 	if err := k.manager.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +81,12 @@ func newKiosk(t *testing.T) *kiosk {
 
 func (k *kiosk) serve() {
 	k.Helper()
-	listener, err := api.Listen(k.socket, api.Access{})
+	listener, err := server.Listen(k.socket, server.Access{})
 	if err != nil {
 		k.Fatal(err)
 	}
 	service := daemon.NewService(k.manager, k.plane, "v1.2.3", time.Date(2026, 3, 29, 11, 0, 0, 0, time.UTC))
-	k.server = api.NewServer(service, api.ServerOptions{})
+	k.server = server.New(service.Manager, service, server.Options{})
 	server := k.server
 	go func() { _ = server.Serve(listener) }()
 }
@@ -107,5 +108,5 @@ func (k *kiosk) run(args ...string) result {
 // sell has device 1, the phone, buy.
 func (k *kiosk) sell(flags ...string) {
 	k.Helper()
-	k.run(append([]string{"session", "create", "--device", phone.String()}, flags...)...).expect(k.T, exitDone)
+	k.run(append([]string{"session", "create", "--device", phone.String()}, flags...)...).expect(k.T, exit.Done)
 }

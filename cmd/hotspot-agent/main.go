@@ -12,31 +12,24 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/quiet"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/command"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/teaterm"
 )
 
-// Exit statuses, as DESIGN and the help promise them.
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
+// version is set by the linker: -X main.version=v1.2.3.
+var version string
 
 func main() {
-	quiet.Restore()
+	teaterm.Restore()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
 
-// run is the whole program, for tests as for main: args without the program's
-// name, env like os.Getenv. It returns the exit status.
-func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
-	a := newApp(env, stdout, stderr)
-	if len(args) > 0 && args[0] == completeWord {
-		a.complete(ctx, args[1:])
-		return exitDone
-	}
-	return a.report(a.dispatch(ctx, args))
+// run is the whole program: args without the program's name, getenv like os.Getenv.
+// It returns the exit status.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	return cli.Run(ctx, command.Env{Getenv: getenv, Stdout: stdout, Stderr: stderr, Version: version}, args)
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 )
 
 // actAsProgram makes the test binary be the program: what runs it as another
@@ -30,7 +32,7 @@ func program(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), programName)
+	path := filepath.Join(t.TempDir(), exit.Program)
 	script := "#!/bin/sh\n" + actAsProgram + "=1 exec '" + self + "' \"$@\"\n"
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
@@ -63,7 +65,7 @@ func (r result) expect(t *testing.T, status int, parts ...string) result {
 	if r.status != status {
 		t.Errorf("exit status %d, want %d\nstdout: %s\nstderr: %s", r.status, status, r.out, r.stderr)
 	}
-	if lines := strings.Count(r.stderr, "\n"); status != exitDone && lines != 1 || status == exitDone && lines != 0 {
+	if lines := strings.Count(r.stderr, "\n"); status != exit.Done && lines != 1 || status == exit.Done && lines != 0 {
 		t.Errorf("%d lines on stderr with status %d: %s", lines, status, r.stderr)
 	}
 	text := r.out + r.stderr
@@ -98,7 +100,7 @@ func TestUsageErrors(t *testing.T) {
 		"session delete":                             "ID is missing",
 		"session create --type time":                 "--device is missing",
 		"session create --device 1":                  "--type is missing",
-		"session update 1 --type gold":               `--type: type: "gold" is not a session type`,
+		"session update 1 --type gold":               `--type: "gold" is not a session type`,
 		"session update 1 --data 100":                `--data: "100" has no unit`,
 		"session update 1 --data -5MB":               `--data: "-5MB" is negative`,
 		"session update 1 --data NaNMB":              `--data: "NaNMB" is not an amount`,
@@ -125,7 +127,7 @@ func TestUsageErrors(t *testing.T) {
 		"session create --device 1 --type time --add-time 1h": "unknown flag --add-time",
 	} {
 		t.Run(line, func(t *testing.T) {
-			call(t, strings.Fields(line)...).expect(t, exitUsage, want)
+			call(t, strings.Fields(line)...).expect(t, exit.Usage, want)
 		})
 	}
 }
@@ -133,14 +135,14 @@ func TestUsageErrors(t *testing.T) {
 // Each command has a help text with its usage; those with flags or arguments show
 // them. No help is an error.
 func TestHelp(t *testing.T) {
-	call(t, "--help").expect(t, exitDone, "Exit status: 0 done, 1 failed", "DEVICE is an id, a MAC or an IP", "connect", "doctor", "!__complete")
-	call(t, "help", "session").expect(t, exitDone, "create", "delete")
-	call(t, "help", "session", "create").expect(t, exitDone, "--global-speed", "--expires DAYS", "hotspot-agent session create --device 5")
+	call(t, "--help").expect(t, exit.Done, "Exit status: 0 done, 1 failed", "DEVICE is an id, a MAC or an IP", "connect", "doctor", "!__complete")
+	call(t, "help", "session").expect(t, exit.Done, "create", "delete")
+	call(t, "help", "session", "create").expect(t, exit.Done, "--global-speed", "--expires DAYS", "hotspot-agent session create --device 5")
 	for _, line := range []string{
 		"run", "connect", "disconnect", "status", "device list", "device show", "device add", "device update", "session create", "session list",
 		"session show", "session update", "session delete", "events", "top", "doctor", "detach", "version", "completion",
 	} {
-		r := call(t, append(strings.Fields(line), "--help")...).expect(t, exitDone, "USAGE:", "hotspot-agent "+line)
+		r := call(t, append(strings.Fields(line), "--help")...).expect(t, exit.Done, "USAGE:", "hotspot-agent "+line)
 		if again := call(t, append(strings.Fields(line), "-h")...); again != r {
 			t.Errorf("%s -h differs from --help", line)
 		}
@@ -148,8 +150,8 @@ func TestHelp(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	call(t, "version").expect(t, exitDone, "hotspot-agent ", "commit", "go1.", "linux/")
-	call(t, "version", "--json").expect(t, exitDone, `{"version":"`, `"platform":"linux/`)
+	call(t, "version").expect(t, exit.Done, "hotspot-agent ", "commit", "go1.", "linux/")
+	call(t, "version", "--json").expect(t, exit.Done, `{"version":"`, `"platform":"linux/`)
 }
 
 // Without an agent every command that needs one says so, on one line.
@@ -161,16 +163,16 @@ func TestNoAgent(t *testing.T) {
 		"events", "events --new", "top",
 	} {
 		t.Run(line, func(t *testing.T) {
-			call(t, append(strings.Fields(line), "--socket", socket)...).expect(t, exitFailed, "no agent answers on "+socket, "hotspot-agent run")
+			call(t, append(strings.Fields(line), "--socket", socket)...).expect(t, exit.Failed, "no agent answers on "+socket, "hotspot-agent run")
 		})
 	}
 	env := func(name string) string { return map[string]string{"HOTSPOT_SOCKET": socket}[name] }
-	callIn(t.Context(), env, "status").expect(t, exitFailed, socket)
-	callIn(t.Context(), env, "status", "--socket", socket+"2").expect(t, exitFailed, socket+"2")
+	callIn(t.Context(), env, "status").expect(t, exit.Failed, socket)
+	callIn(t.Context(), env, "status", "--socket", socket+"2").expect(t, exit.Failed, socket+"2")
 }
 
 func TestExitStatusOfTheProcess(t *testing.T) {
-	for line, want := range map[string]int{"version": exitDone, "status --socket /nowhere/x.sock": exitFailed, "frobnicate": exitUsage} {
+	for line, want := range map[string]int{"version": exit.Done, "status --socket /nowhere/x.sock": exit.Failed, "frobnicate": exit.Usage} {
 		cmd := exec.Command(program(t), strings.Fields(line)...)
 		_ = cmd.Run() // its status is what is looked at
 		if got := cmd.ProcessState.ExitCode(); got != want {
@@ -178,3 +180,5 @@ func TestExitStatusOfTheProcess(t *testing.T) {
 		}
 	}
 }
+
+func noEnv(string) string { return "" }

@@ -57,7 +57,7 @@ func TestDaemonDropsPrivileges(t *testing.T) {
 	if !m.online() {
 		t.Error("a paying customer does not reach the internet")
 	}
-	marks := m.agent.Database() + "-marks1"
+	marks := m.agent.Database() + "-checkpoint1"
 	m.eventually("a checkpoint is written", func() bool { _, err := os.Stat(marks); return err == nil })
 	m.lookAtThreads()
 	m.must(m.agent.Stop())

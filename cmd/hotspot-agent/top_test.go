@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,73 +13,17 @@ import (
 	"testing"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
 	"golang.org/x/sys/unix"
 
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
-
-func connectedDevices(n int) []api.DeviceStatus {
-	all := make([]api.DeviceStatus, n)
-	for i := range all {
-		all[i] = api.DeviceStatus{
-			Device: api.Device{ID: int64(i + 1), MAC: fmt.Sprintf("02:00:00:00:00:%02x", i), Hostname: "phone"}, Connected: true,
-			Session: &api.Session{Type: "data", RemainingBytes: 5_000_000}, Traffic: api.Traffic{DownBPS: 3_000_000},
-		}
-	}
-	return all
-}
-
-func press(m tea.Model, key tea.KeyMsg) topModel {
-	next, _ := m.Update(key)
-	return next.(topModel)
-}
-
-func TestTopModel(t *testing.T) {
-	m := newTopModel(t.Context(), nil, connectedDevices(10))
-	if view := m.View(); !strings.Contains(view, "10 devices connected") || !strings.Contains(view, "3 Mbit/s") || strings.Count(view, "5 MB") != 10 {
-		t.Errorf("the view:\n%s", view)
-	}
-	sized, _ := m.Update(tea.WindowSizeMsg{Width: 40, Height: 7})
-	m = sized.(topModel)
-	lines := strings.Split(m.View(), "\n")
-	if len(lines) > 7 {
-		t.Errorf("%d lines on a screen of 7:\n%s", len(lines), m.View())
-	}
-	if !strings.Contains(m.View(), "02:00:00:00:00:00") || strings.Contains(m.View(), "02:00:00:00:00:03") {
-		t.Errorf("the first three are not shown:\n%s", m.View())
-	}
-	for range 20 {
-		m = press(m, tea.KeyMsg{Type: tea.KeyDown})
-	}
-	if !strings.Contains(m.View(), "02:00:00:00:00:09") || strings.Contains(m.View(), "02:00:00:00:00:06") {
-		t.Errorf("the last three are not shown:\n%s", m.View())
-	}
-	m = press(press(m, tea.KeyMsg{Type: tea.KeyPgUp}), tea.KeyMsg{Type: tea.KeyUp})
-	if m.offset != 3 {
-		t.Errorf("offset %d after page up and up, want 3", m.offset)
-	}
-	failed, _ := m.Update(refreshed{err: errors.New("no agent\nanswers")})
-	if view := failed.View(); !strings.Contains(view, "no answer, trying again: no agent answe") || !strings.Contains(view, "10 devices") {
-		t.Errorf("without an answer:\n%s", view)
-	}
-	fewer, _ := failed.Update(refreshed{connected: connectedDevices(1), at: time.Now()})
-	if view := fewer.View(); !strings.Contains(view, "1 device connected") || !strings.Contains(view, "02:00:00:00:00:00") {
-		t.Errorf("after nine left:\n%s", view)
-	}
-	for _, key := range []tea.KeyMsg{{Type: tea.KeyRunes, Runes: []rune("q")}, {Type: tea.KeyCtrlC}, {Type: tea.KeyEsc}} {
-		if _, cmd := m.Update(key); cmd == nil || cmd() != (tea.QuitMsg{}) {
-			t.Errorf("%s does not quit", key)
-		}
-	}
-}
 
 // On a terminal the table is live, and q ends it with status 0.
 func TestTopOnATerminal(t *testing.T) {
 	k := newKiosk(t)
 	k.sell("--type", "time", "--time", "1h")
-	k.run("connect", "1").expect(t, exitDone)
+	k.run("connect", "1").expect(t, exit.Done)
 	screen, terminal := openTerminal(t)
 	cmd := exec.CommandContext(t.Context(), program(t), "top", "--socket", k.socket)
 	cmd.Env = append(os.Environ(), "TERM=xterm")

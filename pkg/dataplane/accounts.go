@@ -8,15 +8,14 @@ import (
 	"sync/atomic"
 )
 
-// noIndex is ABI_NO_INDEX.
-const noIndex = ^uint32(0)
+const noIndex = uint32(hotspotAbiABI_NO_INDEX)
 
 // accounts knows where in the kernel each account's counters and queues are. It
 // belongs to the table, whose lock its caller holds.
 type accounts struct {
 	grace    *grace
-	usages   *window[hotspotUsage]
-	counters pool               // of usages
+	values   *window[hotspotAccount]
+	counters pool               // of values
 	queues   pool               // of flows
 	fair     bool               // an account with a speed has queues
 	byID     map[Account]uint32 // index of the counters
@@ -36,14 +35,14 @@ func (a *accounts) adopt() {
 	a.byID = make(map[Account]uint32)
 	used := make(map[uint32]bool)
 	recent := a.grace.ticket()
-	for index := range a.usages.entries {
-		a.usages.trim()
-		if id := Account(a.usages.at(index).Account); id != 0 {
+	for index := range a.values.entries {
+		a.values.trim()
+		if id := Account(a.values.at(index).Id); id != 0 {
 			a.add(id, index).busy = recent
 			used[index] = true
 		}
 	}
-	a.counters = newPool(a.usages.entries, used)
+	a.counters = newPool(a.values.entries, used)
 }
 
 // add remembers an account whose counters are at an index.
@@ -74,9 +73,9 @@ func (a *accounts) adoptRules(rules iter.Seq2[MAC, *hotspotRule], flows uint32) 
 			continue
 		}
 		own.rules++
-		if r.Flows < flows && !used[r.Flows] {
-			own.flows = r.Flows
-			used[r.Flows] = true
+		if r.FlowsIndex < flows && !used[r.FlowsIndex] {
+			own.flows = r.FlowsIndex
+			used[r.FlowsIndex] = true
 		}
 	}
 	a.queues = newPool(flows, used)
@@ -86,7 +85,7 @@ func (a *accounts) adoptRules(rules iter.Seq2[MAC, *hotspotRule], flows uint32) 
 // missing. Without room it says until when places are held back, or fails with
 // ErrFull; it has changed nothing then.
 func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
-	rule.Usage, rule.Flows = noIndex, noIndex
+	rule.AccountIndex, rule.FlowsIndex = noIndex, noIndex
 	id := Account(rule.Account)
 	if id == 0 {
 		return false, 0, nil
@@ -104,7 +103,7 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 			own.flows = flows
 		}
 	}
-	rule.Usage, rule.Flows = index, own.flows
+	rule.AccountIndex, rule.FlowsIndex = index, own.flows
 	return made, 0, nil
 }
 
@@ -117,7 +116,7 @@ func (a *accounts) create(id Account) (index uint32, wait ticket, err error) {
 	if !ok {
 		return 0, wait, nil
 	}
-	*a.usages.at(index) = hotspotUsage{Account: uint64(id)}
+	*a.values.at(index) = hotspotAccount{Id: uint64(id)}
 	a.add(id, index)
 	return index, 0, nil
 }
@@ -158,7 +157,7 @@ func (a *accounts) forget(id Account) error {
 	if own.rules > 0 {
 		return fmt.Errorf("account %d: %d rules in force name it", id, own.rules)
 	}
-	a.usages.at(index).Account = 0
+	a.values.at(index).Id = 0
 	if own.flows != noIndex {
 		a.queues.put(own.flows, own.busy)
 	}
@@ -172,16 +171,16 @@ func (a *accounts) forget(id Account) error {
 func (a *accounts) read(index uint32) (c Counters, final bool) {
 	own := &a.at[index]
 	final = own.rules == 0 && a.grace.passed(own.busy)
-	return countersFromWire(a.usages.at(index)), final
+	return countersFromWire(a.values.at(index)), final
 }
 
 // countersFromWire reads while the programs write: each word is one that they wrote.
-func countersFromWire(u *hotspotUsage) Counters {
+func countersFromWire(u *hotspotAccount) Counters {
 	return Counters{
-		UpBytes:       atomic.LoadUint64(&u.Passed[upload].Bytes),
-		DownBytes:     atomic.LoadUint64(&u.Passed[download].Bytes),
-		UpPackets:     atomic.LoadUint64(&u.Passed[upload].Packets),
-		DownPackets:   atomic.LoadUint64(&u.Passed[download].Packets),
+		UpBytes:       atomic.LoadUint64(&u.Counter[upload].Bytes),
+		DownBytes:     atomic.LoadUint64(&u.Counter[download].Bytes),
+		UpPackets:     atomic.LoadUint64(&u.Counter[upload].Packets),
+		DownPackets:   atomic.LoadUint64(&u.Counter[download].Packets),
 		RateDrops:     atomic.LoadUint64(&u.RateDrops),
 		LimitDrops:    atomic.LoadUint64(&u.LimitDrops),
 		DeadlineDrops: atomic.LoadUint64(&u.DeadlineDrops),

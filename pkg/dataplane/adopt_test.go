@@ -54,15 +54,15 @@ func TestAdoptKeepsRulesAndCounters(t *testing.T) {
 // count writes a count as if the programs had.
 func (b *box) count(account Account, bytes uint64) {
 	b.t.Helper()
-	m, err := ebpf.LoadPinnedMap(filepath.Join(b.bpffs, "maps", hotspotMapUsages), nil)
+	m, err := ebpf.LoadPinnedMap(filepath.Join(b.bpffs, "maps", hotspotMapAccounts), nil)
 	check(b.t, err)
 	defer func() { _ = m.Close() }()
-	usages, err := share[hotspotUsage](m)
+	accounts, err := share[hotspotAccount](m)
 	check(b.t, err)
-	defer usages.close()
-	for i := range usages.at {
-		if u := &usages.at[i]; u.Account == uint64(account) {
-			u.Passed[download].Bytes = bytes
+	defer accounts.close()
+	for i := range accounts.at {
+		if u := &accounts.at[i]; u.Id == uint64(account) {
+			u.Counter[download].Bytes = bytes
 			return
 		}
 	}
@@ -70,7 +70,7 @@ func (b *box) count(account Account, bytes uint64) {
 }
 
 // programIDs are the ids of our programs on the hooks of an interface.
-func (b *box) programIDs(ifname string, mode Mode) (ids [directions]ebpf.ProgramID) {
+func (b *box) programIDs(ifname string, mode AttachMode) (ids [directions]ebpf.ProgramID) {
 	b.t.Helper()
 	for dir := range ids {
 		if mode == TCX {
@@ -173,7 +173,7 @@ func TestAnotherLayoutIsReplaced(t *testing.T) {
 // usesMaps checks that what is attached works on the maps that d reads and writes.
 func (b *box) usesMaps(ifname string, d *Dataplane) {
 	b.t.Helper()
-	info, err := d.state.Rules.Info()
+	info, err := d.state.Clients.Info()
 	check(b.t, err)
 	rules, _ := info.ID()
 	for dir, id := range b.programIDs(ifname, d.hooks.mode()) {
@@ -194,7 +194,7 @@ func TestMissingMapRebuilds(t *testing.T) {
 	d := b.open(b.options("lan"))
 	epoch := d.Epoch()
 	check(t, d.Close())
-	check(t, os.Remove(filepath.Join(b.bpffs, "maps", hotspotMapUsages)))
+	check(t, os.Remove(filepath.Join(b.bpffs, "maps", hotspotMapAccounts)))
 	d = b.open(b.options("lan"))
 	if d.Epoch() == epoch {
 		t.Error("counters are gone, the epoch is not")

@@ -15,8 +15,8 @@ import (
 type clients struct {
 	grace    *grace
 	keys     *ebpf.Map // MAC -> index
-	rules    *window[hotspotClient]
-	places   pool           // of rules
+	values   *window[hotspotClient]
+	places   pool           // of values
 	byMAC    map[MAC]uint32 // index of those that have a rule, or had one
 	at       []client       // by that index, up to the highest that was used
 	enforced int            // rules in force
@@ -42,7 +42,7 @@ func (c *clients) adopt() error {
 	for range c.all() {
 		c.enforced++
 	}
-	c.places = newPool(c.rules.entries, used)
+	c.places = newPool(c.values.entries, used)
 	return nil
 }
 
@@ -67,7 +67,7 @@ func (c *clients) all() iter.Seq2[MAC, *hotspotRule] { return c.between(0, len(c
 func (c *clients) between(from, upTo int) iter.Seq2[MAC, *hotspotRule] {
 	return func(yield func(MAC, *hotspotRule) bool) {
 		for index := from; index < min(upTo, len(c.at)); index++ {
-			c.rules.trim()
+			c.values.trim()
 			mac := c.at[index].mac
 			if mac == (MAC{}) {
 				continue
@@ -90,7 +90,7 @@ func (c *clients) rule(mac MAC) *hotspotRule {
 // inForce returns the rule of the client with an index, or nil. It is not written
 // while it is in force.
 func (c *clients) inForce(index uint32) *hotspotRule {
-	entry := c.rules.at(index)
+	entry := c.values.at(index)
 	if n := atomic.LoadUint32(&entry.InForce); n > 0 {
 		return &entry.Rule[n-1]
 	}
@@ -106,7 +106,7 @@ func (c *clients) set(mac MAC, rule *hotspotRule) (before *hotspotRule, wait tic
 		if wait != 0 {
 			return nil, wait, nil
 		}
-		c.rules.at(index).Rule[place] = *rule
+		c.values.at(index).Rule[place] = *rule
 		return c.enforce(index, uint32(place)+1), 0, nil
 	}
 	index, wait, ok := c.places.take(c.grace)
@@ -119,7 +119,7 @@ func (c *clients) set(mac MAC, rule *hotspotRule) (before *hotspotRule, wait tic
 	if !ok {
 		return nil, wait, nil
 	}
-	*c.rules.at(index) = hotspotClient{Rule: [len(hotspotClient{}.Rule)]hotspotRule{*rule}}
+	*c.values.at(index) = hotspotClient{Rule: [len(hotspotClient{}.Rule)]hotspotRule{*rule}}
 	if err := c.keys.Put(macToWire(mac), index); err != nil {
 		c.places.put(index, 0)
 		return nil, 0, explain("rule of "+mac.String(), err)
@@ -130,7 +130,7 @@ func (c *clients) set(mac MAC, rule *hotspotRule) (before *hotspotRule, wait tic
 
 // freePlace returns a place that packets do not read, or until when they read it.
 func (c *clients) freePlace(index uint32) (place int, wait ticket) {
-	inForce := int(atomic.LoadUint32(&c.rules.at(index).InForce)) - 1
+	inForce := int(atomic.LoadUint32(&c.values.at(index).InForce)) - 1
 	until := &c.at[index].busy
 	place = -1
 	for i := range until {
@@ -147,7 +147,7 @@ func (c *clients) freePlace(index uint32) (place int, wait ticket) {
 // enforce makes the rule at a place, counted from 1, or with 0 none, the one in
 // force, for the next packet. It returns the one that was.
 func (c *clients) enforce(index, place uint32) (before *hotspotRule) {
-	entry := c.rules.at(index)
+	entry := c.values.at(index)
 	was := atomic.SwapUint32(&entry.InForce, place)
 	if place > 0 {
 		c.enforced++
@@ -175,7 +175,7 @@ func (c *clients) clear(mac MAC) (before *hotspotRule) {
 func (c *clients) reclaim() (until ticket) {
 	for i, one := range c.at {
 		index := uint32(i)
-		c.rules.trim()
+		c.values.trim()
 		if one.mac == (MAC{}) || c.inForce(index) != nil || deleteKey(c.keys, macToWire(one.mac)) != nil {
 			continue
 		}

@@ -22,9 +22,9 @@ import (
 func BenchmarkCost(b *testing.B) {
 	cases := make(map[string]costCase)
 	addCost(b, cases, "bucket", "")
-	withSteering(b)
+	withClamp(b)
 	addCost(b, cases, "fair", "")
-	addSteerCost(b, cases)
+	addClampCost(b, cases)
 	testbedClients = 100_001
 	defer func() { testbedClients = 4096 }()
 	addCost(b, cases, "fair", "-100000")
@@ -88,14 +88,14 @@ func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	cases["stranger"] = costCase{bed.FromClient, stranger}
 	lookup := build(b, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(upload)...)...)
 	cases["stranger-dns"] = costCase{bed.FromClient, lookup}
-	cases["base"] = costCase{bed.load(b, baseline.Lookup(bed.Clients, baseline.Sender)), up}
+	cases["base"] = costCase{bed.load(b, baseline.Lookup(bed.ClientIndex, baseline.Sender)), up}
 	cases["nop"] = costCase{bed.load(b, baseline.Empty()), up}
 }
 
-// addSteerCost adds the cases of TCP: a packet of data, and an acknowledgement that
-// is steered by, of which a repeated run writes the window once.
-func addSteerCost(b *testing.B, cases map[string]costCase) {
-	bed := newSteerBed(b, download)
+// addClampCost adds the cases of TCP: a packet of data, and an acknowledgement that
+// is clamped, of which a repeated run writes the window once.
+func addClampCost(b *testing.B, cases map[string]costCase) {
+	bed := newClampBed(b, download)
 	bed.connect(offer(7), offer(7))
 	bed.data(40)
 	bed.grant(clientMAC, Rule{

@@ -38,10 +38,10 @@ type Dataplane struct {
 	}
 
 	events    chan Event
-	exposed   chan Exposure
+	exposed   chan Unprotected
 	ring      *ringbuf.Reader
 	watcher   *watcher
-	sightings chan Sighting
+	sightings chan Neighbor
 	neighbors *watcher // dirty when clients are to be looked for in the tables
 	workers   sync.WaitGroup
 	closing   chan struct{}
@@ -66,8 +66,8 @@ func Open(opts Options) (*Dataplane, error) {
 		opts:      opts,
 		pins:      pins{opts.BPFFS},
 		events:    make(chan Event, eventBacklog),
-		exposed:   make(chan Exposure, exposureBacklog),
-		sightings: make(chan Sighting, sightingBacklog),
+		exposed:   make(chan Unprotected, exposureBacklog),
+		sightings: make(chan Neighbor, sightingBacklog),
 		closing:   make(chan struct{}),
 	}
 	if err := d.build(); err != nil {
@@ -155,9 +155,9 @@ func (d *Dataplane) openPrograms() error {
 	if err != nil {
 		return err
 	}
+	spec.Maps[hotspotMapClientIndex].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapClients].MaxEntries = d.opts.MaxClients
-	spec.Maps[hotspotMapRules].MaxEntries = d.opts.MaxClients
-	spec.Maps[hotspotMapUsages].MaxEntries = maxAccounts(d.opts.MaxClients)
+	spec.Maps[hotspotMapAccounts].MaxEntries = maxAccounts(d.opts.MaxClients)
 	if d.state, err = openState(spec, d.pins, d.opts); err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (d *Dataplane) openPrograms() error {
 // maxAccounts leaves room for accounts that are ended or paused and not settled yet.
 func maxAccounts(maxClients uint32) uint32 { return 2*maxClients + 1024 }
 
-func (d *Dataplane) maxClients() uint32 { return d.state.Rules.MaxEntries() }
+func (d *Dataplane) maxClients() uint32 { return d.state.Clients.MaxEntries() }
 
 // writeOpenServices makes the sets of what is open before paying those of the options.
 func (d *Dataplane) writeOpenServices() error {

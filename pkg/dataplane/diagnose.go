@@ -159,7 +159,7 @@ func checkTables(opts Options) Finding {
 		return Finding{check, Warn, "none pinned: nothing is enforced", "start the agent"}
 	}
 	defer closeMaps(found)
-	rules := found[hotspotMapRules]
+	rules := found[hotspotMapClients]
 	clients := 0
 	if err := walk(rules, 0, func(_ uint32, c *hotspotClient) {
 		if c.InForce > 0 {

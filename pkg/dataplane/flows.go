@@ -23,7 +23,7 @@ func openFlows(spec *ebpf.CollectionSpec, dir string, l Limiter) (m *ebpf.Map, m
 		m, err = newMap(ms)
 		return m, false, err
 	}
-	ms.MaxEntries = maxQueues(spec.Maps[hotspotMapRules].MaxEntries)
+	ms.MaxEntries = maxQueues(spec.Maps[hotspotMapClients].MaxEntries)
 	pin := filepath.Join(dir, hotspotMapFlows)
 	if m, err = ebpf.LoadPinnedMap(pin, nil); err == nil {
 		if ms.Compatible(m) == nil {

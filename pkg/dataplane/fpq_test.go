@@ -5,27 +5,27 @@ package dataplane
 // fpq is fair phantom queues (bpf/fair.h) in plain Go, from any state on: what
 // one packet does to it.
 type fpq struct {
-	speed  speed
-	tat    uint64
-	clock  uint64
-	reckon uint64
-	next   uint64
-	last   uint64
-	active uint64
-	sample uint64
-	heavy  [3]uint64
-	finish [32]uint64
-	steer  bool   // flows are steered
-	steers uint32 // the queues of those that are
+	speed   speed
+	tat     uint64
+	clock   uint64
+	reckon  uint64
+	next    uint64
+	last    uint64
+	active  uint64
+	sample  uint64
+	heavy   [3]uint64
+	finish  [32]uint64
+	clamp   bool   // receive windows are clamped
+	clamped uint32 // the queues of flows whose windows are
 }
 
 // fpqOf is the state in the kernel.
 func fpqOf(s speed, tat uint64, k *hotspotFair) fpq {
 	m := fpq{
-		speed: s, tat: tat, clock: k.ClockNs, reckon: k.ReckonedNs, next: k.NextNs, last: k.LastNs,
-		active: uint64(k.Active), sample: k.SampledNs, finish: k.FinishNs, steer: testbedSteer, steers: k.Steered,
+		speed: s, tat: tat, clock: k.VtimeNs, reckon: k.VtimeAtNs, next: k.FirstEmptyNs, last: k.LastEmptyNs,
+		active: uint64(k.Active), sample: k.SampledNs, finish: k.FinishNs, clamp: testbedClamp, clamped: k.Clamped,
 	}
-	for i, n := range k.Heavy {
+	for i, n := range k.Backlogged {
 		m.heavy[i] = uint64(n)
 	}
 	return m
@@ -109,7 +109,7 @@ func (m *fpq) count(now uint64) {
 		m.heavy[1], m.heavy[2] = 0, 0
 	}
 	heavy := uint64(4)
-	if m.steer {
+	if m.clamp {
 		heavy = 2
 	}
 	m.heavy[0], m.sample = m.longer(heavy*m.cost(1514)), now
@@ -128,7 +128,7 @@ func (m fpq) admit(i int, wire, now uint64) (pass bool, queue uint64) {
 		backlog = m.tat - now
 	}
 	burst, beyond := m.speed.burstNs, uint64(0)
-	if i >= 0 && m.steers>>i&1 == 1 {
+	if i >= 0 && m.clamped>>i&1 == 1 {
 		burst, beyond = burst+burst/4, 2*m.cost(1514)
 	}
 	share := shareOf(burst, max(1, m.heavy[0], m.heavy[1], m.heavy[2]))

@@ -13,14 +13,55 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type hotspotAbi uint32
+
+const (
+	hotspotAbiABI_LAYOUT_VERSION  hotspotAbi = 6
+	hotspotAbiABI_RATE_SHIFT      hotspotAbi = 20
+	hotspotAbiABI_COST_BYTES      hotspotAbi = 524288
+	hotspotAbiABI_ADMIT_BYTES     hotspotAbi = 1514
+	hotspotAbiABI_NO_INDEX        hotspotAbi = 4294967295
+	hotspotAbiABI_RULES           hotspotAbi = 4
+	hotspotAbiABI_FILTER_ORDER    hotspotAbi = 10
+	hotspotAbiABI_FILTER_BITS     hotspotAbi = 1024
+	hotspotAbiABI_FLOWS           hotspotAbi = 32
+	hotspotAbiABI_FLOW_WAYS       hotspotAbi = 8
+	hotspotAbiABI_FLOW_SAMPLES    hotspotAbi = 3
+	hotspotAbiABI_SCALES          hotspotAbi = 64
+	hotspotAbiABI_SCALE_WAYS      hotspotAbi = 4
+	hotspotAbiABI_UPLINK_SLOTS    hotspotAbi = 512
+	hotspotAbiABI_DNS_NS_PER_BYTE hotspotAbi = 500000
+	hotspotAbiABI_DNS_BURST_BYTES hotspotAbi = 16384
+	hotspotAbiABI_DNS_MACS        hotspotAbi = 64
+)
+
+type hotspotAccount struct {
+	_       structs.HostLayout
+	Id      uint64
+	Spent   uint64
+	Counter [2]struct {
+		_       structs.HostLayout
+		Bytes   uint64
+		Packets uint64
+	}
+	Bucket [2]struct {
+		_             structs.HostLayout
+		TatNs         uint64
+		RateNsPerByte uint64
+	}
+	UplinkNs         [2]uint64
+	RateDrops        uint64
+	LimitDrops       uint64
+	DeadlineDrops    uint64
+	LastSeenNs       uint64
+	ExhaustedLimit   uint64
+	NotifiedLimit    uint64
+	NotifiedDeadline uint64
+}
+
 type hotspotAddrKey struct {
 	_    structs.HostLayout
 	Addr [16]uint8
-}
-
-type hotspotAllowance struct {
-	_     structs.HostLayout
-	TatNs uint64
 }
 
 type hotspotClient struct {
@@ -28,6 +69,19 @@ type hotspotClient struct {
 	InForce uint32
 	Pad     uint32
 	Rule    [4]hotspotRule
+}
+
+type hotspotDirection uint32
+
+const (
+	hotspotDirectionUPLOAD     hotspotDirection = 0
+	hotspotDirectionDOWNLOAD   hotspotDirection = 1
+	hotspotDirectionDIRECTIONS hotspotDirection = 2
+)
+
+type hotspotDnsBucket struct {
+	_     structs.HostLayout
+	TatNs uint64
 }
 
 type hotspotEvent struct {
@@ -39,23 +93,30 @@ type hotspotEvent struct {
 	Pad     uint32
 }
 
+type hotspotEventKind uint32
+
+const (
+	hotspotEventKindEVENT_EXHAUSTED hotspotEventKind = 1
+	hotspotEventKindEVENT_DEADLINE  hotspotEventKind = 2
+)
+
 type hotspotFair struct {
-	_          structs.HostLayout
-	ClockNs    uint64
-	ReckonedNs uint64
-	NextNs     uint64
-	LastNs     uint64
-	SampledNs  uint64
-	Active     uint32
-	Heavy      [3]uint8
-	Pad        uint8
-	Bulk       uint32
-	Steered    uint32
-	Lock       uint32
-	Pad2       uint32
-	FinishNs   [32]uint64
-	Tag        [32]uint32
-	Scales     [64]uint32
+	_            structs.HostLayout
+	VtimeNs      uint64
+	VtimeAtNs    uint64
+	FirstEmptyNs uint64
+	LastEmptyNs  uint64
+	SampledNs    uint64
+	Active       uint32
+	Backlogged   [3]uint8
+	Pad          uint8
+	Greedy       uint32
+	Clamped      uint32
+	Lock         uint32
+	Pad2         uint32
+	FinishNs     [32]uint64
+	Tag          [32]uint32
+	Scales       [64]uint32
 }
 
 type hotspotFlows struct {
@@ -93,22 +154,22 @@ type hotspotPrefixKey struct {
 type hotspotReason uint32
 
 const (
-	hotspotReasonPASS_FORWARDED      hotspotReason = 0
-	hotspotReasonPASS_LOCAL          hotspotReason = 1
-	hotspotReasonPASS_ALLOWANCE      hotspotReason = 2
-	hotspotReasonPASS_BRIDGED        hotspotReason = 3
-	hotspotReasonDROP_NO_RULE        hotspotReason = 4
-	hotspotReasonDROP_BLOCKED        hotspotReason = 5
-	hotspotReasonDROP_RATE           hotspotReason = 6
-	hotspotReasonDROP_LIMIT          hotspotReason = 7
-	hotspotReasonDROP_DEADLINE       hotspotReason = 8
-	hotspotReasonDROP_MALFORMED      hotspotReason = 9
-	hotspotReasonDROP_ALLOWANCE_RATE hotspotReason = 10
-	hotspotReasonDROP_NO_ACCOUNT     hotspotReason = 11
-	hotspotReasonDROP_BUSY           hotspotReason = 12
-	hotspotReasonDROP_UPLINK         hotspotReason = 13
-	hotspotReasonDROP_BOUND          hotspotReason = 14
-	hotspotReasonREASONS             hotspotReason = 15
+	hotspotReasonPASS_FORWARDED    hotspotReason = 0
+	hotspotReasonPASS_LOCAL        hotspotReason = 1
+	hotspotReasonPASS_PREAUTH      hotspotReason = 2
+	hotspotReasonPASS_BRIDGED      hotspotReason = 3
+	hotspotReasonDROP_NO_RULE      hotspotReason = 4
+	hotspotReasonDROP_BLOCKED      hotspotReason = 5
+	hotspotReasonDROP_RATE         hotspotReason = 6
+	hotspotReasonDROP_LIMIT        hotspotReason = 7
+	hotspotReasonDROP_DEADLINE     hotspotReason = 8
+	hotspotReasonDROP_MALFORMED    hotspotReason = 9
+	hotspotReasonDROP_PREAUTH_RATE hotspotReason = 10
+	hotspotReasonDROP_NO_ACCOUNT   hotspotReason = 11
+	hotspotReasonDROP_BUSY         hotspotReason = 12
+	hotspotReasonDROP_UPLINK       hotspotReason = 13
+	hotspotReasonDROP_BOUND        hotspotReason = 14
+	hotspotReasonREASONS           hotspotReason = 15
 )
 
 type hotspotRule struct {
@@ -122,10 +183,10 @@ type hotspotRule struct {
 		RateNsPerByte uint64
 		BurstNs       uint64
 	}
-	Usage   uint32
-	Flows   uint32
-	Verdict uint32
-	BoundBe uint32
+	AccountIndex uint32
+	FlowsIndex   uint32
+	Verdict      uint32
+	BoundBe      uint32
 }
 
 type hotspotStat struct {
@@ -150,65 +211,49 @@ type hotspotUplink struct {
 		TatNs         uint64
 		RateNsPerByte uint64
 	}
-	ReckonedNs uint64
-	Slot       uint64
-	End        uint64
-	Sharers    uint32
-	Share      uint32
-	Work       [512]uint64
+	VtimeAtNs uint64
+	Slot      uint64
+	LastSlot  uint64
+	Sharers   uint32
+	Share     uint32
+	Work      [512]uint64
 }
 
-type hotspotUsage struct {
-	_       structs.HostLayout
-	Account uint64
-	Spent   uint64
-	Passed  [2]struct {
-		_       structs.HostLayout
-		Bytes   uint64
-		Packets uint64
-	}
-	Bucket [2]struct {
-		_             structs.HostLayout
-		TatNs         uint64
-		RateNsPerByte uint64
-	}
-	UplinkNs      [2]uint64
-	RateDrops     uint64
-	LimitDrops    uint64
-	DeadlineDrops uint64
-	LastSeenNs    uint64
-	EndedLimit    uint64
-	ToldLimit     uint64
-	ToldDeadline  uint64
-}
+type hotspotVerdict uint32
+
+const (
+	hotspotVerdictVERDICT_NONE  hotspotVerdict = 0
+	hotspotVerdictVERDICT_ALLOW hotspotVerdict = 1
+	hotspotVerdictVERDICT_BLOCK hotspotVerdict = 2
+)
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	hotspotMapAllowanceTotal = "allowance_total"
-	hotspotMapAllowances     = "allowances"
-	hotspotMapClients        = "clients"
-	hotspotMapEvents         = "events"
-	hotspotMapFlows          = "flows"
-	hotspotMapIdentity       = "identity"
-	hotspotMapPortals        = "portals"
-	hotspotMapRouterAddrs    = "router_addrs"
-	hotspotMapRouterFilter   = "router_filter"
-	hotspotMapRouterMacs     = "router_macs"
-	hotspotMapRules          = "rules"
-	hotspotMapStats          = "stats"
-	hotspotMapUplinks        = "uplinks"
-	hotspotMapUsages         = "usages"
-	hotspotMapWalledGarden   = "walled_garden"
-	hotspotProgFromClient    = "from_client"
-	hotspotProgToClient      = "to_client"
-	hotspotVarBindMode       = "bind_mode"
-	hotspotVarFairMode       = "fair_mode"
-	hotspotVarFairSeed       = "fair_seed"
-	hotspotVarPortMode       = "port_mode"
-	hotspotVarSteerMode      = "steer_mode"
-	hotspotVarUplinkMode     = "uplink_mode"
+	hotspotMapAccounts             = "accounts"
+	hotspotMapClientIndex          = "client_index"
+	hotspotMapClients              = "clients"
+	hotspotMapDnsBucketAll         = "dns_bucket_all"
+	hotspotMapDnsBuckets           = "dns_buckets"
+	hotspotMapEvents               = "events"
+	hotspotMapFlows                = "flows"
+	hotspotMapIdentity             = "identity"
+	hotspotMapPortals              = "portals"
+	hotspotMapRouterAddrs          = "router_addrs"
+	hotspotMapRouterFilter         = "router_filter"
+	hotspotMapRouterMacs           = "router_macs"
+	hotspotMapStats                = "stats"
+	hotspotMapUplinks              = "uplinks"
+	hotspotMapWalledGarden         = "walled_garden"
+	hotspotProgFromClient          = "from_client"
+	hotspotProgToClient            = "to_client"
+	hotspotVarConfigBind           = "config_bind"
+	hotspotVarConfigBridgePort     = "config_bridge_port"
+	hotspotVarConfigFair           = "config_fair"
+	hotspotVarConfigFairSeed       = "config_fair_seed"
+	hotspotVarConfigTcpWindowClamp = "config_tcp_window_clamp"
+	hotspotVarConfigUplink         = "config_uplink"
 )
 
 // loadHotspot returns the embedded CollectionSpec for hotspot.
@@ -261,33 +306,33 @@ type hotspotProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type hotspotMapSpecs struct {
-	AllowanceTotal *ebpf.MapSpec `ebpf:"allowance_total"`
-	Allowances     *ebpf.MapSpec `ebpf:"allowances"`
-	Clients        *ebpf.MapSpec `ebpf:"clients"`
-	Events         *ebpf.MapSpec `ebpf:"events"`
-	Flows          *ebpf.MapSpec `ebpf:"flows"`
-	Identity       *ebpf.MapSpec `ebpf:"identity"`
-	Portals        *ebpf.MapSpec `ebpf:"portals"`
-	RouterAddrs    *ebpf.MapSpec `ebpf:"router_addrs"`
-	RouterFilter   *ebpf.MapSpec `ebpf:"router_filter"`
-	RouterMacs     *ebpf.MapSpec `ebpf:"router_macs"`
-	Rules          *ebpf.MapSpec `ebpf:"rules"`
-	Stats          *ebpf.MapSpec `ebpf:"stats"`
-	Uplinks        *ebpf.MapSpec `ebpf:"uplinks"`
-	Usages         *ebpf.MapSpec `ebpf:"usages"`
-	WalledGarden   *ebpf.MapSpec `ebpf:"walled_garden"`
+	Accounts     *ebpf.MapSpec `ebpf:"accounts"`
+	ClientIndex  *ebpf.MapSpec `ebpf:"client_index"`
+	Clients      *ebpf.MapSpec `ebpf:"clients"`
+	DnsBucketAll *ebpf.MapSpec `ebpf:"dns_bucket_all"`
+	DnsBuckets   *ebpf.MapSpec `ebpf:"dns_buckets"`
+	Events       *ebpf.MapSpec `ebpf:"events"`
+	Flows        *ebpf.MapSpec `ebpf:"flows"`
+	Identity     *ebpf.MapSpec `ebpf:"identity"`
+	Portals      *ebpf.MapSpec `ebpf:"portals"`
+	RouterAddrs  *ebpf.MapSpec `ebpf:"router_addrs"`
+	RouterFilter *ebpf.MapSpec `ebpf:"router_filter"`
+	RouterMacs   *ebpf.MapSpec `ebpf:"router_macs"`
+	Stats        *ebpf.MapSpec `ebpf:"stats"`
+	Uplinks      *ebpf.MapSpec `ebpf:"uplinks"`
+	WalledGarden *ebpf.MapSpec `ebpf:"walled_garden"`
 }
 
 // hotspotVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type hotspotVariableSpecs struct {
-	BindMode   *ebpf.VariableSpec `ebpf:"bind_mode"`
-	FairMode   *ebpf.VariableSpec `ebpf:"fair_mode"`
-	FairSeed   *ebpf.VariableSpec `ebpf:"fair_seed"`
-	PortMode   *ebpf.VariableSpec `ebpf:"port_mode"`
-	SteerMode  *ebpf.VariableSpec `ebpf:"steer_mode"`
-	UplinkMode *ebpf.VariableSpec `ebpf:"uplink_mode"`
+	ConfigBind           *ebpf.VariableSpec `ebpf:"config_bind"`
+	ConfigBridgePort     *ebpf.VariableSpec `ebpf:"config_bridge_port"`
+	ConfigFair           *ebpf.VariableSpec `ebpf:"config_fair"`
+	ConfigFairSeed       *ebpf.VariableSpec `ebpf:"config_fair_seed"`
+	ConfigTcpWindowClamp *ebpf.VariableSpec `ebpf:"config_tcp_window_clamp"`
+	ConfigUplink         *ebpf.VariableSpec `ebpf:"config_uplink"`
 }
 
 // hotspotObjects contains all objects after they have been loaded into the kernel.
@@ -310,28 +355,30 @@ func (o *hotspotObjects) Close() error {
 //
 // It can be passed to loadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hotspotMaps struct {
-	AllowanceTotal *ebpf.Map `ebpf:"allowance_total"`
-	Allowances     *ebpf.Map `ebpf:"allowances"`
-	Clients        *ebpf.Map `ebpf:"clients"`
-	Events         *ebpf.Map `ebpf:"events"`
-	Flows          *ebpf.Map `ebpf:"flows"`
-	Identity       *ebpf.Map `ebpf:"identity"`
-	Portals        *ebpf.Map `ebpf:"portals"`
-	RouterAddrs    *ebpf.Map `ebpf:"router_addrs"`
-	RouterFilter   *ebpf.Map `ebpf:"router_filter"`
-	RouterMacs     *ebpf.Map `ebpf:"router_macs"`
-	Rules          *ebpf.Map `ebpf:"rules"`
-	Stats          *ebpf.Map `ebpf:"stats"`
-	Uplinks        *ebpf.Map `ebpf:"uplinks"`
-	Usages         *ebpf.Map `ebpf:"usages"`
-	WalledGarden   *ebpf.Map `ebpf:"walled_garden"`
+	Accounts     *ebpf.Map `ebpf:"accounts"`
+	ClientIndex  *ebpf.Map `ebpf:"client_index"`
+	Clients      *ebpf.Map `ebpf:"clients"`
+	DnsBucketAll *ebpf.Map `ebpf:"dns_bucket_all"`
+	DnsBuckets   *ebpf.Map `ebpf:"dns_buckets"`
+	Events       *ebpf.Map `ebpf:"events"`
+	Flows        *ebpf.Map `ebpf:"flows"`
+	Identity     *ebpf.Map `ebpf:"identity"`
+	Portals      *ebpf.Map `ebpf:"portals"`
+	RouterAddrs  *ebpf.Map `ebpf:"router_addrs"`
+	RouterFilter *ebpf.Map `ebpf:"router_filter"`
+	RouterMacs   *ebpf.Map `ebpf:"router_macs"`
+	Stats        *ebpf.Map `ebpf:"stats"`
+	Uplinks      *ebpf.Map `ebpf:"uplinks"`
+	WalledGarden *ebpf.Map `ebpf:"walled_garden"`
 }
 
 func (m *hotspotMaps) Close() error {
 	return _HotspotClose(
-		m.AllowanceTotal,
-		m.Allowances,
+		m.Accounts,
+		m.ClientIndex,
 		m.Clients,
+		m.DnsBucketAll,
+		m.DnsBuckets,
 		m.Events,
 		m.Flows,
 		m.Identity,
@@ -339,10 +386,8 @@ func (m *hotspotMaps) Close() error {
 		m.RouterAddrs,
 		m.RouterFilter,
 		m.RouterMacs,
-		m.Rules,
 		m.Stats,
 		m.Uplinks,
-		m.Usages,
 		m.WalledGarden,
 	)
 }
@@ -351,12 +396,12 @@ func (m *hotspotMaps) Close() error {
 //
 // It can be passed to loadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type hotspotVariables struct {
-	BindMode   *ebpf.Variable `ebpf:"bind_mode"`
-	FairMode   *ebpf.Variable `ebpf:"fair_mode"`
-	FairSeed   *ebpf.Variable `ebpf:"fair_seed"`
-	PortMode   *ebpf.Variable `ebpf:"port_mode"`
-	SteerMode  *ebpf.Variable `ebpf:"steer_mode"`
-	UplinkMode *ebpf.Variable `ebpf:"uplink_mode"`
+	ConfigBind           *ebpf.Variable `ebpf:"config_bind"`
+	ConfigBridgePort     *ebpf.Variable `ebpf:"config_bridge_port"`
+	ConfigFair           *ebpf.Variable `ebpf:"config_fair"`
+	ConfigFairSeed       *ebpf.Variable `ebpf:"config_fair_seed"`
+	ConfigTcpWindowClamp *ebpf.Variable `ebpf:"config_tcp_window_clamp"`
+	ConfigUplink         *ebpf.Variable `ebpf:"config_uplink"`
 }
 
 // hotspotPrograms contains all programs after they have been loaded into the kernel.

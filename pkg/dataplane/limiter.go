@@ -31,13 +31,13 @@ func (l Limiter) check() error {
 // mode is what the programs are told of the options when they are loaded.
 type mode struct {
 	limiter Limiter
-	steer   bool // TCP senders are told their share
+	clamp   bool // receive windows of TCP flows are clamped
 	uplink  bool // clients share a total
 	bind    bool // rules bind clients to an address
 }
 
 func (o Options) mode() mode {
-	return mode{o.Limiter, o.Steer && o.Limiter == Fair, o.Uplink != Uplink{}, o.Bind}
+	return mode{o.Limiter, o.TCPWindowClamp && o.Limiter == Fair, o.Uplink != Uplink{}, o.Bind}
 }
 
 // String is part of the names of pinned programs.
@@ -46,8 +46,8 @@ func (m mode) String() string {
 	if m.limiter == Fair {
 		name += "_fair"
 	}
-	if m.steer {
-		name += "_steer"
+	if m.clamp {
+		name += "_rwnd"
 	}
 	if m.uplink {
 		name += "_uplink"
@@ -61,24 +61,24 @@ func (m mode) String() string {
 // setConstants writes what the programs are told when they are loaded.
 func setConstants(spec *ebpf.CollectionSpec, v variant, m mode) error {
 	constants := map[string]any{
-		hotspotVarPortMode: uint8(0), hotspotVarUplinkMode: uint8(0), hotspotVarBindMode: uint8(0),
-		hotspotVarFairMode: uint8(0), hotspotVarFairSeed: uint64(0), hotspotVarSteerMode: uint8(0),
+		hotspotVarConfigBridgePort: uint8(0), hotspotVarConfigUplink: uint8(0), hotspotVarConfigBind: uint8(0),
+		hotspotVarConfigFair: uint8(0), hotspotVarConfigFairSeed: uint64(0), hotspotVarConfigTcpWindowClamp: uint8(0),
 	}
 	if v == bridgePort {
-		constants[hotspotVarPortMode] = uint8(1)
+		constants[hotspotVarConfigBridgePort] = uint8(1)
 	}
 	if m.uplink {
-		constants[hotspotVarUplinkMode] = uint8(1)
+		constants[hotspotVarConfigUplink] = uint8(1)
 	}
 	if m.bind {
-		constants[hotspotVarBindMode] = uint8(1)
+		constants[hotspotVarConfigBind] = uint8(1)
 	}
 	if m.limiter == Fair {
-		constants[hotspotVarFairMode] = uint8(1)
-		constants[hotspotVarFairSeed] = newSeed()
+		constants[hotspotVarConfigFair] = uint8(1)
+		constants[hotspotVarConfigFairSeed] = newSeed()
 	}
-	if m.steer {
-		constants[hotspotVarSteerMode] = uint8(1)
+	if m.clamp {
+		constants[hotspotVarConfigTcpWindowClamp] = uint8(1)
 	}
 	for name, value := range constants {
 		c := spec.Variables[name]

@@ -21,8 +21,8 @@ func (d *Dataplane) hasQueues(t *testing.T, account Account) bool {
 		return false
 	}
 	for _, r := range d.table.clients.all() {
-		if r.Account == uint64(account) && r.Flows != own.flows {
-			t.Errorf("account %d has queue %d, its rule says %d", account, own.flows, r.Flows)
+		if r.Account == uint64(account) && r.FlowsIndex != own.flows {
+			t.Errorf("account %d has queue %d, its rule says %d", account, own.flows, r.FlowsIndex)
 		}
 	}
 	return own.flows < d.state.Flows.MaxEntries()
@@ -78,30 +78,30 @@ func TestLimiterChanges(t *testing.T) {
 	})
 }
 
-// A restart that steers or no longer does swaps the programs, and keeps the queues.
-func TestSteeringChanges(t *testing.T) {
+// A restart that clamps windows or no longer does swaps the programs, and keeps the queues.
+func TestClampingChanges(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
 	opts := b.options("lan")
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
-	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
+	want := hotspotFlows{Fair: [2]hotspotFair{{VtimeNs: 1}, {VtimeNs: 2}}}
 	check(t, d.state.Flows.Put(flowsOf(d, 7), &want))
 	before := b.programIDs("lan", d.hooks.mode())
-	for _, opts.Steer = range []bool{true, false} {
+	for _, opts.TCPWindowClamp = range []bool{true, false} {
 		check(t, d.Close())
 		d = b.open(opts)
 		after := b.programIDs("lan", d.hooks.mode())
 		if after[upload] == before[upload] || after[download] == before[download] {
-			t.Errorf("steer %t: the other programs are still attached", opts.Steer)
+			t.Errorf("tcp window clamp %t: the other programs are still attached", opts.TCPWindowClamp)
 		}
 		if left := b.programPins(); len(left) != directions {
-			t.Errorf("steer %t: pinned programs: %v", opts.Steer, left)
+			t.Errorf("tcp window clamp %t: pinned programs: %v", opts.TCPWindowClamp, left)
 		}
 		var got hotspotFlows
 		check(t, d.state.Flows.Lookup(flowsOf(d, 7), &got))
 		if got != want {
-			t.Errorf("steer %t: queues after a restart: %+v", opts.Steer, got)
+			t.Errorf("tcp window clamp %t: queues after a restart: %+v", opts.TCPWindowClamp, got)
 		}
 		before = after
 	}
@@ -114,7 +114,7 @@ func TestQueuesAreAdopted(t *testing.T) {
 	opts := b.options("lan")
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
-	want := hotspotFlows{Fair: [2]hotspotFair{{ClockNs: 1}, {ClockNs: 2}}}
+	want := hotspotFlows{Fair: [2]hotspotFair{{VtimeNs: 1}, {VtimeNs: 2}}}
 	check(t, d.state.Flows.Put(flowsOf(d, 7), &want))
 	check(t, d.Close())
 	var got hotspotFlows

@@ -34,7 +34,7 @@ func openState(spec *ebpf.CollectionSpec, p pins, opts Options) (*state, error) 
 	if err == nil && found != nil {
 		return newState(spec, found, p.maps(), opts.Limiter, true)
 	}
-	if err != nil && opts.Keep {
+	if err != nil && opts.AdoptOnly {
 		return nil, fmt.Errorf("%w: %w", ErrOtherVersion, err)
 	}
 	if err != nil {
@@ -109,6 +109,9 @@ func adoptMaps(spec *ebpf.CollectionSpec, dir string) (map[string]*ebpf.Map, err
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err := checkLayout(dir); err != nil {
+		return nil, err
+	}
 	found := make(map[string]*ebpf.Map)
 	sizes := make(map[string]uint32)
 	for name, ms := range stateMaps(spec) {
@@ -123,10 +126,6 @@ func adoptMaps(spec *ebpf.CollectionSpec, dir string) (map[string]*ebpf.Map, err
 			return nil, fmt.Errorf("map %s: %w", name, err)
 		}
 	}
-	if err := checkLayout(found[hotspotMapIdentity]); err != nil {
-		closeMaps(found)
-		return nil, err
-	}
 	for name, size := range sizes {
 		spec.Maps[name].MaxEntries = size
 	}
@@ -140,15 +139,29 @@ func shareable(ms *ebpf.MapSpec, m *ebpf.Map) error {
 	return ms.Compatible(m)
 }
 
-func checkLayout(identity *ebpf.Map) error {
-	var meta hotspotMeta
-	if err := identity.Lookup(uint32(0), &meta); err != nil {
+// checkLayout comes before all else: another layout has other maps.
+func checkLayout(dir string) error {
+	meta, err := readMeta(dir)
+	if err != nil {
 		return err
 	}
 	if meta.LayoutVersion != layoutVersion {
 		return fmt.Errorf("layout version %d, this agent's is %d", meta.LayoutVersion, layoutVersion)
 	}
 	return nil
+}
+
+// readMeta reads the identity of the maps that are pinned in dir, of any layout.
+func readMeta(dir string) (meta hotspotMeta, err error) {
+	identity, err := ebpf.LoadPinnedMap(filepath.Join(dir, hotspotMapIdentity), nil)
+	if err != nil {
+		return meta, fmt.Errorf("map %s: %w", hotspotMapIdentity, err)
+	}
+	defer func() { _ = identity.Close() }()
+	if err := identity.Lookup(uint32(0), &meta); err != nil {
+		return meta, fmt.Errorf("map %s: %w", hotspotMapIdentity, err)
+	}
+	return meta, nil
 }
 
 // createMaps makes the maps, gives them an identity and pins them in dir.

@@ -44,7 +44,7 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 		}
 	})
 	for dir := range directions {
-		for _, reason := range []hotspotReason{forwarded, local, allowance, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop} {
+		for _, reason := range []hotspotReason{forwarded, local, preauth, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop} {
 			if judges.met[dir][reason] == 0 {
 				t.Errorf("%s: no frame met %s", directionLabels[dir], reasonLabels[reason])
 			}
@@ -140,7 +140,7 @@ func (t *trial) change() {
 	switch t.below(8) {
 	case 0:
 		r = Rule{}
-		t.setRule(clientMAC, hotspotRule{Usage: noIndex, Flows: noIndex})
+		t.setRule(clientMAC, hotspotRule{AccountIndex: noIndex, FlowsIndex: noIndex})
 		t.model.rules[clientMAC] = r
 		return
 	case 1:
@@ -158,7 +158,7 @@ func (t *trial) change() {
 		r.Account = 99
 		w, err := ruleToWire(r)
 		check(t.t, err)
-		w.Usage, w.Flows = noIndex, noIndex
+		w.AccountIndex, w.FlowsIndex = noIndex, noIndex
 		t.setRule(clientMAC, w)
 		t.model.rules[clientMAC], t.model.lost[clientMAC] = r, true
 		return
@@ -197,9 +197,9 @@ func (t *trial) judge(s step) {
 	t.compareAccounts(since, until)
 	client, _ := ends(s.dir, MAC(s.frame[6:12]), MAC(s.frame[0:6]))
 	if empty, known := t.model.lookups[client]; known {
-		t.model.lookups[client] = t.followLookup(t.Allowances, macToWire(client), empty, since, until)
+		t.model.lookups[client] = t.followLookup(t.DnsBuckets, macToWire(client), empty, since, until)
 	}
-	t.model.allLookups = t.followLookup(t.AllowanceTotal, uint32(0), t.model.allLookups, since, until)
+	t.model.allLookups = t.followLookup(t.DnsBucketAll, uint32(0), t.model.allLookups, since, until)
 }
 
 // tooShortToRun: the kernel refuses to try a program on an IP header that is cut.
@@ -226,7 +226,7 @@ func (t *trial) compareAccounts(since, until Boottime) {
 // followLookup returns when a bucket of DNS is empty, which is as the model has it, but
 // for the time that the frame took.
 func (t *trial) followLookup(buckets *ebpf.Map, key any, want, since, until Boottime) Boottime {
-	var got hotspotAllowance
+	var got hotspotDnsBucket
 	if err := buckets.Lookup(key, &got); err != nil {
 		t.complain("the bucket of %v: %v", key, err)
 	}
@@ -246,8 +246,8 @@ func (t *trial) compareEvents() {
 func (t *trial) compareLookups() {
 	got := make(map[MAC]Boottime)
 	var key hotspotMacKey
-	var bucket hotspotAllowance
-	for entries := t.Allowances.Iterate(); entries.Next(&key, &bucket); {
+	var bucket hotspotDnsBucket
+	for entries := t.DnsBuckets.Iterate(); entries.Next(&key, &bucket); {
 		got[key.Addr] = Boottime(bucket.TatNs)
 	}
 	if diff := cmp.Diff(t.model.lookups, got, cmpopts.EquateEmpty()); diff != "" {

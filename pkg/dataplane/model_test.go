@@ -91,7 +91,7 @@ func (m *model) decide(f *modelFrame, rule Rule, now Boottime) hotspotReason {
 	switch {
 	case f.dir == download && isGroup(f.to):
 		if f.openToAll() {
-			return allowance
+			return preauth
 		}
 		return noRule
 	case rule.Verdict != Allow:
@@ -108,7 +108,7 @@ func (m *model) decide(f *modelFrame, rule Rule, now Boottime) hotspotReason {
 		return reason
 	}
 	why := reason
-	if reason = m.before(f, now, why); reason == allowance {
+	if reason = m.before(f, now, why); reason == preauth {
 		a.LastSeen = now
 	} else if why == lateDrop {
 		a.DeadlineDrops++
@@ -178,13 +178,13 @@ func (m *model) before(f *modelFrame, now Boottime, otherwise hotspotReason) hot
 	case f.tagged:
 		return otherwise
 	case f.linkProtocol() || m.inGarden(f):
-		return allowance
+		return preauth
 	case f.ip == 0 || f.fragment || f.onward:
 		return otherwise
 	case f.isDNS() && f.router:
 		return m.lookup(f, now)
 	case f.isDiscovery() || f.isDHCP() || m.isPortal(f):
-		return allowance
+		return preauth
 	}
 	return otherwise
 }
@@ -284,7 +284,7 @@ func (m *model) lookup(f *modelFrame, now Boottime) hotspotReason {
 	if !fits {
 		return dnsDrop
 	}
-	return allowance
+	return preauth
 }
 
 // fill returns when a bucket is empty after a packet that found room in it, or did not.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,25 +14,22 @@ import (
 // DefaultBPFFS is the folder of the pins when Options names none.
 const DefaultBPFFS = "/sys/fs/bpf/hotspot-agent"
 
-// maxClientsBound keeps the tables' sizes far from overflowing their 32 bits.
-const maxClientsBound = 1_000_000
-
 // Options say what to enforce where. The zero value is not usable: at least
 // Interfaces and MaxClients are needed.
 type Options struct {
-	BPFFS        string         // absolute folder for the pins; default DefaultBPFFS. A bpffs is mounted when it is on none
-	Interfaces   []string       // client-facing: bridges, bridge ports or plain Ethernet interfaces
-	MaxClients   uint32         // how many rules the kernel holds, 1 to 1,000,000
-	Portals      []Portal       // services open before paying
-	WalledGarden []netip.Prefix // networks open before paying, IPv4 and IPv6
-	Limiter      Limiter        // how speeds are held; default Fair
-	Steer        bool           // with Fair, TCP senders are told their share in the windows of acknowledgements
-	Uplink       Uplink         // what all clients share; default no total
-	Attach       Mode           // how programs are attached; default Auto
-	Bind         bool           // Rule.Bound is enforced
-	Keep         bool           // maps of another version are left as they are: Open fails with ErrOtherVersion
-	NetNS        string         // path of the network namespace to work in; default: the process's own
-	Log          *slog.Logger   // default: silent
+	BPFFS          string         // absolute folder for the pins; default DefaultBPFFS. A bpffs is mounted when it is on none
+	Interfaces     []string       // client-facing: bridges, bridge ports or plain Ethernet interfaces
+	MaxClients     uint32         // how many rules the kernel holds, 1 to 1,000,000
+	Portals        []Portal       // services open before paying
+	WalledGarden   []netip.Prefix // networks open before paying, IPv4 and IPv6
+	Limiter        Limiter        // how speeds are held; default Fair
+	TCPWindowClamp bool           // with Fair, receive windows of TCP flows are clamped to their share
+	Uplink         Uplink         // what all clients share; default no total
+	Attach         AttachMode     // how programs are attached; default Auto
+	Bind           bool           // Rule.Bound is enforced
+	AdoptOnly      bool           // maps of another version are left as they are: Open fails with ErrOtherVersion
+	NetNS          string         // path of the network namespace to work in; default: the process's own
+	Log            *slog.Logger   // default: silent
 }
 
 // Portal is one service that every device may reach before it pays.
@@ -52,8 +48,8 @@ func (o Options) normalized() (Options, error) {
 	if o.BPFFS, err = normalizedBPFFS(o.BPFFS); err != nil {
 		return o, err
 	}
-	if o.MaxClients == 0 || o.MaxClients > maxClientsBound {
-		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, maxClientsBound)
+	if o.MaxClients == 0 || o.MaxClients > MaxClients {
+		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, MaxClients)
 	}
 	if o.Limiter == "" {
 		o.Limiter = Fair
@@ -103,10 +99,10 @@ func checkInterfaces(names []string) error {
 	}
 	seen := make(map[string]bool)
 	for _, name := range names {
-		switch {
-		case name == "" || len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/: \t\n"):
-			return fmt.Errorf("interfaces: %q is not an interface name", name)
-		case seen[name]:
+		if err := CheckInterfaceName(name); err != nil {
+			return fmt.Errorf("interfaces: %w", err)
+		}
+		if seen[name] {
 			return fmt.Errorf("interfaces: %q is named twice", name)
 		}
 		seen[name] = true

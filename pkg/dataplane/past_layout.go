@@ -13,55 +13,64 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usageLayout is where in a value of a map of usages the words are that every version
-// has: the map's own description (BTF) tells.
-type usageLayout struct {
-	account int // -1: the key is the account
-	bytes   [directions]int
+// accountNames are what one version's maps call what was counted.
+type accountNames struct{ table, value, id, counter string }
+
+// versionsOfAccountNames are those of all layouts, ours first.
+var versionsOfAccountNames = []accountNames{
+	{hotspotMapAccounts, "account", "id", "counter"},
+	{"usages", "usage", "account", "passed"}, // up to layout 5
 }
 
-func usageLayoutOf(usages *ebpf.Map) (usageLayout, error) {
-	usage, err := structOf(usages, "usage")
-	if errors.Is(err, unix.EPERM) && int(usages.ValueSize()) == binary.Size(hotspotUsage{}) {
+// accountLayout is where in a value of a map of accounts the words are that every
+// version has, by the map's own description (BTF).
+type accountLayout struct {
+	id    int // -1: the key is the account
+	bytes [directions]int
+}
+
+func accountLayoutOf(accounts *ebpf.Map, names accountNames) (accountLayout, error) {
+	value, err := structOf(accounts, names.value)
+	if errors.Is(err, unix.EPERM) && int(accounts.ValueSize()) == binary.Size(hotspotAccount{}) {
 		// Descriptions are for CAP_SYS_ADMIN. Values of this size have been laid out like
 		// ours since there were any.
-		return ownUsageLayout(), nil
+		return ownAccountLayout(), nil
 	}
 	if err != nil {
-		return usageLayout{}, err
+		return accountLayout{}, err
 	}
-	l := usageLayout{account: -1}
-	if member := memberOf(usage, "account"); member != nil {
-		l.account = int(member.Offset.Bytes())
-	} else if usages.KeySize() != 8 {
+	l := accountLayout{id: -1}
+	if member := memberOf(value, names.id); member != nil {
+		l.id = int(member.Offset.Bytes())
+	} else if accounts.KeySize() != 8 {
 		return l, fmt.Errorf("neither key nor value is an account")
 	}
-	passed := memberOf(usage, "passed")
-	if passed == nil {
-		return l, fmt.Errorf("struct usage has no member passed")
+	counter := memberOf(value, names.counter)
+	if counter == nil {
+		return l, fmt.Errorf("struct %s has no member %s", names.value, names.counter)
 	}
-	list, ok := btf.UnderlyingType(passed.Type).(*btf.Array)
-	if !ok || list.Nelems != directions {
-		return l, fmt.Errorf("usage.passed is a %v, not an array of %d", passed.Type, directions)
+	list, ok := btf.UnderlyingType(counter.Type).(*btf.Array)
+	if !ok || int(list.Nelems) != directions {
+		return l, fmt.Errorf("%s.%s is a %v, not an array of %d", names.value, names.counter, counter.Type, directions)
 	}
-	return l.withBytes(int(passed.Offset.Bytes()), list.Type)
+	return l.withBytes(int(counter.Offset.Bytes()), list.Type)
 }
 
-// ownUsageLayout is that of the maps that this version makes.
-func ownUsageLayout() usageLayout {
-	var own hotspotUsage
-	l := usageLayout{account: int(unsafe.Offsetof(own.Account))}
+// ownAccountLayout is that of the maps that this version makes.
+func ownAccountLayout() accountLayout {
+	var own hotspotAccount
+	l := accountLayout{id: int(unsafe.Offsetof(own.Id))}
 	for dir := range l.bytes {
-		l.bytes[dir] = int(unsafe.Offsetof(own.Passed)) + dir*int(unsafe.Sizeof(own.Passed[0])) + int(unsafe.Offsetof(own.Passed[0].Bytes))
+		l.bytes[dir] = int(unsafe.Offsetof(own.Counter)) + dir*int(unsafe.Sizeof(own.Counter[0])) + int(unsafe.Offsetof(own.Counter[0].Bytes))
 	}
 	return l
 }
 
-// withBytes adds where the bytes of each direction are: passed begins at an offset.
-func (l usageLayout) withBytes(at int, passed btf.Type) (usageLayout, error) {
-	element, ok := btf.UnderlyingType(passed).(*btf.Struct)
+// withBytes adds where the bytes of each direction are: the counters begin at an offset.
+func (l accountLayout) withBytes(at int, counter btf.Type) (accountLayout, error) {
+	element, ok := btf.UnderlyingType(counter).(*btf.Struct)
 	if !ok {
-		return l, fmt.Errorf("usage.passed is of %v", passed)
+		return l, fmt.Errorf("the counters are of %v", counter)
 	}
 	bytes := memberOf(element, "bytes")
 	if bytes == nil {
@@ -73,9 +82,9 @@ func (l usageLayout) withBytes(at int, passed btf.Type) (usageLayout, error) {
 	return l, nil
 }
 
-func (l usageLayout) read(key, value []byte) (account Account, bytes uint64) {
-	if l.account >= 0 {
-		key = value[l.account:]
+func (l accountLayout) read(key, value []byte) (account Account, bytes uint64) {
+	if l.id >= 0 {
+		key = value[l.id:]
 	}
 	for _, at := range l.bytes {
 		bytes += binary.NativeEndian.Uint64(value[at:])

@@ -76,7 +76,7 @@ func TestLastSeen(t *testing.T) {
 			test.rule.Verdict, test.rule.Account = Allow, 7
 			b.grant(clientMAC, test.rule)
 			b.run(upload, packet4(t, upload, 100), 0) // exhausts where there is a limit
-			b.setUsage(7, func() hotspotUsage { u := b.usage(7); u.LastSeenNs = 0; return u }())
+			b.setAccount(7, func() hotspotAccount { u := b.account(7); u.LastSeenNs = 0; return u }())
 			b.run(upload, test.frame, 0)
 			if seen := b.counted(7).LastSeen != 0; seen != test.seen {
 				t.Errorf("seen = %t", seen)
@@ -250,8 +250,8 @@ func TestTopUpAtTheEnd(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: 100})
 	b.expect(upload, packet4(t, upload, 101), limitDrop)
-	b.expect(upload, build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...), allowance)
-	b.expect(upload, build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 8080)), allowance)
+	b.expect(upload, build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...), preauth)
+	b.expect(upload, build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 8080)), preauth)
 	if got := b.counted(7); got.Spent() != 0 || got.LimitDrops != 1 {
 		t.Errorf("spent %d with %d drops, want 0 and 1", got.Spent(), got.LimitDrops)
 	}
@@ -274,9 +274,9 @@ func TestSharedAccount(t *testing.T) {
 func TestMissingAccount(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
-	b.setUsage(7, hotspotUsage{Account: 8}) // the place has another now
+	b.setAccount(7, hotspotAccount{Id: 8}) // the place has another now
 	b.expect(upload, packet4(t, upload, 100), noAccount)
-	if got := b.usage(7); got != (hotspotUsage{Account: 8}) {
+	if got := b.account(7); got != (hotspotAccount{Id: 8}) {
 		t.Errorf("the program counted to the other account: %+v", got)
 	}
 }

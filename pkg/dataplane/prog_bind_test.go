@@ -46,9 +46,9 @@ func TestBound(t *testing.T) {
 		{"another's download", download, as(t, download, other4), boundDrop, forwarded},
 		{"another's in a VLAN", upload, build(t, l2(upload, etherVLAN), tag(5, etherIPv4), foreign, udp(upload, 1, 2), blob(9)), boundDrop, local},
 		{"another's to the router", upload, build(t, l2(upload, etherIPv4), foreign, udp(upload, 1, 2), blob(9)), boundDrop, local},
-		{"another's to the portal", upload, build(t, l2(upload, etherIPv4), free, tcp(upload, 4000, 8080)), allowance, local},
-		{"a request for a lease", upload, build(t, ether(clientMAC, broadcastMAC, etherIPv4), discover, udp(upload, 68, 67), blob(300)), allowance, local},
-		{"another's renewal of its lease", upload, build(t, l2(upload, etherIPv4), foreign, udp(upload, 68, 67), blob(300)), allowance, local},
+		{"another's to the portal", upload, build(t, l2(upload, etherIPv4), free, tcp(upload, 4000, 8080)), preauth, local},
+		{"a request for a lease", upload, build(t, ether(clientMAC, broadcastMAC, etherIPv4), discover, udp(upload, 68, 67), blob(300)), preauth, local},
+		{"another's renewal of its lease", upload, build(t, l2(upload, etherIPv4), foreign, udp(upload, 68, 67), blob(300)), preauth, local},
 		{"another's ARP", upload, build(t, l2(upload, etherARP), question), local, local},
 		{"IPv6", upload, build(t, l2(upload, etherIPv6), ip6(upload, server6, protoUDP), udp(upload, 1, 2), blob(9)), forwarded, forwarded},
 	}

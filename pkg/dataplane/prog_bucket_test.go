@@ -40,10 +40,10 @@ func mustSpeed(t testing.TB, bps uint64) speed {
 // setBucket gives a bucket that many ns of backlog, made at speed s.
 func (b *testbed) setBucket(account Account, dir int, s speed, backlog uint64) (tat uint64) {
 	b.t.Helper()
-	u := b.usage(account)
+	u := b.account(account)
 	u.Bucket[dir].TatNs = uint64(BootNow()) + backlog
 	u.Bucket[dir].RateNsPerByte = s.rateNsPerByte
-	b.setUsage(account, u)
+	b.setAccount(account, u)
 	return u.Bucket[dir].TatNs
 }
 
@@ -76,7 +76,7 @@ func TestBucketAgainstModel(t *testing.T) {
 		if passed != early && passed != late {
 			r.Fatalf("passed = %t, the model says %t", passed, late)
 		}
-		tat := b.usage(7).Bucket[dir].TatNs
+		tat := b.account(7).Bucket[dir].TatNs
 		switch {
 		case !passed && tat != model.tat:
 			r.Fatalf("a drop was charged %d ns", tat-model.tat)
@@ -117,9 +117,9 @@ func TestBucketAdmission(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			charged := b.usage(7).Bucket[upload].TatNs - tat
+			charged := b.account(7).Bucket[upload].TatNs - tat
 			if test.room == burstFloorByte { // nothing was left of it: charged from now on
-				charged = b.usage(7).Bucket[upload].TatNs - b.usage(7).LastSeenNs
+				charged = b.account(7).Bucket[upload].TatNs - b.account(7).LastSeenNs
 			}
 			if passed != test.pass || charged != model.cost(test.charge) {
 				t.Errorf("passed = %t, charged %d ns; want %t, %d", passed, charged, test.pass, model.cost(test.charge))
@@ -137,7 +137,7 @@ func TestDropsCostNothing(t *testing.T) {
 	free := b.setBucket(7, download, s, 0)
 	b.expect(upload, packet4(t, upload, 50), rateDrop)
 	b.expect(download, packet4(t, download, 101), limitDrop)
-	got := b.usage(7)
+	got := b.account(7)
 	if got.Bucket[upload].TatNs != full || got.Bucket[download].TatNs != free {
 		t.Error("a drop was charged to a bucket")
 	}

@@ -9,16 +9,16 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// The speed of DNS before paying (ABI_DNS_ of bpf/abi.h).
+// The speed of DNS before paying.
 const (
-	dnsBytesPerSecond = 2000
-	dnsBurstBytes     = 16384
-	dnsMACs           = 64 // the total, in MACs
+	dnsBytesPerSecond = 1_000_000_000 / int(hotspotAbiABI_DNS_NS_PER_BYTE)
+	dnsBurstBytes     = int(hotspotAbiABI_DNS_BURST_BYTES)
+	dnsMACs           = int(hotspotAbiABI_DNS_MACS) // the total, in MACs
 )
 
 // dnsMost is the most that may have passed since start.
 func dnsMost(start Boottime) int {
-	return dnsBurstBytes + int(BootNow().Sub(start).Seconds()*dnsBytesPerSecond) + 1
+	return dnsBurstBytes + int(BootNow().Sub(start).Seconds()*float64(dnsBytesPerSecond)) + 1
 }
 
 // TestDNSBeforePayingIsSlow: one bucket of both directions and families, for each MAC.
@@ -30,11 +30,11 @@ func TestDNSBeforePayingIsSlow(t *testing.T) {
 	start := BootNow()
 	spent := 0
 	for {
-		if got := b.run(upload, query, 0); got.Reason != allowance {
+		if got := b.run(upload, query, 0); got.Reason != preauth {
 			break
 		}
 		spent += 68
-		if got := b.run(download, answer, 0); got.Reason != allowance {
+		if got := b.run(download, answer, 0); got.Reason != preauth {
 			break
 		}
 		spent += 88
@@ -45,9 +45,9 @@ func TestDNSBeforePayingIsSlow(t *testing.T) {
 	b.expect(download, long, dnsDrop)
 
 	portal := build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 8080), blob(1000))
-	b.expect(upload, portal, allowance)
+	b.expect(upload, portal, preauth)
 	other := build(t, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(upload)...)...)
-	b.expect(upload, other, allowance)
+	b.expect(upload, other, preauth)
 
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
 	b.expect(download, long, local) // who pays is not slowed
@@ -63,8 +63,8 @@ func TestDNSRefills(t *testing.T) {
 	b := newTestbed(t, false)
 	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
 	start := BootNow()
-	o := b.offer(upload, query, 300*time.Millisecond, allowance)
-	least := dnsBurstBytes + int(o.until.Sub(start).Seconds()*dnsBytesPerSecond) - 2*68
+	o := b.offer(upload, query, 300*time.Millisecond, preauth)
+	least := dnsBurstBytes + int(o.until.Sub(start).Seconds()*float64(dnsBytesPerSecond)) - 2*68
 	if spent, most := int(o.passed), dnsMost(start); spent > most || spent < least {
 		t.Errorf("%d bytes, want %d to %d", spent, least, most)
 	}
@@ -74,7 +74,7 @@ func TestDNSRefills(t *testing.T) {
 func TestDNSBucketsOfManyMACs(t *testing.T) {
 	b := newTestbed(t, false)
 	query := build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...)
-	for i := range 3 * int(b.Allowances.MaxEntries()) {
+	for i := range 3 * int(b.DnsBuckets.MaxEntries()) {
 		query[9], query[10] = byte(i>>8), byte(i)
 		passed, err := b.send(upload, query, 0)
 		if err != nil {
@@ -96,11 +96,11 @@ func TestDNSOfAllMACsIsBounded(t *testing.T) {
 	for i := range 2 * dnsMACs * dnsBurstBytes / wire {
 		query[9], query[10] = byte(i>>8), byte(i)
 		switch reason := b.run(upload, query, 0).Reason; reason {
-		case allowance:
+		case preauth:
 			passed += wire
 		case dnsDrop:
 		default:
-			t.Fatalf("%v, want %v or %v", reason, allowance, dnsDrop)
+			t.Fatalf("%v, want %v or %v", reason, preauth, dnsDrop)
 		}
 	}
 	if least, most := dnsMACs*dnsBurstBytes-wire, dnsMACs*dnsMost(start); passed < least || passed > most {
@@ -122,5 +122,5 @@ func TestDNSOfOneMACLeavesTheRest(t *testing.T) {
 	}
 	b.expect(upload, query, dnsDrop)
 	other := build(t, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(upload)...)...)
-	b.expect(upload, other, allowance)
+	b.expect(upload, other, preauth)
 }

@@ -19,11 +19,11 @@ func withFair(t testing.TB) {
 	t.Cleanup(func() { testbedLimiter = Bucket })
 }
 
-// withSteering loads testbeds with the fair limiter that steers until the test ends.
-func withSteering(t testing.TB) {
+// withClamp loads testbeds with the fair limiter that clamps windows until the test ends.
+func withClamp(t testing.TB) {
 	withFair(t)
-	testbedSteer = true
-	t.Cleanup(func() { testbedSteer = false })
+	testbedClamp = true
+	t.Cleanup(func() { testbedClamp = false })
 }
 
 // TestUnderFair: what does not depend on the limiter holds with either.
@@ -32,8 +32,8 @@ func TestUnderFair(t *testing.T) {
 	underFair(t)
 }
 
-func TestUnderSteering(t *testing.T) {
-	withSteering(t)
+func TestUnderClamp(t *testing.T) {
+	withClamp(t)
 	underFair(t)
 	t.Run("FairAgainstModel", TestFairAgainstModel)
 	t.Run("SparseFlow", TestSparseFlow)
@@ -117,14 +117,14 @@ func (b *testbed) queuesOf(dir int) hotspotFair {
 func (b *fairBed) age(d time.Duration) {
 	b.t.Helper()
 	back := func(ns *uint64) { *ns = max(*ns, uint64(d)) - uint64(d) }
-	u := b.usage(7)
+	u := b.account(7)
 	back(&u.Bucket[b.dir].TatNs)
-	b.setUsage(7, u)
+	b.setAccount(7, u)
 	var f hotspotFlows
 	if err := b.Flows.Lookup(b.counter(7), &f); err != nil {
 		b.t.Fatal(err)
 	}
-	back(&f.Fair[b.dir].ReckonedNs)
+	back(&f.Fair[b.dir].VtimeAtNs)
 	back(&f.Fair[b.dir].SampledNs)
 	if err := b.Flows.Put(b.counter(7), &f); err != nil {
 		b.t.Fatal(err)
@@ -149,7 +149,7 @@ func (b *fairBed) offer(flow, n int) bool {
 // model is the state of now, in Go.
 func (b *fairBed) model() fpq {
 	k := b.queues()
-	return fpqOf(b.speed, b.usage(7).Bucket[b.dir].TatNs, &k)
+	return fpqOf(b.speed, b.account(7).Bucket[b.dir].TatNs, &k)
 }
 
 // TestFairAgainstModel: over any history, the kernel decides as the model does at
@@ -199,7 +199,7 @@ func (b *fairBed) check(r *rapid.T, flow, n int, tags map[int]uint32) {
 	}
 	got := b.queues()
 	now := b.model()
-	if sum, backlog := now.queued(), b.usage(7).Bucket[b.dir].TatNs-got.ReckonedNs; got.Active > 0 && sum != backlog {
+	if sum, backlog := now.queued(), b.account(7).Bucket[b.dir].TatNs-got.VtimeAtNs; got.Active > 0 && sum != backlog {
 		r.Fatalf("the queues add up to %d ns, the bucket's backlog is %d", sum, backlog)
 	}
 	if !passed || early != late {
@@ -210,7 +210,7 @@ func (b *fairBed) check(r *rapid.T, flow, n int, tags map[int]uint32) {
 	// The kernel's shares are rounded to a millionth: a pause of 30 s to less than this.
 	const rounding = uint64(bedByte / 2)
 	slack := after - before + rounding
-	if length := got.FinishNs[at] - got.ClockNs; length+slack < min(least, most) || length > max(least, most)+slack {
+	if length := got.FinishNs[at] - got.VtimeNs; length+slack < min(least, most) || length > max(least, most)+slack {
 		r.Fatalf("flow %d: a queue of %d ns, the model says %d to %d", flow, length, most, least)
 	}
 }
@@ -356,7 +356,7 @@ func TestFairBusy(t *testing.T) {
 func TestFairWithoutQueues(t *testing.T) {
 	b := newFairBed(t, upload)
 	rule := b.clients.at[0].Rule[0]
-	rule.Flows = noIndex
+	rule.FlowsIndex = noIndex
 	b.setRule(clientMAC, rule)
 	passed := 0
 	for b.offer(passed, 1500) {
@@ -432,9 +432,9 @@ func TestFairOnManyCPUs(t *testing.T) {
 	if busy := b.since(before, busyDrop).Packets; got.UpPackets+got.RateDrops+busy != workers*runs {
 		t.Errorf("%d packets, %d drops, %d more of a busy account, want %d", got.UpPackets, got.RateDrops, busy, workers*runs)
 	}
-	tat := b.usage(7).Bucket[upload].TatNs
+	tat := b.account(7).Bucket[upload].TatNs
 	// Less, when a packet found the queues locked for long.
-	if m := fpqOf(s, tat, &k); k.Active > 0 && m.queued() > tat-k.ReckonedNs {
-		t.Errorf("the queues add up to %d ns, the bucket's backlog is %d", m.queued(), tat-k.ReckonedNs)
+	if m := fpqOf(s, tat, &k); k.Active > 0 && m.queued() > tat-k.VtimeAtNs {
+		t.Errorf("the queues add up to %d ns, the bucket's backlog is %d", m.queued(), tat-k.VtimeAtNs)
 	}
 }

@@ -35,15 +35,15 @@ func TestStrangersWriteNothing(t *testing.T) {
 		for what, c := range map[string]struct {
 			m    *ebpf.Map
 			want int
-		}{"clients": {b.Clients, 1}, "allowances": {b.Allowances, 0}, "router_macs": {b.RouterMacs, 1}} {
+		}{"client_index": {b.ClientIndex, 1}, "dns_buckets": {b.DnsBuckets, 0}, "router_macs": {b.RouterMacs, 1}} {
 			if got := entries(t, c.m); got != c.want {
 				t.Errorf("%s: %d %s, want %d", name, got, what, c.want)
 			}
 		}
 	}
-	for index, u := range b.usages.at {
-		if want := (hotspotUsage{Account: u.Account}); u != want {
-			t.Errorf("usage %d is %+v", index, u)
+	for index, u := range b.accounts.at {
+		if want := (hotspotAccount{Id: u.Id}); u != want {
+			t.Errorf("account %d is %+v", index, u)
 		}
 	}
 	if told := b.events(); len(told) > 0 {

@@ -42,8 +42,8 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("the object has a data map %s", name)
 		}
 	}
-	constants := []string{hotspotVarPortMode, hotspotVarFairMode, hotspotVarFairSeed, hotspotVarSteerMode, hotspotVarUplinkMode,
-		hotspotVarBindMode}
+	constants := []string{hotspotVarConfigBridgePort, hotspotVarConfigFair, hotspotVarConfigFairSeed, hotspotVarConfigTcpWindowClamp, hotspotVarConfigUplink,
+		hotspotVarConfigBind}
 	for name := range spec.Variables {
 		if !slices.Contains(constants, name) {
 			t.Errorf("the object has a variable %s", name)
@@ -97,7 +97,7 @@ func BenchmarkProgRun(b *testing.B) {
 	bed.crowd(b, 200)
 	up := packet4(b, upload, 1500)
 	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Empty()), up) })
-	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Lookup(bed.Clients, baseline.Sender)), up) })
+	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Lookup(bed.ClientIndex, baseline.Sender)), up) })
 	b.Run("unpaid", func(b *testing.B) { benchmark(b, bed.FromClient, up) })
 	b.Run("bucket", benchmarkLimiter)
 	b.Run("fair", func(b *testing.B) {

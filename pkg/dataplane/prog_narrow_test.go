@@ -8,7 +8,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// What a stranger got past the rules, or past the narrowness of an allowance, each by a
+// What a stranger got past the rules, or past the narrowness of what is open before paying, each by a
 // frame that the model judged otherwise.
 
 // TestIPv4InIPv6Clothes: the maps have IPv4 addresses as ::ffff:0:0/96. An IPv6 packet to
@@ -58,7 +58,7 @@ func TestPortsAreOfThePacket(t *testing.T) {
 // TestARPCarriesNothing: ARP with the padding that switches leave is allowed, and no longer one.
 func TestARPCarriesNothing(t *testing.T) {
 	b := newTestbed(t, false)
-	for padding, want := range map[int]hotspotReason{0: allowance, 18: allowance, 36: allowance, 37: noRule, 1400: noRule} {
+	for padding, want := range map[int]hotspotReason{0: preauth, 18: preauth, 36: preauth, 37: noRule, 1400: noRule} {
 		for dir, to := range map[int]MAC{upload: routerMAC, download: broadcastMAC} {
 			from, to := ends(upload, clientMAC, to)
 			if dir == download {
@@ -77,7 +77,7 @@ func TestRouterInTheGarden(t *testing.T) {
 	ip.Options = []layers.IPv4Option{{OptionType: 131, OptionLength: 7, OptionData: []byte{4, 198, 51, 100, 7}}} // loose source route
 	routed := build(t, l2(upload, etherIPv4), ip, udp(upload, 1, 2), blob(40))
 	b := newTestbed(t, false)
-	b.expect(upload, plain, allowance)
+	b.expect(upload, plain, preauth)
 	b.expect(upload, routed, noRule)
 }
 

@@ -24,9 +24,9 @@ func TestPortMode(t *testing.T) {
 		{"malformed to another station", upload, broken, bridged, bridged},
 		{"to the router", upload, packet4(t, upload, 500), noRule, forwarded},
 		{"from the router", download, packet4(t, download, 500), noRule, forwarded},
-		{"ARP to all", upload, toAll, allowance, local},
+		{"ARP to all", upload, toAll, preauth, local},
 		{"noise to all", upload, noise, noRule, local},
-		{"ARP from the router to all", download, fromAll, allowance, allowance},
+		{"ARP from the router to all", download, fromAll, preauth, preauth},
 	}
 	b := newTestbed(t, true)
 	for _, test := range tests {

@@ -136,7 +136,7 @@ func TestRateOnManyCPUs(t *testing.T) {
 	frame := packet4(t, upload, 1500)
 	b.hammer(worker{upload, frame, 400_000}, worker{upload, frame, 400_000}, worker{upload, frame, 400_000})
 	most := float64(bps) / 8 * BootNow().Sub(start).Seconds()
-	got, charged := b.counted(7), b.usage(7).Bucket[upload].TatNs-tat
+	got, charged := b.counted(7), b.account(7).Bucket[upload].TatNs-tat
 	if float64(got.UpBytes) > most+1500 {
 		t.Errorf("%d bytes passed, want at most %.0f", got.UpBytes, most)
 	}
@@ -155,7 +155,7 @@ func TestDNSOnManyCPUs(t *testing.T) {
 		b := b.clean(t)
 		before, start := b.stats(), BootNow()
 		b.hammer(worker{upload, query, 2000}, worker{upload, query, 2000})
-		if spent, most := int(b.since(before, allowance).Bytes), dnsMost(start); spent > most || spent < dnsBurstBytes-28 {
+		if spent, most := int(b.since(before, preauth).Bytes), dnsMost(start); spent > most || spent < dnsBurstBytes-28 {
 			t.Fatalf("%d bytes, want %d to %d", spent, dnsBurstBytes-28, most)
 		}
 	}

@@ -238,7 +238,7 @@ func TestSuperPacketPassesSlowBucket(t *testing.T) {
 	if got := p.sent(packets); got != bytes {
 		t.Errorf("the kernel sent %d bytes, charged were %d", got, bytes)
 	}
-	backlog := p.usage(7).Bucket[download].TatNs - uint64(BootNow())
+	backlog := p.account(7).Bucket[download].TatNs - uint64(BootNow())
 	if least := s.burstNs + (gcra{speed: s}).cost(bytes-2000) - uint64(5*time.Second); backlog < least {
 		t.Errorf("%d ns of backlog, want more than %d", backlog, least)
 	}

@@ -34,9 +34,9 @@ type skBuff struct {
 // testbed is one load of the programs, with maps of its own, attached nowhere.
 type testbed struct {
 	hotspotObjects
-	t       testing.TB
-	clients *shared[hotspotClient]
-	usages  *shared[hotspotUsage]
+	t        testing.TB
+	clients  *shared[hotspotClient]
+	accounts *shared[hotspotAccount]
 	// Indexes in the arrays, by MAC and by account. An account's queues have its own.
 	places, counters map[any]uint32
 }
@@ -44,7 +44,7 @@ type testbed struct {
 // testbedLimiter is what testbeds are loaded with, testbedClients how many they hold.
 var (
 	testbedLimiter = Bucket
-	testbedSteer   bool
+	testbedClamp   bool
 	testbedUplink  Uplink
 	testbedBind    bool
 	testbedClients = uint32(4096)
@@ -64,24 +64,24 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if port {
 		v = bridgePort
 	}
-	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, Steer: testbedSteer, Uplink: testbedUplink, Bind: testbedBind}.mode()); err != nil {
+	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, TCPWindowClamp: testbedClamp, Uplink: testbedUplink, Bind: testbedBind}.mode()); err != nil {
 		t.Fatal(err)
 	}
+	spec.Maps[hotspotMapClientIndex].MaxEntries = testbedClients
 	spec.Maps[hotspotMapClients].MaxEntries = testbedClients
-	spec.Maps[hotspotMapRules].MaxEntries = testbedClients
-	spec.Maps[hotspotMapUsages].MaxEntries = maxAccounts(testbedClients)
+	spec.Maps[hotspotMapAccounts].MaxEntries = maxAccounts(testbedClients)
 	b := &testbed{t: t, places: make(map[any]uint32), counters: make(map[any]uint32)}
 	if err := spec.LoadAndAssign(&b.hotspotObjects, nil); err != nil {
 		t.Fatalf("%+v", err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	var err1, err2 error
-	b.clients, err1 = share[hotspotClient](b.Rules)
-	b.usages, err2 = share[hotspotUsage](b.Usages)
+	b.clients, err1 = share[hotspotClient](b.Clients)
+	b.accounts, err2 = share[hotspotAccount](b.Accounts)
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { b.clients.close(); b.usages.close() })
+	t.Cleanup(func() { b.clients.close(); b.accounts.close() })
 	b.furnish()
 	return b
 }
@@ -93,9 +93,9 @@ func (b *testbed) clean(t testing.TB) *testbed {
 	again.t, again.places, again.counters = t, make(map[any]uint32), make(map[any]uint32)
 	for _, index := range b.counters {
 		again.put(b.Flows, index, new(hotspotFlows))
-		b.usages.at[index] = hotspotUsage{}
+		b.accounts.at[index] = hotspotAccount{}
 	}
-	for _, m := range []*ebpf.Map{b.Clients, b.Allowances} {
+	for _, m := range []*ebpf.Map{b.ClientIndex, b.DnsBuckets} {
 		var keys [][]byte
 		var key []byte
 		for entries := m.Iterate(); entries.Next(&key, new([]byte)); {
@@ -107,7 +107,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 			}
 		}
 	}
-	again.put(b.AllowanceTotal, uint32(0), new(hotspotAllowance))
+	again.put(b.DnsBucketAll, uint32(0), new(hotspotDnsBucket))
 	_ = again.events()
 	return &again
 }
@@ -158,10 +158,10 @@ func (b *testbed) grant(mac MAC, r Rule) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	w.Usage, w.Flows = noIndex, noIndex
+	w.AccountIndex, w.FlowsIndex = noIndex, noIndex
 	if r.Account != 0 {
-		w.Usage = b.counter(r.Account)
-		w.Flows = w.Usage
+		w.AccountIndex = b.counter(r.Account)
+		w.FlowsIndex = w.AccountIndex
 	}
 	b.setRule(mac, w)
 }
@@ -174,7 +174,7 @@ func (b *testbed) setRule(mac MAC, w hotspotRule) {
 	place := atomic.LoadUint32(&client.InForce) % uint32(len(client.Rule))
 	client.Rule[place] = w
 	atomic.StoreUint32(&client.InForce, place+1)
-	b.put(b.Clients, macToWire(mac), index)
+	b.put(b.ClientIndex, macToWire(mac), index)
 }
 
 // counter is the index of an account's counters, which it makes.
@@ -183,7 +183,7 @@ func (b *testbed) counter(account Account) uint32 {
 		return index
 	}
 	index := indexOf(b.counters, account)
-	b.usages.at[index] = hotspotUsage{Account: uint64(account)}
+	b.accounts.at[index] = hotspotAccount{Id: uint64(account)}
 	return index
 }
 
@@ -194,19 +194,19 @@ func indexOf(indexes map[any]uint32, key any) uint32 {
 	return indexes[key]
 }
 
-func (b *testbed) usage(account Account) hotspotUsage {
+func (b *testbed) account(account Account) hotspotAccount {
 	b.t.Helper()
-	return b.usages.at[b.counter(account)]
+	return b.accounts.at[b.counter(account)]
 }
 
 // setUsage replaces an account's counters, as no agent may do.
-func (b *testbed) setUsage(account Account, u hotspotUsage) {
+func (b *testbed) setAccount(account Account, u hotspotAccount) {
 	b.t.Helper()
-	b.usages.at[b.counter(account)] = u
+	b.accounts.at[b.counter(account)] = u
 }
 
 func (b *testbed) counted(id Account) Counters {
-	return countersFromWire(&b.usages.at[b.counter(id)])
+	return countersFromWire(&b.accounts.at[b.counter(id)])
 }
 
 func (b *testbed) program(dir int) *ebpf.Program {
@@ -270,7 +270,7 @@ func (b *testbed) only(dir int, before statistics) outcome {
 }
 
 // statistics are by direction and reason.
-type statistics [directions * hotspotReasonREASONS]hotspotStat
+type statistics [directions * int(hotspotReasonREASONS)]hotspotStat
 
 // stats sums the statistics of all CPUs.
 func (b *testbed) stats() statistics {

@@ -124,13 +124,13 @@ func (b *uplinkBed) checkWork() {
 	b.t.Helper()
 	l := b.uplink()
 	var work uint64
-	for slot := l.Slot; slot <= l.End; slot++ {
+	for slot := l.Slot; slot <= l.LastSlot; slot++ {
 		if w := l.Work[slot%uint64(len(l.Work))]; w>>40 == slot/uint64(len(l.Work)) {
 			work += w & (1<<40 - 1)
 		}
 	}
-	if work > l.Bucket.TatNs-l.ReckonedNs || !b.met && work != l.Bucket.TatNs-l.ReckonedNs {
-		b.t.Errorf("%d ns of work, the bucket has %d ns left", work, l.Bucket.TatNs-l.ReckonedNs)
+	if work > l.Bucket.TatNs-l.VtimeAtNs || !b.met && work != l.Bucket.TatNs-l.VtimeAtNs {
+		b.t.Errorf("%d ns of work, the bucket has %d ns left", work, l.Bucket.TatNs-l.VtimeAtNs)
 	}
 }
 
@@ -165,8 +165,8 @@ func TestUplinkLeavesTheSpeed(t *testing.T) {
 	b = newUplinkBed(t, MinBPS, 1, Rule{UpBPS: 100_000_000})
 	for b.offer(0) {
 	}
-	tat := b.usage(100).Bucket[upload].TatNs
-	if b.offer(0) || b.usage(100).Bucket[upload].TatNs != tat {
+	tat := b.account(100).Bucket[upload].TatNs
+	if b.offer(0) || b.account(100).Bucket[upload].TatNs != tat {
 		t.Error("a drop for the uplink was charged to the speed")
 	}
 	if got := b.counted(100).RateDrops; got != 2 {
@@ -179,9 +179,9 @@ func TestUplinkLeavesTheSpeed(t *testing.T) {
 func TestUplinkOfAnotherClock(t *testing.T) {
 	b := newUplinkBed(t, 1_000_000, 1, Rule{})
 	for _, end := range []uint64{1 << 62, ^uint64(0), 1} {
-		u := b.usage(100)
+		u := b.account(100)
 		u.UplinkNs[upload] = end
-		b.setUsage(100, u)
+		b.setAccount(100, u)
 		if !b.offer(0) {
 			t.Errorf("dropped with %d on the clock", end)
 		}
@@ -216,7 +216,7 @@ func TestUplinkBusy(t *testing.T) {
 	b.put(b.Uplinks, uint32(upload), &l)
 	b.expect(upload, b.frames[0], forwarded)
 	after := b.uplink()
-	if after.Bucket.TatNs == l.Bucket.TatNs || after.End != l.End {
+	if after.Bucket.TatNs == l.Bucket.TatNs || after.LastSlot != l.LastSlot {
 		t.Errorf("the bucket alone should have been charged: %+v", after)
 	}
 }

@@ -14,7 +14,7 @@ import (
 const (
 	forwarded = hotspotReasonPASS_FORWARDED
 	local     = hotspotReasonPASS_LOCAL
-	allowance = hotspotReasonPASS_ALLOWANCE
+	preauth   = hotspotReasonPASS_PREAUTH
 	bridged   = hotspotReasonPASS_BRIDGED
 	noRule    = hotspotReasonDROP_NO_RULE
 	blocked   = hotspotReasonDROP_BLOCKED
@@ -23,7 +23,7 @@ const (
 	limitDrop = hotspotReasonDROP_LIMIT
 	lateDrop  = hotspotReasonDROP_DEADLINE
 	malformed = hotspotReasonDROP_MALFORMED
-	dnsDrop   = hotspotReasonDROP_ALLOWANCE_RATE
+	dnsDrop   = hotspotReasonDROP_PREAUTH_RATE
 	noAccount = hotspotReasonDROP_NO_ACCOUNT
 )
 
@@ -96,7 +96,7 @@ func testFrame(t *testing.T, b *testbed, c frameCase) {
 	check("after the deadline", afterEnd(c, lateDrop))
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 9, LimitBytes: 0})
 	check("after the limit", afterEnd(c, limitDrop))
-	b.setRule(clientMAC, hotspotRule{Verdict: uint32(Allow), Account: 99, Usage: noIndex})
+	b.setRule(clientMAC, hotspotRule{Verdict: uint32(Allow), Account: 99, AccountIndex: noIndex})
 	check("without its account", afterEnd(c, noAccount))
 
 	b.grant(clientMAC, Rule{Verdict: Block})
@@ -129,17 +129,17 @@ func linkCases(t *testing.T) []frameCase {
 	foreign.Protocol = etherIPv6
 	short := build(t, l2(upload, etherARP), arp(layers.ARPRequest))[:14+27]
 	return []frameCase{
-		{"ARP request to all", upload, build(t, ether(clientMAC, broadcastMAC, etherARP), arp(layers.ARPRequest)), allowance, local, 0},
-		{"ARP request to the router", upload, build(t, l2(upload, etherARP), arp(layers.ARPRequest)), allowance, local, 0},
-		{"ARP reply from a client", upload, build(t, l2(upload, etherARP), arp(layers.ARPReply)), allowance, local, 0},
-		{"ARP reply from the router", download, build(t, l2(download, etherARP), arp(layers.ARPReply)), allowance, local, 0},
+		{"ARP request to all", upload, build(t, ether(clientMAC, broadcastMAC, etherARP), arp(layers.ARPRequest)), preauth, local, 0},
+		{"ARP request to the router", upload, build(t, l2(upload, etherARP), arp(layers.ARPRequest)), preauth, local, 0},
+		{"ARP reply from a client", upload, build(t, l2(upload, etherARP), arp(layers.ARPReply)), preauth, local, 0},
+		{"ARP reply from the router", download, build(t, l2(download, etherARP), arp(layers.ARPReply)), preauth, local, 0},
 		{"reverse ARP", upload, build(t, l2(upload, etherARP), arp(3)), noRule, local, 0},
 		{"ARP of other hardware", upload, build(t, l2(upload, etherARP), odd), noRule, local, 0},
 		{"ARP of another protocol", upload, build(t, l2(upload, etherARP), foreign), noRule, local, 0},
 		{"ARP cut short", upload, short, noRule, local, 0},
 		{"ARP in a VLAN", upload, build(t, l2(upload, etherVLAN), tag(5, etherARP), arp(layers.ARPRequest)), noRule, local, 0},
-		{"EAPOL from a client", upload, build(t, l2(upload, etherEAPOL), blob(46)), allowance, local, 0},
-		{"EAPOL to a client", download, build(t, l2(download, etherEAPOL), blob(46)), allowance, local, 0},
+		{"EAPOL from a client", upload, build(t, l2(upload, etherEAPOL), blob(46)), preauth, local, 0},
+		{"EAPOL to a client", download, build(t, l2(download, etherEAPOL), blob(46)), preauth, local, 0},
 		{"EAPOL in a VLAN", upload, build(t, l2(upload, etherVLAN), tag(5, etherEAPOL), blob(46)), noRule, local, 0},
 	}
 }
@@ -159,34 +159,34 @@ func configureCases(t *testing.T) []frameCase {
 	all4, all6 := ether(clientMAC, broadcastMAC, etherIPv4), ether(clientMAC, multicastMAC, etherIPv6)
 	up4, down4 := l2(upload, etherIPv4), l2(download, etherIPv4)
 	return []frameCase{
-		{"router solicitation", upload, with(toAll, nd(upload, "ff02::2", 133)), allowance, local, 0},
+		{"router solicitation", upload, with(toAll, nd(upload, "ff02::2", 133)), preauth, local, 0},
 		{"router advertisement by a client", upload, with(toAll, nd(upload, "ff02::1", 134)), noRule, local, 0},
-		{"neighbour solicitation", upload, with(toAll, nd(upload, solicit, 135)), allowance, local, 0},
-		{"neighbour solicitation to the router", upload, with(up, nd(upload, routerLL, 135)), allowance, local, 0},
+		{"neighbour solicitation", upload, with(toAll, nd(upload, solicit, 135)), preauth, local, 0},
+		{"neighbour solicitation to the router", upload, with(up, nd(upload, routerLL, 135)), preauth, local, 0},
 		{"neighbour solicitation past the router", upload, with(up, nd(upload, server6, 135)), noRule, forwarded, 64},
 		{"neighbour solicitation forwarded", upload, with(toAll, near), noRule, local, 0},
-		{"neighbour advertisement", upload, with(up, nd(upload, router6, 136)), allowance, local, 0},
+		{"neighbour advertisement", upload, with(up, nd(upload, router6, 136)), preauth, local, 0},
 		{"redirect by a client", upload, with(up, nd(upload, routerLL, 137)), noRule, local, 0},
 		{"echo request to the router", upload, with(up, nd(upload, routerLL, 128)), noRule, local, 0},
-		{"router advertisement", download, with(down, nd(download, routerLL, 134)), allowance, local, 0},
-		{"neighbour solicitation of the router", download, with(down, nd(download, routerLL, 135)), allowance, local, 0},
-		{"neighbour advertisement of the router", download, with(down, nd(download, router6, 136)), allowance, local, 0},
-		{"redirect of the router", download, with(down, nd(download, routerLL, 137)), allowance, local, 0},
+		{"router advertisement", download, with(down, nd(download, routerLL, 134)), preauth, local, 0},
+		{"neighbour solicitation of the router", download, with(down, nd(download, routerLL, 135)), preauth, local, 0},
+		{"neighbour advertisement of the router", download, with(down, nd(download, router6, 136)), preauth, local, 0},
+		{"redirect of the router", download, with(down, nd(download, routerLL, 137)), preauth, local, 0},
 		{"router solicitation to a client", download, with(down, nd(download, server6, 133)), noRule, forwarded, 64},
 
-		{"DHCP discover", upload, dhcp(upload, all4, "255.255.255.255", 68, 67), allowance, local, 0},
-		{"DHCP renewal", upload, dhcp(upload, up4, router4, 68, 67), allowance, local, 0},
+		{"DHCP discover", upload, dhcp(upload, all4, "255.255.255.255", 68, 67), preauth, local, 0},
+		{"DHCP renewal", upload, dhcp(upload, up4, router4, 68, 67), preauth, local, 0},
 		{"DHCP from another port", upload, dhcp(upload, all4, "255.255.255.255", 69, 67), noRule, local, 0},
 		{"DHCP to a server elsewhere", upload, dhcp(upload, up4, server4, 68, 67), noRule, forwarded, 328},
 		{"DHCP offer by a client", upload, dhcp(upload, all4, "255.255.255.255", 67, 68), noRule, local, 0},
-		{"DHCP offer", download, dhcp(download, down4, router4, 68, 67), allowance, local, 0},
+		{"DHCP offer", download, dhcp(download, down4, router4, 68, 67), preauth, local, 0},
 		{"DHCP offer from elsewhere", download, dhcp(download, down4, server4, 68, 67), noRule, forwarded, 328},
 		{"DHCP offer from everywhere", download, dhcp(download, down4, "255.255.255.255", 68, 67), noRule, forwarded, 328},
-		{"DHCPv6 solicit", upload, dhcp6(upload, all6, "ff02::1:2", 546, 547), allowance, local, 0},
+		{"DHCPv6 solicit", upload, dhcp6(upload, all6, "ff02::1:2", 546, 547), preauth, local, 0},
 		{"DHCPv6 to another group", upload, dhcp6(upload, all6, "ff05::1:3", 546, 547), noRule, local, 0},
-		{"DHCPv6 to the router", upload, dhcp6(upload, up, routerLL, 546, 547), allowance, local, 0},
+		{"DHCPv6 to the router", upload, dhcp6(upload, up, routerLL, 546, 547), preauth, local, 0},
 		{"DHCPv6 to a server elsewhere", upload, dhcp6(upload, up, server6, 546, 547), noRule, forwarded, 148},
-		{"DHCPv6 reply", download, dhcp6(download, down, routerLL, 546, 547), allowance, local, 0},
+		{"DHCPv6 reply", download, dhcp6(download, down, routerLL, 546, 547), preauth, local, 0},
 		{"DHCPv6 reply from elsewhere", download, dhcp6(download, down, server6, 546, 547), noRule, forwarded, 148},
 		{"DHCPv6 ports over IPv4", upload, dhcp(upload, up4, router4, 546, 547), noRule, local, 0},
 		{"DHCPv4 ports over IPv6", upload, dhcp6(upload, up, router6, 68, 67), noRule, local, 0},
@@ -208,32 +208,32 @@ func serviceCases(t *testing.T) []frameCase {
 	}
 	swapped := build(t, l2(upload, etherIPv4), ip4(upload, router4, protoUDP), udp(upload, 53, 40000), blob(40))
 	return []frameCase{
-		{"DNS query", upload, u4(upload, router4, 53), allowance, local, 0},
-		{"DNS answer", download, u4(download, router4, 53), allowance, local, 0},
-		{"DNS query over TCP", upload, t4(upload, router4, 53), allowance, local, 0},
-		{"DNS query over IPv6", upload, u6(upload, routerLL, 53), allowance, local, 0},
-		{"DNS answer over TCP and IPv6", download, t6(download, router6, 53), allowance, local, 0},
+		{"DNS query", upload, u4(upload, router4, 53), preauth, local, 0},
+		{"DNS answer", download, u4(download, router4, 53), preauth, local, 0},
+		{"DNS query over TCP", upload, t4(upload, router4, 53), preauth, local, 0},
+		{"DNS query over IPv6", upload, u6(upload, routerLL, 53), preauth, local, 0},
+		{"DNS answer over TCP and IPv6", download, t6(download, router6, 53), preauth, local, 0},
 		{"DNS to another resolver", upload, u4(upload, "8.8.8.8", 53), noRule, forwarded, 68},
 		{"DNS from another resolver", download, u6(download, server6, 53), noRule, forwarded, 88},
 		{"from port 53 to the router", upload, swapped, noRule, local, 0},
 
-		{"portal of the router", upload, t4(upload, router4, 8080), allowance, local, 0},
-		{"portal of the router over IPv6", upload, t6(upload, router6, 8080), allowance, local, 0},
-		{"portal of the router answers", download, t4(download, router4, 8080), allowance, local, 0},
+		{"portal of the router", upload, t4(upload, router4, 8080), preauth, local, 0},
+		{"portal of the router over IPv6", upload, t6(upload, router6, 8080), preauth, local, 0},
+		{"portal of the router answers", download, t4(download, router4, 8080), preauth, local, 0},
 		{"portal's port over UDP", upload, u4(upload, router4, 8080), noRule, local, 0},
 		{"portal's port elsewhere", upload, t4(upload, server4, 8080), noRule, forwarded, 80},
-		{"portal elsewhere", upload, t4(upload, portal4, 443), allowance, forwarded, 80},
-		{"portal elsewhere answers", download, t4(download, portal4, 443), allowance, forwarded, 80},
+		{"portal elsewhere", upload, t4(upload, portal4, 443), preauth, forwarded, 80},
+		{"portal elsewhere answers", download, t4(download, portal4, 443), preauth, forwarded, 80},
 		{"portal elsewhere, other port", upload, t4(upload, portal4, 80), noRule, forwarded, 80},
-		{"portal elsewhere over IPv6", upload, u6(upload, portal6, 443), allowance, forwarded, 88},
+		{"portal elsewhere over IPv6", upload, u6(upload, portal6, 443), preauth, forwarded, 88},
 		{"portal elsewhere over IPv6, other protocol", upload, t6(upload, portal6, 443), noRule, forwarded, 100},
 		{"router's other ports", upload, t4(upload, router4, 22), noRule, local, 0},
 		{"router's other ports answer", download, t4(download, router4, 22), noRule, local, 0},
 
-		{"walled garden", upload, t4(upload, garden4, 443), allowance, forwarded, 80},
-		{"walled garden answers", download, u4(download, garden4, 443), allowance, forwarded, 68},
-		{"walled garden over IPv6", upload, t6(upload, garden6, 443), allowance, forwarded, 100},
-		{"walled garden over IPv6 answers", download, t6(download, garden6, 443), allowance, forwarded, 100},
+		{"walled garden", upload, t4(upload, garden4, 443), preauth, forwarded, 80},
+		{"walled garden answers", download, u4(download, garden4, 443), preauth, forwarded, 68},
+		{"walled garden over IPv6", upload, t6(upload, garden6, 443), preauth, forwarded, 100},
+		{"walled garden over IPv6 answers", download, t6(download, garden6, 443), preauth, forwarded, 100},
 		{"beside the walled garden", upload, t4(upload, "192.0.3.1", 443), noRule, forwarded, 80},
 		{"beside the walled garden over IPv6", upload, t6(upload, "2001:db8:caff::1", 443), noRule, forwarded, 100},
 
@@ -256,7 +256,7 @@ func TestReasonOrder(t *testing.T) {
 func TestUnknownVerdict(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, Rule{Verdict: Allow, Account: 7, LimitBytes: NoLimit})
-	b.setRule(clientMAC, hotspotRule{Account: 7, Usage: b.counter(7), LimitBytes: NoLimit, DeadlineNs: NoLimit})
+	b.setRule(clientMAC, hotspotRule{Account: 7, AccountIndex: b.counter(7), LimitBytes: NoLimit, DeadlineNs: NoLimit})
 	if got := b.run(upload, udp4(t, upload, 100), 0); got.Reason != noRule {
 		t.Errorf("%s, want %s", reasonLabels[got.Reason], reasonLabels[noRule])
 	}

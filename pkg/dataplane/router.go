@@ -64,7 +64,10 @@ func (d *Dataplane) syncRouterAddrs(addrs map[hotspotAddrKey]bool) error {
 }
 
 // routerFilter is a Bloom filter of addresses, with one hash (bpf/router.h).
-type routerFilter [16]uint64
+type routerFilter [hotspotAbiABI_FILTER_BITS / 64]uint64
+
+// filterMultiplier is ABI_FILTER_MULTIPLIER of bpf/abi.h.
+const filterMultiplier = 0x61c8864680b583eb
 
 func (f *routerFilter) add(a hotspotAddrKey) {
 	bit := routerBit(a)
@@ -73,7 +76,7 @@ func (f *routerFilter) add(a hotspotAddrKey) {
 
 func routerBit(a hotspotAddrKey) uint64 {
 	high, low := binary.NativeEndian.Uint64(a.Addr[:8]), binary.NativeEndian.Uint64(a.Addr[8:])
-	return (high ^ low) * 0xd6e8feb86659fd93 >> 54
+	return (high ^ low) * filterMultiplier >> (64 - hotspotAbiABI_FILTER_ORDER)
 }
 
 // routerMACs are the addresses on which the router takes frames: those of all of

@@ -17,7 +17,7 @@ type table struct {
 func openTable(s *state, g *grace) (*table, error) {
 	t := &table{
 		grace:    g,
-		clients:  clients{grace: g, keys: s.Clients},
+		clients:  clients{grace: g, keys: s.ClientIndex},
 		accounts: accounts{grace: g, fair: s.limiter == Fair},
 	}
 	if err := t.adopt(s); err != nil {
@@ -28,10 +28,10 @@ func openTable(s *state, g *grace) (*table, error) {
 }
 
 func (t *table) adopt(s *state) (err error) {
-	if t.clients.rules, err = openWindow[hotspotClient](s.Rules); err != nil {
+	if t.clients.values, err = openWindow[hotspotClient](s.Clients); err != nil {
 		return err
 	}
-	if t.accounts.usages, err = openWindow[hotspotUsage](s.Usages); err != nil {
+	if t.accounts.values, err = openWindow[hotspotAccount](s.Accounts); err != nil {
 		return err
 	}
 	if err := t.clients.adopt(); err != nil {
@@ -44,21 +44,21 @@ func (t *table) adopt(s *state) (err error) {
 	}
 	t.accounts.adoptRules(t.clients.all(), queues)
 	// The walk has mapped everything, also what nobody uses.
-	t.clients.rules.empty()
-	t.accounts.usages.empty()
+	t.clients.values.empty()
+	t.accounts.values.empty()
 	return nil
 }
 
 // trim keeps what is mapped of the tables small. The caller holds the lock, and nothing
 // of them from before.
 func (t *table) trim() {
-	t.clients.rules.trim()
-	t.accounts.usages.trim()
+	t.clients.values.trim()
+	t.accounts.values.trim()
 }
 
 func (t *table) close() {
-	t.clients.rules.close()
-	t.accounts.usages.close()
+	t.clients.values.close()
+	t.accounts.values.close()
 }
 
 // grant makes or replaces the rule of a client, its account first.

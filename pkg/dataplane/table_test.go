@@ -171,20 +171,20 @@ func TestTablesAreMappedAsUsed(t *testing.T) {
 		places := make(map[uint32]Account)
 		check(t, d.ReadAll(func(some []Reading) bool {
 			for _, r := range some {
-				places[r.Place] = r.Account
+				places[r.Slot] = r.Account
 			}
 			return true
 		}))
 		if len(places) != len(want) {
 			t.Errorf("accounts at %d places, want %d", len(places), len(want))
 		}
-		rules, usages := d.table.clients.rules, d.table.accounts.usages
-		if most := windowMost + 2; rules.parts > most || usages.parts > most {
-			t.Errorf("%d parts of the rules are mapped and %d of the usages", rules.parts, usages.parts)
+		clients, accounts := d.table.clients.values, d.table.accounts.values
+		if most := windowMost + 2; clients.parts > most || accounts.parts > most {
+			t.Errorf("%d parts of the clients are mapped and %d of the accounts", clients.parts, accounts.parts)
 		}
 	}
 	d := b.open(opts)
-	if n := d.table.clients.rules.parts + d.table.accounts.usages.parts; n > 0 {
+	if n := d.table.clients.values.parts + d.table.accounts.values.parts; n > 0 {
 		t.Errorf("%d parts are mapped at the start, of nobody", n)
 	}
 	for i := range clients {

@@ -10,15 +10,14 @@ import (
 
 // This file is where the generated types of bpf/abi.h meet the public ones.
 
-// layoutVersion is ABI_LAYOUT_VERSION of bpf/abi.h: pinned maps of another one
-// are not adopted.
-const layoutVersion = 5
+// layoutVersion: pinned maps of another one are not adopted.
+const layoutVersion = uint32(hotspotAbiABI_LAYOUT_VERSION)
 
-// Direction, as the client sees it (enum direction).
+// Direction, as the client sees it.
 const (
-	upload     = 0
-	download   = 1
-	directions = 2
+	upload     = int(hotspotDirectionUPLOAD)
+	download   = int(hotspotDirectionDOWNLOAD)
+	directions = int(hotspotDirectionDIRECTIONS)
 )
 
 var directionLabels = [directions]string{upload: "upload", download: "download"}

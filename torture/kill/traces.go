@@ -54,9 +54,9 @@ func (t traces) grown(before traces) (more []string) {
 
 // traces looks at the daemon that runs, once nobody is connected to its socket.
 func (t *trial) traces() (now traces, err error) {
-	err = filepath.WalkDir(t.Agent.Folder(), func(path string, _ fs.DirEntry, err error) error {
-		// The two files of marks are there from the second checkpoint on.
-		if !strings.Contains(path, "-marks") {
+	err = filepath.WalkDir(t.Agent.Dir(), func(path string, _ fs.DirEntry, err error) error {
+		// The two checkpoint files are there from the second checkpoint on.
+		if !strings.Contains(path, "-checkpoint") {
 			now.files = append(now.files, path)
 		}
 		return err
@@ -106,14 +106,14 @@ func (t *trial) goroutines() (int, error) {
 // accounts counts the places in the kernel's map that an account has: their first
 // word is its number.
 func (t *trial) accounts() (used int, err error) {
-	usages, err := ebpf.LoadPinnedMap(filepath.Join(t.Agent.Folder(), "bpf", "maps", "usages"), &ebpf.LoadPinOptions{ReadOnly: true})
+	accounts, err := ebpf.LoadPinnedMap(filepath.Join(t.Agent.Dir(), "bpf", "maps", "accounts"), &ebpf.LoadPinOptions{ReadOnly: true})
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = usages.Close() }()
-	value := make([]byte, usages.ValueSize())
-	for i := range usages.MaxEntries() {
-		if err := usages.Lookup(i, &value); err != nil {
+	defer func() { _ = accounts.Close() }()
+	value := make([]byte, accounts.ValueSize())
+	for i := range accounts.MaxEntries() {
+		if err := accounts.Lookup(i, &value); err != nil {
 			return 0, err
 		}
 		if [8]byte(value) != [8]byte{} {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,9 +24,9 @@ type Store struct {
 	turn    chan struct{}          // held by the one that updates
 	hook    atomic.Pointer[func() error]
 
-	mu    sync.Mutex
-	disk  *tables // what Sync made durable
-	marks sessions.Marks
+	mu         sync.Mutex
+	disk       *tables // what Sync made durable
+	checkpoint sessions.Checkpoint
 }
 
 type tables struct {
@@ -89,8 +90,8 @@ func (s *Store) Sync() error {
 	return nil
 }
 
-// PutMarks keeps the marks; BeforeCommit's function may refuse.
-func (s *Store) PutMarks(k sessions.Marks) error {
+// PutCheckpoint keeps the checkpoint; BeforeCommit's function may refuse.
+func (s *Store) PutCheckpoint(k sessions.Checkpoint) error {
 	if hook := s.hook.Load(); hook != nil {
 		if err := (*hook)(); err != nil {
 			return err
@@ -99,15 +100,15 @@ func (s *Store) PutMarks(k sessions.Marks) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k.Spent = slices.Clone(k.Spent)
-	s.marks = k
+	s.checkpoint = k
 	return nil
 }
 
-// Marks returns the last marks.
-func (s *Store) Marks() (sessions.Marks, error) {
+// Checkpoint returns the last checkpoint.
+func (s *Store) Checkpoint() (sessions.Checkpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.marks, nil
+	return s.checkpoint, nil
 }
 
 // Commit runs fn, one at a time, and keeps what it did if it returns nil.
@@ -183,6 +184,15 @@ func (t *tx) DeviceByMAC(mac dataplane.MAC) (sessions.Device, error) {
 	return sessions.Device{}, missing("there is no device %s", mac)
 }
 
+func (t *tx) DeviceByIP(ip netip.Addr) (sessions.Device, error) {
+	for id, d := range t.devices {
+		if slices.Contains(d.IPs, ip) {
+			return t.Device(id)
+		}
+	}
+	return sessions.Device{}, missing("no device has the address %s", ip)
+}
+
 func (t *tx) Devices() ([]sessions.Device, error) {
 	var list []sessions.Device
 	for _, id := range slices.Sorted(maps.Keys(t.devices)) {
@@ -207,10 +217,23 @@ func (t *tx) PutDevice(d *sessions.Device) error {
 	} else if _, err := t.Device(d.ID); err != nil {
 		return err
 	}
+	for _, ip := range d.IPs {
+		t.releaseIP(ip, d.ID)
+	}
 	kept := *d
 	kept.IPs = slices.Clone(d.IPs)
 	t.devices[d.ID] = kept
 	return nil
+}
+
+// releaseIP takes an address from a device that is not its owner.
+func (t *tx) releaseIP(ip netip.Addr, owner sessions.DeviceID) {
+	d, err := t.DeviceByIP(ip)
+	if err != nil || d.ID == owner {
+		return
+	}
+	d.IPs = slices.DeleteFunc(d.IPs, func(a netip.Addr) bool { return a == ip })
+	t.devices[d.ID] = d
 }
 
 func (t *tx) Session(id sessions.SessionID) (sessions.Session, error) {
@@ -225,7 +248,7 @@ func (t *tx) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
 	var list []sessions.Session
 	for _, id := range slices.Sorted(maps.Keys(t.sessions)) {
 		s := t.sessions[id]
-		if (f.Device == 0 || f.Device == s.Device) && (len(f.States) == 0 || slices.Contains(f.States, s.State)) && id > f.After {
+		if selects(f, s) {
 			list = append(list, own(s))
 		}
 	}
@@ -233,6 +256,25 @@ func (t *tx) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
 		list = list[:min(len(list), f.Limit)]
 	}
 	return list, nil
+}
+
+func selects(f sessions.SessionFilter, s sessions.Session) bool {
+	return (f.Device == 0 || f.Device == s.Device) && (len(f.States) == 0 || slices.Contains(f.States, s.State)) &&
+		(!f.Unsaved || s.Unsaved) && s.ID > f.After
+}
+
+func (t *tx) PastExpiry(now time.Time, limit int) ([]sessions.Session, error) {
+	list, err := t.Sessions(sessions.SessionFilter{States: []sessions.State{sessions.Available, sessions.Paused}})
+	list = slices.DeleteFunc(list, func(s sessions.Session) bool {
+		at, ok := s.Expires()
+		return !ok || now.Before(at)
+	})
+	slices.SortStableFunc(list, func(a, b sessions.Session) int {
+		first, _ := a.Expires()
+		second, _ := b.Expires()
+		return first.Compare(second)
+	})
+	return list[:min(len(list), limit)], err
 }
 
 func (t *tx) RunningOf(devices []sessions.DeviceID) ([]sessions.Session, error) {

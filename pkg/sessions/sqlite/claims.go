@@ -10,12 +10,12 @@ func (t *tx) PutClaim(hash sessions.ClaimHash, id sessions.SessionID) error {
 }
 
 func (t *tx) Claim(hash sessions.ClaimHash) (sessions.SessionID, error) {
-	wrong := sessions.Errorf(sessions.NotFound, "no purchase has this code")
+	wrong := func() error { return sessions.Errorf(sessions.NotFound, "no purchase has this code") }
 	scan := func(row scanner) (id sessions.SessionID, err error) { return id, row.Scan(&id) }
 	return one(t, wrong, scan, "SELECT session_id FROM claims WHERE hash = ?", hash[:])
 }
 
 func (t *tx) DeleteClaim(id sessions.SessionID) error {
-	none := sessions.Errorf(sessions.NotFound, "session %d has no claim code", id)
+	none := func() error { return sessions.Errorf(sessions.NotFound, "session %d has no claim code", id) }
 	return t.change(none, "DELETE FROM claims WHERE session_id = ?", id)
 }

@@ -17,9 +17,9 @@
 //
 // A transaction appends each page it changed (4 KB) to the WAL once, whatever the
 // number of rows on the page, and SQLite's checkpoint copies the pages to the file
-// after about 4 MB of WAL. The agent's checkpoints write no row of who goes on, but the
-// marks, beside the database: one block of 4 KB for some 500 sessions, synced without a
-// journal entry of the file system. Every 15 s that is 1 MB an hour.
+// after about 4 MB of WAL. The agent's checkpoints write no row of a session that stays
+// connected, but a file beside the database: one block of 4 KB for some 500 sessions,
+// synced without a journal entry of the file system. Every 15 s that is 1 MB an hour.
 //
 // # Events
 //

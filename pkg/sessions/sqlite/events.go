@@ -4,7 +4,10 @@ package sqlite
 
 import (
 	"database/sql"
+	"encoding/json"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -16,15 +19,13 @@ const (
 	trimEvery = 128
 )
 
-// eventFigures are the columns behind the number, in the order of [eventRow] and
+// eventColumns are the columns behind the number, in the order of [eventRow] and
 // [scanEvent].
-const eventFigures = `time, type, device_id, mac, session_id, reason, message,
-	interface, duration_ms, differs, value_before, value_after`
+const eventColumns = `time, type, device_id, mac, session_id, reason, message, details`
 
 var (
-	eventMarks   = marks(strings.Count(eventFigures, ",") + 1)
-	insertEvent  = "INSERT INTO events (" + eventFigures + ") VALUES (" + eventMarks + ")"
-	selectEvents = "SELECT seq, " + eventFigures + " FROM events"
+	insertEvent  = "INSERT INTO events (" + eventColumns + ") VALUES (" + placeholders(strings.Count(eventColumns, ",")+1) + ")"
+	selectEvents = "SELECT seq, " + eventColumns + " FROM events"
 )
 
 func (t *tx) AppendEvent(e *sessions.Event) error {
@@ -53,18 +54,55 @@ func (t *tx) Events(after int64, limit int) ([]sessions.Event, error) {
 }
 
 func eventRow(e *sessions.Event) ([]any, error) {
-	var c checker
-	row := []any{
-		c.wall("time", e.Time), string(e.Type), e.Device, e.MAC, e.Session, e.Reason, e.Message,
-		e.Interface, e.DurationMS, e.Differs, e.Before, e.After,
+	details, err := encodeDetails(*e)
+	if err != nil {
+		return nil, err
 	}
+	var c checker
+	row := []any{c.wall("time", e.Time), string(e.Type), e.Device, e.MAC, e.Session, e.Reason, e.Message, details}
 	return row, c.err
 }
 
 func scanEvent(row scanner) (e sessions.Event, err error) {
 	var at sql.NullInt64
-	err = row.Scan(&e.Seq, &at, &e.Type, &e.Device, &e.MAC, &e.Session, &e.Reason, &e.Message, &e.Interface, &e.DurationMS,
-		&e.Differs, &e.Before, &e.After)
+	var details string
+	err = row.Scan(&e.Seq, &at, &e.Type, &e.Device, &e.MAC, &e.Session, &e.Reason, &e.Message, &details)
+	if err == nil && details != "" {
+		err = decodeDetails(details, &e)
+	}
 	e.Time = unwall(at)
 	return e, err
+}
+
+// eventDetails is an event without what has a column of its own: fields of these names
+// hide those of the Event, and are left out. A field that an Event gets is a detail.
+type eventDetails struct {
+	sessions.Event
+	Seq     *none `json:"seq,omitempty"`
+	Time    *none `json:"time,omitempty"`
+	Type    *none `json:"type,omitempty"`
+	Device  *none `json:"device_id,omitempty"`
+	MAC     *none `json:"mac,omitempty"`
+	Session *none `json:"session_id,omitempty"`
+	Reason  *none `json:"reason,omitempty"`
+	Message *none `json:"message,omitempty"`
+}
+
+type none struct{}
+
+// encodeDetails returns "" for an event that has none.
+func encodeDetails(e sessions.Event) (string, error) {
+	e.Seq, e.Time, e.Type, e.Device, e.MAC, e.Session, e.Reason, e.Message = 0, time.Time{}, "", 0, "", 0, "", ""
+	if e == (sessions.Event{}) {
+		return "", nil
+	}
+	text, err := json.Marshal(eventDetails{Event: e})
+	return string(text), err
+}
+
+func decodeDetails(text string, e *sessions.Event) error {
+	if err := json.Unmarshal([]byte(text), e); err != nil {
+		return fmt.Errorf("stored details of event %d: %w", e.Seq, err)
+	}
+	return nil
 }

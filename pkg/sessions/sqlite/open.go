@@ -23,12 +23,12 @@ const readers = 2
 // Store is a [sessions.Store] in one SQLite file. Safe for concurrent use, also by
 // several processes; who opened it closes it.
 type Store struct {
-	path  string
-	log   *slog.Logger
-	write *sql.DB // one connection, whose transactions begin IMMEDIATE
-	read  *sql.DB // connections that refuse to write
-	wal   wal
-	marks marksFile
+	path       string
+	log        *slog.Logger
+	write      *sql.DB // one connection, whose transactions begin IMMEDIATE
+	read       *sql.DB // connections that refuse to write
+	wal        wal
+	checkpoint checkpointFile
 
 	trouble atomic.Pointer[error] // of the last writing transaction; damage stays (setTrouble)
 	writing stopwatch             // the one that has its turn
@@ -53,7 +53,7 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	s := &Store{path: path, log: log, wal: newWAL(path + "-wal"), marks: marksFile{path: path + "-marks"}}
+	s := &Store{path: path, log: log, wal: newWAL(path + "-wal"), checkpoint: checkpointFile{path: path}}
 	if err := s.open(); err != nil {
 		_ = s.Close() // nothing was stored
 		return nil, explain(path, err)

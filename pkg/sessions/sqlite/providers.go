@@ -28,6 +28,6 @@ func scanProvider(row scanner) (p sessions.ProviderRecord, err error) {
 	return p, row.Scan(&p.Name, &p.Socket)
 }
 
-func noProvider(name string) error {
-	return sessions.Errorf(sessions.NotFound, "provider %q is not registered", name)
+func noProvider(name string) func() error {
+	return func() error { return sessions.Errorf(sessions.NotFound, "provider %q is not registered", name) }
 }

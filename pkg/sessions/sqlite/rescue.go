@@ -35,7 +35,7 @@ func (r Rescued) String() string {
 		r.Aside, r.Devices, r.Sessions, r.Unread, r.Aside)
 }
 
-// Rescue takes a damaged database out of the way, with its WAL and its marks, and puts
+// Rescue takes a damaged database out of the way, with its WAL and its checkpoint, and puts
 // a new one in its place that holds what can still be read. Nothing is deleted. Ids
 // stay, for they name the kernel's counters, and none that was ever given is given
 // again. A machine that dies meanwhile goes on with it at the next [Open], or has
@@ -82,15 +82,15 @@ func (r *Rescued) build(ctx context.Context, path string, now time.Time, log *sl
 	return errors.Join(err, store.Close())
 }
 
-// setAside gives the files a second name. The marks are copied: they are written over
-// in place, and go on being used.
+// setAside gives the files a second name. The checkpoint is copied: it is
+// written over in place, and stays in use.
 func setAside(path, aside string) error {
 	for _, part := range []string{"", "-wal", "-shm"} {
 		if err := secondName(os.Link, path+part, aside+part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	for _, part := range []string{"-marks0", "-marks1"} {
+	for _, part := range slices.Concat(checkpointParts[:], formerCheckpointParts[:]) {
 		data, err := os.ReadFile(path + part)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -173,6 +173,7 @@ func TestRescueOfEverySchema(t *testing.T) {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			path := unpack(t, fixture(version))
 			before := rowsOf(t, path)
+			moved := movedTo(before)
 			losePage(t, path, "providers")
 			if _, err := Open(path, nil); !errors.Is(err, ErrDamaged) {
 				t.Fatalf("Open of a damaged file: %v", err)
@@ -187,6 +188,17 @@ func TestRescueOfEverySchema(t *testing.T) {
 			}
 			if diff := cmp.Diff(before, after); diff != "" {
 				t.Errorf("what was there changed (-before +after):\n%s", diff)
+			}
+			for query, want := range moved {
+				got := texts(t, openReadOnly(t, path), query)
+				if strings.Contains(query, "addresses") { // of one that two devices had the last stays
+					got, want = []string{strconv.Itoa(len(got))}, []string{strconv.Itoa(len(want))}
+				} else {
+					got = got[:len(want)]
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s (-before +after):\n%s", query, diff)
+				}
 			}
 		})
 	}

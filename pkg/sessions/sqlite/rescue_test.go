@@ -43,7 +43,7 @@ func shop(t *testing.T, path string) {
 		}
 		return tx.PutProvider(sessions.ProviderRecord{Name: "shop", Socket: "/s"})
 	})
-	if err := errors.Join(err, store.PutMarks(marksAt(7, 3)), store.Close()); err != nil {
+	if err := errors.Join(err, store.PutCheckpoint(checkpointAt(7, 3)), store.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -139,12 +139,12 @@ func TestRescueOfNothing(t *testing.T) {
 	if got := len(sessionsOf(t, store)); got != 0 || rescued.Sessions != 0 {
 		t.Errorf("%d sessions, %+v", got, rescued)
 	}
-	for _, part := range []string{"", "-marks1"} {
+	for _, part := range []string{"", "-checkpoint1"} {
 		if _, err := os.Stat(rescued.Aside + part); err != nil {
 			t.Errorf("set aside: %v", err)
 		}
 	}
-	wantMarks(t, path, marksAt(7, 3))
+	wantCheckpoint(t, path, checkpointAt(7, 3))
 	err := store.View(t.Context(), func(tx sessions.Tx) error {
 		events, err := tx.Events(0, 0)
 		if len(events) != 1 || events[0].Type != sessions.DatabaseRescued || !strings.Contains(events[0].Message, rescued.Aside) {

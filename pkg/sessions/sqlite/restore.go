@@ -11,17 +11,21 @@ func (t *tx) restoreDevice(d sessions.Device) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec("INSERT INTO devices (id, "+deviceFigures+") VALUES (?, ?, ?, ?, ?, ?)", append([]any{d.ID}, row...)...)
-	return err
-}
-
-func (t *tx) restoreSession(s sessions.Session) error {
-	row, err := figures(&s)
+	_, err = t.exec("INSERT INTO devices (id, "+deviceColumns+") VALUES (?, ?, ?, ?, ?)", append([]any{d.ID}, row...)...)
 	if err != nil {
 		return err
 	}
-	_, err = t.exec("INSERT INTO sessions (id, device_id, state, "+sessionFigures+") VALUES (?, ?, ?, "+figureMarks+")",
-		append([]any{s.ID, s.Device, string(s.State)}, row...)...)
+	return t.putAddresses(&d)
+}
+
+func (t *tx) restoreSession(s sessions.Session) error {
+	row, err := values(&s)
+	if err != nil {
+		return err
+	}
+	k := keysOf(&s)
+	_, err = t.exec("INSERT INTO sessions (id, device_id, state, expires_at, "+sessionColumns+") VALUES (?, ?, ?, ?, "+sessionPlaceholders+")",
+		append([]any{s.ID, k.device, string(k.state), k.expires}, row...)...)
 	return err
 }
 
@@ -30,7 +34,7 @@ func (t *tx) restoreEvent(e sessions.Event) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec("INSERT INTO events (seq, "+eventFigures+") VALUES (?, "+eventMarks+")", append([]any{e.Seq}, row...)...)
+	_, err = t.exec("INSERT INTO events (seq, "+eventColumns+") VALUES (?, "+placeholders(len(row))+")", append([]any{e.Seq}, row...)...)
 	return err
 }
 

@@ -151,15 +151,15 @@ func (t *tx) insert(query string, args ...any) (int64, error) {
 	return result.LastInsertId()
 }
 
-// change returns missing when no row was there to change.
-func (t *tx) change(missing error, query string, args ...any) error {
+// change fails with missing when no row was there to change.
+func (t *tx) change(missing func() error, query string, args ...any) error {
 	result, err := t.exec(query, args...)
 	if err != nil {
 		return err
 	}
 	n, err := result.RowsAffected()
 	if err == nil && n == 0 {
-		return missing
+		return missing()
 	}
 	return err
 }
@@ -167,11 +167,12 @@ func (t *tx) change(missing error, query string, args ...any) error {
 // scanner is a row, alone or one of many.
 type scanner interface{ Scan(...any) error }
 
-// one scans a single row, or returns missing.
-func one[T any](t *tx, missing error, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+// one scans a single row, or fails with missing: a function, since the message takes
+// longer to make than most rows to read.
+func one[T any](t *tx, missing func() error, scan func(scanner) (T, error), query string, args ...any) (T, error) {
 	all, err := many(t, scan, query, args...)
 	if err == nil && len(all) == 0 {
-		err = missing
+		err = missing()
 	}
 	if err != nil {
 		var none T
@@ -201,5 +202,5 @@ func many[T any](t *tx, scan func(scanner) (T, error), query string, args ...any
 	return all, t.store.coded(errors.Join(rows.Err(), rows.Close()))
 }
 
-// marks returns n comma-separated parameters.
-func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+// placeholders returns n comma-separated parameters.
+func placeholders(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }

@@ -40,6 +40,7 @@ func TestEverySchemaBecomesTheLatest(t *testing.T) {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			path := unpack(t, fixture(version))
 			before := rowsOf(t, path)
+			moved := movedTo(before)
 			s, err := Open(path, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -50,6 +51,11 @@ func TestEverySchemaBecomesTheLatest(t *testing.T) {
 			if diff := cmp.Diff(before, rowsWith(t, path, before)); diff != "" {
 				t.Errorf("what was there changed (-before +after):\n%s", diff)
 			}
+			for query, want := range moved {
+				if diff := cmp.Diff(want, texts(t, openReadOnly(t, path), query)); diff != "" {
+					t.Errorf("%s (-before +after):\n%s", query, diff)
+				}
+			}
 			if diff := cmp.Diff(fresh, schemaOf(t, path)); diff != "" {
 				t.Errorf("the schema is not that of a new database (-new +this):\n%s", diff)
 			}
@@ -58,6 +64,40 @@ func TestEverySchemaBecomesTheLatest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// movedTo takes the columns out that a later schema has elsewhere, and returns what a
+// query must find of them there.
+func movedTo(before map[string]table) map[string][]string {
+	moved := make(map[string][]string)
+	if ips, ok := before["devices"]["ips"]; ok {
+		delete(before["devices"], "ips")
+		moved["SELECT device_id || ' ' || ip FROM addresses ORDER BY device_id, recency DESC"] = addressesOf(before["devices"]["id"], ips)
+	}
+	for column, key := range map[string]string{
+		"interface": "interface", "duration_ms": "duration_ms", "differs": "differs", "value_before": "before", "value_after": "after",
+	} {
+		if values, ok := before["events"][column]; ok {
+			delete(before["events"], column)
+			moved["SELECT quote(nullif(details, '') ->> '"+key+"') FROM events ORDER BY seq"] = values
+		}
+	}
+	return moved
+}
+
+// addressesOf gives an address that several devices had to the first of them: each has
+// the same ones in the fixtures.
+func addressesOf(ids, ips []string) (all []string) {
+	seen := make(map[string]bool)
+	for i, list := range ips {
+		for _, ip := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(`'[]",`, r) }) {
+			if !seen[ip] {
+				seen[ip] = true
+				all = append(all, ids[i]+" "+ip)
+			}
+		}
+	}
+	return all
 }
 
 // unpack gives a test a fixture of its own.
@@ -206,7 +246,7 @@ func furnish(tx sessions.Tx) error {
 		d := sessions.Device{
 			MAC: dataplane.MAC{2, 0, 0, 0, 0, byte(i + 1)}, Hostname: "phone " + string(state), Created: day,
 			Bound: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}),
-			IPs:   []netip.Addr{netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("fd00::7")},
+			IPs:   []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(7 + i)}), netip.MustParseAddr(fmt.Sprintf("fd00::%d", 7+i))},
 		}
 		if err := tx.PutDevice(&d); err != nil {
 			return err

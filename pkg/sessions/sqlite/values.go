@@ -4,10 +4,10 @@ package sqlite
 
 import (
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -28,12 +28,14 @@ func (c *checker) wall(field string, t time.Time) any {
 	if t.IsZero() {
 		return nil
 	}
-	ns := t.UnixNano()
-	if !time.Unix(0, ns).Equal(t) {
+	if !fitsWall(t) {
 		c.refuse(field, "%s is outside the years 1678 to 2261", t.Format(time.RFC3339))
 	}
-	return ns
+	return t.UnixNano()
 }
+
+// fitsWall reports whether nanoseconds of the Unix epoch can say t.
+func fitsWall(t time.Time) bool { return time.Unix(0, t.UnixNano()).Equal(t) }
 
 // amount is what SQLite's signed integers can hold.
 func (c *checker) amount(field string, v uint64) int64 {
@@ -65,20 +67,14 @@ func unwall(ns sql.NullInt64) time.Time {
 	return time.Unix(0, ns.Int64).UTC()
 }
 
-func encodeIPs(ips []netip.Addr) (string, error) {
-	if len(ips) == 0 {
-		return "[]", nil
-	}
-	text, err := json.Marshal(ips)
-	return string(text), err
-}
-
+// decodeIPs reads a list with spaces between.
 func decodeIPs(text string) (ips []netip.Addr, err error) {
-	if text == "[]" {
-		return nil, nil
-	}
-	if err := json.Unmarshal([]byte(text), &ips); err != nil {
-		return nil, fmt.Errorf("stored addresses %q: %w", text, err)
+	for word := range strings.FieldsSeq(text) {
+		ip, err := decodeIP(word)
+		if err != nil {
+			return nil, err
+		}
+		ips = append(ips, ip)
 	}
 	return ips, nil
 }

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // wal makes transactions durable that SQLite, with synchronous=NORMAL, only wrote:
@@ -74,5 +72,5 @@ func syncData(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(unix.Fdatasync(int(file.Fd())), file.Close())
+	return errors.Join(fdatasync(file), file.Close())
 }

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,9 +61,9 @@ func (w *wreck) last(ctx context.Context, table, key string) int64 {
 	)
 }
 
-// selectFrom reads columns of a table. What an older schema does not have yet has the
-// default that its migration would give it.
-func (w *wreck) selectFrom(ctx context.Context, t *tx, table, columns string) (string, error) {
+// selectFrom reads columns of a table. One that an older schema does not have yet is made
+// of those that it had instead, or has the default that its migration would give it.
+func (w *wreck) selectFrom(ctx context.Context, t *tx, table, columns string, instead ...replaced) (string, error) {
 	all, err := many(t, scanDefault, "SELECT name, coalesce(dflt_value, 'NULL') FROM pragma_table_info(?)", table)
 	if err != nil {
 		return "", err
@@ -70,8 +72,16 @@ func (w *wreck) selectFrom(ctx context.Context, t *tx, table, columns string) (s
 	for _, column := range all {
 		defaults[column.name] = column.value
 	}
-	for _, name := range w.columnsOf(ctx, table) {
+	present := w.columnsOf(ctx, table)
+	for _, name := range present {
 		delete(defaults, name)
+	}
+	for _, r := range instead {
+		if slices.Contains(present, r.before) {
+			defaults[r.column] = r.expression
+		} else if !slices.Contains(present, r.column) {
+			defaults[r.column] = "''"
+		}
 	}
 	list := strings.Split(columns, ",")
 	for i, name := range list {
@@ -82,6 +92,17 @@ func (w *wreck) selectFrom(ctx context.Context, t *tx, table, columns string) (s
 	}
 	return "SELECT " + strings.Join(list, ", ") + " FROM " + table, nil
 }
+
+// replaced is a column that took the place of others.
+type replaced struct{ column, before, expression string }
+
+// Of schema 2 and before.
+var (
+	ipsColumn = replaced{"ips", "ips", `coalesce((SELECT group_concat(value, ' ')
+		FROM json_each(iif(json_valid(ips), ips, '[]'))), '')`}
+	detailColumns = replaced{"details", "differs", `iif(interface <> '' OR duration_ms <> 0 OR differs <> '' OR value_before <> '' OR value_after <> '',
+		json_object('interface', interface, 'duration_ms', duration_ms, 'differs', differs, 'before', value_before, 'after', value_after), '')`}
+)
 
 type columnDefault struct{ name, value string }
 
@@ -159,6 +180,9 @@ func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) (err
 	if last.session, err = r.copySessions(ctx, w, t); err != nil {
 		return err
 	}
+	if err := copyAddresses(ctx, w, t); err != nil {
+		return err
+	}
 	if err := copyClaims(ctx, w, t); err != nil {
 		return err
 	}
@@ -175,7 +199,7 @@ func (r *Rescued) copy(ctx context.Context, w *wreck, t *tx, now time.Time) (err
 // copyDevices returns the largest id that is known, as those below do.
 func (r *Rescued) copyDevices(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
 	last = w.last(ctx, "devices", "id")
-	query, err := w.selectFrom(ctx, t, "devices", "id, "+deviceFigures)
+	query, err := w.selectFrom(ctx, t, "devices", "id, "+deviceColumns+", ips", ipsColumn)
 	if err != nil {
 		return last, err
 	}
@@ -196,12 +220,12 @@ func (r *Rescued) copyDevices(ctx context.Context, w *wreck, t *tx) (last int64,
 
 func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
 	last = max(w.last(ctx, "sessions", "id"), w.number(ctx, "SELECT max(session_id) FROM events"))
-	query, err := w.selectFrom(ctx, t, "sessions", "id, device_id, state, "+sessionFigures)
+	query, err := w.selectFrom(ctx, t, "sessions", "id, device_id, state, expires_at, "+sessionColumns)
 	if err != nil {
 		return last, err
 	}
 	list := readable(ctx, w, 1, last, query+" WHERE id >= ? ORDER BY id LIMIT 1",
-		scanSession, func(s sessions.Session) int64 { return int64(s.ID) })
+		scanOldSession, func(s sessions.Session) int64 { return int64(s.ID) })
 	for _, s := range list {
 		last = max(last, int64(s.ID))
 		kept, err := w.keepSession(t, s)
@@ -213,6 +237,11 @@ func (r *Rescued) copySessions(ctx context.Context, w *wreck, t *tx) (last int64
 		}
 	}
 	return last, nil
+}
+
+func scanOldSession(row scanner) (sessions.Session, error) {
+	s, _, err := scanSession(row)
+	return s, err
 }
 
 func (w *wreck) keepSession(t *tx, s sessions.Session) (kept bool, err error) {
@@ -230,6 +259,51 @@ func (w *wreck) keepSession(t *tx, s sessions.Session) (kept bool, err error) {
 		return false, err
 	}
 	return w.keep(t.restoreSession(s), "a session", figures...)
+}
+
+// copyAddresses keeps the addresses of the devices that are kept. What is lost comes
+// again with the device's next packet.
+func copyAddresses(ctx context.Context, w *wreck, t *tx) error {
+	found := make(map[string]storedAddress)
+	for _, order := range []string{"ip", "ip DESC"} {
+		w.addresses(ctx, order, found)
+	}
+	for ip, a := range found {
+		if _, err := t.Device(a.device); sessions.CodeOf(err) == sessions.NotFound {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := t.putAddress(ip, a.device, a.recency); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type storedAddress struct {
+	device  sessions.DeviceID
+	recency int64
+}
+
+// addresses finds addresses until it meets damage; none in a schema without them.
+func (w *wreck) addresses(ctx context.Context, order string, found map[string]storedAddress) {
+	rows, err := w.db.QueryContext(ctx, "SELECT ip, device_id, recency FROM addresses ORDER BY "+order)
+	if err != nil {
+		return
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var ip string
+		var a storedAddress
+		if rows.Scan(&ip, &a.device, &a.recency) != nil {
+			return
+		}
+		if addr, err := netip.ParseAddr(ip); err == nil && addr.String() == ip && a.recency < maxKey {
+			found[ip] = a
+		}
+	}
+	_ = rows.Err() // damage ends it; what came before is good
 }
 
 // copyClaims keeps the codes of the sessions that are kept. They have no numbers to go
@@ -281,7 +355,7 @@ func (w *wreck) claims(ctx context.Context, order string, found map[sessions.Ses
 
 func copyEvents(ctx context.Context, w *wreck, t *tx) (last int64, err error) {
 	last = w.last(ctx, "events", "seq")
-	query, err := w.selectFrom(ctx, t, "events", "seq, "+eventFigures)
+	query, err := w.selectFrom(ctx, t, "events", "seq, "+eventColumns, detailColumns)
 	if err != nil {
 		return last, err
 	}

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"reflect"
@@ -66,6 +67,61 @@ func testMACConflict(t *testing.T, s sessions.Store) {
 	})
 }
 
+// testAddresses: the latest comes first, in whatever order they came and went.
+func testAddresses(t *testing.T, s sessions.Store) {
+	first, second := addDevice(t, s, 1), addDevice(t, s, 2)
+	addr := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, n}) }
+	list := func(numbers []byte) (ips []netip.Addr) {
+		for _, n := range numbers {
+			ips = append(ips, addr(n))
+		}
+		return ips
+	}
+	steps := []struct {
+		device        *sessions.Device
+		put           []byte
+		first, second []byte // what they have then
+	}{
+		{&first, []byte{1}, []byte{1}, nil},
+		{&first, []byte{2, 1}, []byte{2, 1}, nil},
+		{&first, []byte{3, 2, 1}, []byte{3, 2, 1}, nil},
+		{&first, []byte{3, 2, 1}, []byte{3, 2, 1}, nil}, // again
+		{&first, []byte{1, 3, 2}, []byte{1, 3, 2}, nil}, // the oldest is back
+		{&second, []byte{3}, []byte{1, 2}, []byte{3}},   // taken
+		{&second, []byte{2, 3, 4}, []byte{1}, []byte{2, 3, 4}},
+		{&second, []byte{4, 3, 2}, []byte{1}, []byte{4, 3, 2}},
+		{&second, []byte{4, 2}, []byte{1}, []byte{4, 2}}, // one is forgotten
+		{&first, []byte{3, 1}, []byte{3, 1}, []byte{4, 2}},
+		{&first, nil, nil, []byte{4, 2}},
+		{&first, []byte{4, 2, 5}, []byte{4, 2, 5}, nil},
+	}
+	for i, step := range steps {
+		step.device.IPs = list(step.put)
+		update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(step.device) })
+		first.IPs, second.IPs = list(step.first), list(step.second)
+		wantAddresses(t, s, fmt.Sprintf("step %d", i+1), first, second)
+	}
+}
+
+// wantAddresses finds all devices by each of their addresses.
+func wantAddresses(tb testing.TB, s sessions.Store, what string, want ...sessions.Device) {
+	tb.Helper()
+	view(tb, s, func(tx sessions.Tx) error {
+		all, err := tx.Devices()
+		same(tb, what, all, want)
+		for _, d := range want {
+			for _, ip := range d.IPs {
+				byIP, err := tx.DeviceByIP(ip)
+				must(tb, err)
+				same(tb, what+": the device with "+ip.String(), byIP, d)
+			}
+		}
+		_, missing := tx.DeviceByIP(netip.MustParseAddr("10.0.0.99"))
+		wantCode(tb, what+": an unknown address", missing, sessions.NotFound)
+		return err
+	})
+}
+
 func testSessions(t *testing.T, s sessions.Store) {
 	d := addDevice(t, s, 1)
 	first := addSession(t, s, purchase(d.ID))
@@ -100,7 +156,7 @@ func testSessionFilter(t *testing.T, s sessions.Store) {
 	for _, state := range states {
 		for _, d := range devices {
 			p := purchase(d.ID)
-			p.State = state
+			p.State, p.Unsaved = state, state == sessions.Paused || d.ID == devices[0].ID
 			all = append(all, addSession(t, s, p))
 		}
 	}
@@ -112,6 +168,9 @@ func testSessionFilter(t *testing.T, s sessions.Store) {
 		"a state twice":    {States: []sessions.State{sessions.Paused, sessions.Paused}},
 		"device and state": {Device: devices[0].ID, States: []sessions.State{sessions.Paused, sessions.Running}},
 		"unknown device":   {Device: 99},
+		"unsaved":          {Unsaved: true},
+		"unsaved, a page":  {Unsaved: true, After: all[0].ID, Limit: 2},
+		"unsaved, paused":  {Unsaved: true, States: []sessions.State{sessions.Paused}},
 		"after one":        {After: all[3].ID},
 		"after the last":   {After: all[len(all)-1].ID},
 		"a page":           {After: all[1].ID, Limit: 4},
@@ -166,8 +225,53 @@ func testRunning(t *testing.T, s sessions.Store) {
 	})
 }
 
+// testPastExpiry changes in turn all that an expiry depends on.
+func testPastExpiry(t *testing.T, s sessions.Store) {
+	d := addDevice(t, s, 1)
+	day, week := uint(1), uint(7)
+	put := func(state sessions.State, days *uint, started time.Time) sessions.Session {
+		p := purchase(d.ID)
+		p.State, p.ExpDays, p.Started = state, days, started
+		return addSession(t, s, p)
+	}
+	late := put(sessions.Paused, &day, noon.Add(time.Hour))
+	early := put(sessions.Available, &day, noon)
+	weekly := put(sessions.Paused, &week, noon)
+	running := put(sessions.Running, &day, noon)
+	put(sessions.Consumed, &day, noon)
+	put(sessions.Expired, &day, noon)
+	put(sessions.Paused, nil, noon)
+	put(sessions.Available, &day, time.Time{})
+	put(sessions.Paused, &day, time.Unix(77, 0)) // by a clock that was not set
+	expect := func(what string, now time.Time, limit int, want ...sessions.Session) {
+		t.Helper()
+		view(t, s, func(tx sessions.Tx) error {
+			got, err := tx.PastExpiry(now, limit)
+			same(t, what, got, want)
+			return err
+		})
+	}
+	tomorrow := noon.Add(24 * time.Hour)
+	expect("just before", tomorrow.Add(-1), 9)
+	expect("at its end", tomorrow, 9, early)
+	expect("both", tomorrow.Add(time.Hour), 9, early, late)
+	expect("the first", tomorrow.Add(time.Hour), 1, early)
+	expect("all", noon.AddDate(1, 0, 0), 9, early, late, weekly)
+	expect("no time at all", time.Time{}, 9)
+
+	running.State, early.State, weekly.ExpDays = sessions.Paused, sessions.Expired, &day
+	for _, p := range []*sessions.Session{&running, &early, &weekly} {
+		update(t, s, func(tx sessions.Tx) error {
+			_, err := tx.Session(p.ID)
+			must(t, err)
+			return tx.PutSession(p)
+		})
+	}
+	expect("after a change of each", tomorrow, 9, weekly, running)
+}
+
 func matches(f sessions.SessionFilter, s sessions.Session) bool {
-	if f.Device != 0 && f.Device != s.Device || s.ID <= f.After {
+	if f.Device != 0 && f.Device != s.Device || f.Unsaved && !s.Unsaved || s.ID <= f.After {
 		return false
 	}
 	for _, state := range f.States {

@@ -28,9 +28,11 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"devices", testDevices},
 		{"keys in one transaction", testKeysInOneTransaction},
 		{"a MAC belongs to one device", testMACConflict},
+		{"an address belongs to one device", testAddresses},
 		{"sessions", testSessions},
 		{"session filter", testSessionFilter},
 		{"running sessions", testRunning},
+		{"sessions past their expiry", testPastExpiry},
 		{"session values", testSessionValues},
 		{"session refusals", testSessionRefusals},
 		{"ids are not reused", testIDs},
@@ -47,7 +49,7 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"Updates are serial", testSerial},
 		{"event numbers have no gaps", testSeqGapless},
 		{"what was committed is seen, and synced", testCommit},
-		{"marks", testMarks},
+		{"checkpoint", testCheckpoint},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) { g.test(t, open(t)) })
@@ -132,6 +134,8 @@ func testEmpty(t *testing.T, s sessions.Store) {
 		wantCode(t, "Device(1)", err, sessions.NotFound)
 		_, err = tx.DeviceByMAC(mac(1))
 		wantCode(t, "DeviceByMAC", err, sessions.NotFound)
+		_, err = tx.DeviceByIP(netip.MustParseAddr("10.0.0.7"))
+		wantCode(t, "DeviceByIP", err, sessions.NotFound)
 		_, err = tx.Session(1)
 		wantCode(t, "Session(1)", err, sessions.NotFound)
 		_, err = tx.Provider("shop")

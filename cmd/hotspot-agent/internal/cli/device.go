@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/command"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+)
+
+func deviceCommand(e command.Env) *cli.Command {
+	return &cli.Command{
+		Name:  "device",
+		Usage: "list, show, add and change devices",
+		Subcommands: []*cli.Command{
+			{
+				Name: "list", Usage: "list the devices that are known",
+				Action: e.Action(deviceList),
+			},
+			{
+				Name: "show", Usage: "show one device", ArgsUsage: "DEVICE",
+				Action: e.Action(deviceShow),
+			},
+			{
+				Name: "add", Usage: "add a device; one that is known is updated", ArgsUsage: "MAC",
+				Description: "   hotspot-agent device add 02:00:5e:10:00:01 --ip 10.0.0.23 --hostname phone",
+				Flags:       deviceFlags(),
+				Action:      e.Action(deviceAdd),
+			},
+			{
+				Name: "update", Usage: "change a device; its session goes on under the new MAC", ArgsUsage: "DEVICE",
+				Description: "   hotspot-agent device update 5 --mac 02:00:5e:10:00:02",
+				Flags:       append([]cli.Flag{&cli.StringFlag{Name: "mac", Usage: "`MAC` to move it to"}}, deviceFlags()...),
+				Action:      e.Action(deviceUpdate),
+			},
+		},
+	}
+}
+
+func deviceFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "ip", Usage: "`ADDRESS` of the device"},
+		&cli.StringFlag{Name: "hostname", Usage: "`NAME` of the device"},
+	}
+}
+
+func deviceList(e command.Env, c *cli.Context) error {
+	devices, err := e.Client(c).Devices(c.Context)
+	if err != nil {
+		return err
+	}
+	return output.Show(e.Stdout, c, devices, func(w io.Writer, devices []api.Device) {
+		rows := make([][]string, 0, len(devices))
+		for _, d := range devices {
+			rows = append(rows, []string{output.ID(d.ID), d.MAC, output.OrDash(d.IP), output.OrDash(d.Hostname), output.Stamp(d.CreatedAt)})
+		}
+		output.Table(w, []string{"ID", "MAC", "IP", "HOSTNAME", "CREATED"}, rows)
+	})
+}
+
+func deviceShow(e command.Env, c *cli.Context) error {
+	device, err := e.Client(c).Device(c.Context, c.Args().First())
+	return output.Device(e.Stdout, c, device, err)
+}
+
+func deviceAdd(e command.Env, c *cli.Context) error {
+	device, err := e.Client(c).CreateDevice(c.Context, api.NewDevice{
+		MAC: c.Args().First(), IP: c.String("ip"), Hostname: c.String("hostname"),
+	})
+	return output.Device(e.Stdout, c, device, err)
+}
+
+func deviceUpdate(e command.Env, c *cli.Context) error {
+	patch := api.DevicePatch{MAC: stringIfSet(c, "mac"), IP: stringIfSet(c, "ip"), Hostname: stringIfSet(c, "hostname")}
+	if patch == (api.DevicePatch{}) {
+		return exit.Usagef(c, "nothing to change: give --mac, --ip or --hostname")
+	}
+	device, err := e.Client(c).UpdateDevice(c.Context, c.Args().First(), patch)
+	return output.Device(e.Stdout, c, device, err)
+}
+
+func stringIfSet(c *cli.Context, name string) *string {
+	if !c.IsSet(name) {
+		return nil
+	}
+	value := c.String(name)
+	return &value
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package doctor checks what the agent needs, and what it does.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/command"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Command is "doctor".
+func Command(e command.Env) *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "check kernel, hooks, offloads, clock, pins, database; say what to do (root)",
+		Description: `Works with and without a running agent, and changes nothing. The exit status is 1
+when a check failed; a warning is no failure.
+
+   hotspot-agent doctor --config /etc/hotspot-agent/config.yaml`,
+		Flags:  []cli.Flag{command.ConfigFlag()},
+		Action: e.Action(examine),
+	}
+}
+
+// finding is the result of one check.
+type finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"` // ok, warn or fail
+	Detail string `json:"detail"`
+	Advice string `json:"advice,omitempty"` // what to do
+}
+
+const (
+	resultOK   = "ok"
+	resultWarn = "warn"
+	resultFail = "fail"
+)
+
+func examine(e command.Env, c *cli.Context) error {
+	cfg, findings := diagnoseConfig(e, c)
+	findings = append(findings, diagnoseKernel(cfg)...)
+	findings = append(findings, diagnoseDatabase(c.Context, cfg)...)
+	findings = append(findings, diagnoseAgent(c.Context, cfg.Socket)...)
+	if err := output.Show(e.Stdout, c, findings, printFindings); err != nil {
+		return err
+	}
+	return verdict(findings)
+}
+
+// verdict fails when a finding does, and names the checks.
+func verdict(findings []finding) error {
+	var failed []string
+	for _, f := range findings {
+		if f.Result == resultFail {
+			failed = append(failed, f.Check)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return &exit.Failure{
+		Err:  fmt.Errorf("%s failed: %s", output.Count(len(failed), "check", "checks"), strings.Join(failed, ", ")),
+		Hint: "do what the advice says and run doctor again",
+	}
+}
+
+func printFindings(w io.Writer, findings []finding) {
+	widest := 0
+	for _, f := range findings {
+		widest = max(widest, len(f.Check))
+	}
+	for _, f := range findings {
+		fmt.Fprintf(w, "%-4s  %-*s  %s\n", f.Result, widest, f.Check, output.Printable(output.OneLine(f.Detail)))
+		if f.Advice != "" && f.Result != resultOK {
+			fmt.Fprintf(w, "      %-*s  -> %s\n", widest, "", output.OneLine(f.Advice))
+		}
+	}
+}
+
+// diagnoseConfig falls back to the defaults, so that the other checks can go on.
+func diagnoseConfig(e command.Env, c *cli.Context) (config.Config, []finding) {
+	path := c.String("config")
+	cfg, err := e.LoadConfigOrDefault(c)
+	if err != nil {
+		fallback := config.Default()
+		fallback.Socket = c.String("socket")
+		return fallback, []finding{{
+			Check: "config", Result: resultFail, Detail: err.Error(),
+			Advice: "mend the file; config.example.yaml shows every key. The checks below use the defaults",
+		}}
+	}
+	return cfg, []finding{{Check: "config", Result: resultOK, Detail: configDetail(path, cfg)}}
+}
+
+func configDetail(path string, cfg config.Config) string {
+	if _, err := os.Stat(path); err != nil {
+		path = "the defaults, there is no " + path
+	}
+	return fmt.Sprintf("%s: interfaces %s, at most %d clients", path, strings.Join(cfg.Interfaces, ", "), cfg.MaxClients)
+}
+
+func diagnoseKernel(cfg config.Config) []finding {
+	if uid := os.Geteuid(); uid != 0 {
+		return []finding{{
+			Check: "kernel", Result: resultFail,
+			Detail: fmt.Sprintf("uid %d may not see programs, maps and hooks", uid), Advice: "run doctor as root",
+		}}
+	}
+	var findings []finding
+	for _, f := range dataplane.Diagnose(daemon.PlaneOptions(cfg, slog.New(slog.DiscardHandler))) {
+		findings = append(findings, finding{Check: f.Check, Result: string(f.Level), Detail: f.Detail, Advice: f.Advice})
+	}
+	return findings
+}
+
+func diagnoseDatabase(ctx context.Context, cfg config.Config) []finding {
+	findings := append([]finding{checkDatabase(ctx, cfg.Database())}, checkAside(cfg.Database())...)
+	return append(findings, checkDisk(cfg.StateDir))
+}

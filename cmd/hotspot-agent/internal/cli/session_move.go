@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/command"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
+)
+
+func sessionMoveCommand(e command.Env) *cli.Command {
+	return &cli.Command{
+		Name: "move", Usage: "give a session to another device, also while it runs", ArgsUsage: "ID",
+		Description: `The session goes on there, and the device that it leaves is cut off. A MAC not yet
+known becomes a device.
+
+   hotspot-agent session move 3 --device 02:00:5e:10:00:02`,
+		Flags:  []cli.Flag{takerFlag()},
+		Action: e.Action(sessionMove),
+	}
+}
+
+func sessionClaimCommand(e command.Env) *cli.Command {
+	return &cli.Command{
+		Name: "claim", Usage: "give the session of a code that a customer has to another device", ArgsUsage: "CODE",
+		Description: `The code is told once, when the session is created, and stays valid until
+"session revoke-claim".
+
+   hotspot-agent session claim 7K3M-9QWD-2HXR --device 02:00:5e:10:00:02`,
+		Flags:  []cli.Flag{takerFlag()},
+		Action: e.Action(sessionClaim),
+	}
+}
+
+func sessionRevokeCommand(e command.Env) *cli.Command {
+	return &cli.Command{
+		Name: "revoke-claim", Usage: "make the code of a session worthless", ArgsUsage: "ID",
+		Action: e.Action(sessionRevoke),
+	}
+}
+
+func takerFlag() cli.Flag {
+	return &cli.StringFlag{Name: "device", Usage: "`DEVICE` that gets it"}
+}
+
+func sessionMove(e command.Env, c *cli.Context) error {
+	number, err := sessionID(c)
+	if err != nil {
+		return err
+	}
+	if c.String("device") == "" {
+		return exit.Usagef(c, "--device is missing")
+	}
+	session, err := e.Client(c).MoveSession(c.Context, number, c.String("device"))
+	return output.Session(e.Stdout, c, session, err)
+}
+
+func sessionClaim(e command.Env, c *cli.Context) error {
+	if c.String("device") == "" {
+		return exit.Usagef(c, "--device is missing")
+	}
+	session, err := e.Client(c).Claim(c.Context, c.Args().First(), c.String("device"))
+	return output.Session(e.Stdout, c, session, err)
+}
+
+func sessionRevoke(e command.Env, c *cli.Context) error {
+	number, err := sessionID(c)
+	if err != nil {
+		return err
+	}
+	if err := e.Client(c).RevokeClaim(c.Context, number); err != nil {
+		return err
+	}
+	if !c.Bool("json") { // the API answers with nothing
+		fmt.Fprintf(e.Stdout, "the code of session %d is worthless\n", number)
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/providers"
+)
+
+// Connect starts what the device has to consume. When it returns nil, packets
+// pass. On a connected device it changes nothing, but that one which is bound to an
+// address it gave up is bound to its new one. Codes: NotFound, NoSession, Full,
+// Forbidden (a blocked device), Unavailable. notify goes into client.connected.
+func (m *Manager) Connect(ctx context.Context, id sessions.DeviceID, notify string) (sessions.Status, error) {
+	if s, _, running := m.table.Running(id); running && m.nearEnd(m.withLiveUsage(s, m.clock.Read())) {
+		if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{id}, 0); err != nil {
+			return sessions.Status{}, err
+		}
+	}
+	if err := m.identity.Rebind(ctx, id); err != nil {
+		return sessions.Status{}, err
+	}
+	offers, err := m.offers(ctx, id)
+	if err != nil {
+		return sessions.Status{}, err
+	}
+	d, s, err := m.start.Start(ctx, id, offers, func(c *ledger.Tx, d sessions.Device, s sessions.Session) error {
+		return c.Connected(d, s, notify)
+	})
+	if err != nil {
+		return sessions.Status{}, err
+	}
+	return m.statusOf(d, s)
+}
+
+// nearEnd reports whether a session that is remembered as running may have ended in
+// the kernel already, so that a Connect has to look closer.
+func (m *Manager) nearEnd(s sessions.Session) bool {
+	return s.Exhausted() || s.BelowOnePacket() || m.clock.Read().Expired(s)
+}
+
+// offers asks the providers, if there are any, what the device has.
+func (m *Manager) offers(ctx context.Context, id sessions.DeviceID) ([]providers.Offer, error) {
+	if _, _, running := m.table.Running(id); running || !m.providers.Any() {
+		return nil, nil
+	}
+	d, err := m.ledger.Device(ctx, id)
+	if err != nil || m.enforce.Static[d.MAC].Verdict != 0 {
+		return nil, err
+	}
+	return m.providers.Query(ctx, d), nil
+}
+
+// Disconnect pauses the device's running session. When it returns nil, no further
+// packet passes and the balance is saved. On a device that is not connected it
+// changes nothing. Codes: NotFound, Forbidden (a trusted device), Unavailable.
+// notify goes into client.disconnected.
+func (m *Manager) Disconnect(ctx context.Context, id sessions.DeviceID, notify string) (sessions.Status, error) {
+	d, err := m.start.Pause(ctx, id, sessions.ReasonRequest, notify)
+	if err != nil {
+		return sessions.Status{}, err
+	}
+	if m.enforce.Trusted(d.MAC) {
+		return sessions.Status{}, sessions.Errorf(sessions.Forbidden, "device %d (%s) is trusted by the configuration: it is always connected", id, d.MAC)
+	}
+	return sessions.Status{Device: d}, nil
+}

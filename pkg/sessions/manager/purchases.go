@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/start"
+)
+
+// CreateSession stores a purchase; it is on disk when this returns. It is not
+// started: Connect does that, or the end of what runs. Codes: NotFound (the
+// device), Invalid.
+func (m *Manager) CreateSession(ctx context.Context, spec sessions.SessionSpec) (sessions.Purchase, error) {
+	if err := sessions.CheckSpec(spec); err != nil {
+		return sessions.Purchase{}, err
+	}
+	s := spec.Session()
+	code := sessions.NewClaimCode()
+	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
+		d, err := c.Device(s.Device)
+		if err != nil {
+			return err
+		}
+		s.Created = m.ledger.SaleTime(c.Now.Wall)
+		if err := c.Put(&s); err != nil {
+			return err
+		}
+		if err := c.PutClaim(sessions.HashClaim(code), s.ID); err != nil {
+			return err
+		}
+		return c.Publish(c.NewEvent(sessions.SessionCreated, d, s))
+	})
+	if err != nil {
+		return sessions.Purchase{}, err
+	}
+	return sessions.Purchase{Session: s, Claim: code}, nil
+}
+
+// UpdateSession tops up, re-rates or otherwise changes a session. A running one
+// obeys from the next packet, without a break. A consumed or expired one that has
+// something left again can be started. Codes: NotFound, Invalid.
+func (m *Manager) UpdateSession(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch) (sessions.Session, error) {
+	s, err := m.ledger.Session(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	if _, err := sessions.Patched(s, patch); err != nil {
+		return sessions.Session{}, err
+	}
+	c, err := m.rewrite(ctx, s, patch)
+	if err != nil {
+		return sessions.Session{}, err
+	}
+	// Neither here nor at the disk the device's lock is held since the transaction:
+	// of many top-ups of a session at the same time, one rule and one write do for all.
+	if s, _, running := m.table.Session(id); running {
+		if err := m.enforce.LockAndEnforce(context.WithoutCancel(ctx), s.Device); err != nil {
+			m.enforce.RepairLater(s.Device, err) // what was bought is stored
+		}
+	}
+	if err := m.ledger.Seal(c); err != nil {
+		return sessions.Session{}, err
+	}
+	if err := m.endIfOver(context.WithoutCancel(ctx), id); err != nil {
+		return sessions.Session{}, err
+	}
+	return m.Session(context.WithoutCancel(ctx), id)
+}
+
+// rewrite stores the patched session.
+func (m *Manager) rewrite(ctx context.Context, s sessions.Session, patch sessions.SessionPatch) (*ledger.Tx, error) {
+	s, held, err := m.enforce.LockOwner(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Unlock()
+	ctx = context.WithoutCancel(ctx)
+	r, err := m.enforce.Read(s.ID.Account())
+	if err != nil {
+		return nil, err
+	}
+	return m.ledger.Transact(ctx, func(c *ledger.Tx) error {
+		s, err := c.Session(s.ID)
+		if err != nil {
+			return err
+		}
+		if r != nil && s.State == sessions.Running {
+			s = sessions.AsOf(s, r, c.Now)
+			s.Meter.At = c.Now.Boot // past its deadline nothing passed: what is added counts from now
+		}
+		if s, err = sessions.Patched(s, patch); err != nil {
+			return err
+		}
+		return putPatched(c, &s, patch)
+	})
+}
+
+func putPatched(c *ledger.Tx, s *sessions.Session, patch sessions.SessionPatch) error {
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
+	if s.State != sessions.Running && (patch.ChangesBalance() || s.State == sessions.Available || s.State == sessions.Paused) {
+		s.State = sessions.RestState(*s, c.Now)
+	}
+	if err := c.Save(s); err != nil {
+		return err
+	}
+	return c.Publish(c.NewEvent(sessions.SessionUpdated, d, *s))
+}
+
+// endIfOver ends a running session that a patch left nothing of.
+func (m *Manager) endIfOver(ctx context.Context, id sessions.SessionID) error {
+	s, err := m.ledger.Session(ctx, id)
+	if err != nil || s.State != sessions.Running || !s.Exhausted() && !m.clock.Read().Expired(s) {
+		return err
+	}
+	return m.settle.SettleRunning(ctx, []sessions.DeviceID{s.Device}, 0)
+}
+
+// DeleteSession removes a session. One that runs is stopped first, for the reason
+// "deleted", and the device's next session starts. Of a registered provider's
+// session the provider is told first what was used. Codes: NotFound, Unavailable
+// (the provider does not take it; nothing was changed).
+func (m *Manager) DeleteSession(ctx context.Context, id sessions.SessionID) error {
+	s, err := m.ledger.Session(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := m.tellBefore(ctx, s); err != nil {
+		return err
+	}
+	stopped, err := m.remove(ctx, s)
+	if err != nil || stopped == nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	m.providers.DeliverLast(ctx, stopped.Last)
+	return m.start.StartNextOrDisconnect(ctx, *stopped)
+}
+
+// tellBefore tells the provider of a session that is to be deleted what it used.
+func (m *Manager) tellBefore(ctx context.Context, s sessions.Session) error {
+	r := m.providers.DeliverTo(s)
+	if r == nil {
+		return nil
+	}
+	if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{s.Device}, 0); err != nil {
+		return err
+	}
+	if err := m.providers.Deliver(ctx, r, s.ID); err != nil {
+		return sessions.Errorf(sessions.Unavailable, "session %d cannot be deleted, for its provider %q was not told what it used: %w", s.ID, s.Provider, err)
+	}
+	return nil
+}
+
+// remove deletes a session, and returns what it stopped for that.
+func (m *Manager) remove(ctx context.Context, s sessions.Session) (*start.Ended, error) {
+	s, held, err := m.enforce.LockOwner(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Unlock()
+	ctx = context.WithoutCancel(ctx)
+	d, running, err := m.ledger.Lookup(ctx, s.Device)
+	if err != nil {
+		return nil, err
+	}
+	stop := running != nil && running.ID == s.ID
+	var r *dataplane.Reading
+	if stop {
+		if err := m.enforce.Revoke(d.MAC); err != nil {
+			return nil, err
+		}
+		r = m.enforce.LastReading(s.ID)
+	}
+	var last sessions.Session
+	err = m.ledger.Update(ctx, func(c *ledger.Tx) error {
+		var err error
+		last, err = deleteSession(c, d, s.ID, r)
+		return err
+	})
+	switch {
+	case err != nil && stop:
+		m.enforce.Restore(ctx, held, s.Device)
+		return nil, err
+	case err != nil || !stop:
+		return nil, err
+	}
+	e := start.Ended{Device: d, Last: last, Reason: sessions.ReasonDeleted}
+	m.start.Pending.Add(e)
+	return &e, nil
+}
+
+func deleteSession(c *ledger.Tx, d sessions.Device, id sessions.SessionID, r *dataplane.Reading) (sessions.Session, error) {
+	s, err := c.Session(id)
+	if err != nil {
+		return s, err
+	}
+	s = sessions.AsOf(s, r, c.Now)
+	e := c.NewEvent(sessions.SessionUpdated, d, s)
+	if s.State == sessions.Running {
+		e.Type, s.State = sessions.SessionPaused, sessions.Paused
+	}
+	e.Reason = sessions.ReasonDeleted
+	if err := c.DeleteSession(id); err != nil {
+		return s, err
+	}
+	c.Stored = append(c.Stored, s) // it runs no more
+	return s, c.Publish(e)
+}
