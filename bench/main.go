@@ -63,6 +63,9 @@ var studies = []study{
 		return chain.Run(ctx, o.scale, o.agent, r)
 	}},
 	{name: "control", run: func(ctx context.Context, o options, r *report.Report) error {
+		if o.base != "" {
+			return control.Compare(ctx, o.scale, o.base, r)
+		}
 		return control.Run(ctx, o.scale, o.agent, r)
 	}},
 	{name: "memory", run: func(ctx context.Context, o options, r *report.Report) error {

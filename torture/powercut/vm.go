@@ -28,7 +28,7 @@ type machine struct {
 	kernel string
 	disk   *medium
 	listen net.Listener
-	serves sync.WaitGroup // who listens
+	serves sync.WaitGroup // the listener
 	guests sync.WaitGroup // connections
 }
 
