@@ -63,14 +63,14 @@ func (p programIDs) of(prog *ebpf.Program) (ebpf.ProgramID, error) {
 var hookNames = [directions]string{upload: "ingress", download: "egress"}
 
 // newAttacher chooses tcx where the kernel has it, unless the options say otherwise.
-func newAttacher(opts Options, p pins, s *netNS) (attacher, error) {
+func newAttacher(mode dataplane.AttachMode, p pins, s *netNS) (attacher, error) {
 	tcx := newTCXAttacher(p, s)
 	clsact, err := newClsactAttacher(p, s)
 	if err != nil {
 		return nil, err
 	}
-	has := opts.Attach != dataplane.Clsact
-	if opts.Attach == dataplane.Auto {
+	has := mode != dataplane.Clsact
+	if mode == dataplane.Auto {
 		if has, err = haveTCX(); err != nil {
 			clsact.close()
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -156,3 +157,35 @@ func removeAll(dir string) error {
 	}
 	return nil
 }
+
+// remove removes the folders of pins and, when nothing else is in it, the root
+// with the bpffs that was mounted for it.
+func (p pins) remove() error {
+	if err := p.removeRetired(); err != nil {
+		return err
+	}
+	for _, dir := range []string{p.links(), p.clsact(), p.programs(), p.newMaps(), p.maps()} {
+		if err := removeAll(dir); err != nil {
+			return err
+		}
+	}
+	left, err := names(p.root)
+	left = slices.DeleteFunc(left, madeByKernel)
+	if err != nil || len(left) > 0 || p.root == systemBPFFS {
+		return err
+	}
+	if ownMount(p.root) {
+		// Lazily: the lock keeps the mount busy until Detach returns.
+		if err := unix.Unmount(p.root, unix.MNT_DETACH); err != nil {
+			return explain("unmounting "+p.root, err)
+		}
+	}
+	if err := os.Remove(p.root); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("removing %s: %w", p.root, err)
+	}
+	return nil
+}
+
+// madeByKernel tells what a fresh bpffs holds by itself (maps.debug, progs.debug):
+// nobody else can make a name with a dot.
+func madeByKernel(name string) bool { return strings.Contains(name, ".") }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -149,7 +148,7 @@ func (d *Dataplane) openKernelState() error {
 	spec.Maps[hotspotMapClientIndex].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapClients].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapAccounts].MaxEntries = maxAccounts(d.opts.MaxClients)
-	if d.maps, err = openPinnedMaps(spec, d.pins, d.opts); err != nil {
+	if d.maps, err = openPinnedMaps(spec, d.pins, mapOptions{d.opts.Limiter, d.opts.AdoptOnly, d.opts.Log}); err != nil {
 		return err
 	}
 	if have := d.maxClients(); have != d.opts.MaxClients {
@@ -180,7 +179,7 @@ func (d *Dataplane) openWatch() (err error) {
 	if d.interfaces.programs, err = openPrograms(d.pins, d.maps, d.opts.programConfig()); err != nil {
 		return err
 	}
-	if d.interfaces.attacher, err = newAttacher(d.opts, d.pins, d.ns); err != nil {
+	if d.interfaces.attacher, err = newAttacher(d.opts.Attach, d.pins, d.ns); err != nil {
 		return err
 	}
 	d.watch.snapshot = func() (*links, error) { return d.opts.snapshot(d.nl) }
@@ -323,31 +322,3 @@ func (d *Dataplane) RouterMACs() []dataplane.MAC {
 
 // unprotectedBacklog is more than a reader that works ever leaves.
 const unprotectedBacklog = 64
-
-// syncSet makes the keys of a set map those of want. New ones come first, so that
-// nothing that stays open is shut for a moment.
-func syncSet[K comparable](m *ebpf.Map, want map[K]bool) error {
-	have := make(map[K]bool)
-	var key K
-	var mark uint8
-	for it := m.Iterate(); it.Next(&key, &mark); {
-		have[key] = true
-	}
-	for key := range want {
-		if have[key] {
-			continue
-		}
-		if err := m.Put(key, uint8(1)); err != nil {
-			return fmt.Errorf("%d entries, room for %d: %w", len(want), m.MaxEntries(), err)
-		}
-	}
-	for key := range have {
-		if want[key] {
-			continue
-		}
-		if err := deleteKey(m, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
-	"github.com/vishvananda/netlink"
 )
 
 // Level says how bad a Finding is.
@@ -173,15 +172,4 @@ func checkMaps(opts Options) Finding {
 		f.Level, f.Advice = Warn, "raise max_clients; it takes effect after a detach or a reboot"
 	}
 	return f
-}
-
-// portsOf are the ports of a bridge.
-func (v *links) portsOf(l netlink.Link) []netlink.Link {
-	var ports []netlink.Link
-	for _, p := range v.byIndex {
-		if p.Attrs().MasterIndex == l.Attrs().Index {
-			ports = append(ports, p)
-		}
-	}
-	return ports
 }

@@ -132,3 +132,14 @@ func uniqueMACs(links []netlink.Link, known ...dataplane.MAC) []dataplane.MAC {
 func (l *links) clientFacing(ifnames []string, index int) bool {
 	return slices.ContainsFunc(l.clientLinks(ifnames), func(on netlink.Link) bool { return on.Attrs().Index == index })
 }
+
+// portsOf are the ports of a bridge.
+func (l *links) portsOf(bridge netlink.Link) []netlink.Link {
+	var ports []netlink.Link
+	for _, p := range l.byIndex {
+		if p.Attrs().MasterIndex == bridge.Attrs().Index {
+			ports = append(ports, p)
+		}
+	}
+	return ports
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -28,26 +29,33 @@ type pinnedMaps struct {
 	newFlows bool // but not the flows' queues
 }
 
-// openState adopts the pinned maps, or makes new ones when there are none or
+// mapOptions say which maps are wanted.
+type mapOptions struct {
+	limiter   dataplane.Limiter
+	adoptOnly bool // maps of another version are left as they are
+	log       *slog.Logger
+}
+
+// openPinnedMaps adopts the pinned maps, or makes new ones when there are none or
 // when this version cannot share them. New maps are pinned in pins.newMaps and
 // take their place by commit. spec's sizes are set to those of the maps.
-func openPinnedMaps(spec *ebpf.CollectionSpec, p pins, opts Options) (*pinnedMaps, error) {
+func openPinnedMaps(spec *ebpf.CollectionSpec, p pins, o mapOptions) (*pinnedMaps, error) {
 	found, err := adoptMaps(spec, p.maps())
 	if err == nil && found != nil {
-		return newPinnedMaps(spec, found, p.maps(), opts.Limiter, true)
+		return newPinnedMaps(spec, found, p.maps(), o.limiter, true)
 	}
-	if err != nil && opts.AdoptOnly {
+	if err != nil && o.adoptOnly {
 		return nil, fmt.Errorf("%w: %w", dataplane.ErrOtherVersion, err)
 	}
 	if err != nil {
-		opts.Log.Warn("pinned maps are of another version: starting with new ones, clients are let in again from the store",
+		o.log.Warn("pinned maps are of another version: starting with new ones, clients are let in again from the store",
 			"bpffs", p.root, "reason", err)
 	}
 	made, err := createMaps(spec, p.newMaps())
 	if err != nil {
 		return nil, err
 	}
-	return newPinnedMaps(spec, made, p.newMaps(), opts.Limiter, false)
+	return newPinnedMaps(spec, made, p.newMaps(), o.limiter, false)
 }
 
 // newState adds the map of flows to the others, which are pinned in dir.
@@ -210,4 +218,57 @@ func newEpoch() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
 	return binary.NativeEndian.Uint64(b[:]) | 1
+}
+
+// openFlows opens the map of the flows' queues that is pinned in dir, or makes it.
+// A limiter that has no such queues gets a map of one entry, unpinned, because the
+// programs name one. What is in the queues is worth less than a second of traffic:
+// a map that does not suit is replaced.
+func openFlows(spec *ebpf.CollectionSpec, dir string, l dataplane.Limiter) (m *ebpf.Map, made bool, err error) {
+	ms := spec.Maps[hotspotMapFlows]
+	if l != dataplane.Fair {
+		ms.MaxEntries = 1
+		m, err = newMap(ms)
+		return m, false, err
+	}
+	ms.MaxEntries = maxQueues(spec.Maps[hotspotMapClients].MaxEntries)
+	pin := filepath.Join(dir, hotspotMapFlows)
+	if m, err = ebpf.LoadPinnedMap(pin, nil); err == nil {
+		if ms.Compatible(m) == nil {
+			return m, false, nil
+		}
+		_ = m.Close()
+	}
+	if m, err = newMap(ms); err != nil {
+		return nil, false, err
+	}
+	if err := replacePin(m, pin); err != nil {
+		_ = m.Close()
+		return nil, false, explain("pinning map "+hotspotMapFlows, err)
+	}
+	return m, true, nil
+}
+
+// maxQueues leaves room for accounts that take another's place before the packets of
+// that one are through.
+func maxQueues(maxClients uint32) uint32 { return maxClients + maxClients/16 + 16 }
+
+func newMap(ms *ebpf.MapSpec) (*ebpf.Map, error) {
+	m, err := ebpf.NewMap(ms)
+	if err != nil {
+		return nil, explain("making map "+ms.Name, err)
+	}
+	return m, nil
+}
+
+// unpinUnused lets go of the queues that another limiter left.
+func (s *pinnedMaps) unpinUnused(p pins) error {
+	if s.limiter == dataplane.Fair {
+		return nil
+	}
+	err := os.Remove(filepath.Join(p.maps(), hotspotMapFlows))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing pins: %w", err)
+	}
+	return nil
 }

@@ -109,3 +109,8 @@ func checkInterfaces(names []string) error {
 	}
 	return nil
 }
+
+// programConfig is what the programs are loaded with.
+func (o Options) programConfig() programConfig {
+	return programConfig{o.Limiter, o.TCPWindowClamp && o.Limiter == dataplane.Fair, o.Uplink != dataplane.Uplink{}, o.Bind}
+}

@@ -3,23 +3,12 @@
 package linux
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/cilium/ebpf"
-)
-
-// variant is how an interface is metered: all of its frames, or, on a bridge
-// port, only those from or to the router itself.
-type variant int
-
-const (
-	wholeInterface variant = iota
-	bridgePort
-	variants
 )
 
 // programs loads what is attached. Each variant is loaded when first needed: the
@@ -33,8 +22,6 @@ type programs struct {
 
 // pair is the programs of a variant, by direction.
 type pair [directions]*ebpf.Program
-
-var programNames = [directions]string{upload: hotspotProgFromClient, download: hotspotProgToClient}
 
 // openPrograms prepares to adopt or load programs that work on the maps of s.
 func openPrograms(p pins, s *pinnedMaps, m programConfig) (*programs, error) {
@@ -116,11 +103,6 @@ func programPin(p pins, v variant, m programConfig, dir int) string {
 		port = "_port"
 	}
 	return filepath.Join(p.programs(), fmt.Sprintf("%s%s%s-%s", programNames[dir], port, m, fingerprint()))
-}
-
-func fingerprint() string {
-	sum := sha256.Sum256(_HotspotBytes)
-	return fmt.Sprintf("%x", sum[:6])
 }
 
 // prunePrograms removes the pins of other versions' and other modes' programs. Those

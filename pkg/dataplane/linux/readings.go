@@ -3,87 +3,115 @@
 package linux
 
 import (
-	"errors"
 	"fmt"
-
-	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
+	"iter"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// Read returns the counters of one account, or ErrNoAccount.
-func (d *Dataplane) Read(id dataplane.Account) (dataplane.Reading, error) {
-	d.table.mu.Lock()
-	defer d.table.mu.Unlock()
-	d.table.unmapIdle()
-	index, own := d.table.accounts.find(id)
+// forget removes the counter of an account, if it exists, with all that is counted
+// from now on: forget one whose reading is Final. It fails while a rule names it.
+func (t *table) forget(account dataplane.Account) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unmapIdle()
+	return t.accounts.forget(account)
+}
+
+// rule returns the rule of a client that is enforced now, the zero Rule for none.
+func (t *table) rule(mac dataplane.MAC) dataplane.Rule {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unmapIdle()
+	if rule := t.clients.rule(mac); rule != nil {
+		return ruleFromWire(*rule)
+	}
+	return dataplane.Rule{}
+}
+
+// rules visits what is enforced, without a copy of all: there may be a million. What
+// changes meanwhile may be left out.
+func (t *table) rules() iter.Seq2[dataplane.MAC, dataplane.Rule] {
+	return func(yield func(dataplane.MAC, dataplane.Rule) bool) {
+		some := make([]macRule, 0, batchSize)
+		for from, more := 0, true; more; from += batchSize {
+			some, more = t.rulesBatch(some[:0], from)
+			for _, g := range some {
+				if !yield(g.mac, g.rule) {
+					return
+				}
+			}
+		}
+	}
+}
+
+type macRule struct {
+	mac  dataplane.MAC
+	rule dataplane.Rule
+}
+
+func (t *table) rulesBatch(some []macRule, from int) (_ []macRule, more bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unmapIdle()
+	for mac, rule := range t.clients.between(from, from+batchSize) {
+		some = append(some, macRule{mac, ruleFromWire(*rule)})
+	}
+	return some, from+batchSize < len(t.clients.at)
+}
+
+// read returns the counters of one account, or ErrNoAccount.
+func (t *table) read(id dataplane.Account) (dataplane.Reading, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unmapIdle()
+	index, own := t.accounts.find(id)
 	if own == nil {
 		return dataplane.Reading{}, fmt.Errorf("account %d: %w", id, dataplane.ErrNoAccount)
 	}
-	return d.reading(index), nil
+	return t.reading(index), nil
 }
 
-// batchSize is how many accounts are read before others have a turn.
+// batchSize is how many accounts are read before the lock is released for others.
 const batchSize = 256
 
-// ReadAll visits the counters of every account, some at a time, until visit returns
+// readAll visits the counters of every account, some at a time, until visit returns
 // false. The slice is used again. It is a pass over memory that does not fail; accounts
 // that are made meanwhile may be left out.
-func (d *Dataplane) ReadAll(visit func([]dataplane.Reading) bool) error {
+func (t *table) readAll(visit func([]dataplane.Reading) bool) {
 	readings := make([]dataplane.Reading, 0, batchSize)
 	for from, more := 0, true; more; from += batchSize {
-		readings, more = d.readBatch(readings[:0], from)
+		readings, more = t.readBatch(readings[:0], from)
 		if len(readings) > 0 && !visit(readings) {
 			break
 		}
 	}
-	return nil
 }
 
-func (d *Dataplane) readBatch(readings []dataplane.Reading, from int) (_ []dataplane.Reading, more bool) {
-	d.table.mu.Lock()
-	defer d.table.mu.Unlock()
-	d.table.unmapIdle()
-	all := d.table.accounts.at
+func (t *table) readBatch(readings []dataplane.Reading, from int) (_ []dataplane.Reading, more bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unmapIdle()
+	all := t.accounts.at
 	upTo := min(from+batchSize, len(all))
 	for i := min(from, upTo); i < upTo; i++ {
 		if all[i].id != 0 {
-			readings = append(readings, d.reading(uint32(i)))
+			readings = append(readings, t.reading(uint32(i)))
 		}
 	}
 	return readings, upTo < len(all)
 }
 
-func (d *Dataplane) reading(index uint32) dataplane.Reading {
-	counters, final := d.table.accounts.read(index)
+func (t *table) reading(index uint32) dataplane.Reading {
+	counters, final := t.accounts.read(index)
 	return dataplane.Reading{
-		Account: d.table.accounts.at[index].id, Counters: counters, Final: final, Epoch: d.maps.epoch, Slot: index,
+		Account: t.accounts.at[index].id, Counters: counters, Final: final, Epoch: t.epoch, Slot: index,
 	}
 }
 
-// walk visits every entry of a hash map by batches (kernel >= 5.6): a walk key by
-// key starts over when its key is removed under it, and costs two calls an entry.
-func walk[K, V any](m *ebpf.Map, flags ebpf.MapLookupFlags, visit func(K, *V)) error {
-	size := min(int(m.MaxEntries()), 1024)
-	opts := &ebpf.BatchOptions{ElemFlags: uint64(flags)}
-	var cursor ebpf.MapBatchCursor
-	for {
-		keys, values := make([]K, size), make([]V, size)
-		n, err := m.BatchLookup(&cursor, keys, values, opts)
-		if errors.Is(err, unix.ENOSPC) {
-			size *= 2 // one bucket of the hash holds more
-			continue
-		}
-		last := errors.Is(err, ebpf.ErrKeyNotExist)
-		if err != nil && !last {
-			return err
-		}
-		for i := range n {
-			visit(keys[i], &values[i])
-		}
-		if last {
-			return nil
-		}
-	}
+// ruleCount is how many rules are in force.
+func (t *table) ruleCount() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.clients.enforced
 }

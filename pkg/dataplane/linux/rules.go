@@ -3,11 +3,8 @@
 package linux
 
 import (
-	"errors"
 	"fmt"
 	"iter"
-
-	"github.com/cilium/ebpf"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
@@ -59,59 +56,22 @@ func (d *Dataplane) Revoke(mac dataplane.MAC) error {
 
 // Forget removes the counter of an account, if it exists, with all that is counted
 // from now on: forget one whose reading is Final. It fails while a rule names it.
-func (d *Dataplane) Forget(account dataplane.Account) error {
-	d.table.mu.Lock()
-	defer d.table.mu.Unlock()
-	d.table.unmapIdle()
-	return d.table.accounts.forget(account)
-}
+func (d *Dataplane) Forget(account dataplane.Account) error { return d.table.forget(account) }
 
 // Rule returns the rule of a client that is enforced now, the zero Rule for none.
-func (d *Dataplane) Rule(mac dataplane.MAC) dataplane.Rule {
-	d.table.mu.Lock()
-	defer d.table.mu.Unlock()
-	d.table.unmapIdle()
-	if rule := d.table.clients.rule(mac); rule != nil {
-		return ruleFromWire(*rule)
-	}
-	return dataplane.Rule{}
-}
+func (d *Dataplane) Rule(mac dataplane.MAC) dataplane.Rule { return d.table.rule(mac) }
 
 // Rules visits what is enforced, without a copy of all: there may be a million. What
 // changes meanwhile may be left out.
-func (d *Dataplane) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] {
-	return func(yield func(dataplane.MAC, dataplane.Rule) bool) {
-		some := make([]macRule, 0, batchSize)
-		for from, more := 0, true; more; from += batchSize {
-			some, more = d.rulesBatch(some[:0], from)
-			for _, g := range some {
-				if !yield(g.mac, g.rule) {
-					return
-				}
-			}
-		}
-	}
-}
+func (d *Dataplane) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] { return d.table.rules() }
 
-type macRule struct {
-	mac  dataplane.MAC
-	rule dataplane.Rule
-}
+// Read returns the counters of one account, or ErrNoAccount.
+func (d *Dataplane) Read(id dataplane.Account) (dataplane.Reading, error) { return d.table.read(id) }
 
-func (d *Dataplane) rulesBatch(some []macRule, from int) (_ []macRule, more bool) {
-	d.table.mu.Lock()
-	defer d.table.mu.Unlock()
-	d.table.unmapIdle()
-	for mac, rule := range d.table.clients.between(from, from+batchSize) {
-		some = append(some, macRule{mac, ruleFromWire(*rule)})
-	}
-	return some, from+batchSize < len(d.table.clients.at)
-}
-
-// deleteKey removes a key that may not be there.
-func deleteKey(m *ebpf.Map, key any) error {
-	if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return err
-	}
+// ReadAll visits the counters of every account, some at a time, until visit returns
+// false. The slice is used again. It is a pass over memory that does not fail; accounts
+// that are made meanwhile may be left out.
+func (d *Dataplane) ReadAll(visit func([]dataplane.Reading) bool) error {
+	d.table.readAll(visit)
 	return nil
 }

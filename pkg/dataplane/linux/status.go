@@ -22,9 +22,7 @@ func (d *Dataplane) Status() dataplane.Status {
 			s.Problems = append(s.Problems, fmt.Sprintf("interface %s: %s", i.Name, i.Problem))
 		}
 	}
-	d.table.mu.Lock()
-	s.Clients = d.table.clients.enforced
-	d.table.mu.Unlock()
+	s.Clients = d.table.ruleCount()
 	var err error
 	if s.Traffic, err = d.traffic(); err != nil {
 		s.Problems = append(s.Problems, err.Error())

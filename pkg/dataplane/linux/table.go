@@ -12,6 +12,7 @@ import (
 // written that a packet in flight may still read, see bpf/maps.h. Safe for concurrent use.
 type table struct {
 	grace    *rcuGrace
+	epoch    uint64 // of the counters
 	mu       sync.Mutex
 	clients  clients
 	accounts accounts
@@ -21,6 +22,7 @@ type table struct {
 func openTable(s *pinnedMaps, g *rcuGrace) (*table, error) {
 	t := &table{
 		grace:    g,
+		epoch:    s.epoch,
 		clients:  clients{grace: g, keys: s.ClientIndex},
 		accounts: accounts{grace: g, fair: s.limiter == dataplane.Fair},
 	}

@@ -4,8 +4,10 @@ package linux
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 
 	"github.com/cilium/ebpf"
 
@@ -18,10 +20,6 @@ type programConfig struct {
 	clamp   bool // receive windows of TCP flows are clamped
 	uplink  bool // clients share a total
 	bind    bool // rules bind clients to an address
-}
-
-func (o Options) programConfig() programConfig {
-	return programConfig{o.Limiter, o.TCPWindowClamp && o.Limiter == dataplane.Fair, o.Uplink != dataplane.Uplink{}, o.Bind}
 }
 
 // String is part of the names of pinned programs.
@@ -81,4 +79,40 @@ func newSeed() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
 	return binary.NativeEndian.Uint64(b[:])
+}
+
+// variant is how an interface is metered: all of its frames, or, on a bridge
+// port, only those from or to the router itself.
+type variant int
+
+const (
+	wholeInterface variant = iota
+	bridgePort
+	variants
+)
+
+// programNames are those of bpf/hotspot.c.
+var programNames = [directions]string{upload: hotspotProgFromClient, download: hotspotProgToClient}
+
+// fingerprint tells this version of the object from others.
+func fingerprint() string {
+	sum := sha256.Sum256(_HotspotBytes)
+	return fmt.Sprintf("%x", sum[:6])
+}
+
+// uplinkSpeeds are those of an uplink, by direction.
+func uplinkSpeeds(u dataplane.Uplink) (by [directions]speed, err error) {
+	if by[download], err = newSpeed("uplink.down_mbps", u.DownBPS); err != nil {
+		return by, err
+	}
+	by[upload], err = newSpeed("uplink.up_mbps", u.UpBPS)
+	return by, err
+}
+
+// slotShift is the least with which the slots of the clock reach over the depth of
+// the bucket and a super-packet, and a super-packet of 64 KB over 16 of them.
+func slotShift(s speed) uint64 {
+	const superPacket, reach = 1 << 16, 16
+	packet := superPacket * s.rateNsPerByte >> rateShift
+	return uint64(bits.Len64(max(3*s.burstNs/uint64(len(hotspotUplink{}.Work)), packet/reach)))
 }
