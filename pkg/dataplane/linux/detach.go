@@ -4,6 +4,10 @@ package linux
 
 import (
 	"errors"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 // Detach takes the programs off the hooks and removes the pins below bpffs and
@@ -18,16 +22,16 @@ func detachIn(bpffs, netNS string) error {
 	if err != nil {
 		return err
 	}
-	s, err := openNetNS(netNS)
+	s, err := links.OpenNetNS(netNS)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	p := pins{bpffs}
-	if !onBPFFS(p.root) {
+	defer s.Close()
+	p := pins.Folder{Root: bpffs}
+	if !pins.OnBPFFS(p.Root) {
 		return releaseEverywhere(p, s) // filters, whose pins someone removed
 	}
-	lock, err := p.lock()
+	lock, err := p.Lock()
 	if err != nil {
 		return err
 	}
@@ -35,28 +39,28 @@ func detachIn(bpffs, netNS string) error {
 	if err := releaseEverywhere(p, s); err != nil {
 		return err // the pins stay, to try again with
 	}
-	return p.remove()
+	return p.Remove()
 }
 
-func releaseEverywhere(p pins, s *netNS) error {
-	clsact, err := newClsactAttacher(p, s)
+func releaseEverywhere(p pins.Folder, s *links.NetNS) error {
+	clsact, err := attach.NewClsact(p, s)
 	if err != nil {
 		return err
 	}
-	for _, h := range []attacher{newTCXAttacher(p, s), clsact} {
+	for _, h := range []attach.Attacher{attach.NewTCX(p, s), clsact} {
 		err = errors.Join(err, releaseAll(h))
-		h.close()
+		h.Close()
 	}
 	return err
 }
 
-func releaseAll(h attacher) error {
-	held, err := h.interfaces()
+func releaseAll(h attach.Attacher) error {
+	held, err := h.Interfaces()
 	if err != nil {
 		return err
 	}
 	for _, name := range held {
-		err = errors.Join(err, h.release(name))
+		err = errors.Join(err, h.Release(name))
 	}
 	return err
 }

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 // Past returns what maps of other versions counted, the oldest first. They are there
@@ -11,16 +12,16 @@ import (
 // read are logged and left out, and so are those that counted nothing. When it fails
 // nothing was looked at.
 func (d *Dataplane) Retired() ([]dataplane.Retired, error) {
-	dirs, err := d.pins.retired()
+	dirs, err := d.pins.Retired()
 	if err == nil && len(dirs) > 0 {
-		err = d.grace.wait(d.grace.next()) // packets in flight may still count there
+		err = d.grace.Wait(d.grace.Next()) // packets in flight may still count there
 	}
 	if err != nil {
 		return nil, err
 	}
 	var list []dataplane.Retired
 	for _, dir := range dirs {
-		one, err := readRetired(dir)
+		one, err := pins.ReadRetired(dir)
 		if err != nil {
 			d.opts.Log.Warn("what another version's maps counted since the last checkpoint is lost, in the clients' favour",
 				"maps", dir, "error", err)
@@ -34,4 +35,4 @@ func (d *Dataplane) Retired() ([]dataplane.Retired, error) {
 }
 
 // RemoveRetired removes the maps of other versions.
-func (d *Dataplane) RemoveRetired() error { return d.pins.removeRetired() }
+func (d *Dataplane) RemoveRetired() error { return d.pins.RemoveRetired() }

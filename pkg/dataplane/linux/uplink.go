@@ -4,25 +4,28 @@ package linux
 
 import (
 	"sync/atomic"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 // writeUplink tells the programs, which may run already.
 func (d *Dataplane) writeUplink() error {
-	speeds, err := uplinkSpeeds(d.opts.Uplink)
+	speeds, err := bpf.UplinkSpeeds(d.opts.Uplink)
 	if err != nil {
 		return err
 	}
-	uplinks, err := mmap[hotspotUplink](d.maps.Uplinks)
+	uplinks, err := tables.Mmap[bpf.HotspotUplink](d.maps.Uplinks)
 	if err != nil {
 		return err
 	}
-	defer uplinks.close()
+	defer uplinks.Close()
 	for dir, s := range speeds {
-		l := &uplinks.at[dir]
-		atomic.StoreUint64(&l.SlotShift, slotShift(s))
-		atomic.StoreUint64(&l.Speed.BitPerS, s.bitPerS)
-		atomic.StoreUint64(&l.Speed.BurstNs, s.burstNs)
-		atomic.StoreUint64(&l.Speed.RateNsPerByte, s.rateNsPerByte)
+		l := &uplinks.At[dir]
+		atomic.StoreUint64(&l.SlotShift, bpf.SlotShift(s))
+		atomic.StoreUint64(&l.Speed.BitPerS, s.BitPerS)
+		atomic.StoreUint64(&l.Speed.BurstNs, s.BurstNs)
+		atomic.StoreUint64(&l.Speed.RateNsPerByte, s.RateNsPerByte)
 	}
 	return nil
 }
