@@ -18,8 +18,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 )
 
-// maxSocketPath is what fits sockaddr_un with its final NUL, unix(7).
-const maxSocketPath = 107
+// MaxSocketPath is what fits sockaddr_un with its final NUL, unix(7).
+const MaxSocketPath = 107
 
 // Listen opens the agent's socket at path: mode 0660 with the group of the operators,
 // 0600 without one. With a group of viewers it is 0666, because a file has one group:
@@ -34,8 +34,8 @@ func Listen(path string, access Access) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("socket %s: the path has %d bytes, and a Unix socket's may have %d", path, len(path), maxSocketPath)
+	if len(path) > MaxSocketPath {
+		return nil, fmt.Errorf("socket %s: the path has %d bytes, and a Unix socket's may have %d", path, len(path), MaxSocketPath)
 	}
 	parent := filepath.Dir(path)
 	if err := os.MkdirAll(parent, 0o755); err != nil {

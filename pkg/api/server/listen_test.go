@@ -182,7 +182,7 @@ func TestListenErrors(t *testing.T) {
 // A path just short enough for a socket needs no shorter private one.
 func TestListenLongestPath(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, strings.Repeat("x", maxSocketPath-len(dir)-1))
+	path := filepath.Join(dir, strings.Repeat("x", MaxSocketPath-len(dir)-1))
 	ln, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)

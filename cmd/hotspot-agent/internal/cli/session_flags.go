@@ -17,7 +17,7 @@ import (
 // saleFlags are what a session is made of, when it is sold and when it is changed.
 func purchaseFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "type", Usage: "`TYPE` is time, data or time_or_data (ends on whichever is spent first)"},
+		&cli.StringFlag{Name: "type", Usage: "`TYPE` is " + typeNames()},
 		&cli.StringFlag{Name: "time", Usage: "`TIME` connected, with its units w, d, h, m, s: 1h, 90m, 2d12h"},
 		&cli.StringFlag{Name: "data", Usage: "`AMOUNT` with its unit, up and down together: 100MB, 1.5GB, 2GiB"},
 		&cli.StringFlag{Name: "expires", Usage: "`DAYS` after the first start, whole ones: 30d, 2w, or never"},
@@ -25,6 +25,21 @@ func purchaseFlags() []cli.Flag {
 		&cli.StringFlag{Name: "up", Usage: "`SPEED` from the device, like --down"},
 		&cli.BoolFlag{Name: "global-speed", Usage: "use the configuration's global_speed", DisableDefaultText: true},
 	}
+}
+
+// typeNames is "time, data or time_or_data".
+func typeNames() string {
+	text := ""
+	for i, t := range sessions.Types() {
+		switch {
+		case i > 0 && i == len(sessions.Types())-1:
+			text += " or "
+		case i > 0:
+			text += ", "
+		}
+		text += t.String()
+	}
+	return text
 }
 
 func or[T any](p *T, otherwise T) T {
