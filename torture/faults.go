@@ -14,7 +14,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/torture/powercut"
 	"github.com/hotspot-agent/hotspot-agent/torture/provider"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
-	"github.com/hotspot-agent/hotspot-agent/torture/steal"
+	"github.com/hotspot-agent/hotspot-agent/torture/spoof"
 	"github.com/hotspot-agent/hotspot-agent/torture/upgrade"
 )
 
@@ -35,5 +35,5 @@ var faults = []fault{
 	{"load", load.Run},
 	{"flood", flood.Run},
 	{"bypass", bypass.Run},
-	{"steal", steal.Run},
+	{"spoof", spoof.Run},
 }

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/bench/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const (
@@ -70,12 +70,12 @@ func (p purchase) measure(ctx context.Context, binary string, out *report.Report
 	if err != nil {
 		return err
 	}
-	agent, err := rig.New(k, binary)
+	agent, err := harness.New(k, binary)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, agent.Close()) }()
-	if err := errors.Join(agent.Start(), agent.Favour()); err != nil {
+	if err := errors.Join(agent.Start(), agent.RaisePriority()); err != nil {
 		return err
 	}
 	streams, err := p.play(ctx, k, agent)
@@ -88,7 +88,7 @@ func (p purchase) measure(ctx context.Context, binary string, out *report.Report
 
 // play buys the sessions, and one more that the chain ends on, and sends both ways
 // until that one runs. It returns the stamps of what arrived, each way.
-func (p purchase) play(ctx context.Context, k *lab.Kiosk, agent *rig.Agent) (streams [][]lab.Stamp, err error) {
+func (p purchase) play(ctx context.Context, k *lab.Kiosk, agent *harness.Agent) (streams [][]lab.Stamp, err error) {
 	api := agent.API()
 	defer api.Close()
 	device := k.Customers[0].MAC.String()
@@ -123,7 +123,7 @@ func (p purchase) play(ctx context.Context, k *lab.Kiosk, agent *rig.Agent) (str
 	return streams, nil
 }
 
-func buy(ctx context.Context, api *rig.API, device string, session map[string]any) (s rig.Session, err error) {
+func buy(ctx context.Context, api *harness.API, device string, session map[string]any) (s harness.Session, err error) {
 	body := map[string]any{"device": device}
 	for key, value := range session {
 		body[key] = value
@@ -132,10 +132,10 @@ func buy(ctx context.Context, api *rig.API, device string, session map[string]an
 }
 
 // running waits for a session to run. A process for each look would disturb the streams.
-func running(ctx context.Context, api *rig.API, id int64) error {
+func running(ctx context.Context, api *harness.API, id int64) error {
 	const look = 20 * time.Millisecond
 	for {
-		var s rig.Session
+		var s harness.Session
 		if err := api.Call(ctx, "GET", fmt.Sprintf("/sessions/%d", id), nil, &s); err != nil || s.State == "running" {
 			return err
 		}

@@ -8,11 +8,11 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 )
 
 // client speaks to the daemon's socket as a portal does.
-type client struct{ *rig.API }
+type client struct{ *harness.API }
 
 func (c *client) connect(ctx context.Context, device string) error {
 	return c.Call(ctx, "POST", "/devices/"+device+"/connect", nil, nil)
@@ -41,7 +41,7 @@ func (c *client) buy(ctx context.Context, p purchase) error {
 	return c.Call(ctx, "POST", "/sessions", p, nil)
 }
 
-// mac names the n-th customer of a crowd.
+// mac names the n-th customer of a population.
 func mac(n int) string {
 	return fmt.Sprintf("02:cc:%02x:%02x:%02x:%02x", n>>24&0xff, n>>16&0xff, n>>8&0xff, n&0xff)
 }

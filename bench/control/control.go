@@ -26,23 +26,23 @@ const (
 
 // amounts is how much is measured.
 type amounts struct {
-	times    int // one by one
-	rivals   int // customers of a rival
-	crowd    int // customers of a small hotspot, and of the rates
-	watched  int // checkpoints of the small hotspot
-	wear     int // checkpoints of the hotspot whose writes are counted; 0: not
-	isp      int // customers of a large one; 0: none
-	ispWatch int // its checkpoints
+	times      int // one by one
+	rivals     int // customers of a rival
+	population int // customers of a small hotspot, and of the rates
+	watched    int // checkpoints of the small hotspot
+	wear       int // checkpoints of the hotspot whose writes are counted; 0: not
+	isp        int // customers of a large one; 0: none
+	ispWatch   int // its checkpoints
 }
 
 func amountsOf(scale report.Scale) amounts {
 	switch scale {
 	case report.Quick:
-		return amounts{times: 150, rivals: 10, crowd: 500, watched: 1}
+		return amounts{times: 150, rivals: 10, population: 500, watched: 1}
 	case report.Sampled:
-		return amounts{times: 1000, rivals: 50, crowd: 500, watched: 4, wear: 6, isp: 100_000, ispWatch: 3}
+		return amounts{times: 1000, rivals: 50, population: 500, watched: 4, wear: 6, isp: 100_000, ispWatch: 3}
 	default:
-		return amounts{times: 5000, rivals: 200, crowd: 500, watched: 20, wear: 40, isp: 100_000, ispWatch: 8}
+		return amounts{times: 5000, rivals: 200, population: 500, watched: 20, wear: 40, isp: 100_000, ispWatch: 8}
 	}
 }
 
@@ -81,7 +81,7 @@ func (r recorder) binary(agent string) error {
 // verbs is a small hotspot: its customers come and go one by one, all at once, and
 // then stay.
 func (r recorder) verbs(ctx context.Context, agent string, a amounts) (err error) {
-	b, err := newBed(agent, comers, 4096, interval)
+	b, err := newFixture(agent, comers, 4096, interval)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (r recorder) verbs(ctx context.Context, agent string, a amounts) (err error
 	if err := r.rivals(ctx, a, in, out); err != nil {
 		return err
 	}
-	c := &crowd{bed: b}
+	c := &population{fixture: b}
 	if err := r.rates(ctx, c, a); err != nil {
 		return err
 	}
@@ -129,9 +129,9 @@ func (r recorder) rivals(ctx context.Context, a amounts, in, out latencies) erro
 	return nil
 }
 
-func (r recorder) rates(ctx context.Context, c *crowd, a amounts) error {
-	cell := fmt.Sprintf("%d customers, %d clients", a.crowd, callers)
-	bought, err := c.buy(ctx, a.crowd, callers)
+func (r recorder) rates(ctx context.Context, c *population, a amounts) error {
+	cell := fmt.Sprintf("%d customers, %d clients", a.population, callers)
+	bought, err := c.buy(ctx, a.population, callers)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (r recorder) rates(ctx context.Context, c *crowd, a amounts) error {
 }
 
 // stay watches customers that are connected and send a packet now and then.
-func (r recorder) stay(ctx context.Context, c *crowd, checkpoints int) error {
+func (r recorder) stay(ctx context.Context, c *population, checkpoints int) error {
 	cell := fmt.Sprintf("%d customers", c.size)
 	w, err := c.watch(ctx, checkpoints, c.size)
 	if err != nil {
@@ -174,12 +174,12 @@ func (r recorder) wear(ctx context.Context, agent string, a amounts) (err error)
 		return nil
 	}
 	const customers = 100
-	b, err := newBed(agent, 1, 4096, interval)
+	b, err := newFixture(agent, 1, 4096, interval)
 	if err != nil {
 		return err
 	}
 	defer func() { err = closing(b, err) }()
-	c := &crowd{bed: b}
+	c := &population{fixture: b}
 	if err := c.arrive(ctx, customers); err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (r recorder) isp(ctx context.Context, agent string, a amounts) (err error) 
 	if a.isp == 0 {
 		return nil
 	}
-	b, err := newBed(agent, 1, a.isp+1000, often)
+	b, err := newFixture(agent, 1, a.isp+1000, often)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (r recorder) isp(ctx context.Context, agent string, a amounts) (err error) 
 	if err != nil {
 		return err
 	}
-	c := &crowd{bed: b}
+	c := &population{fixture: b}
 	if err := c.arrive(ctx, a.isp); err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (r recorder) isp(ctx context.Context, agent string, a amounts) (err error) 
 
 // restart stops the daemon as a service manager does, and starts it again: it joins its
 // database with what the kernel went on to enforce.
-func (r recorder) restart(b *bed, customers int) error {
+func (r recorder) restart(b *fixture, customers int) error {
 	cell := fmt.Sprintf("%d customers", customers)
 	for _, step := range []struct {
 		name string

@@ -79,7 +79,7 @@ func (p *probe) pass(customer int) error {
 // oneByOne has customers come and go, one after the other. A connect lasts until the
 // customer's first packet has arrived at the server. Who comes had gone some time
 // before: the kernel has settled that by then, as it has for people.
-func (b *bed) oneByOne(ctx context.Context, times int) (connects, disconnects latencies, err error) {
+func (b *fixture) oneByOne(ctx context.Context, times int) (connects, disconnects latencies, err error) {
 	customers := b.kiosk.Customers
 	for _, customer := range customers {
 		if err := b.api.buy(ctx, plenty(customer.MAC.String())); err != nil {

@@ -18,8 +18,8 @@ type watched struct {
 }
 
 // watch waits for checkpoints. Before each, the first customers send a packet.
-func (c *crowd) watch(ctx context.Context, checkpoints, active int) (w watched, err error) {
-	p := c.bed.process()
+func (c *population) watch(ctx context.Context, checkpoints, active int) (w watched, err error) {
+	p := c.fixture.process()
 	from, err := p.written()
 	if err != nil {
 		return w, err
@@ -34,7 +34,7 @@ func (c *crowd) watch(ctx context.Context, checkpoints, active int) (w watched, 
 			return w, err
 		}
 		select {
-		case <-time.After(c.bed.every - time.Since(began)):
+		case <-time.After(c.fixture.every - time.Since(began)):
 		case <-ctx.Done():
 			return w, ctx.Err()
 		}
@@ -59,7 +59,7 @@ func (c *crowd) watch(ctx context.Context, checkpoints, active int) (w watched, 
 }
 
 // arrive has customers buy and connect.
-func (c *crowd) arrive(ctx context.Context, customers int) error {
+func (c *population) arrive(ctx context.Context, customers int) error {
 	if _, err := c.buy(ctx, customers, buyers); err != nil {
 		return err
 	}
@@ -67,6 +67,6 @@ func (c *crowd) arrive(ctx context.Context, customers int) error {
 	return err
 }
 
-func (b *bed) process() process { return process(b.agent.PID()) }
+func (b *fixture) process() process { return process(b.agent.PID()) }
 
-func closing(b *bed, err error) error { return errors.Join(err, b.close()) }
+func closing(b *fixture, err error) error { return errors.Join(err, b.close()) }

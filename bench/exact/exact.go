@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/bench/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const (
@@ -58,9 +58,9 @@ func Run(ctx context.Context, scale report.Scale, agent string, out *report.Repo
 type outcome struct {
 	topUps     int
 	during     time.Duration // the top-ups
-	sold       rig.Session
-	toppedUp   rig.Session // after the last top-up
-	end        rig.Session
+	sold       harness.Session
+	toppedUp   harness.Session // after the last top-up
+	end        harness.Session
 	carried    lab.Count
 	framesLost uint64 // by the cables
 }
@@ -75,12 +75,12 @@ func measure(ctx context.Context, o lab.Offloads, binary, limiter string, topped
 	if err != nil {
 		return got, err
 	}
-	agent, err := rig.New(k, binary, "limiter: "+limiter)
+	agent, err := harness.New(k, binary, "limiter: "+limiter)
 	if err != nil {
 		return got, err
 	}
 	defer func() { err = errors.Join(err, agent.Close()) }()
-	if err := errors.Join(agent.Start(), agent.Favour()); err != nil {
+	if err := errors.Join(agent.Start(), agent.RaisePriority()); err != nil {
 		return got, err
 	}
 	stop, err := k.Server.ServeBulk(bulkPort)
@@ -92,7 +92,7 @@ func measure(ctx context.Context, o lab.Offloads, binary, limiter string, topped
 }
 
 // play sells a session, uses it at full speed, tops it up meanwhile, and sees its end.
-func play(ctx context.Context, k *lab.Kiosk, agent *rig.Agent, toppedUp time.Duration) (got outcome, err error) {
+func play(ctx context.Context, k *lab.Kiosk, agent *harness.Agent, toppedUp time.Duration) (got outcome, err error) {
 	wire, err := k.Wire(0)
 	if err != nil {
 		return got, err
@@ -119,7 +119,7 @@ func play(ctx context.Context, k *lab.Kiosk, agent *rig.Agent, toppedUp time.Dur
 }
 
 // topUpFor tops up from several clients: one alone waits for the disk each time.
-func (got *outcome) topUpFor(ctx context.Context, api *rig.API, toppedUp time.Duration) error {
+func (got *outcome) topUpFor(ctx context.Context, api *harness.API, toppedUp time.Duration) error {
 	const clients = 8
 	started := time.Now()
 	tick := time.NewTicker(every)
@@ -143,12 +143,12 @@ func (got *outcome) topUpFor(ctx context.Context, api *rig.API, toppedUp time.Du
 	return errors.Join(failed...)
 }
 
-func patch(ctx context.Context, api *rig.API, id int64, field string, value uint64) error {
+func patch(ctx context.Context, api *harness.API, id int64, field string, value uint64) error {
 	return api.Call(ctx, "PATCH", fmt.Sprintf("/sessions/%d", id), map[string]any{field: value}, nil)
 }
 
 // seeEnd takes back what would only take longer to use, and waits for the end.
-func (got *outcome) seeEnd(ctx context.Context, k *lab.Kiosk, agent *rig.Agent, api *rig.API, wire *lab.Wire) (err error) {
+func (got *outcome) seeEnd(ctx context.Context, k *lab.Kiosk, agent *harness.Agent, api *harness.API, wire *lab.Wire) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if got.toppedUp, err = agent.Session(got.sold.ID); err != nil {

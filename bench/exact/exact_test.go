@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/bench/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 // perfect is 200 top-ups in a second, all used but 40 bytes.
@@ -18,8 +18,8 @@ func perfect() outcome {
 	const all = bought + 200*topUp
 	return outcome{
 		topUps: 200, during: time.Second,
-		toppedUp: rig.Session{DataBytes: all},
-		end:      rig.Session{DataBytes: all, DataUsedBytes: all - 40},
+		toppedUp: harness.Session{DataBytes: all},
+		end:      harness.Session{DataBytes: all, DataUsedBytes: all - 40},
 		carried:  lab.Count{Bytes: all - 40},
 	}
 }

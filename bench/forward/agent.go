@@ -5,13 +5,13 @@ package forward
 import (
 	"context"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 )
 
 // agentSubject is the real daemon with one of its limiters.
 func agentSubject(binary, limiter string) subject {
 	return subject{name: limiter, enforce: func(ctx context.Context, r *router) error {
-		agent, err := rig.New(r.kiosk, binary, "limiter: "+limiter, "max_clients: 20000")
+		agent, err := harness.New(r.kiosk, binary, "limiter: "+limiter, "max_clients: 20000")
 		if err != nil {
 			return err
 		}
@@ -20,7 +20,7 @@ func agentSubject(binary, limiter string) subject {
 			return err
 		}
 		var devices []string
-		for _, m := range r.members {
+		for _, m := range r.customers {
 			devices = append(devices, m.MAC.String())
 		}
 		return agent.ConnectAll(ctx, devices, map[string]any{

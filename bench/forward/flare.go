@@ -16,21 +16,21 @@ import (
 // for uploads. The customer's class is found by u32 hash tables of the address.
 // Where Flare's classes are of HFSC, these are of HTB, which kernels always have.
 var flareSubject = subject{name: "flare", enforce: func(ctx context.Context, r *router) error {
-	if err := r.feed(ctx, flareMaps(r.members), "nft", "-f", "-"); err != nil {
+	if err := r.feed(ctx, flareMaps(r.customers), "nft", "-f", "-"); err != nil {
 		return err
 	}
 	if err := r.feed(ctx, "link add ifb-up type ifb\nlink set ifb-up up\n", "ip", "-batch", "-"); err != nil {
 		return err
 	}
-	script := shaper(lab.Bridge, 16, r.members) + shaper("ifb-up", 12, r.members) +
+	script := shaper(lab.Bridge, 16, r.customers) + shaper("ifb-up", 12, r.customers) +
 		"qdisc add dev " + lab.Bridge + " handle ffff: ingress\n" +
 		"filter add dev " + lab.Bridge + " parent ffff: protocol ip u32 match u32 0 0 action mirred egress redirect dev ifb-up\n"
 	return r.feed(ctx, script, "tc", "-batch", "-")
 }}
 
-func flareMaps(members []lab.Member) string {
+func flareMaps(customers []lab.EmulatedCustomer) string {
 	var macs, ips strings.Builder
-	for _, m := range members {
+	for _, m := range customers {
 		fmt.Fprintf(&macs, "%s counter : accept,", m.MAC)
 		fmt.Fprintf(&ips, "%s counter : accept,", m.Addr4)
 	}
@@ -48,13 +48,13 @@ func flareMaps(members []lab.Member) string {
 
 // shaper is a class for each customer, found by the address at an offset of the IP
 // header: a table of the third byte's values leads to a table of the fourth's.
-func shaper(device string, offset int, members []lab.Member) string {
+func shaper(device string, offset int, customers []lab.EmulatedCustomer) string {
 	var tc strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&tc, format+"\n", args...) }
 	say("qdisc add dev %s root handle 1: htb default 0", device)
 	say("filter add dev %s parent 1: prio 1 protocol ip u32", device)
 	tables := make(map[[3]byte]int)
-	for i, m := range members {
+	for i, m := range customers {
 		address := m.Addr4.As4()
 		network := [3]byte(address[:3])
 		if tables[network] == 0 {

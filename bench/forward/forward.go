@@ -68,7 +68,9 @@ func tcpLoad() load {
 
 func planFor(scale report.Scale, agent string) plan {
 	none := subject{name: noEnforcement, open: true, enforce: func(context.Context, *router) error { return nil }}
-	nowhere := subject{name: sender, enforce: func(_ context.Context, r *router) error { return swallow(r.kiosk.Router, r.kiosk.Port(0), lab.WAN) }}
+	nowhere := subject{name: sender, enforce: func(_ context.Context, r *router) error {
+		return countAndDrop(r.kiosk.Router, r.kiosk.Port(0), lab.WAN)
+	}}
 	p := plan{
 		customers: []int{1, 1000},
 		loads:     []load{framesOf(64, up, down), framesOf(1500, up, down)},
@@ -192,11 +194,11 @@ func takeTurns(ctx context.Context, sides []side, d direction, rounds int, turn 
 	return turns, nil
 }
 
-// swallow has devices of a host drop what the crowd sends or is sent, as cheaply as
+// countAndDrop has devices of a host drop the frames of emulated customers, as cheaply as
 // they can.
-func swallow(h *lab.Host, devices ...string) error {
+func countAndDrop(h *lab.Host, devices ...string) error {
 	for _, device := range devices {
-		if _, err := h.Swallow(device, fmt.Sprintf("udp dport %d", lab.CrowdPort)); err != nil {
+		if _, err := h.CountAndDrop(device, fmt.Sprintf("udp dport %d", lab.EmulatedPort)); err != nil {
 			return err
 		}
 	}

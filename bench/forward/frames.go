@@ -11,25 +11,25 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
 
-// frames is traffic of all members of the crowd in turn, each packet by itself.
+// frames is the traffic of all emulated customers in turn, without super-packets.
 type frames struct {
 	router   *router
-	up, down *lab.Spray
+	up, down *lab.FrameGenerator
 }
 
 func newFrames(r *router, ipBytes int) (traffic, error) {
 	var heads [2][][]byte
-	for _, m := range r.crowd() {
+	for _, m := range r.emulated() {
 		heads[0] = append(heads[0], r.kiosk.Up(m, ipBytes))
 		heads[1] = append(heads[1], r.kiosk.Down(m, ipBytes))
 	}
 	payload := make([]byte, ipBytes-lab.UDPOverIPv4)
 	t := &frames{router: r}
 	var err error
-	if t.up, err = r.kiosk.Customers[0].Spray(lab.Uplink, heads[0], payload); err != nil {
+	if t.up, err = r.kiosk.Customers[0].GenerateFrames(lab.Uplink, heads[0], payload); err != nil {
 		return nil, err
 	}
-	if t.down, err = r.kiosk.Server.Spray(lab.Uplink, heads[1], payload); err != nil {
+	if t.down, err = r.kiosk.Server.GenerateFrames(lab.Uplink, heads[1], payload); err != nil {
 		return nil, errors.Join(err, t.up.Close())
 	}
 	return t, nil
@@ -39,7 +39,7 @@ func (t *frames) Close() error { return errors.Join(t.up.Close(), t.down.Close()
 
 // run has a CPU for each direction, where there are two.
 func (t *frames) run(d direction, during time.Duration) (f flow, err error) {
-	sprays := map[direction][]*lab.Spray{up: {t.up}, down: {t.down}, both: {t.up, t.down}}[d]
+	sprays := map[direction][]*lab.FrameGenerator{up: {t.up}, down: {t.down}, both: {t.up, t.down}}[d]
 	before, err := t.arrived(d)
 	if err != nil {
 		return flow{}, err
@@ -50,9 +50,9 @@ func (t *frames) run(d direction, during time.Duration) (f flow, err error) {
 	}
 	var mu sync.Mutex
 	var running sync.WaitGroup
-	for i, spray := range sprays {
+	for i, generator := range sprays {
 		running.Go(func() {
-			done, failed := spray.Run(i%runtime.NumCPU(), during)
+			done, failed := generator.Run(i%runtime.NumCPU(), during)
 			mu.Lock()
 			defer mu.Unlock()
 			f.sent += done.Frames

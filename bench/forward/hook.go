@@ -25,12 +25,12 @@ var hookSubject = subject{name: "hook", open: true, foreign: true, enforce: func
 // lookupSubject is programs that look the customer up and read the clock, and do nothing
 // more: what no program that knows its customers and their time is cheaper than.
 var lookupSubject = subject{name: "lookup", open: true, foreign: true, enforce: func(_ context.Context, r *router) error {
-	customers, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 8, ValueSize: 4, MaxEntries: uint32(len(r.members))})
+	customers, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 8, ValueSize: 4, MaxEntries: uint32(len(r.customers))})
 	if err != nil {
 		return fmt.Errorf("a map of customers: %w", err)
 	}
 	defer func() { _ = customers.Close() }()
-	for i, m := range r.members {
+	for i, m := range r.customers {
 		var key [8]byte
 		copy(key[:], m.MAC)
 		if err := customers.Put(key, uint32(i)); err != nil {

@@ -14,14 +14,14 @@ import (
 // each of permission, limit and quota. A customer's quota is one object for both
 // directions, and its limits are two.
 var nftSubject = subject{name: "nft", enforce: func(ctx context.Context, r *router) error {
-	return r.feed(ctx, nftScript(r.members), "nft", "-f", "-")
+	return r.feed(ctx, nftScript(r.customers), "nft", "-f", "-")
 }}
 
 // nftSetSubject is the least that can be enforced: it asks whether somebody has paid,
 // and neither limits nor counts.
 var nftSetSubject = subject{name: "nft set", enforce: func(ctx context.Context, r *router) error {
 	var macs, ips strings.Builder
-	for _, m := range r.members {
+	for _, m := range r.customers {
 		fmt.Fprintf(&macs, "%s,", m.MAC)
 		fmt.Fprintf(&ips, "%s,", m.Addr4)
 	}
@@ -57,7 +57,7 @@ const nftRules = `
 	}
 `
 
-func nftScript(members []lab.Member) string {
+func nftScript(customers []lab.EmulatedCustomer) string {
 	const maps = `
 	set paid_mac { type ether_addr; elements = { %s } }
 	set paid_ip { type ipv4_addr; elements = { %s } }
@@ -67,7 +67,7 @@ func nftScript(members []lab.Member) string {
 	map ip_quota { type ipv4_addr : quota; elements = { %s } }
 `
 	var objects, macs, ips, ups, downs, macQuotas, ipQuotas strings.Builder
-	for i, m := range members {
+	for i, m := range customers {
 		for _, direction := range []string{"up", "down"} {
 			fmt.Fprintf(&objects, "\tlimit %s%d { rate over %d mbytes/second burst 250 mbytes; }\n", direction, i, speedBits/8/1_000_000)
 		}

@@ -31,13 +31,13 @@ var openNDSSubject = subject{name: "opennds", most: 100, foreign: true, enforce:
 	if err != nil {
 		return err
 	}
-	if err := r.kiosk.Guise(r.crowd()); err != nil {
+	if err := r.kiosk.SpoofIPs(r.emulated()); err != nil {
 		return err
 	}
 	if err := nds.await(ctx); err != nil {
 		return fmt.Errorf("%w: %s", err, nds.said())
 	}
-	for _, m := range r.members {
+	for _, m := range r.customers {
 		if err := nds.logIn(ctx, m); err != nil {
 			return fmt.Errorf("%w: %s", err, nds.said())
 		}
@@ -96,7 +96,7 @@ func startOpenNDS(r *router) (*openNDS, error) {
 	}
 	r.onClose(func() error { return os.RemoveAll(dir) })
 	var leases strings.Builder // it serves only those that DHCP knows
-	for _, m := range r.members {
+	for _, m := range r.customers {
 		fmt.Fprintf(&leases, "4000000000 %s %s customer *\n", m.MAC, m.Addr4)
 	}
 	err = errors.Join(
@@ -166,7 +166,7 @@ func (n *openNDS) await(ctx context.Context) error {
 }
 
 // logIn has a customer open the portal, which makes it a client, and lets it in.
-func (n *openNDS) logIn(ctx context.Context, m lab.Member) error {
+func (n *openNDS) logIn(ctx context.Context, m lab.EmulatedCustomer) error {
 	portal := fmt.Sprintf("%s:%d", lab.RouterLAN4, openNDSPort)
 	conn, err := n.router.kiosk.DialAs(ctx, m, portal)
 	if err != nil {

@@ -38,10 +38,10 @@ type subject struct {
 type router struct {
 	subject string
 	kiosk   *lab.Kiosk
-	// members are the customers: a crowd that sends made frames, and last the one
+	// customers are emulated ones, which send generated frames, and last the one
 	// that is a host.
-	members []lab.Member
-	closers []func() error // in the order of their making
+	customers []lab.EmulatedCustomer
+	closers   []func() error // in the order of their making
 }
 
 func newRouter(ctx context.Context, s subject, customers int) (r *router, err error) {
@@ -59,12 +59,12 @@ func newRouter(ctx context.Context, s subject, customers int) (r *router, err er
 	if r.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 1}); err != nil {
 		return r, err
 	}
-	if r.members, err = r.kiosk.Crowd(customers); err != nil {
+	if r.customers, err = r.kiosk.EmulateCustomers(customers); err != nil {
 		return r, err
 	}
 	host := r.kiosk.Customers[0]
-	r.members = append(r.members, lab.Member{MAC: host.MAC, Addr4: host.Addr4})
-	err = errors.Join(swallow(r.kiosk.Server, lab.Uplink), swallow(r.kiosk.Customers[0], lab.Uplink))
+	r.customers = append(r.customers, lab.EmulatedCustomer{MAC: host.MAC, Addr4: host.Addr4})
+	err = errors.Join(countAndDrop(r.kiosk.Server, lab.Uplink), countAndDrop(r.kiosk.Customers[0], lab.Uplink))
 	if err != nil {
 		return r, err
 	}
@@ -78,29 +78,29 @@ func newRouter(ctx context.Context, s subject, customers int) (r *router, err er
 // that lets everybody through would be fast.
 func (r *router) turnAway() error {
 	const tried = 5 * time.Millisecond
-	stranger := lab.Member{MAC: lab.MemberMAC(1 << 20), Addr4: netip.MustParseAddr("10.80.255.254")}
-	spray, err := r.kiosk.Customers[0].Spray(lab.Uplink, [][]byte{r.kiosk.Up(stranger, 64)}, make([]byte, 64-lab.UDPOverIPv4))
+	unpaid := lab.EmulatedCustomer{MAC: lab.EmulatedMAC(1 << 20), Addr4: netip.MustParseAddr("10.80.255.254")}
+	generator, err := r.kiosk.Customers[0].GenerateFrames(lab.Uplink, [][]byte{r.kiosk.Up(unpaid, 64)}, make([]byte, 64-lab.UDPOverIPv4))
 	if err != nil {
 		return err
 	}
 	before, _, err := r.kiosk.Server.InterfaceCount(lab.Uplink)
 	if err == nil {
-		_, err = spray.Run(0, tried)
+		_, err = generator.Run(0, tried)
 	}
 	after, _, readErr := r.kiosk.Server.InterfaceCount(lab.Uplink)
-	if err = errors.Join(err, readErr, spray.Close()); err != nil {
+	if err = errors.Join(err, readErr, generator.Close()); err != nil {
 		return err
 	}
 	// The router itself may have asked for an address.
 	const chatter = 5
 	if passed := after.Packets - before.Packets; passed > chatter {
-		return fmt.Errorf("%d packets of a stranger passed", passed)
+		return fmt.Errorf("%d packets of an unpaid device passed", passed)
 	}
 	return nil
 }
 
-// crowd is the members that are no hosts.
-func (r *router) crowd() []lab.Member { return r.members[:len(r.members)-1] }
+// emulated returns the customers without a host.
+func (r *router) emulated() []lab.EmulatedCustomer { return r.customers[:len(r.customers)-1] }
 
 func (r *router) onClose(f func() error) { r.closers = append(r.closers, f) }
 

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const (
@@ -72,7 +72,7 @@ func (s subject) inForce(ctx context.Context, config lab.KioskConfig, bitsPerSec
 // agentSubject is the real daemon with one of its limiters. It charges IP packets.
 func agentSubject(binary, limiter string) subject {
 	return subject{name: limiter, full: mtu, limit: func(ctx context.Context, k *lab.Kiosk, bitsPerSecond float64) (limit, error) {
-		daemon, err := rig.New(k, binary, "limiter: "+limiter)
+		daemon, err := harness.New(k, binary, "limiter: "+limiter)
 		if err != nil {
 			return nil, err
 		}
@@ -89,10 +89,10 @@ func agentSubject(binary, limiter string) subject {
 }
 
 type agent struct {
-	daemon *rig.Agent
-	api    *rig.API
+	daemon *harness.Agent
+	api    *harness.API
 	device string // MAC
-	sold   rig.Session
+	sold   harness.Session
 }
 
 func (a *agent) sell(ctx context.Context, bitsPerSecond float64) error {
@@ -108,7 +108,7 @@ func (a *agent) sell(ctx context.Context, bitsPerSecond float64) error {
 }
 
 func (a *agent) passed(ctx context.Context) (down, up uint64, err error) {
-	var s rig.Status
+	var s harness.Status
 	err = a.api.Call(ctx, "GET", "/devices/"+a.device+"/status", nil, &s)
 	return s.Traffic.DownBytes, s.Traffic.UpBytes, err
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/bench/report"
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const study = "memory"
@@ -32,14 +32,14 @@ func Run(ctx context.Context, scale report.Scale, agent string, out *report.Repo
 }
 
 // started is a daemon that has just started.
-func started(binary string, maxClients int) (agent *rig.Agent, stop func() error, err error) {
+func started(binary string, maxClients int) (agent *harness.Agent, stop func() error, err error) {
 	l, err := lab.New("hs-memory")
 	if err != nil {
 		return nil, nil, err
 	}
 	k, err := l.Kiosk(lab.KioskConfig{Customers: 1})
 	if err == nil {
-		agent, err = rig.New(k, binary, fmt.Sprintf("max_clients: %d", maxClients))
+		agent, err = harness.New(k, binary, fmt.Sprintf("max_clients: %d", maxClients))
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, l.Close())
@@ -83,7 +83,7 @@ func measureConnected(ctx context.Context, binary string, connected []int, out *
 	}
 	var devices []string
 	for i := range most {
-		devices = append(devices, lab.MemberMAC(i).String())
+		devices = append(devices, lab.EmulatedMAC(i).String())
 	}
 	session := map[string]any{
 		"type": "time_or_data", "time_secs": 86400, "data_bytes": uint64(1e12),
@@ -113,7 +113,7 @@ func each(metric string, now, before uint64, n int) report.Row {
 	return report.Row{Metric: metric, Value: float64(int64(now-before)) / float64(n), Unit: "B"}
 }
 
-func add(out *report.Report, cell string, used rig.Memory, more ...report.Row) {
+func add(out *report.Report, cell string, used harness.Memory, more ...report.Row) {
 	const mib = 1 << 20
 	more = append(more,
 		report.Row{Metric: "kernel", Value: float64(used.Kernel) / mib, Unit: "MiB"},

@@ -20,7 +20,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 )
 
@@ -28,7 +28,7 @@ import (
 type machine struct {
 	*testing.T
 	*lab.Kiosk
-	agent   *rig.Agent
+	agent   *harness.Agent
 	program string
 }
 
@@ -57,7 +57,7 @@ func newMachine(t *testing.T, config ...string) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{T: t, Kiosk: kiosk, program: program(t)}
-	if m.agent, err = rig.New(kiosk, m.program, config...); err != nil {
+	if m.agent, err = harness.New(kiosk, m.program, config...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -13,7 +13,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
@@ -26,7 +26,7 @@ type kiosk struct {
 	clock   *sessionstest.Clock
 	kernel  *sessionstest.Kernel
 	store   *sqlite.Store
-	manager *sessions.Manager
+	manager *manager.Manager
 	plane   *playedPlane
 	server  *api.Server
 }
@@ -37,7 +37,7 @@ type playedPlane struct {
 	status    dataplane.Status
 }
 
-func (p *playedPlane) Neighbor(ip netip.Addr) (dataplane.MAC, error) {
+func (p *playedPlane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
 	if mac, ok := p.neighbors[ip]; ok {
 		return mac, nil
 	}
@@ -70,7 +70,7 @@ func newKiosk(t *testing.T) *kiosk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = k.store.Close() })
-	k.manager = sessions.New(k.store, k.kernel, k.clock, sessions.Config{LowBalancePercent: 10, GlobalDownBPS: 2_000_000})
+	k.manager = manager.New(k.store, k.kernel, k.clock, manager.Config{LowBalancePercent: 10, GlobalDownBPS: 2_000_000})
 	if err := k.manager.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}

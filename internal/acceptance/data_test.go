@@ -7,8 +7,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const allowance = 10_000_000
@@ -45,7 +45,7 @@ func TestDataSessionEndsAtTheByte(t *testing.T) {
 
 // checkEnd compares what was bought, what the agent counted and what the wire
 // carried of a session that is consumed.
-func (s *shop) checkEnd(session rig.Session, wire *wire, offloads lab.Offloads) {
+func (s *shop) checkEnd(session harness.Session, wire *wire, offloads lab.Offloads) {
 	s.Helper()
 	carried := wire.total()
 	s.Logf("bought %d, agent counted %d, wire carried %d (%d packets)", session.DataBytes, session.DataUsedBytes, carried.Bytes, carried.Packets)

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const (
@@ -72,7 +72,7 @@ func build(dir string) (string, error) {
 type shop struct {
 	*testing.T
 	kiosk *lab.Kiosk
-	agent *rig.Agent
+	agent *harness.Agent
 }
 
 // open builds a kiosk with an agent that runs and a bulk server on the internet.
@@ -103,14 +103,14 @@ func openIn(t *testing.T, k *lab.Kiosk, config ...string) *shop {
 	stop, err := k.Server.ServeBulk(bulkPort)
 	must(t, err)
 	t.Cleanup(stop)
-	agent, err := rig.New(k, agentPath, config...)
+	agent, err := harness.New(k, agentPath, config...)
 	must(t, err)
 	t.Cleanup(func() { closeAgent(t, agent) })
 	must(t, agent.Start())
 	return &shop{T: t, kiosk: k, agent: agent}
 }
 
-func closeAgent(t *testing.T, agent *rig.Agent) {
+func closeAgent(t *testing.T, agent *harness.Agent) {
 	t.Helper()
 	log := agent.Log()
 	if strings.Contains(log, "DATA RACE") {
@@ -133,7 +133,7 @@ func must(t *testing.T, err error) {
 func (s *shop) mac(i int) string { return s.kiosk.Customers[i].MAC.String() }
 
 // sell sells a session to customer i and connects the customer.
-func (s *shop) sell(i int, flags ...string) rig.Session {
+func (s *shop) sell(i int, flags ...string) harness.Session {
 	s.Helper()
 	session, err := s.agent.Buy(s.mac(i), flags...)
 	must(s.T, err)
@@ -146,7 +146,7 @@ func (s *shop) sell(i int, flags ...string) rig.Session {
 }
 
 // ended waits until a session is consumed.
-func (s *shop) ended(id int64) rig.Session {
+func (s *shop) ended(id int64) harness.Session {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()

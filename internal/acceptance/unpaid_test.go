@@ -36,7 +36,7 @@ func testUnpaid(s *shop) {
 	unpaid, paid := s.kiosk.Customers[0], s.kiosk.Customers[1]
 	session := s.sell(1, "--type", "data", "--data", "100MB")
 	s.meetNeighbours()
-	stranger, err := adversary.Of(s.kiosk, 0, 1)
+	sender, err := adversary.Of(s.kiosk, 0, 1)
 	must(s.T, err)
 	customer, err := adversary.Of(s.kiosk, 1, 0)
 	must(s.T, err)
@@ -45,7 +45,7 @@ func testUnpaid(s *shop) {
 	defer witness.Close()
 
 	wireUnpaid, wirePaid := s.wire(0), s.wire(1)
-	passed := func(from *lab.Host, try adversary.Try) int {
+	passed := func(from *lab.Host, try adversary.Attack) int {
 		s.Helper()
 		before, _ := witness.Passed()
 		must(s.T, from.SendFrames(lab.Uplink, try.Frame))
@@ -53,7 +53,7 @@ func testUnpaid(s *shop) {
 		after, _ := witness.Passed()
 		return after - before
 	}
-	for _, try := range slices.Concat(stranger.Forwarded(), stranger.Tricks()) {
+	for _, try := range slices.Concat(sender.Forwarded(), sender.Attacks()) {
 		if n := passed(unpaid, try); n != 0 {
 			s.Errorf("%s: %d frames passed", try.Name, n)
 		}

@@ -19,8 +19,8 @@ type Device struct {
 	Paid4, Paid6     netip.Addr // another device's, that is connected
 }
 
-// Try is one frame.
-type Try struct {
+// Attack is one frame.
+type Attack struct {
 	Name  string
 	Frame []byte
 }
@@ -45,16 +45,16 @@ func (d *Device) to6(next byte, payload []byte) []byte {
 }
 
 // Forwarded are packets to the server that Linux forwards: only the agent is in their way.
-func (d *Device) Forwarded() []Try {
+func (d *Device) Forwarded() []Attack {
 	return slices.Concat(d.transports(), d.optioned(), d.fragments(), d.tagged())
 }
 
-func (d *Device) transports() []Try {
+func (d *Device) transports() []Attack {
 	plain := datagram(53000, 40000, secret)
 	inner4 := packet4{from: d.Addr4, to: d.Server4, protocol: udp, payload: plain}.bytes()
 	inner6 := packet6{from: d.Addr6, to: d.Server6, next: udp, payload: plain}.bytes()
 	solicit := packet6{from: d.Addr6, to: d.Server6, next: icmpv6, hops: 255, payload: join([]byte{135, 0, 0, 0}, []byte(secret))}
-	return []Try{
+	return []Attack{
 		{"UDP", d.to4(udp, plain)},
 		{"UDP over IPv6", d.to6(udp, plain)},
 		{"UDP of a whole frame", d.to4(udp, datagram(53000, 40000, long))},
@@ -87,12 +87,12 @@ func (d *Device) transports() []Try {
 }
 
 // optioned have options, extension headers, or more in the frame than the packet.
-func (d *Device) optioned() []Try {
+func (d *Device) optioned() []Attack {
 	plain := datagram(53000, 53, secret)
 	with := func(options ...byte) []byte {
 		return d.ether(typeIPv4, packet4{from: d.Addr4, to: d.Server4, protocol: udp, options: options, payload: plain}.bytes())
 	}
-	return []Try{
+	return []Attack{
 		{"IP options", with(1, 1, 1, 0)},
 		{"router alert", with(148, 4, 0, 0)},
 		{"record route", with(7, 7, 4, 0, 0, 0, 0, 0)},
@@ -107,13 +107,13 @@ func (d *Device) optioned() []Try {
 	}
 }
 
-func (d *Device) fragments() []Try {
+func (d *Device) fragments() []Attack {
 	const more = 0x2000
 	plain := datagram(53000, 53, secret)
 	with := func(flags int) []byte {
 		return d.ether(typeIPv4, packet4{from: d.Addr4, to: d.Server4, protocol: udp, flags: flags, payload: plain}.bytes())
 	}
-	return []Try{
+	return []Attack{
 		{"first fragment", with(more)},
 		{"middle fragment", with(more | 4)},
 		{"later fragment", with(2)},
@@ -125,12 +125,12 @@ func (d *Device) fragments() []Try {
 }
 
 // tagged are VLAN 0, which Linux takes for untagged.
-func (d *Device) tagged() []Try {
+func (d *Device) tagged() []Attack {
 	plain := datagram(53000, 40000, secret)
 	later := packet4{from: d.Addr4, to: d.Server4, protocol: udp, flags: 2, payload: plain}.bytes()
 	ip4 := packet4{from: d.Addr4, to: d.Server4, protocol: udp, payload: plain}.bytes()
 	ip6 := packet6{from: d.Addr6, to: d.Server6, next: udp, payload: plain}.bytes()
-	return []Try{
+	return []Attack{
 		{"VLAN tag", d.ether(typeVLAN, word(0), word(typeIPv4), ip4)},
 		{"VLAN tag over IPv6", d.ether(typeVLAN, word(0), word(typeIPv6), ip6)},
 		{"two VLAN tags", d.ether(typeVLAN, word(0), word(typeVLAN), word(0), word(typeIPv4), ip4)},

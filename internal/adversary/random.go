@@ -14,7 +14,7 @@ const macs = 12
 // Random returns frames without end, made of those with a name: with bytes changed, cut
 // off, made longer, or tagged. None of them is of a device that is connected.
 func (d *Device) Random(seed uint64) func() []byte {
-	known := slices.Concat(d.Forwarded(), d.Tricks())
+	known := slices.Concat(d.Forwarded(), d.Attacks())
 	random := rand.New(rand.NewPCG(seed, 0))
 	return func() []byte {
 		for {

@@ -16,7 +16,7 @@ import (
 // Witness hears at a kiosk's server what came through the router.
 type Witness struct {
 	kiosk *lab.Kiosk
-	ear   *lab.Ear
+	ear   *lab.Sniffer
 	own   []netip.Addr // of the router
 
 	mu     sync.Mutex
@@ -37,7 +37,7 @@ func NewWitness(k *lab.Kiosk) (*Witness, error) {
 		w.own = append(w.own, netip.MustParseAddr(addr))
 	}
 	var err error
-	w.ear, err = k.Server.Ear(lab.Uplink, w.hear)
+	w.ear, err = k.Server.Sniff(lab.Uplink, w.hear)
 	return w, err
 }
 
@@ -127,7 +127,7 @@ func markIn(frame []byte) (n uint64, ok bool) {
 // Of returns customer i of a kiosk as a device that tries, where customer paid is
 // connected; counted from 0.
 func Of(k *lab.Kiosk, i, paid int) (Device, error) {
-	gateway, err := k.Gateway(i)
+	gateway, err := k.GatewayMAC(i)
 	c, p := k.Customers[i], k.Customers[paid]
 	return Device{
 		MAC: c.MAC, Router: gateway, Addr4: c.Addr4, Addr6: c.Addr6,

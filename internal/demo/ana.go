@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const (
@@ -75,13 +75,13 @@ func (d *day) anaTopsUp(ctx context.Context) error {
 // film is a download of Ana's, watched from both sides.
 type film struct {
 	*day
-	session  rig.Session
+	session  harness.Session
 	wire     *lab.Wire
 	transfer *lab.Transfer
-	ended    rig.Session
+	ended    harness.Session
 }
 
-func (d *day) download(session rig.Session) (*film, error) {
+func (d *day) download(session harness.Session) (*film, error) {
 	wire, err := d.kiosk.Wire(0)
 	if err != nil {
 		return nil, err

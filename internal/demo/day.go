@@ -8,8 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const (
@@ -30,7 +30,7 @@ var (
 type day struct {
 	*screen
 	kiosk    *lab.Kiosk
-	agent    *rig.Agent
+	agent    *harness.Agent
 	ana, ben *lab.Host
 	cleanup  []func()
 }
@@ -120,7 +120,7 @@ func (d *day) cli(args ...string) (string, error) {
 }
 
 // sell sells a session and shows the command that does.
-func (d *day) sell(h *lab.Host, flags ...string) (rig.Session, error) {
+func (d *day) sell(h *lab.Host, flags ...string) (harness.Session, error) {
 	d.command(append([]string{"session", "create", "--device", h.MAC.String()}, flags...))
 	return d.agent.Buy(h.MAC.String(), flags...)
 }

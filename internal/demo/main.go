@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const interrupted = 130 // what shells report for SIGINT
@@ -66,7 +66,7 @@ func play(ctx context.Context, binary string, screen *screen) (err error) {
 	if err != nil {
 		return err
 	}
-	agent, err := rig.New(k, binary)
+	agent, err := harness.New(k, binary)
 	if err != nil {
 		return err
 	}

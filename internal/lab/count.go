@@ -46,8 +46,8 @@ func (h *Host) Count(hook Hook, device string, matches ...string) (*Counter, err
 	return h.count(hook, device, "continue", matches)
 }
 
-// Swallow counts what comes in on a device and matches, and drops it there.
-func (h *Host) Swallow(device, match string) (*Counter, error) {
+// CountAndDrop counts what comes in on a device and matches, and drops it there.
+func (h *Host) CountAndDrop(device, match string) (*Counter, error) {
 	return h.count(Ingress, device, "drop", []string{match})
 }
 

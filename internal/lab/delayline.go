@@ -53,7 +53,7 @@ func beDelayLine(args []string) error {
 	if err := unix.SchedSetAttr(0, &unix.SchedAttr{
 		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: delayPriority,
 	}, 0); err != nil {
-		favour() // where real time is not allowed: later, which the figures tell
+		raisePriority() // where real time is not allowed: later, which the figures tell
 	}
 	l := &line{start: time.Now(), delay: delay}
 	for i := range l.ways {

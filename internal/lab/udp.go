@@ -112,7 +112,7 @@ func (h *Host) Sink(network string, port uint16) (*Sink, error) {
 func (s *Sink) run() {
 	defer close(s.done)
 	_ = onThrowawayThread(func() error {
-		favour()
+		raisePriority()
 		fd := int(s.socket.Fd())
 		timeout := unix.NsecToTimeval(int64(100 * time.Millisecond))
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
@@ -214,15 +214,15 @@ func (h *Host) Blast(ctx context.Context, to netip.AddrPort, bitsPerSecond float
 	payload := make([]byte, ipBytes-headers)
 	perSecond := bitsPerSecond / 8 / float64(ipBytes)
 	err = onThrowawayThread(func() error {
-		favour()
+		raisePriority()
 		sent, err = blast(ctx, conn, payload, perSecond)
 		return err
 	})
 	return sent, err
 }
 
-// favour gives the thread priority over other programs.
-func favour() {
+// raisePriority gives the thread priority over other programs.
+func raisePriority() {
 	const highest = -20
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), highest) // it only helps
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
@@ -24,7 +25,7 @@ import (
 // testAgent is a whole agent but for the kernel: the real rules over a real
 // database, behind a real socket.
 type testAgent struct {
-	*sessions.Manager
+	*manager.Manager
 	t         *testing.T
 	dir       string
 	kernel    *sessionstest.Kernel
@@ -65,7 +66,7 @@ func (a *testAgent) start() {
 		a.t.Fatal(err)
 	}
 	a.store = store
-	a.Manager = sessions.New(store, a.kernel, a.clock, sessions.Config{
+	a.Manager = manager.New(store, a.kernel, a.clock, manager.Config{
 		Dial: DialProvider, ProviderTimeout: 500 * time.Millisecond, Log: a.opts.Log,
 	})
 	if err := a.Reconcile(context.Background()); err != nil {

@@ -7,9 +7,10 @@ import (
 	"net/netip"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
-// Service is what the server calls: the methods of [sessions.Manager], and two that
+// Service is what the server calls: the methods of [manager.Manager], and two that
 // need more than the rules. Safe for concurrent use. Errors that a client can act on
 // are *sessions.Error; any other is logged and answered as internal.
 type Service interface {
@@ -37,7 +38,7 @@ type Service interface {
 	Import(ctx context.Context, list []sessions.Portable) (sessions.Imported, error)
 
 	Events(ctx context.Context, after int64, limit int) ([]sessions.Event, error)
-	Subscribe(after int64) *sessions.Subscription
+	Subscribe(after int64) *manager.Subscription
 
 	RegisterProvider(ctx context.Context, record sessions.ProviderRecord) error
 	UnregisterProvider(ctx context.Context, name string) error

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
 const pathEvents = "/v1/events"
@@ -144,7 +145,7 @@ func (s *Server) breakOff(opened bool, err error) error {
 
 var errQuiet = errors.New("no event came")
 
-func nextWithin(ctx context.Context, subscription *sessions.Subscription, quiet time.Duration) (Event, error) {
+func nextWithin(ctx context.Context, subscription *manager.Subscription, quiet time.Duration) (Event, error) {
 	wait, cancel := context.WithTimeoutCause(ctx, quiet, errQuiet)
 	defer cancel()
 	event, err := subscription.Next(wait)

@@ -70,7 +70,7 @@ func (b *box) count(account Account, bytes uint64) {
 }
 
 // programIDs are the ids of our programs on the hooks of an interface.
-func (b *box) programIDs(ifname string, mode Mode) (ids [directions]ebpf.ProgramID) {
+func (b *box) programIDs(ifname string, mode AttachMode) (ids [directions]ebpf.ProgramID) {
 	b.t.Helper()
 	for dir := range ids {
 		if mode == TCX {

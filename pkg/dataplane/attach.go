@@ -16,19 +16,19 @@ import (
 // Interface is the state of one client-facing interface.
 type Interface struct {
 	Name     string
-	Index    int      // 0 while it does not exist
-	Attached bool     // both programs are on it
-	Mode     Mode     // how
-	Port     bool     // a bridge port: only frames from or to the router itself are metered
-	Since    Boottime // when this process found or made it attached; 0 while it is not
-	Problem  string   // why it is not attached; "" when it is
+	Index    int        // 0 while it does not exist
+	Attached bool       // both programs are on it
+	Mode     AttachMode // how
+	Port     bool       // a bridge port: only frames from or to the router itself are metered
+	Since    Boottime   // when this process found or made it attached; 0 while it is not
+	Problem  string     // why it is not attached; "" when it is
 
 	// Unprotected is how long in all it was up without both programs, since this
 	// process watches it: what it may have let pass, nobody paid for.
-	Unprotected time.Duration
-	exposed     Boottime // it is so since then; 0: it is not
-	up          bool
-	covered     bool // by the programs on its bridge
+	UnprotectedFor time.Duration
+	exposed        Boottime // it is so since then; 0: it is not
+	up             bool
+	covered        bool // by the programs on its bridge
 }
 
 var errAbsent = errors.New("no such interface; it is attached to as soon as it appears")

@@ -38,10 +38,10 @@ type Dataplane struct {
 	}
 
 	events    chan Event
-	exposed   chan Exposure
+	exposed   chan Unprotected
 	ring      *ringbuf.Reader
 	watcher   *watcher
-	sightings chan Sighting
+	sightings chan Neighbor
 	neighbors *watcher // dirty when clients are to be looked for in the tables
 	workers   sync.WaitGroup
 	closing   chan struct{}
@@ -66,8 +66,8 @@ func Open(opts Options) (*Dataplane, error) {
 		opts:      opts,
 		pins:      pins{opts.BPFFS},
 		events:    make(chan Event, eventBacklog),
-		exposed:   make(chan Exposure, exposureBacklog),
-		sightings: make(chan Sighting, sightingBacklog),
+		exposed:   make(chan Unprotected, exposureBacklog),
+		sightings: make(chan Neighbor, sightingBacklog),
 		closing:   make(chan struct{}),
 	}
 	if err := d.build(); err != nil {

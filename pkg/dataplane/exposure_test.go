@@ -13,14 +13,14 @@ import (
 )
 
 // next takes the next exposure, which must come by itself.
-func next(t *testing.T, d *Dataplane) Exposure {
+func next(t *testing.T, d *Dataplane) Unprotected {
 	t.Helper()
 	select {
-	case e := <-d.Exposures():
+	case e := <-d.Unprotected():
 		return e
 	case <-time.After(atOnce):
 		t.Fatalf("no exposure is told within %s", atOnce)
-		return Exposure{}
+		return Unprotected{}
 	}
 }
 
@@ -28,7 +28,7 @@ func next(t *testing.T, d *Dataplane) Exposure {
 // long it lasted.
 func exposedOnce(t *testing.T, d *Dataplane, ifname string) time.Duration {
 	t.Helper()
-	if e := next(t, d); e != (Exposure{Interface: ifname}) {
+	if e := next(t, d); e != (Unprotected{Interface: ifname}) {
 		t.Errorf("told %+v, want the beginning", e)
 	}
 	e := next(t, d)
@@ -58,7 +58,7 @@ func TestExposure(t *testing.T) {
 			b.vethUp("lan")
 			sum += exposedOnce(t, d, "lan")
 		}
-		if got := d.Status().Interfaces[0].Unprotected; got != sum {
+		if got := d.Status().Interfaces[0].UnprotectedFor; got != sum {
 			t.Errorf("unprotected for %s in all, told %s", got, sum)
 		}
 		for _, words := range []string{"unprotected: an interface is up", "protected again", "unprotected_ms="} {
@@ -105,11 +105,11 @@ func TestNoExposureWhileDown(t *testing.T) {
 		check(t, b.Netlink().LinkDel(b.link("lan")))
 		within(t, atOnce, "the interface is seen to be gone", func() bool { return !d.attachedTo(t, "lan") })
 		select {
-		case e := <-d.Exposures():
+		case e := <-d.Unprotected():
 			t.Errorf("told %+v", e)
 		default:
 		}
-		if got := d.Status().Interfaces[0].Unprotected; got != 0 {
+		if got := d.Status().Interfaces[0].UnprotectedFor; got != 0 {
 			t.Errorf("unprotected for %s", got)
 		}
 	})
@@ -140,7 +140,7 @@ func TestExposureThatLasts(t *testing.T) {
 		e := next(t, d)
 		return e.Over && e.Lasted > 0
 	})
-	if i := d.Status().Interfaces[0]; i.Unprotected <= 0 || i.exposed != 0 {
+	if i := d.Status().Interfaces[0]; i.UnprotectedFor <= 0 || i.exposed != 0 {
 		t.Errorf("status: %+v", i)
 	}
 }

@@ -14,20 +14,20 @@ import (
 )
 
 // Mode is how programs are attached.
-type Mode string
+type AttachMode string
 
 // The modes.
 const (
-	Auto   Mode = "auto"   // TCX where the kernel has it, else Clsact
-	TCX    Mode = "tcx"    // links, kernel >= 6.6
-	Clsact Mode = "clsact" // a filter on the clsact qdisc
+	Auto   AttachMode = "auto"   // TCX where the kernel has it, else Clsact
+	TCX    AttachMode = "tcx"    // links, kernel >= 6.6
+	Clsact AttachMode = "clsact" // a filter on the clsact qdisc
 )
 
 // hooker puts programs on the hooks of interfaces, in one of the modes. It is
 // level-triggered: ensure is called again and again and only does what is missing.
 // Not safe for concurrent use.
 type hooker interface {
-	mode() Mode
+	mode() AttachMode
 	// ensure makes prog the program on a hook of the interface and says what it did.
 	ensure(dev device, dir int, prog *ebpf.Program) (change, error)
 	// release takes our programs off an interface that is not to be metered (any more).

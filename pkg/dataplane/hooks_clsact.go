@@ -40,7 +40,7 @@ func newClsactHooks(p pins, s *space) (*clsactHooks, error) {
 	return &clsactHooks{pins: p, nl: h, ids: make(programIDs)}, nil
 }
 
-func (*clsactHooks) mode() Mode { return Clsact }
+func (*clsactHooks) mode() AttachMode { return Clsact }
 
 func (c *clsactHooks) close() { c.nl.Close() }
 

@@ -30,7 +30,7 @@ func newTCXHooks(p pins, s *space) *tcxHooks {
 
 var tcxAttachTypes = [directions]ebpf.AttachType{upload: ebpf.AttachTCXIngress, download: ebpf.AttachTCXEgress}
 
-func (*tcxHooks) mode() Mode { return TCX }
+func (*tcxHooks) mode() AttachMode { return TCX }
 
 func linkPin(ifname string, dir int) string { return pinName(ifname) + "-" + hookNames[dir] }
 

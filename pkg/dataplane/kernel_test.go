@@ -120,7 +120,7 @@ func (b *box) addr(ifname, cidr string) *netlink.Addr {
 }
 
 func (b *box) options(ifnames ...string) Options {
-	var attach Mode
+	var attach AttachMode
 	if b.clsact {
 		attach = Clsact
 	}

@@ -34,7 +34,7 @@ func openState(spec *ebpf.CollectionSpec, p pins, opts Options) (*state, error) 
 	if err == nil && found != nil {
 		return newState(spec, found, p.maps(), opts.Limiter, true)
 	}
-	if err != nil && opts.Keep {
+	if err != nil && opts.AdoptOnly {
 		return nil, fmt.Errorf("%w: %w", ErrOtherVersion, err)
 	}
 	if err != nil {

@@ -16,7 +16,7 @@ var ErrNoNeighbor = errors.New("no such neighbour on a client-facing interface")
 // Neighbor returns the MAC behind an address of a client network, from the
 // kernel's neighbour tables of the client-facing interfaces (of bridge ports: of
 // their bridge), or ErrNoNeighbor. A zone of ip must be the interface's name.
-func (d *Dataplane) Neighbor(ip netip.Addr) (MAC, error) {
+func (d *Dataplane) NeighborMAC(ip netip.Addr) (MAC, error) {
 	links := d.currentView().clientLinks(d.opts.Interfaces)
 	best, rank := MAC{}, 0
 	for _, l := range links {

@@ -29,9 +29,9 @@ type Options struct {
 	Limiter        Limiter        // how speeds are held; default Fair
 	TCPWindowClamp bool           // with Fair, receive windows of TCP flows are clamped to their share
 	Uplink         Uplink         // what all clients share; default no total
-	Attach         Mode           // how programs are attached; default Auto
+	Attach         AttachMode     // how programs are attached; default Auto
 	Bind           bool           // Rule.Bound is enforced
-	Keep           bool           // maps of another version are left as they are: Open fails with ErrOtherVersion
+	AdoptOnly      bool           // maps of another version are left as they are: Open fails with ErrOtherVersion
 	NetNS          string         // path of the network namespace to work in; default: the process's own
 	Log            *slog.Logger   // default: silent
 }

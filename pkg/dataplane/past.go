@@ -14,7 +14,7 @@ import (
 )
 
 // Past is what the maps of another version had counted when new ones took their place.
-type Past struct {
+type Retired struct {
 	Epoch uint64
 	Until Boottime           // nothing was counted later
 	Spent map[Account]uint64 // wire bytes, both directions
@@ -23,10 +23,10 @@ type Past struct {
 const pastInfix = ":past-"
 
 // Past returns what maps of other versions counted, the oldest first. They are there
-// until ForgetPast, also for a process that comes after this one. Maps that cannot be
+// until RemoveRetired, also for a process that comes after this one. Maps that cannot be
 // read are logged and left out, and so are those that counted nothing. When it fails
 // nothing was looked at.
-func (d *Dataplane) Past() ([]Past, error) {
+func (d *Dataplane) Retired() ([]Retired, error) {
 	dirs, err := d.pins.past()
 	if err == nil && len(dirs) > 0 {
 		err = d.grace.wait(d.grace.ticket()) // packets in flight may still count there
@@ -34,7 +34,7 @@ func (d *Dataplane) Past() ([]Past, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []Past
+	var list []Retired
 	for _, dir := range dirs {
 		one, err := readPast(dir)
 		if err != nil {
@@ -49,8 +49,8 @@ func (d *Dataplane) Past() ([]Past, error) {
 	return list, nil
 }
 
-// ForgetPast removes the maps of other versions.
-func (d *Dataplane) ForgetPast() error { return d.pins.forgetPast() }
+// RemoveRetired removes the maps of other versions.
+func (d *Dataplane) RemoveRetired() error { return d.pins.forgetPast() }
 
 func (p pins) forgetPast() error {
 	dirs, err := p.past()
@@ -85,8 +85,8 @@ func (p pins) past() ([]string, error) {
 	return dirs, nil
 }
 
-func readPast(dir string) (Past, error) {
-	var one Past
+func readPast(dir string) (Retired, error) {
+	var one Retired
 	_, at, _ := strings.Cut(filepath.Base(dir), pastInfix)
 	if _, err := fmt.Sscanf(at, "%d", &one.Until); err != nil {
 		return one, fmt.Errorf("not a time: %w", err)

@@ -24,7 +24,7 @@ func TestPastOfAnotherLayout(t *testing.T) {
 		b.veth("lan")
 		opts := b.options("lan")
 		d := b.open(opts)
-		if past, err := d.Past(); err != nil || len(past) != 0 {
+		if past, err := d.Retired(); err != nil || len(past) != 0 {
 			t.Errorf("a past of the first agent: %v", past)
 		}
 		check(t, d.Grant(phone, allow))
@@ -33,14 +33,14 @@ func TestPastOfAnotherLayout(t *testing.T) {
 		check(t, d.state.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: epoch}))
 		check(t, d.Close())
 
-		want := []Past{{Epoch: epoch, Spent: map[Account]uint64{allow.Account: 1500}}}
+		want := []Retired{{Epoch: epoch, Spent: map[Account]uint64{allow.Account: 1500}}}
 		for _, start := range []string{"the first", "the second"} {
 			d = b.open(opts)
 			b.wantPast(d, start, before, want)
 			check(t, d.Close())
 		}
 		d = b.open(opts)
-		check(t, d.ForgetPast())
+		check(t, d.RemoveRetired())
 		b.wantPast(d, "after it was forgotten", before, nil)
 	})
 }
@@ -71,20 +71,20 @@ func TestAnotherLayoutIsKept(t *testing.T) {
 	b.count(allow.Account, 1500)
 	check(t, d.state.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: d.Epoch()}))
 	check(t, d.Close())
-	opts.Keep = true
+	opts.AdoptOnly = true
 	if d, err := Open(opts); !errors.Is(err, ErrOtherVersion) {
 		t.Errorf("opened over the maps of another version: %v, %v", d, err)
 	}
-	opts.Keep = false
-	if past, err := b.open(opts).Past(); err != nil || len(past) != 1 {
+	opts.AdoptOnly = false
+	if past, err := b.open(opts).Retired(); err != nil || len(past) != 1 {
 		t.Errorf("%d sets of former maps, want the one that was kept", len(past))
 	}
 }
 
 // wantPast compares all but the moments, which are after before.
-func (b *box) wantPast(d *Dataplane, when string, before Boottime, want []Past) {
+func (b *box) wantPast(d *Dataplane, when string, before Boottime, want []Retired) {
 	b.t.Helper()
-	got, err := d.Past()
+	got, err := d.Retired()
 	check(b.t, err)
 	for i := range got {
 		if got[i].Until < before || got[i].Until > BootNow() {
@@ -118,7 +118,7 @@ func TestPastOfFormerLayouts(t *testing.T) {
 				t.Errorf("the log does not say %q", want)
 			}
 			b.usesMaps("lan", d)
-			b.wantPast(d, "of the former layout", 0, []Past{{Epoch: epoch, Spent: map[Account]uint64{account: 1500 + 900}}})
+			b.wantPast(d, "of the former layout", 0, []Retired{{Epoch: epoch, Spent: map[Account]uint64{account: 1500 + 900}}})
 		})
 	}
 }
@@ -213,5 +213,5 @@ func TestPastThatCannotBeRead(t *testing.T) {
 	if !b.log.has("lost, in the clients' favour") {
 		t.Error("the log does not say what is lost")
 	}
-	check(t, d.ForgetPast())
+	check(t, d.RemoveRetired())
 }

@@ -4,14 +4,6 @@ package dataplane
 
 import "fmt"
 
-// The bounds of a speed other than 0 (no limit). Below the lower one the charge
-// of a super-packet would overflow 64 bits; above the upper one the rounding of
-// the charge of a byte would show.
-const (
-	MinBPS uint64 = 1_000           // 1 kbit/s
-	MaxBPS uint64 = 100_000_000_000 // 100 Gbit/s
-)
-
 const (
 	rateShift      = 20          // ABI_RATE_SHIFT of bpf/abi.h
 	burstNs        = 200_000_000 // depth of a bucket as time at its own rate

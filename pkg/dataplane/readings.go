@@ -56,7 +56,7 @@ func (d *Dataplane) readSome(readings []Reading, from int) (_ []Reading, more bo
 func (d *Dataplane) reading(index uint32) Reading {
 	counters, final := d.table.accounts.read(index)
 	return Reading{
-		Account: d.table.accounts.at[index].id, Counters: counters, Final: final, Epoch: d.state.epoch, Place: index,
+		Account: d.table.accounts.at[index].id, Counters: counters, Final: final, Epoch: d.state.epoch, Slot: index,
 	}
 }
 

@@ -130,7 +130,7 @@ func TestNeighbor(t *testing.T) {
 		"10.0.0.4": mac4, "::ffff:10.0.0.4": mac4, "fe80::6": mac6, "fe80::6%br-lan": mac6,
 		"192.0.2.1": {}, "10.0.0.8": {}, "10.0.0.5": {}, "fe80::6%wan": {}, "fd00::1": {},
 	} {
-		got, err := d.Neighbor(netip.MustParseAddr(ip))
+		got, err := d.NeighborMAC(netip.MustParseAddr(ip))
 		if got != want || want.IsZero() != errors.Is(err, ErrNoNeighbor) {
 			t.Errorf("Neighbor(%s) = %v, %v, want %v", ip, got, err, want)
 		}

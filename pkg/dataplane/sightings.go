@@ -27,7 +27,7 @@ const (
 // kernel's neighbour tables and bridges notice it, and once from what they have when a
 // client gets its rule. IPv6 addresses are left out: hosts change them as they like.
 // Sightings may be lost in a flood. Close closes it.
-func (d *Dataplane) Sightings() <-chan Sighting { return d.sightings }
+func (d *Dataplane) Neighbors() <-chan Neighbor { return d.sightings }
 
 // hearNeighbors passes on what the kernel notifies of.
 func (d *Dataplane) hearNeighbors() {
@@ -60,12 +60,12 @@ func (d *Dataplane) hearNeighbors() {
 
 // evidenceOf is that of a notification, 0 for none: a state that only says that the
 // kernel is about to ask, or got no answer.
-func evidenceOf(state int) Evidence {
+func evidenceOf(state int) NeighState {
 	switch {
 	case state&(netlink.NUD_REACHABLE|netlink.NUD_PERMANENT) != 0:
-		return Answered
+		return NeighReachable
 	case state&netlink.NUD_STALE != 0:
-		return Heard
+		return NeighUpdated
 	}
 	return 0
 }
@@ -95,7 +95,7 @@ func (d *Dataplane) listAll() error {
 	for _, family := range []int{unix.AF_BRIDGE, netlink.FAMILY_V4} {
 		open := true
 		err := d.listed(family, func(n *netlink.Neigh) bool {
-			open = evidenceOf(n.State) != Answered || d.sight(n, Remembered)
+			open = evidenceOf(n.State) != NeighReachable || d.sight(n, NeighStale)
 			return open
 		})
 		if err != nil || !open {
@@ -123,8 +123,8 @@ func (d *Dataplane) listed(family int, visit func(*netlink.Neigh) bool) error {
 }
 
 // sight passes on a neighbour that is a client. False: closing.
-func (d *Dataplane) sight(n *netlink.Neigh, evidence Evidence) bool {
-	var s Sighting
+func (d *Dataplane) sight(n *netlink.Neigh, evidence NeighState) bool {
+	var s Neighbor
 	if evidence == 0 || copy(s.MAC[:], n.HardwareAddr) != len(s.MAC) {
 		return true
 	}
@@ -132,7 +132,7 @@ func (d *Dataplane) sight(n *netlink.Neigh, evidence Evidence) bool {
 	if s.Account, client = d.table.allowed(s.MAC); !client || !d.place(n, &s) {
 		return true
 	}
-	s.Evidence = evidence
+	s.State = evidence
 	select {
 	case d.sightings <- s:
 		return true
@@ -142,7 +142,7 @@ func (d *Dataplane) sight(n *netlink.Neigh, evidence Evidence) bool {
 }
 
 // place fills in where a neighbour is; false when that is no place of clients.
-func (d *Dataplane) place(n *netlink.Neigh, s *Sighting) bool {
+func (d *Dataplane) place(n *netlink.Neigh, s *Neighbor) bool {
 	v := d.currentView()
 	at := n.LinkIndex // of a bridge's own table: the port
 	if n.Family == unix.AF_BRIDGE {
@@ -173,16 +173,16 @@ func (v *view) clientFacing(ifnames []string, index int) bool {
 }
 
 // Locate returns the IPv4 addresses that the neighbour tables have of a client now,
-// Answered or Remembered.
-func (d *Dataplane) Locate(mac MAC) ([]Sighting, error) {
-	var found []Sighting
+// NeighReachable or NeighStale.
+func (d *Dataplane) NeighborsOf(mac MAC) ([]Neighbor, error) {
+	var found []Neighbor
 	err := d.listed(netlink.FAMILY_V4, func(n *netlink.Neigh) bool {
-		s := Sighting{Evidence: Remembered}
+		s := Neighbor{State: NeighStale}
 		if copy(s.MAC[:], n.HardwareAddr) != len(s.MAC) || s.MAC != mac || neighborRank(n.State) == 0 || !d.place(n, &s) {
 			return true
 		}
 		if neighborRank(n.State) > 1 {
-			s.Evidence = Answered
+			s.State = NeighReachable
 		}
 		found = append(found, s)
 		return true

@@ -37,24 +37,24 @@ func (b *box) onPort(port string, mac MAC) {
 }
 
 // sighting is the next one.
-func (d *Dataplane) sighting(t *testing.T) Sighting {
+func (d *Dataplane) sighting(t *testing.T) Neighbor {
 	t.Helper()
 	select {
-	case s := <-d.Sightings():
+	case s := <-d.Neighbors():
 		return s
 	case <-time.After(atOnce):
 		t.Fatal("no sighting")
-		return Sighting{}
+		return Neighbor{}
 	}
 }
 
 // expectSighting passes over what a look through the tables, which takes its time, may
 // find once more meanwhile.
-func expectSighting(t *testing.T, d *Dataplane, want Sighting) {
+func expectSighting(t *testing.T, d *Dataplane, want Neighbor) {
 	t.Helper()
 	want.MAC, want.Account = phone, allow.Account
 	got := d.sighting(t)
-	for got.Evidence == Remembered && want.Evidence != Remembered {
+	for got.State == NeighStale && want.State != NeighStale {
 		got = d.sighting(t)
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
@@ -74,27 +74,27 @@ func TestSightings(t *testing.T) {
 			b.neighbor("br-lan", first.String(), phone, netlink.NUD_REACHABLE)
 			d := b.open(b.options(named))
 			check(t, d.Grant(phone, allow))
-			expectSighting(t, d, Sighting{Addr: first, Evidence: Remembered})
+			expectSighting(t, d, Neighbor{Addr: first, State: NeighStale})
 
 			b.neighbor("br-lan", "fd00::4", phone, netlink.NUD_REACHABLE)
 			b.neighbor("br-lan", "10.0.0.9", MAC{2, 0, 0, 0, 0, 9}, netlink.NUD_REACHABLE)
 			b.neighbor("wan", "192.0.2.4", phone, netlink.NUD_REACHABLE)
 			b.neighbor("br-lan", "10.0.0.6", phone, netlink.NUD_PROBE)
 			b.neighbor("br-lan", second.String(), phone, netlink.NUD_STALE)
-			expectSighting(t, d, Sighting{Addr: second, Evidence: Heard})
+			expectSighting(t, d, Neighbor{Addr: second, State: NeighUpdated})
 			b.neighbor("br-lan", first.String(), phone, netlink.NUD_PERMANENT)
-			expectSighting(t, d, Sighting{Addr: first, Evidence: Answered})
+			expectSighting(t, d, Neighbor{Addr: first, State: NeighReachable})
 			b.onPort("lan1", phone)
-			expectSighting(t, d, Sighting{Port: "lan1", Evidence: Answered})
+			expectSighting(t, d, Neighbor{Port: "lan1", State: NeighReachable})
 			b.onPort("lan2", phone)
-			expectSighting(t, d, Sighting{Port: "lan2", Evidence: Answered})
+			expectSighting(t, d, Neighbor{Port: "lan2", State: NeighReachable})
 
 			check(t, d.Revoke(phone))
 			check(t, d.Grant(phone, allow))
-			expectSighting(t, d, Sighting{Port: "lan2", Evidence: Remembered})
-			expectSighting(t, d, Sighting{Addr: first, Evidence: Remembered})
+			expectSighting(t, d, Neighbor{Port: "lan2", State: NeighStale})
+			expectSighting(t, d, Neighbor{Addr: first, State: NeighStale})
 			check(t, d.Close())
-			for range d.Sightings() {
+			for range d.Neighbors() {
 				t.Error("a sighting after Close")
 			}
 		})
@@ -129,13 +129,13 @@ func TestLocate(t *testing.T) {
 	}
 	b.neighbor("br-lan", "10.0.0.7", MAC{2, 0, 0, 0, 0, 9}, netlink.NUD_REACHABLE)
 	b.neighbor("wan", "192.0.2.4", phone, netlink.NUD_REACHABLE)
-	found, err := d.Locate(phone)
+	found, err := d.NeighborsOf(phone)
 	check(t, err)
-	got := make(map[string]Evidence)
+	got := make(map[string]NeighState)
 	for _, s := range found {
-		got[s.Addr.String()] = s.Evidence
+		got[s.Addr.String()] = s.State
 	}
-	if diff := cmp.Diff(map[string]Evidence{"10.0.0.4": Answered, "10.0.0.5": Remembered}, got); diff != "" {
+	if diff := cmp.Diff(map[string]NeighState{"10.0.0.4": NeighReachable, "10.0.0.5": NeighStale}, got); diff != "" {
 		t.Error(fmt.Errorf("found (-want +got):\n%s", diff))
 	}
 }

@@ -171,7 +171,7 @@ func TestTablesAreMappedAsUsed(t *testing.T) {
 		places := make(map[uint32]Account)
 		check(t, d.ReadAll(func(some []Reading) bool {
 			for _, r := range some {
-				places[r.Place] = r.Account
+				places[r.Slot] = r.Account
 			}
 			return true
 		}))

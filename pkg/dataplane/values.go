@@ -38,6 +38,14 @@ func TrustedAccount(m MAC) Account {
 	return Account(1<<63 | v)
 }
 
+// The bounds of a speed other than 0 (no limit). Below the lower one the charge
+// of a super-packet would overflow 64 bits; above the upper one the rounding of
+// the charge of a byte would show.
+const (
+	MinBPS uint64 = 1_000           // 1 kbit/s
+	MaxBPS uint64 = 100_000_000_000 // 100 Gbit/s
+)
+
 // NoLimit is the LimitBytes of a rule whose bytes are not bounded.
 const NoLimit = math.MaxUint64
 
@@ -88,9 +96,9 @@ type Reading struct {
 	// Final says that nothing is added to the counters any more: no rule names the
 	// account, and packets judged by the last one that did have left the programs.
 	Final bool
-	// Place is a small number that the account keeps while it lives, and no other has
-	// then: who remembers by it need not search.
-	Place uint32
+	// Slot is a small number that the account keeps while it lives, and no other account
+	// has meanwhile: an index for tables of the caller.
+	Slot uint32
 }
 
 // EventKind says what the kernel noticed.
@@ -110,24 +118,25 @@ type Event struct {
 	At      Boottime
 }
 
-// Evidence says what a Sighting is worth.
-type Evidence uint8
+// NeighState says how current a Neighbor is. The kernel keeps entries of its tables long
+// after the device left (struct ndmsg, NUD_* in linux/neighbour.h).
+type NeighState uint8
 
-// The kinds of evidence. An entry of the neighbour table outlives what it tells of.
+// The states.
 const (
-	Remembered Evidence = iota + 1 // the kernel has it from some time before
-	Heard                          // the kernel changed its entry: news, unless the entry only grew old
-	Answered                       // the device answered from there just now
+	NeighStale     NeighState = iota + 1 // the table has the entry from some time before
+	NeighUpdated                         // the kernel changed the entry; it may only have aged (NUD_STALE)
+	NeighReachable                       // the device answered from there just now (NUD_REACHABLE)
 )
 
-// Sighting is where a client with a rule was seen: at an IPv4 address, or on a port of
-// a bridge.
-type Sighting struct {
-	MAC      MAC
-	Account  Account    // of its rule
-	Addr     netip.Addr // IPv4, or the zero Addr
-	Port     string     // the interface, or ""
-	Evidence Evidence
+// Neighbor is where the kernel has a client with a rule: at an IPv4 address, or on a
+// port of a bridge.
+type Neighbor struct {
+	MAC     MAC
+	Account Account    // of its rule
+	Addr    netip.Addr // IPv4, or the zero Addr
+	Port    string     // the interface, or ""
+	State   NeighState
 }
 
 // Errors that callers act on. Others are internal.

@@ -47,7 +47,7 @@ func (a *bootAlarm) wait() {
 		}
 		select {
 		case a.ring <- struct{}{}:
-		default: // one that was not yet heard is enough
+		default: // one that was not yet received is enough
 		}
 	}
 }
@@ -56,7 +56,7 @@ func (a *bootAlarm) set(d time.Duration) {
 	// A zero would disarm it.
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(d.Nanoseconds(), 1))}
 	if err := unix.TimerfdSettime(a.raw, 0, &spec, nil); err != nil {
-		// Only possible with a descriptor or a time that is invalid: our mistake.
+		// EBADF or EINVAL: a descriptor or a time that is invalid, a bug here.
 		panic(os.NewSyscallError("timerfd_settime", err))
 	}
 }

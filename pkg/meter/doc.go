@@ -9,8 +9,8 @@
 //
 // # When
 //
-//   - Due: what is due is settled at the moment the Sink names, by a timer on
-//     CLOCK_BOOTTIME, usually within 0.2 ms. That clock goes on while the machine
+//   - Due: what is due is settled at the time the Sink names, by a timer on
+//     CLOCK_BOOTTIME, usually within 0.2 ms. That clock runs while the machine
 //     sleeps, and so does the timer: what fell due is settled on waking.
 //   - An event of the kernel (an account reached its limit, or a packet came after
 //     its deadline): the Sink settles that account alone, so that the gap before

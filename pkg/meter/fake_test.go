@@ -69,7 +69,7 @@ type settled struct {
 	due      bool // of SettleDue
 }
 
-// sink remembers what it was told, and ends what is due when it settles.
+// sink records its calls, and ends what is due when it settles.
 type sink struct {
 	mu      sync.Mutex
 	now     func() dataplane.Boottime
@@ -107,7 +107,7 @@ func (s *sink) settle(readings int, due bool) error {
 	s.settles = append(s.settles, settled{now, readings, s.err, due})
 	took := s.took
 	s.mu.Unlock()
-	time.Sleep(took) // without the lock: for synctest, who waits for one is not idle
+	time.Sleep(took) // without the lock: for synctest a goroutine that waits for one is not idle
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil && !s.stuck {
@@ -134,7 +134,7 @@ func (s *sink) Due() (dataplane.Boottime, bool) {
 
 func (s *sink) Wake() <-chan struct{} { return s.wake }
 
-// due adds a moment, like a Connect does.
+// due adds a time, like a Connect does.
 func (s *sink) due(at dataplane.Boottime) {
 	s.mu.Lock()
 	s.dues = append(s.dues, at)

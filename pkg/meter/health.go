@@ -10,14 +10,14 @@ type health struct {
 	failing map[string]error // by what was tried
 }
 
-func (h *health) see(what string, err error) {
+func (h *health) report(what string, err error) {
 	_, before := h.failing[what]
 	switch {
 	case err != nil && !before:
-		h.log.Error("metering fails, it is tried again; nothing is lost", "what", what, "error", err)
+		h.log.Error(what+" failed, retried every second, no count is lost", "error", err)
 		h.failing[what] = err
 	case err == nil && before:
-		h.log.Info("metering works again", "what", what, "was", h.failing[what])
+		h.log.Info(what+" works again", "last_error", h.failing[what])
 		delete(h.failing, what)
 	}
 }

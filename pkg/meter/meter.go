@@ -6,35 +6,33 @@ import (
 	"context"
 	"iter"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// Source is where counters and events come from; [dataplane.Dataplane] is the real
-// one.
+// Source is where counters and events come from; the kernel, in the agent.
 type Source interface {
 	// ReadAll visits the counters of every account, some at a time, until visit returns
 	// false. Those it could read are handed on also when it fails.
 	ReadAll(visit func([]dataplane.Reading) bool) error
-	// Events is the channel of what the kernel noticed. One that is closed ends the
-	// events, not the metering. An event that is lost only costs time.
+	// Events is the channel of the kernel's events. Closing it ends the events, not the
+	// metering. A lost event only costs time.
 	Events() <-chan dataplane.Event
 }
 
-// Sink is what is done with a reading; sessions.Manager is the real one. The meter
+// Sink is what is done with a reading; the rules, in the agent. The meter
 // calls Settle, SettleDue and Ended from one goroutine.
 type Sink interface {
 	// Settle debits the readings and the time since the last call, and ends what is
-	// spent or due. To settle twice what was read once changes nothing. The readings of
-	// one turn of the iteration are gone with the next.
+	// spent or due. Settling a reading twice changes nothing. The readings of one turn
+	// of the iteration are invalid in the next.
 	Settle(context.Context, iter.Seq[[]dataplane.Reading]) error
 	// SettleDue ends what is due, reading those counters itself.
 	SettleDue(context.Context) error
 	// Ended settles the account of one event of the kernel, reading it itself.
 	Ended(context.Context, dataplane.Event) error
-	// Due is the earliest moment at which something ends by itself; false for none.
+	// Due is the earliest time at which something ends by itself; false for none.
 	Due() (dataplane.Boottime, bool)
 	// Wake receives a value when Due may have become earlier. Never closed.
 	Wake() <-chan struct{}
@@ -47,20 +45,11 @@ type Options struct {
 	Checkpoint time.Duration
 	// Now reads CLOCK_BOOTTIME; default dataplane.BootNow.
 	Now func() dataplane.Boottime
-	// Log is told when a failure begins and ends; default nobody.
+	// Log gets a line when a failure begins and when it ends; default none.
 	Log *slog.Logger
 }
 
-// Status is how a Meter is doing.
-type Status struct {
-	Settled  dataplane.Boottime // when everything was last settled without error; 0: not yet
-	Err      error              // of the last reading, settling or event; nil when all is well
-	Settles  uint64             // how often everything was settled or tried to
-	Events   uint64             // events of the kernel that were taken
-	LastLate time.Duration      // how long after Due the last settling for it began
-}
-
-// Meter settles. Run it once; Status may be called at any time from anywhere.
+// Meter settles. Run it once, from one goroutine.
 type Meter struct {
 	source Source
 	sink   Sink
@@ -74,12 +63,9 @@ type Meter struct {
 	tried  dataplane.Boottime // when the last settling of everything, or of what was due, began
 	done   dataplane.Boottime // when it was done, or an event's settling failed
 	failed bool               // it is to be tried again soon
-
-	mu     sync.Mutex
-	status Status
 }
 
-// New makes a Meter that takes from source and gives to sink.
+// New makes a Meter that reads from source and settles to sink.
 func New(source Source, sink Sink, o Options) *Meter {
 	if o.Checkpoint <= 0 {
 		o.Checkpoint = 15 * time.Second
@@ -95,17 +81,4 @@ func New(source Source, sink Sink, o Options) *Meter {
 		health: health{log: o.Log, failing: make(map[string]error)},
 		alarm:  newBootAlarm,
 	}
-}
-
-// Status returns how the meter is doing.
-func (m *Meter) Status() Status {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.status
-}
-
-func (m *Meter) note(change func(*Status)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	change(&m.status)
 }

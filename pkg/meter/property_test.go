@@ -17,7 +17,7 @@ import (
 type step struct {
 	after time.Duration
 	what  int
-	due   time.Duration // from then, for a new due moment
+	due   time.Duration // from then, for a new due time
 }
 
 const (
@@ -38,7 +38,7 @@ var steps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 
 // day is what happened on a day.
 type day struct {
-	dues    []dataplane.Boottime // moments that were made due
+	dues    []dataplane.Boottime // times that were made due
 	events  int                  // of the kernel
 	settles []settled
 	ends    []dataplane.Event
@@ -47,7 +47,7 @@ type day struct {
 }
 
 // TestAnyDay plays random days: whatever happens, what is due is settled at that
-// very moment, or again and again until it works; nothing stays unsettled
+// very instant, or again and again until it works; nothing stays unsettled
 // for longer than a checkpoint; and the meter is never busy without a reason.
 func TestAnyDay(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -89,8 +89,8 @@ func (r *rig) play(plan []step) (d day) {
 	return d
 }
 
-// checkDues: at each due moment there was a settling, and one that failed was
-// repeated within retry until it worked. A moment that comes in between waits for
+// checkDues: at each due time there was a settling, and one that failed was
+// repeated within retry until it worked. A time that comes in between waits for
 // that, for the Sink only names the earliest.
 func (d day) checkDues(t *rapid.T) {
 	for _, due := range d.dues {
@@ -129,7 +129,7 @@ func (d day) checkCheckpoints(t *rapid.T) {
 	}
 }
 
-// checkBusy: each settling is for a due moment, for a checkpoint, or a retry.
+// checkBusy: each settling is for a due time, for a checkpoint, or a retry.
 func (d day) checkBusy(t *rapid.T) {
 	most := 1 + len(d.dues) + int(d.whole/checkpoint) + len(d.ends)
 	for _, s := range d.settles {

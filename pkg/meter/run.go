@@ -17,15 +17,15 @@ const (
 	// burst is how many accounts are settled one by one before reading all of them
 	// is the faster way. Each costs a transaction, and thus a write to the disk.
 	burst = 8
-	// maxDrained bounds how many waiting events are looked at before the clock is.
+	// maxDrained bounds how many waiting events are read before the clock is.
 	maxDrained = 4096
-	// lastWord bounds the settling after Run was told to end.
-	lastWord = 10 * time.Second
+	// finishTimeout bounds the settling after ctx ended.
+	finishTimeout = 10 * time.Second
 )
 
 // Run settles until ctx ends, then once more, and returns the error of that. What
-// fails before is logged and tried again; it fails at once only when there is no
-// timer to be had.
+// fails before is logged and tried again; it fails at once only when no timer can be
+// made.
 func (m *Meter) Run(ctx context.Context) error {
 	timer, err := m.alarm()
 	if err != nil {
@@ -33,7 +33,7 @@ func (m *Meter) Run(ctx context.Context) error {
 	}
 	defer timer.close()
 	events := m.source.Events()
-	_ = m.settle(ctx) // what ended while nobody looked; a failure is tried again
+	_ = m.settle(ctx) // what ended before Run; a failure is logged and tried again
 	for {
 		timer.set(m.next().Sub(m.now()))
 		select {
@@ -62,7 +62,7 @@ func (m *Meter) next() dataplane.Boottime {
 	}
 	due, some := m.sink.Due()
 	if some && due <= m.tried {
-		due = again // was settled already; to go on at once would be a busy loop
+		due = again // was settled already; to settle at once again would be a busy loop
 	}
 	if some {
 		at = min(at, due)
@@ -72,15 +72,12 @@ func (m *Meter) next() dataplane.Boottime {
 
 // ring settles, unless what the timer was set for has moved.
 func (m *Meter) ring(ctx context.Context) {
-	at, now := m.next(), m.now()
-	if now < at {
+	now := m.now()
+	if now < m.next() {
 		return
 	}
-	if due, some := m.sink.Due(); some && due == at {
-		m.note(func(s *Status) { s.LastLate = now.Sub(due) })
-	}
 	if m.failed || now >= m.began.Add(m.every) || !m.settleDue(ctx) {
-		_ = m.settle(ctx) // noted, and tried again
+		_ = m.settle(ctx) // a failure is logged, and tried again
 	}
 }
 
@@ -100,33 +97,21 @@ func (m *Meter) settle(ctx context.Context) error {
 	m.tried = m.began
 	var err error
 	settleErr := m.sink.Settle(ctx, func(yield func([]dataplane.Reading) bool) { err = m.source.ReadAll(yield) })
-	m.health.see("reading the counters", err)
+	m.health.report("reading the counters", err)
 	if ctx.Err() == nil { // an interrupted settling says nothing
-		m.health.see("settling", settleErr)
+		m.health.report("settling", settleErr)
 	}
 	if err == nil {
 		err = settleErr
 	}
-	m.over(err)
-	m.note(func(s *Status) {
-		s.Settles++
-		s.Err = err
-		if err == nil {
-			s.Settled = m.began
-		}
-	})
-	return err
-}
-
-func (m *Meter) over(err error) {
 	m.done, m.failed = m.now(), err != nil
+	return err
 }
 
 // ended settles the accounts of events.
 func (m *Meter) ended(ctx context.Context, events []dataplane.Event) {
-	m.note(func(s *Status) { s.Events += uint64(len(events)) })
 	if len(events) > burst {
-		_ = m.settle(ctx) // noted, and tried again
+		_ = m.settle(ctx) // a failure is logged, and tried again
 		return
 	}
 	for _, e := range events {
@@ -134,20 +119,19 @@ func (m *Meter) ended(ctx context.Context, events []dataplane.Event) {
 		if ctx.Err() != nil {
 			return // Run ends with a settling of everything
 		}
-		m.health.see("settling an account that ended", err)
+		m.health.report("settling an account that ended", err)
 		if err != nil {
-			m.missed(err)
+			m.retrySoon()
 		}
 	}
 }
 
-// missed has everything settled soon, for the kernel tells of an end only once. It
-// does not put off a retry that is already waiting.
-func (m *Meter) missed(err error) {
+// retrySoon has everything settled soon, for the kernel reports an end only once. A
+// retry that is already waiting is not put off.
+func (m *Meter) retrySoon() {
 	if !m.failed {
-		m.over(err)
+		m.done, m.failed = m.now(), true
 	}
-	m.note(func(s *Status) { s.Err = err })
 }
 
 // drain takes the events that are waiting behind the first. An account counts
@@ -174,7 +158,7 @@ func drain(first dataplane.Event, waiting <-chan dataplane.Event) []dataplane.Ev
 
 // finish settles once more, although ctx has ended.
 func (m *Meter) finish(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	if err := m.settle(ctx); err != nil {
 		return fmt.Errorf("the last settling failed, the next start makes up for it: %w", err)

@@ -40,31 +40,31 @@ type Count struct {
 	Spent   uint64
 }
 
-// foundMarks are marks by session.
-type foundMarks struct {
+// CheckpointIndex are marks by session.
+type CheckpointIndex struct {
 	Checkpoint
 	spent map[SessionID]uint64
 }
 
-func (k Checkpoint) find() foundMarks {
+func (k Checkpoint) Index() CheckpointIndex {
 	spent := make(map[SessionID]uint64, len(k.Spent))
 	for _, mark := range k.Spent {
 		spent[mark.Session] = mark.Spent
 	}
-	return foundMarks{k, spent}
+	return CheckpointIndex{k, spent}
 }
 
-// settle debits to a running session what its mark says. A row that was written
+// Debit debits to a running session what its mark says. A row that was written
 // later, as of a session that was started again, says it all. The wall clock of the
 // marks is not known, so that no expiry bounds them: what had expired was ended then.
-func (k foundMarks) settle(s *Session) {
+func (k CheckpointIndex) Debit(s *Session) {
 	if s.State != Running || s.Meter.Boot != k.Boot || s.Meter.At > k.At {
 		return
 	}
 	if count, ok := k.spent[s.ID]; ok {
-		debitBytes(s, dataplane.Reading{Epoch: k.Epoch, Counters: dataplane.Counters{
-			UpBytes: count, LimitDrops: s.Meter.in(k.Epoch).drops,
+		DebitBytes(s, dataplane.Reading{Epoch: k.Epoch, Counters: dataplane.Counters{
+			UpBytes: count, LimitDrops: s.Meter.Since(k.Epoch).Drops,
 		}})
 	}
-	debitTime(s, k.At, moment{boot: k.At, bootID: k.Boot})
+	DebitTime(s, k.At, Instant{Boot: k.At, BootID: k.Boot})
 }

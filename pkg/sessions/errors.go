@@ -33,6 +33,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Message }
+
 func (e *Error) Unwrap() error { return e.Err }
 
 // Errorf makes an Error. A %w operand becomes its cause.

@@ -2,7 +2,26 @@
 
 package sessions
 
-import "time"
+import (
+	"time"
+)
+
+// ReasonPort is why a device was disconnected that turned up on another port.
+const ReasonPort = "port"
+
+// What the MAC of a connected device may turn up with another of.
+const (
+	DiffersAddress  = "address" // IPv4
+	DiffersHostname = "hostname"
+	DiffersPort     = "port" // of a bridge
+)
+
+// The reasons of client.conflict. One change alone has harmless causes: a new lease,
+// a walk to another access point. Nobody goes back and forth but two machines.
+const (
+	ReasonMoved  = "moved"
+	ReasonShared = "shared" // the former value came back within a minute
+)
 
 // EventType names a transition.
 type EventType string
@@ -46,3 +65,24 @@ type Event struct {
 	Before  string `json:"before,omitempty"`
 	After   string `json:"after,omitempty"`
 }
+
+// Why a client was disconnected or a session stopped: the Reason of an event.
+const (
+	ReasonRequest  = "request"  // somebody asked for it
+	ReasonConsumed = "consumed" // the session is used up
+	ReasonExpired  = "expired"
+	ReasonIdle     = "idle"    // the device was silent for the idle time-out
+	ReasonDeleted  = "deleted" // the session was deleted
+	ReasonReboot   = "reboot"  // the machine was started again
+	ReasonStopped  = "stopped" // the agent was, and its configuration says to disconnect
+	ReasonTrusted  = "trusted" // the configuration lets the device through without a session
+	ReasonBlocked  = "blocked" // the configuration blocks the device
+	ReasonFailed   = "failed"  // the kernel refused; Message says what
+)
+
+// ReasonImported is the Reason of session.created for an imported purchase.
+const ReasonImported = "imported"
+
+// ReasonClaimed is why a session went to another device: who has its code said so.
+// When the operator moved it, the reason is ReasonMoved.
+const ReasonClaimed = "claimed"

@@ -7,6 +7,13 @@ import (
 	"time"
 )
 
+// ProviderRecord is a registered provider, kept so that an agent that restarts
+// can call it again.
+type ProviderRecord struct {
+	Name   string
+	Socket string // path of the Unix socket on which the provider's process answers
+}
+
 // Provider supplies sessions that were sold elsewhere. Its process may be slow or
 // gone: every call gets a time-out, and none is made under a lock. An error with
 // code NotFound says that a token means nothing to it any more.
@@ -50,10 +57,10 @@ type SessionData struct {
 	Created        time.Time
 }
 
-// dataOf is what a provider is told of a session. What was written off at the end
+// DataOf is what a provider is told of a session. What was written off at the end
 // of its bytes is told as used, for else it would be offered again and again.
-func dataOf(s Session) SessionData {
-	if s.State == Consumed && s.metered() && s.RemainingBytes() < mtu {
+func DataOf(s Session) SessionData {
+	if s.State == Consumed && s.Metered() && s.RemainingBytes() < mtu {
 		s.Used = max(s.Used, s.Bytes)
 	}
 	return SessionData{
@@ -64,8 +71,8 @@ func dataOf(s Session) SessionData {
 	}
 }
 
-// equal compares by value.
-func (d SessionData) equal(other SessionData) bool {
+// Equal compares by value.
+func (d SessionData) Equal(other SessionData) bool {
 	if (d.ExpDays == nil) != (other.ExpDays == nil) || d.ExpDays != nil && *d.ExpDays != *other.ExpDays {
 		return false
 	}
@@ -76,19 +83,32 @@ func (d SessionData) equal(other SessionData) bool {
 	return d == other
 }
 
-// sold takes over what the provider sold; usage is not in it.
-func (s *Session) sold(d SessionData) {
+// SetPurchase takes over what the provider sold; usage is not in it.
+func (s *Session) SetPurchase(d SessionData) {
 	s.Type, s.Time, s.Bytes, s.ExpDays = d.Type, d.Time, d.Bytes, d.ExpDays
 	s.DownBPS, s.UpBPS, s.UseGlobalSpeed = d.DownBPS, d.UpBPS, d.UseGlobalSpeed
 }
 
-// used takes over what the provider says was used.
-func (s *Session) used(d SessionData) {
+// SetUsage takes over what the provider says was used.
+func (s *Session) SetUsage(d SessionData) {
 	s.TimeUsed, s.Used, s.Started = d.TimeUsed, d.Used, d.Started
 }
 
-// same reports whether data describes the purchase that s is: providers give no
+// SamePurchase reports whether data describes the purchase that s is: providers give no
 // number to their sessions, but know when they sold what.
-func (s Session) same(d SessionData) bool {
+func (s Session) SamePurchase(d SessionData) bool {
 	return s.Type == d.Type && s.Created.Equal(d.Created)
+}
+
+// AdoptUsage brings the usage of a row in line with the provider's data. Usage that
+// the provider was not told of is kept if it is still the same purchase.
+func (s *Session) AdoptUsage(data SessionData) {
+	if s.Unsaved && s.SamePurchase(data) {
+		return
+	}
+	if !s.SamePurchase(data) {
+		s.State, s.Created, s.Meter.Low = Available, data.Created, false
+	}
+	s.Unsaved = false
+	s.SetUsage(data)
 }

@@ -9,13 +9,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
-
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"pgregory.net/rapid"
 )
 
-var testNow = moment{
-	wall: time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC), boot: dataplane.Boottime(time.Hour), bootID: "a", sane: true,
+var testNow = Instant{
+	Wall: time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC), Boot: dataplane.Boottime(time.Hour), BootID: "a", WallTrusted: true,
 }
 
 // anySession draws a session that may exist at testNow.
@@ -30,7 +29,7 @@ func anySession(t *rapid.T) Session {
 	s.TimeUsed = time.Duration(rapid.Int64Range(0, int64(s.Time)).Draw(t, "time used"))
 	s.Used = rapid.Uint64Range(0, s.Bytes).Draw(t, "used")
 	if s.State != Available {
-		s.Started = testNow.wall.Add(-time.Duration(rapid.Int64Range(0, int64(90*24*time.Hour)).Draw(t, "age")))
+		s.Started = testNow.Wall.Add(-time.Duration(rapid.Int64Range(0, int64(90*24*time.Hour)).Draw(t, "age")))
 	}
 	if rapid.Bool().Draw(t, "expires") {
 		days := rapid.UintRange(1, 60).Draw(t, "days")
@@ -38,7 +37,7 @@ func anySession(t *rapid.T) Session {
 	}
 	s.Meter = Baseline{Epoch: 7, Spent: rapid.Uint64Range(0, 1<<40).Draw(t, "spent"), Boot: "a"}
 	if s.State == Running {
-		s.Meter.At = testNow.boot.Add(-time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "since")))
+		s.Meter.At = testNow.Boot.Add(-time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "since")))
 	}
 	return s
 }
@@ -51,8 +50,8 @@ func TestDebitIsIdempotent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := anySession(t)
 		r := reading(s, s.Meter.Spent+rapid.Uint64Range(0, 1<<30).Draw(t, "more"))
-		once := settled(s, &r, testNow)
-		if twice := settled(once, &r, testNow); twice != once {
+		once := AsOf(s, &r, testNow)
+		if twice := AsOf(once, &r, testNow); twice != once {
 			t.Errorf("settled twice:\n%s", cmp.Diff(once, twice))
 		}
 		if got := once.Used - s.Used; got != r.Counters.Spent()-s.Meter.Spent {
@@ -66,24 +65,24 @@ func TestDebitIsIdempotent(t *testing.T) {
 func TestDebitDoesNotDependOnCheckpoints(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := anySession(t)
-		s.State, s.Meter.At = Running, testNow.boot
-		date(&s, testNow) // whoever is dated later has used what it ran until then, beyond its expiry too
+		s.State, s.Meter.At = Running, testNow.Boot
+		BackdateStart(&s, testNow) // whoever is dated later has used what it ran until then, beyond its expiry too
 		stepwise, now, bytes := s, testNow, s.Meter.Spent
 		for range rapid.IntRange(1, 10).Draw(t, "checkpoints") {
 			d := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "pause"))
-			now.boot, now.wall = now.boot.Add(d), now.wall.Add(d)
+			now.Boot, now.Wall = now.Boot.Add(d), now.Wall.Add(d)
 			bytes += rapid.Uint64Range(0, 1<<30).Draw(t, "bytes more")
 			if rapid.Bool().Draw(t, "checkpoint") {
 				r := reading(s, bytes)
-				stepwise = settled(stepwise, &r, now)
+				stepwise = AsOf(stepwise, &r, now)
 			}
 		}
 		r := reading(s, bytes)
-		atOnce, stepwise := settled(s, &r, now), settled(stepwise, &r, now)
+		atOnce, stepwise := AsOf(s, &r, now), AsOf(stepwise, &r, now)
 		if atOnce.Used != stepwise.Used || atOnce.TimeUsed != stepwise.TimeUsed {
 			t.Errorf("at once %d bytes %s, stepwise %d bytes %s", atOnce.Used, atOnce.TimeUsed, stepwise.Used, stepwise.TimeUsed)
 		}
-		if s.timed() && stepwise.TimeUsed > stepwise.Time {
+		if s.Timed() && stepwise.TimeUsed > stepwise.Time {
 			t.Errorf("%s of %s used", stepwise.TimeUsed, stepwise.Time)
 		}
 	})
@@ -94,14 +93,14 @@ func TestRuleIsInvariantUnderSettling(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := anySession(t)
 		s.State = Running
-		s.Meter.At = testNow.boot
-		s.Started = testNow.wall
+		s.Meter.At = testNow.Boot
+		s.Started = testNow.Wall
 		now := testNow
 		d := time.Duration(rapid.Int64Range(0, int64(s.RemainingTime()/2+1)).Draw(t, "later"))
-		now.boot, now.wall = now.boot.Add(d), now.wall.Add(d)
+		now.Boot, now.Wall = now.Boot.Add(d), now.Wall.Add(d)
 		more := rapid.Uint64Range(0, s.RemainingBytes()).Draw(t, "bytes")
 		r := reading(s, s.Meter.Spent+more)
-		before, after := ruleOf(s, speeds{}, testNow), ruleOf(settled(s, &r, now), speeds{}, now)
+		before, after := RuleOf(s, GlobalSpeeds{}, testNow), RuleOf(AsOf(s, &r, now), GlobalSpeeds{}, now)
 		if before != after {
 			t.Errorf("settling changed the rule:\n%s", cmp.Diff(before, after))
 		}
@@ -111,7 +110,7 @@ func TestRuleIsInvariantUnderSettling(t *testing.T) {
 func TestDebitOfAnotherEpochCountsFromZero(t *testing.T) {
 	s := Session{State: Paused, Used: 10, Meter: Baseline{Epoch: 1, Spent: 900}}
 	r := dataplane.Reading{Epoch: 2, Counters: dataplane.Counters{UpBytes: 30, DownBytes: 3}}
-	if !debitBytes(&s, r) || s.Used != 43 || s.Meter.Spent != 33 || s.Meter.Epoch != 2 {
+	if !DebitBytes(&s, r) || s.Used != 43 || s.Meter.Spent != 33 || s.Meter.Epoch != 2 {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -119,21 +118,21 @@ func TestDebitOfAnotherEpochCountsFromZero(t *testing.T) {
 func TestDebitIgnoresCountGoingBackwards(t *testing.T) {
 	s := Session{State: Running, Used: 10, Meter: Baseline{Epoch: 1, Spent: 900}}
 	before := s
-	if debitBytes(&s, dataplane.Reading{Epoch: 1, Counters: dataplane.Counters{UpBytes: 899}}) || s != before {
+	if DebitBytes(&s, dataplane.Reading{Epoch: 1, Counters: dataplane.Counters{UpBytes: 899}}) || s != before {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestTimeOfAnotherBootIsNotCharged(t *testing.T) {
 	s := Session{Type: Time, State: Running, Time: time.Hour, Meter: Baseline{Boot: "before", At: 5}}
-	if got := settled(s, nil, testNow); got.TimeUsed != 0 {
+	if got := AsOf(s, nil, testNow); got.TimeUsed != 0 {
 		t.Errorf("charged %s", got.TimeUsed)
 	}
 }
 
 func TestChoose(t *testing.T) {
 	days := func(n uint) *uint { return &n }
-	long := testNow.wall.Add(-24 * time.Hour)
+	long := testNow.Wall.Add(-24 * time.Hour)
 	hour := Session{Type: Time, Time: time.Hour, State: Available}
 	with := func(s Session, id SessionID, edit func(*Session)) Session {
 		s.ID = id
@@ -161,7 +160,7 @@ func TestChoose(t *testing.T) {
 			with(hour, 2, func(s *Session) { s.State = Expired }), with(hour, 3, func(s *Session) { s.State = Running })}, 0},
 	}
 	for _, c := range cases {
-		got, ok := choose(c.list, testNow)
+		got, ok := Choose(c.list, testNow)
 		if got.ID != c.want || ok != (c.want != 0) {
 			t.Errorf("%s: chose %d (%v), want %d", c.name, got.ID, ok, c.want)
 		}
@@ -172,15 +171,15 @@ func TestChoose(t *testing.T) {
 func TestChooseIgnoresOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := rapid.SliceOfNDistinct(rapid.Custom(anySession), 0, 8, func(s Session) SessionID { return s.ID }).Draw(t, "sessions")
-		want, ok := choose(list, testNow)
-		got, again := choose(rapid.Permutation(list).Draw(t, "shuffled"), testNow)
+		want, ok := Choose(list, testNow)
+		got, again := Choose(rapid.Permutation(list).Draw(t, "shuffled"), testNow)
 		if got != want || ok != again {
 			t.Errorf("chose %d, shuffled %d", want.ID, got.ID)
 		}
-		if ok && (got.spent() || testNow.expired(got)) {
+		if ok && (got.Exhausted() || testNow.Expired(got)) {
 			t.Errorf("chose %+v", got)
 		}
-		if !ok && slices.ContainsFunc(list, func(s Session) bool { return usable(s, testNow) }) {
+		if !ok && slices.ContainsFunc(list, func(s Session) bool { return Usable(s, testNow) }) {
 			t.Error("chose none, though one is usable")
 		}
 	})
@@ -188,21 +187,21 @@ func TestChooseIgnoresOrder(t *testing.T) {
 
 func TestExpiryWaitsForTheClock(t *testing.T) {
 	day := uint(1)
-	s := Session{Type: Time, Time: time.Hour, State: Paused, ExpDays: &day, Started: testNow.wall.Add(-48 * time.Hour)}
+	s := Session{Type: Time, Time: time.Hour, State: Paused, ExpDays: &day, Started: testNow.Wall.Add(-48 * time.Hour)}
 	unset := testNow
-	unset.wall, unset.sane = time.Unix(100, 0), false
-	if !testNow.expired(s) || unset.expired(s) {
-		t.Errorf("expired: %v with the clock set, %v without", testNow.expired(s), unset.expired(s))
+	unset.Wall, unset.WallTrusted = time.Unix(100, 0), false
+	if !testNow.Expired(s) || unset.Expired(s) {
+		t.Errorf("expired: %v with the clock set, %v without", testNow.Expired(s), unset.Expired(s))
 	}
-	s.State, s.Meter.At = Running, testNow.boot
-	if at := deadline(s, unset); at != testNow.boot.Add(time.Hour) {
+	s.State, s.Meter.At = Running, testNow.Boot
+	if at := Deadline(s, unset); at != testNow.Boot.Add(time.Hour) {
 		t.Errorf("without a clock the deadline is %d", at)
 	}
-	if at := deadline(s, testNow); at > testNow.boot {
+	if at := Deadline(s, testNow); at > testNow.Boot {
 		t.Errorf("the deadline of an expired session is %d", at)
 	}
 	s.Started = time.Unix(60, 0) // under the clock that was not set
-	if testNow.expired(s) {
+	if testNow.Expired(s) {
 		t.Error("a session started in 1970 expired when the clock was set")
 	}
 }
@@ -220,10 +219,10 @@ func TestLow(t *testing.T) {
 		{Session{Type: Data, Bytes: math.MaxInt64, Used: math.MaxInt64 / 2}, false},
 	}
 	for _, c := range cases {
-		if got := low(c.s, 10); got != c.want {
+		if got := IsLow(c.s, 10); got != c.want {
 			t.Errorf("low(%+v) = %v", c.s, got)
 		}
-		if low(c.s, 0) {
+		if IsLow(c.s, 0) {
 			t.Errorf("low(%+v, 0)", c.s)
 		}
 	}
@@ -233,17 +232,17 @@ func TestLow(t *testing.T) {
 func TestLowAtIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := anySession(t)
-		s.Type, s.State, s.Meter.At, s.ExpDays = Time, Running, testNow.boot, nil
-		if low(s, 10) {
+		s.Type, s.State, s.Meter.At, s.ExpDays = Time, Running, testNow.Boot, nil
+		if IsLow(s, 10) {
 			t.Skip()
 		}
 		now := testNow
-		now.boot = lowAt(s, 10)
-		if !low(settled(s, nil, now), 10) {
+		now.Boot = LowBalanceAt(s, 10)
+		if !IsLow(AsOf(s, nil, now), 10) {
 			t.Error("not low when it should be")
 		}
-		now.boot--
-		if low(settled(s, nil, now), 10) {
+		now.Boot--
+		if IsLow(AsOf(s, nil, now), 10) {
 			t.Error("low too early")
 		}
 	})

@@ -4,7 +4,6 @@ package sessions
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"time"
 	"unicode"
@@ -18,8 +17,6 @@ const (
 	maxTime     = 100 * 365 * 24 * time.Hour
 	maxBytes    = 1 << 60 // an exbibyte
 	maxDays     = 36500
-	minBPS      = 1000
-	maxBPS      = 100_000_000_000
 	maxHostname = 253 // RFC 1035 as text
 	maxName     = 100
 )
@@ -39,20 +36,20 @@ func checkBytes(field string, n uint64) error {
 }
 
 func checkSpeed(field string, bps uint64) error {
-	if bps != 0 && (bps < minBPS || bps > maxBPS) {
-		return Invalidf(field, "%d bit/s is out of range (0 for no limit, else %d to %d)", bps, minBPS, int64(maxBPS))
+	if bps != 0 && (bps < dataplane.MinBPS || bps > dataplane.MaxBPS) {
+		return Invalidf(field, "%d bit/s is out of range (0 for no limit, else %d to %d)", bps, dataplane.MinBPS, dataplane.MaxBPS)
 	}
 	return nil
 }
 
-// checkPurchase checks what a session is made of, however it came to be.
-func checkPurchase(s Session) error {
+// CheckPurchase checks what a session is made of, however it came to be.
+func CheckPurchase(s Session) error {
 	switch {
-	case s.Type > TimeOrData:
+	case !s.Type.Valid():
 		return Invalidf("type", "%d is not a type (0 time, 1 data, 2 time_or_data)", s.Type)
-	case s.timed() && s.Time == 0:
+	case s.Timed() && s.Time == 0:
 		return Invalidf("time_secs", "0 is no allowance for this type of session")
-	case s.metered() && s.Bytes == 0:
+	case s.Metered() && s.Bytes == 0:
 		return Invalidf("data_bytes", "0 is no allowance for this type of session")
 	case s.ExpDays != nil && (*s.ExpDays == 0 || *s.ExpDays > maxDays):
 		return Invalidf("exp_days", "%d is out of range (1 to %d, none for never)", *s.ExpDays, maxDays)
@@ -76,8 +73,8 @@ const maxToken = 1024
 // store.
 var earliestSale, latestSale = time.Unix(0, 0).UTC(), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// checkProvided checks what a provider sent as if somebody had typed it.
-func checkProvided(p ProvidedSession) error {
+// CheckProvided checks what a provider sent as if somebody had typed it.
+func CheckProvided(p ProvidedSession) error {
 	if len(p.Token) > maxToken {
 		return Invalidf("token", "%d bytes is too long (at most %d)", len(p.Token), maxToken)
 	}
@@ -87,12 +84,12 @@ func checkProvided(p ProvidedSession) error {
 		}
 	}
 	var s Session
-	s.sold(p.Data)
-	s.used(p.Data)
-	return checkPurchase(s)
+	s.SetPurchase(p.Data)
+	s.SetUsage(p.Data)
+	return CheckPurchase(s)
 }
 
-func checkProvider(r ProviderRecord) error {
+func CheckProvider(r ProviderRecord) error {
 	switch {
 	case r.Name == "" || len(r.Name) > maxName || !printable(r.Name):
 		return Invalidf("name", "%q is not a name (1 to %d printable characters)", r.Name, maxName)
@@ -104,44 +101,25 @@ func checkProvider(r ProviderRecord) error {
 	return nil
 }
 
-// checkMAC reads the MAC of a customer.
-func (m *Manager) checkMAC(text string) (dataplane.MAC, error) {
-	mac, err := dataplane.ParseMAC(text)
-	if err != nil {
-		return mac, Invalidf("mac", "%s", err)
-	}
-	return mac, m.checkCustomer(mac)
-}
-
-func (m *Manager) checkCustomer(mac dataplane.MAC) error {
-	if err := mac.CheckClient(); err != nil {
-		return Invalidf("mac", "%s", err)
-	}
-	if m.cfg.RouterMACs != nil && slices.Contains(m.cfg.RouterMACs(), mac) {
-		return Invalidf("mac", "%s is this router's own address", mac)
-	}
-	return nil
-}
-
-func checkIP(text string) (netip.Addr, error) {
+func ParseIP(text string) (netip.Addr, error) {
 	ip, err := netip.ParseAddr(text)
 	if err != nil {
 		return ip, Invalidf("ip", "%q is not an IP address", text)
 	}
 	ip = ip.Unmap().WithZone("")
-	return ip, checkAddr(ip)
+	return ip, CheckIP(ip)
 }
 
-func checkAddr(ip netip.Addr) error {
+func CheckIP(ip netip.Addr) error {
 	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return Invalidf("ip", "%s cannot be a device's address", ip)
 	}
 	return nil
 }
 
-func checkHostname(name string) error {
+func CheckHostname(name string) error {
 	if len(name) > maxHostname || !printable(name) {
-		return Invalidf("hostname", "%s is not a name (at most %d bytes of printable text)", strconv.Quote(shorten(name)), maxHostname)
+		return Invalidf("hostname", "%s is not a name (at most %d bytes of printable text)", strconv.Quote(Shorten(name)), maxHostname)
 	}
 	return nil
 }
@@ -155,7 +133,7 @@ func printable(s string) bool {
 	return true
 }
 
-func shorten(s string) string {
+func Shorten(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"
 	}

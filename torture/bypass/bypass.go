@@ -12,7 +12,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/adversary"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
@@ -46,17 +46,17 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 
 // kiosk has customer 0, who has not paid, and customer 1, who has.
 type kiosk struct {
-	*bed.Bed
+	*fixture.Fixture
 	witness      *adversary.Witness
 	unpaid, paid adversary.Device
 }
 
 func (p place) open(o report.Options) (k *kiosk, err error) {
-	b, err := bed.New(o, lab.KioskConfig{Customers: 2}, "interfaces: "+p.interfaces, "portal: [':8080']")
+	b, err := fixture.New(o, lab.KioskConfig{Customers: 2}, "interfaces: "+p.interfaces, "portal: [':8080']")
 	if err != nil {
 		return nil, err
 	}
-	k = &kiosk{Bed: b}
+	k = &kiosk{Fixture: b}
 	for _, step := range []func() error{func() error { return p.prepare(b.Kiosk) }, b.Agent.Start, k.furnish} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, b.Close())
@@ -68,7 +68,7 @@ func (p place) open(o report.Options) (k *kiosk, err error) {
 // furnish lets customer 1 pay. A group's frames reach it over the bridge: what it answers
 // to them is its own traffic.
 func (k *kiosk) furnish() (err error) {
-	if err = k.Kiosk.Customers[1].MuteErrors(); err != nil {
+	if err = k.Kiosk.Customers[1].DropICMPErrors(); err != nil {
 		return err
 	}
 	if k.witness, err = adversary.NewWitness(k.Kiosk); err != nil {
@@ -96,7 +96,7 @@ func (p place) try(ctx context.Context, o report.Options, seed uint64) (row repo
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
 	var frames [][]byte
-	for _, try := range slices.Concat(k.unpaid.Forwarded(), k.unpaid.Tricks()) {
+	for _, try := range slices.Concat(k.unpaid.Forwarded(), k.unpaid.Attacks()) {
 		frames = append(frames, try.Frame)
 	}
 	named := len(frames)

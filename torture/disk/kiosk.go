@@ -11,10 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 	"github.com/hotspot-agent/hotspot-agent/internal/wait"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
@@ -29,7 +29,7 @@ const (
 // kiosk has a customer who paid and is connected, one who did not, and an agent whose
 // state is on a disk of its own.
 type kiosk struct {
-	*bed.Bed
+	*fixture.Fixture
 	disk *image
 	paid int64 // the connected session
 
@@ -38,11 +38,11 @@ type kiosk struct {
 }
 
 func openKiosk(o report.Options) (k *kiosk, err error) {
-	b, err := bed.New(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsInside}, "checkpoint: "+checkpoint.String())
+	b, err := fixture.New(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsInside}, "checkpoint: "+checkpoint.String())
 	if err != nil {
 		return nil, err
 	}
-	k = &kiosk{Bed: b, disk: newImage(b.Agent.Database())}
+	k = &kiosk{Fixture: b, disk: newImage(b.Agent.Database())}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
@@ -69,7 +69,7 @@ func (k *kiosk) removeDisk() error {
 
 // buy sells the customer who is not connected a session.
 func (k *kiosk) buy() error {
-	var s rig.Session
+	var s harness.Session
 	err := k.API.Call(context.Background(), "POST", "/sessions",
 		map[string]any{"device": k.Kiosk.Customers[1].MAC.String(), "type": "time", "time_secs": 3600}, &s)
 	if err != nil {
@@ -118,14 +118,14 @@ func (k *kiosk) problems() (string, error) {
 
 // lostPurchases counts those that were answered and are not there.
 func (k *kiosk) lostPurchases() (lost int64, err error) {
-	var stored []rig.Session
+	var stored []harness.Session
 	if err := k.Agent.JSON(&stored, "session", "list"); err != nil {
 		return 0, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, id := range k.answered {
-		if !slices.ContainsFunc(stored, func(s rig.Session) bool { return s.ID == id }) {
+		if !slices.ContainsFunc(stored, func(s harness.Session) bool { return s.ID == id }) {
 			lost++
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
@@ -70,7 +70,7 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 type trial struct {
 	plan
 	with, without *router
-	before, after rig.Memory
+	before, after harness.Memory
 	dns           lab.Count // that passed from the router's start on
 	storm         *storm
 	seen          map[string]*seen // by flood

@@ -95,7 +95,7 @@ func datagram(mac net.HardwareAddr, from, to string, fromPort, toPort uint16, pa
 }
 
 func toInternet(k *lab.Kiosk) []byte {
-	return datagram(k.Router.MAC, stranger, lab.Server4, lab.CrowdPort, lab.CrowdPort, 36)
+	return datagram(k.Router.MAC, stranger, lab.Server4, lab.EmulatedPort, lab.EmulatedPort, 36)
 }
 
 func query(ipBytes int) func(*lab.Kiosk) []byte {

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const (
@@ -25,8 +25,8 @@ const (
 // know the portal's address.
 type router struct {
 	kiosk    *lab.Kiosk
-	agent    *rig.Agent // nil: nothing is enforced
-	api      *rig.API
+	agent    *harness.Agent // nil: nothing is enforced
+	api      *harness.API
 	download *lab.Transfer
 	unpaid   *lab.Counter  // what came to the server of whom did not pay
 	dns      *lab.Counter  // what came to the router's resolver
@@ -51,7 +51,7 @@ func newRouter(ctx context.Context, binary string) (r *router, err error) {
 	if r.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 3}); err != nil {
 		return r, err
 	}
-	if err := r.kiosk.LearnAtMost(learned); err != nil {
+	if err := r.kiosk.LimitFDB(learned); err != nil {
 		return r, err
 	}
 	if binary != "" {
@@ -64,7 +64,7 @@ func newRouter(ctx context.Context, binary string) (r *router, err error) {
 }
 
 func (r *router) enforce(ctx context.Context, binary string) (err error) {
-	if r.agent, err = rig.New(r.kiosk, binary); err != nil {
+	if r.agent, err = harness.New(r.kiosk, binary); err != nil {
 		return err
 	}
 	r.onClose(r.agent.Close)
@@ -139,7 +139,7 @@ func (r *router) flooded(ctx context.Context, during time.Duration, do func(cont
 func (r *router) send(k kind, perSecond int) func(context.Context) (uint64, error) {
 	return func(ctx context.Context) (uint64, error) {
 		first := r.macs
-		sent, err := r.kiosk.Customers[1].Torrent(ctx, lab.Uplink, k.frame(r.kiosk), perSecond, func(n uint64, frame []byte) {
+		sent, err := r.kiosk.Customers[1].SendPaced(ctx, lab.Uplink, k.frame(r.kiosk), perSecond, func(n uint64, frame []byte) {
 			from(first+n, frame)
 			k.change(n, frame)
 		})

@@ -93,7 +93,7 @@ func (t *trial) stormRow() report.Row {
 
 // memoryRow is about what all floods together left behind.
 func (t *trial) memoryRow(ctx context.Context) (report.Row, error) {
-	bridge, err := t.with.kiosk.Learned()
+	bridge, err := t.with.kiosk.FDBEntries()
 	if err != nil {
 		return report.Row{}, err
 	}

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 // raging is how many customers come and go at the same time.
@@ -18,14 +18,14 @@ const raging = 16
 
 // storm is customers that connect and disconnect again and again.
 type storm struct {
-	api     *rig.API
+	api     *harness.API
 	devices []string
 }
 
 func newStorm(ctx context.Context, r *router) (*storm, error) {
 	s := &storm{api: r.api}
 	for i := range raging {
-		s.devices = append(s.devices, lab.MemberMAC(i).String())
+		s.devices = append(s.devices, lab.EmulatedMAC(i).String())
 	}
 	return s, r.agent.ConnectAll(ctx, s.devices, session)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package flow sends numbered packets through a kiosk while it is hurt, and tells which
+// Package flow sends numbered packets through a kiosk during a fault and reports which
 // arrived.
 package flow
 
@@ -61,8 +61,8 @@ func (f *Flow) Await(ctx context.Context, packets uint64) error {
 	return wait.Until(ctx, fmt.Sprintf("%d packets", packets), func() (bool, error) { return f.Arrived() >= packets, nil })
 }
 
-// GoesOn waits until more packets arrive on each flow.
-func GoesOn(ctx context.Context, flows ...*Flow) error {
+// AwaitProgress waits until more packets arrive on each flow.
+func AwaitProgress(ctx context.Context, flows ...*Flow) error {
 	for _, f := range flows {
 		if err := f.Await(ctx, f.Arrived()+some); err != nil {
 			return err

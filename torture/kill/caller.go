@@ -9,14 +9,14 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 )
 
 // caller is a client of the API: one call after another, for one device that nobody
 // else sells to. It remembers what was answered. What was not, it looks up as soon as
 // the daemon answers again, and from then on remembers it as well.
 type caller struct {
-	api    *rig.API
+	api    *harness.API
 	random *rand.Rand
 	deeds  []deed
 	offer  func(*rand.Rand) session
@@ -66,7 +66,7 @@ func (c *caller) run(ctx context.Context) {
 func (c *caller) call(method, path string, body, into any) error {
 	c.calls++
 	err := c.api.Call(context.Background(), method, path, body, into)
-	if err == nil || errors.As(err, new(*rig.Refusal)) {
+	if err == nil || errors.As(err, new(*harness.ProblemError)) {
 		return err
 	}
 	c.cut++
@@ -77,7 +77,7 @@ func (c *caller) call(method, path string, body, into any) error {
 func (c *caller) ask(path string, into any) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(lookEvery) {
 		err := c.api.Call(context.Background(), "GET", path, nil, into)
-		if err == nil || errors.As(err, new(*rig.Refusal)) || time.Now().After(deadline) {
+		if err == nil || errors.As(err, new(*harness.ProblemError)) || time.Now().After(deadline) {
 			return err
 		}
 	}
@@ -91,6 +91,6 @@ const (
 
 // refused reports whether a call was answered with this status.
 func refused(err error, status int) bool {
-	var refusal *rig.Refusal
+	var refusal *harness.ProblemError
 	return errors.As(err, &refusal) && refusal.Status == status
 }

@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 )
 
 // part is what a customer plays.
@@ -65,7 +65,7 @@ func little(r *rand.Rand) session {
 type customer struct {
 	part
 	wire   *lab.Wire
-	flows  []*bed.Flow
+	flows  []*fixture.Flow
 	caller *caller // nil until it pays
 }
 
@@ -129,11 +129,11 @@ func (t *trial) addFlows(i int, c *customer) error {
 	if c.steady {
 		beats = 1
 	}
-	for _, f := range []bed.FlowConfig{
+	for _, f := range []fixture.FlowConfig{
 		{From: host, To: t.Kiosk.Server, Port: upPorts + uint16(i)},
 		{From: t.Kiosk.Server, To: host, Port: port},
 	} {
-		f.PerBeat, f.Every, f.IPBytes = 1, beats, ipBytes
+		f.PerTick, f.Every, f.IPBytes = 1, beats, ipBytes
 		flow, err := t.pump.Add(f)
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/wait"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
@@ -28,13 +28,13 @@ const (
 
 // Run kills the daemon again and again.
 func Run(ctx context.Context, o report.Options) (_ []report.Row, err error) {
-	b, err := bed.Open(o, lab.KioskConfig{Customers: len(parts), Offloads: lab.OffloadsInside},
+	b, err := fixture.Open(o, lab.KioskConfig{Customers: len(parts), Offloads: lab.OffloadsInside},
 		"checkpoint: 1s", "max_clients: 64", "metrics: {listen: \""+metricsAddr+"\"}")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	t := &trial{Bed: b, say: o.Say, kills: o.Pick(8, 250), random: rand.New(rand.NewPCG(o.Seed, 0))}
+	t := &trial{Fixture: b, say: o.Say, kills: o.Pick(8, 250), random: rand.New(rand.NewPCG(o.Seed, 0))}
 	defer func() { err = errors.Join(err, t.pump.Close()) }()
 	if err := t.prepare(); err != nil {
 		return nil, err
@@ -48,12 +48,12 @@ func Run(ctx context.Context, o report.Options) (_ []report.Row, err error) {
 
 // trial is one run of the fault.
 type trial struct {
-	*bed.Bed
+	*fixture.Fixture
 	say    func(string, ...any)
 	kills  int
 	random *rand.Rand
 
-	pump      bed.Pump
+	pump      fixture.Sender
 	customers []*customer // those of parts
 	callers   []*caller   // the customers', and one without traffic
 	listeners []*listener

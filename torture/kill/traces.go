@@ -54,7 +54,7 @@ func (t traces) grown(before traces) (more []string) {
 
 // traces looks at the daemon that runs, once nobody is connected to its socket.
 func (t *trial) traces() (now traces, err error) {
-	err = filepath.WalkDir(t.Agent.Folder(), func(path string, _ fs.DirEntry, err error) error {
+	err = filepath.WalkDir(t.Agent.Dir(), func(path string, _ fs.DirEntry, err error) error {
 		// The two checkpoint files are there from the second checkpoint on.
 		if !strings.Contains(path, "-checkpoint") {
 			now.files = append(now.files, path)
@@ -106,7 +106,7 @@ func (t *trial) goroutines() (int, error) {
 // accounts counts the places in the kernel's map that an account has: their first
 // word is its number.
 func (t *trial) accounts() (used int, err error) {
-	accounts, err := ebpf.LoadPinnedMap(filepath.Join(t.Agent.Folder(), "bpf", "maps", "accounts"), &ebpf.LoadPinOptions{ReadOnly: true})
+	accounts, err := ebpf.LoadPinnedMap(filepath.Join(t.Agent.Dir(), "bpf", "maps", "accounts"), &ebpf.LoadPinOptions{ReadOnly: true})
 	if err != nil {
 		return 0, err
 	}

@@ -16,7 +16,7 @@ import (
 // packets of the whole crowd pass again.
 func (k kiosk) comeBack(ctx context.Context, p plan) (row report.Row, err error) {
 	row = report.Row{Fault: "load: all come back", Runs: 1, Most: patience}
-	crowd, err := k.Kiosk.Crowd(p.customers)
+	crowd, err := k.Kiosk.EmulateCustomers(p.customers)
 	if err != nil {
 		return row, err
 	}
@@ -44,9 +44,9 @@ func (k kiosk) comeBack(ctx context.Context, p plan) (row report.Row, err error)
 }
 
 // speak has each of the crowd send one packet to the server, and counts what arrives.
-func (k kiosk) speak(ctx context.Context, crowd []lab.Member) (passed int, err error) {
+func (k kiosk) speak(ctx context.Context, crowd []lab.EmulatedCustomer) (passed int, err error) {
 	const ipBytes, atOnce, look = 64, 256, 10 * time.Millisecond
-	counter, err := k.Kiosk.Server.Count(lab.Ingress, lab.Uplink, fmt.Sprintf("udp dport %d", lab.CrowdPort))
+	counter, err := k.Kiosk.Server.Count(lab.Ingress, lab.Uplink, fmt.Sprintf("udp dport %d", lab.EmulatedPort))
 	if err != nil {
 		return 0, err
 	}

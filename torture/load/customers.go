@@ -17,7 +17,7 @@ import (
 func (k kiosk) arrive(ctx context.Context, n int) error {
 	var devices []string
 	for i := range n {
-		devices = append(devices, lab.MemberMAC(i).String())
+		devices = append(devices, lab.EmulatedMAC(i).String())
 	}
 	return k.Agent.ConnectAll(ctx, devices, plenty)
 }

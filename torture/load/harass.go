@@ -79,7 +79,7 @@ func (h *harassment) say(ctx context.Context, in *[]net.Conn, text string) {
 func (h *harassment) buy(ctx context.Context, first, customers int) {
 	const asked = 8 // times for each purchase
 	for n := first; ctx.Err() == nil; n += buyers {
-		device := lab.MemberMAC(n % customers).String()
+		device := lab.EmulatedMAC(n % customers).String()
 		err := h.purchase(context.WithoutCancel(ctx), device)
 		for range asked {
 			err = errors.Join(err, h.kiosk.API.Call(context.WithoutCancel(ctx), "GET", "/devices/"+device+"/status", nil, nil))

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
@@ -64,10 +64,10 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 }
 
 // kiosk is where the load is.
-type kiosk struct{ *bed.Bed }
+type kiosk struct{ *fixture.Fixture }
 
 func open(o report.Options) (kiosk, error) {
-	b, err := bed.Open(o, lab.KioskConfig{Customers: 2}, fmt.Sprintf("max_clients: %d", maxClients), "log: {level: warn}")
+	b, err := fixture.Open(o, lab.KioskConfig{Customers: 2}, fmt.Sprintf("max_clients: %d", maxClients), "log: {level: warn}")
 	if err != nil {
 		return kiosk{}, err
 	}

@@ -108,7 +108,7 @@ func (t *trial) renameBridge() error {
 
 // detachLinks breaks the links, by bpf(2): tc cannot.
 func (t *trial) detachLinks() error {
-	pins, err := filepath.Glob(filepath.Join(t.Agent.Folder(), "bpf", "links", "*"))
+	pins, err := filepath.Glob(filepath.Join(t.Agent.Dir(), "bpf", "links", "*"))
 	if err != nil || len(pins) == 0 {
 		return errors.Join(err, os.ErrNotExist)
 	}

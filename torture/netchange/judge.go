@@ -11,7 +11,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/wait"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
@@ -92,7 +92,7 @@ func (t *trial) letIn(ctx context.Context) error {
 // unpaidSince is the time between the first and the last unpaid packet after a moment.
 func (t *trial) unpaidSince(moment time.Duration) time.Duration {
 	first, last := time.Duration(1<<63-1), time.Duration(0)
-	for _, f := range []*bed.Flow{t.customers[paid].up, t.customers[paid].down} {
+	for _, f := range []*fixture.Flow{t.customers[paid].up, t.customers[paid].down} {
 		for _, s := range f.Sink.Stamps() {
 			if s.At >= moment {
 				first, last = min(first, s.At), max(last, s.At)
@@ -102,13 +102,13 @@ func (t *trial) unpaidSince(moment time.Duration) time.Duration {
 	if last == 0 {
 		return 0
 	}
-	return last - first + bed.Beat
+	return last - first + fixture.SendInterval
 }
 
 // judge compares the counts once all packets have arrived.
 func (t *trial) judge(ctx context.Context, g group) (report.Row, error) {
 	row := t.row
-	perSecond := int64(within / bed.Beat) // of each flow
+	perSecond := int64(within / fixture.SendInterval) // of each flow
 	row.Most = within
 	row.Unpaid = report.AtMost(t.slipped, 2*perSecond*int64(t.risky))
 	var uncharged, lost int64

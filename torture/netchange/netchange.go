@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
@@ -39,12 +39,12 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 }
 
 func try(ctx context.Context, o report.Options, mode string, g group, random *rand.Rand) (row report.Row, err error) {
-	b, err := bed.Open(o, lab.KioskConfig{Customers: paid + 1}, "checkpoint: 1s", "attach: "+mode)
+	b, err := fixture.Open(o, lab.KioskConfig{Customers: paid + 1}, "checkpoint: 1s", "attach: "+mode)
 	if err != nil {
 		return row, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	t := &trial{Bed: b, random: random, row: report.Row{Fault: "network: " + g.name + ", " + mode}}
+	t := &trial{Fixture: b, random: random, row: report.Row{Fault: "network: " + g.name + ", " + mode}}
 	defer func() { err = errors.Join(err, t.pump.Close()) }()
 	if err := t.prepare(ctx); err != nil {
 		return row, err
@@ -71,16 +71,16 @@ func try(ctx context.Context, o report.Options, mode string, g group, random *ra
 // customer is a host with numbered packets both ways.
 type customer struct {
 	host      *lab.Host
-	up, down  *bed.Flow
+	up, down  *fixture.Flow
 	forwarded *lab.Counter // by the router: more than that nobody can be charged
 	session   int64        // 0: unpaid
 }
 
 // trial is a run of one group of changes in one mode.
 type trial struct {
-	*bed.Bed
+	*fixture.Fixture
 	random    *rand.Rand
-	pump      bed.Pump
+	pump      fixture.Sender
 	customers []*customer
 
 	row     report.Row
@@ -117,8 +117,8 @@ func (t *trial) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (t *trial) flow(from, to *lab.Host, port uint16) (*bed.Flow, error) {
-	return t.pump.Add(bed.FlowConfig{From: from, To: to, Port: port, PerBeat: 1, Every: 1, IPBytes: ipBytes})
+func (t *trial) flow(from, to *lab.Host, port uint16) (*fixture.Flow, error) {
+	return t.pump.Add(fixture.FlowConfig{From: from, To: to, Port: port, PerTick: 1, Every: 1, IPBytes: ipBytes})
 }
 
 func (t *trial) sell(ctx context.Context, c *customer) error {

@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
 )
 
 const (
@@ -65,7 +65,7 @@ func open(c *console) error {
 	}
 	c.say("BOOTED")
 	// The verifier takes its time with the other limiter on a machine that is emulated.
-	agent, err := rig.New(k, "/bin/hotspot-agent", "limiter: bucket", "checkpoint: "+checkpoint.String(), "after_reboot: "+parameter("after_reboot"))
+	agent, err := harness.New(k, "/bin/hotspot-agent", "limiter: bucket", "checkpoint: "+checkpoint.String(), "after_reboot: "+parameter("after_reboot"))
 	if err != nil {
 		return err
 	}
@@ -86,8 +86,8 @@ func open(c *console) error {
 	return shop.run()
 }
 
-// start is more patient than the rig's Start, on whose error the agent goes on starting.
-func start(agent *rig.Agent) error {
+// start is more patient than the harness's Start, which fails while the agent is still starting.
+func start(agent *harness.Agent) error {
 	err := agent.Start()
 	api := agent.API()
 	defer api.Close()
@@ -134,7 +134,7 @@ func parameter(name string) string {
 type shop struct {
 	*console
 	kiosk *lab.Kiosk
-	api   *rig.API
+	api   *harness.API
 }
 
 // run goes on until something fails.
@@ -144,7 +144,7 @@ func (s *shop) run() error {
 		return err
 	}
 	if main == 0 {
-		var sold rig.Session
+		var sold harness.Session
 		err := s.call("POST", "/sessions", map[string]any{
 			"device": s.kiosk.Customers[0].MAC.String(), "type": "time_or_data", "time_secs": 10_000_000, "data_bytes": 1e12, "exp_days": 2,
 		}, &sold)
@@ -168,7 +168,7 @@ func (s *shop) call(method, path string, body, into any) error {
 // tell says what the agent found in its database. The first purchase is the
 // customer's who has traffic.
 func (s *shop) tell() (main int64, err error) {
-	var rows []rig.Session
+	var rows []harness.Session
 	if err := s.call("GET", "/sessions", nil, &rows); err != nil {
 		return 0, err
 	}
@@ -186,7 +186,7 @@ func (s *shop) tell() (main int64, err error) {
 func (s *shop) sell() error {
 	for n := int64(1); ; n++ {
 		time.Sleep(pace)
-		var sold rig.Session
+		var sold harness.Session
 		err := s.call("POST", "/sessions", map[string]any{"device": s.kiosk.Customers[1].MAC.String(), "type": "time", "time_secs": 1000 + n}, &sold)
 		if err != nil {
 			return fmt.Errorf("sell: %w", err)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/flow"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
@@ -30,18 +30,18 @@ const (
 )
 
 type kiosk struct {
-	*bed.Bed
+	*fixture.Fixture
 	wire   *lab.Wire // the guest's
 	flows  []*flow.Flow
-	unpaid *flow.Stranger
+	unpaid *flow.UnpaidFlow
 }
 
 func open(o report.Options) (k *kiosk, err error) {
-	b, err := bed.Open(o, lab.KioskConfig{Customers: customers, Offloads: lab.OffloadsInside}, "checkpoint: 1s")
+	b, err := fixture.Open(o, lab.KioskConfig{Customers: customers, Offloads: lab.OffloadsInside}, "checkpoint: 1s")
 	if err != nil {
 		return nil, err
 	}
-	k = &kiosk{Bed: b}
+	k = &kiosk{Fixture: b}
 	for _, who := range []int{local, walker} {
 		if _, err := k.Agent.Buy(k.mac(who), "--type", "data", "--data", "100GB"); err != nil {
 			return nil, errors.Join(err, b.Close())
@@ -78,7 +78,7 @@ func (k *kiosk) send(ctx context.Context) (err error) {
 		return err
 	}
 	k.OnClose(k.unpaid.Close)
-	return flow.GoesOn(ctx, k.flows...)
+	return flow.AwaitProgress(ctx, k.flows...)
 }
 
 func config(from, to *lab.Host) flow.Config {

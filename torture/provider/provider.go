@@ -94,7 +94,7 @@ func (t *trial) suffer(ctx context.Context, m mood) error {
 	if t.tryStranger() {
 		t.row.Failures = append(t.row.Failures, fmt.Sprintf("a device that bought nothing was connected while the provider %s", m))
 	}
-	if err := flow.GoesOn(ctx, t.flows...); err != nil {
+	if err := flow.AwaitProgress(ctx, t.flows...); err != nil {
 		return err
 	}
 	missing, err := t.carried()

@@ -9,9 +9,9 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
-	"github.com/hotspot-agent/hotspot-agent/internal/rig"
-	"github.com/hotspot-agent/hotspot-agent/torture/bed"
+	"github.com/hotspot-agent/hotspot-agent/torture/fixture"
 	"github.com/hotspot-agent/hotspot-agent/torture/flow"
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
@@ -26,22 +26,22 @@ const (
 // kiosk has a customer who paid, with numbered packets both ways, and one who did not
 // and sends all the same. What arrives is counted at the far ends.
 type kiosk struct {
-	*bed.Bed
-	session rig.Session
+	*fixture.Fixture
+	session harness.Session
 	since   time.Time // connected
 	wire    *lab.Wire
 	flows   []*flow.Flow
-	unpaid  *flow.Stranger
+	unpaid  *flow.UnpaidFlow
 }
 
 const payer, stranger = 0, 1
 
 func open(ctx context.Context, o report.Options) (k *kiosk, err error) {
-	b, err := bed.Open(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsInside}, "checkpoint: 1h", "limiter: fair")
+	b, err := fixture.Open(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsInside}, "checkpoint: 1h", "limiter: fair")
 	if err != nil {
 		return nil, err
 	}
-	k = &kiosk{Bed: b}
+	k = &kiosk{Fixture: b}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
@@ -89,7 +89,7 @@ func (k *kiosk) send(ctx context.Context) (err error) {
 		return err
 	}
 	k.OnClose(k.unpaid.Close)
-	return flow.GoesOn(ctx, k.flows...)
+	return flow.AwaitProgress(ctx, k.flows...)
 }
 
 var limiterLine = regexp.MustCompile(`(?m)^limiter: .*$`)
@@ -108,9 +108,9 @@ func (k *kiosk) become(ctx context.Context, v version, kill bool) error {
 	if err := errors.Join(stop(), os.WriteFile(k.Agent.Config(), config, 0o600)); err != nil {
 		return err
 	}
-	if err := flow.GoesOn(ctx, k.flows...); err != nil { // without any agent
+	if err := flow.AwaitProgress(ctx, k.flows...); err != nil { // without any agent
 		return err
 	}
-	k.Agent.Use(v.binary)
-	return errors.Join(k.Agent.Start(), flow.GoesOn(ctx, k.flows...))
+	k.Agent.SetBinary(v.binary)
+	return errors.Join(k.Agent.Start(), flow.AwaitProgress(ctx, k.flows...))
 }

@@ -174,7 +174,7 @@ func (k *Kernel) Readings() []dataplane.Reading {
 	var all []dataplane.Reading
 	for _, a := range slices.Sorted(maps.Keys(k.accounts)) {
 		// Places are shared, worse than the real ones: who believes them alone is wrong.
-		all = append(all, dataplane.Reading{Account: a, Counters: k.accounts[a].Counters, Epoch: k.epoch, Place: uint32(a % 4)})
+		all = append(all, dataplane.Reading{Account: a, Counters: k.accounts[a].Counters, Epoch: k.epoch, Slot: uint32(a % 4)})
 	}
 	return all
 }

@@ -39,7 +39,7 @@ type Config struct {
 
 	Bind             sessions.BindMode // what a connected device has to keep beside its MAC
 	Trusted, Blocked []dataplane.MAC
-	Attach           dataplane.Mode
+	Attach           dataplane.AttachMode
 	Limiter          dataplane.Limiter
 	Steer            bool             // the limiter tells TCP senders their share
 	Uplink           dataplane.Uplink // what all clients share

@@ -40,7 +40,7 @@ var topLevel = map[string]field{
 	"trusted":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Trusted }, parseMAC),
 	"blocked":             listOf(func(c *Config) *[]dataplane.MAC { return &c.Blocked }, parseMAC),
 	"uplink":              section(uplink),
-	"attach":              valueOf(func(c *Config) *dataplane.Mode { return &c.Attach }, oneOf(dataplane.Auto, dataplane.TCX, dataplane.Clsact)),
+	"attach":              valueOf(func(c *Config) *dataplane.AttachMode { return &c.Attach }, oneOf(dataplane.Auto, dataplane.TCX, dataplane.Clsact)),
 	"limiter":             valueOf(func(c *Config) *dataplane.Limiter { return &c.Limiter }, oneOf(dataplane.Fair, dataplane.Bucket)),
 	"steer":               valueOf(func(c *Config) *bool { return &c.Steer }, parseSwitch),
 	"walled_garden":       listOf(func(c *Config) *[]netip.Prefix { return &c.WalledGarden }, parseGarden),

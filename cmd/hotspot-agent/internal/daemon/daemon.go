@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package daemon puts the parts of the agent together and runs them: kernel,
-// store, rules, meter and socket. It is the only place that knows them all.
+// Package daemon wires the parts of the agent and runs them: kernel, store, rules, meter
+// and socket. It is the only place that knows them all.
 package daemon
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/meter"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
@@ -32,16 +32,16 @@ type Daemon struct {
 	metrics  net.Listener // nil when they are off
 	store    *sqlite.Store
 	plane    *dataplane.Dataplane
-	manager  *sessions.Manager
+	manager  *manager.Manager
 	meter    *meter.Meter
 	server   *api.Server
-	logged   int64 // events up to here are in the log
+	events   eventLog
 }
 
 // Open makes everything ready, in the order in which it is cheap to fail: what
-// another agent could be using first, the kernel last. When it fails, what was
-// enforced before is enforced still, and where that is for want of a database, nobody
-// who was not connected passes. The error is one line that says what to do.
+// another agent could be using first, the kernel last. When it fails, the kernel enforces
+// what it enforced before; without a database no device beside those passes. The error is
+// one line that says what to do.
 func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logger) (_ *Daemon, err error) {
 	d := &Daemon{cfg: cfg, version: version, log: log, started: time.Now()}
 	defer func() {
@@ -52,8 +52,8 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	if err := d.claim(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.openStore(ctx); err != nil {
-		return nil, errors.Join(err, d.shut())
+	if d.store, err = openStore(ctx, cfg.Database(), log); err != nil {
+		return nil, errors.Join(err, d.adoptOnly())
 	}
 	if err := d.enforce(); err != nil {
 		return nil, err
@@ -61,17 +61,13 @@ func Open(ctx context.Context, cfg config.Config, version string, log *slog.Logg
 	if err := d.build(); err != nil {
 		return nil, err
 	}
-	if err := d.join(ctx); err != nil {
-		return nil, fmt.Errorf("joining the database and the kernel: %w", err)
+	if err := d.reconcile(ctx); err != nil {
+		return nil, fmt.Errorf("reconcile database and kernel: %w", err)
 	}
 	return d, nil
 }
 
-func access(cfg config.Config) api.Access {
-	return api.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
-}
-
-// claim takes what only one agent can have.
+// claim acquires what only one agent can have: state folder, socket, metrics port.
 func (d *Daemon) claim(ctx context.Context) (err error) {
 	if d.state, err = lockState(d.cfg.StateDir); err != nil {
 		return err
@@ -89,11 +85,11 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 	return nil
 }
 
-// shut enforces what was enforced before and no more: who is connected goes on, and
-// nobody else passes, also after a reboot. What another version enforces goes on, too.
-func (d *Daemon) shut() (err error) {
+// adoptOnly enforces what was enforced before and no more: connected devices stay so, no
+// other device passes, also after a reboot. What another version enforces stays, too.
+func (d *Daemon) adoptOnly() (err error) {
 	opts := PlaneOptions(d.cfg, slog.New(slog.DiscardHandler))
-	opts.Keep = true
+	opts.AdoptOnly = true
 	d.plane, err = dataplane.Open(opts)
 	if errors.Is(err, dataplane.ErrOtherVersion) {
 		return nil
@@ -106,61 +102,31 @@ func (d *Daemon) enforce() (err error) {
 	return err
 }
 
-// PlaneOptions is the kernel's part of a configuration.
-func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
-	return dataplane.Options{
-		BPFFS:          cfg.BPFFS,
-		Interfaces:     cfg.Interfaces,
-		MaxClients:     cfg.MaxClients,
-		Portals:        cfg.Portals,
-		WalledGarden:   cfg.WalledGarden,
-		Attach:         cfg.Attach,
-		Limiter:        cfg.Limiter,
-		TCPWindowClamp: cfg.Steer,
-		Uplink:         cfg.Uplink,
-		Bind:           cfg.Bind == sessions.BindIP,
-		Log:            log,
-	}
-}
-
 func (d *Daemon) build() error {
 	clock, err := newClock()
 	if err != nil {
 		return err
 	}
-	d.inherit(clock.BootID())
-	d.manager = sessions.New(d.store, d.plane, clock, d.rules())
+	recoverRetired(d.plane, d.store, clock.BootID(), d.log)
+	d.manager = manager.New(d.store, d.plane, clock, managerConfig(d.cfg, d.plane, d.log))
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
 	d.server = api.NewServer(d.service(), api.ServerOptions{Access: access(d.cfg), Log: d.log})
 	return nil
 }
 
-// rules is what the configuration says to the rules.
-func (d *Daemon) rules() sessions.Config {
-	return sessions.Config{
-		GlobalDownBPS:     d.cfg.GlobalDownBPS,
-		GlobalUpBPS:       d.cfg.GlobalUpBPS,
-		LowBalancePercent: d.cfg.LowBalancePercent,
-		IdleTimeout:       d.cfg.IdleTimeout,
-		Checkpoint:        d.cfg.Checkpoint,
-		ResumeAfterReboot: d.cfg.AfterReboot == config.RebootResume,
-		Bind:              d.cfg.Bind,
-		Locate:            d.plane.Locate,
-		Trusted:           d.cfg.Trusted,
-		Blocked:           d.cfg.Blocked,
-		RouterMACs:        d.plane.RouterMACs,
-		Dial:              api.DialProvider,
-		Log:               d.log,
-	}
+func (d *Daemon) service() *Service {
+	s := NewService(d.manager, d.plane, d.version, d.started)
+	s.problems = func(ctx context.Context) []string { return storeProblems(ctx, d.store, d.cfg) }
+	return s
 }
 
-// join makes database and kernel agree, and says what there is.
-func (d *Daemon) join(ctx context.Context) error {
+// reconcile makes database and kernel agree, and logs the result.
+func (d *Daemon) reconcile(ctx context.Context) error {
 	before, err := d.manager.Summary(ctx)
 	if err != nil {
 		return err
 	}
-	d.logged = before.LastSeq
+	d.events = eventLog{manager: d.manager, log: d.log, last: before.LastSeq}
 	if err := d.manager.Reconcile(ctx); err != nil {
 		return err
 	}
@@ -172,7 +138,7 @@ func (d *Daemon) join(ctx context.Context) error {
 	return nil
 }
 
-// Close frees what Open took, in reverse. Run does it at its end. The kernel goes on
+// Close frees what Open acquired, in reverse. Run does it at its end. The kernel keeps
 // enforcing.
 func (d *Daemon) Close() error {
 	var errs []error

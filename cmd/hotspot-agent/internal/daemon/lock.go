@@ -16,7 +16,7 @@ const lockFile = "lock"
 // stateLock keeps a second agent, on another socket, from the same database.
 type stateLock struct{ file *os.File }
 
-// lockState takes the lock of a state folder, made when it is missing. The kernel
+// lockState locks a state folder, made when it is missing. The kernel
 // drops the lock when the process ends, however it ends.
 func lockState(dir string) (*stateLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -38,7 +38,7 @@ func lockState(dir string) (*stateLock, error) {
 	return &stateLock{file}, nil
 }
 
-// release leaves the file: removing it would race with who waits for it.
+// release leaves the file: removing it would race with an agent that opens it.
 func (l *stateLock) release() error { return l.file.Close() }
 
 // HoldsState reports whether a running agent holds the state folder.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,35 +21,35 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// serveMetrics answers Prometheus until ctx ends, when it is configured.
-func (d *Daemon) serveMetrics(ctx context.Context) error {
-	if d.metrics == nil {
-		return nil
-	}
+// metricsStopTimeout bounds the scrape that is under way when the agent stops.
+const metricsStopTimeout = 5 * time.Second
+
+// serveMetrics answers Prometheus on ln until ctx ends.
+func serveMetrics(ctx context.Context, ln net.Listener, agent reporter, log *slog.Logger) error {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", MetricsHandler(d.service()))
+	mux.Handle("GET /metrics", MetricsHandler(agent))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
 	ended := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
 		defer close(ended)
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), metricsStopTimeout)
 		defer cancel()
-		_ = server.Shutdown(within) // what takes longer is cut off
+		_ = server.Shutdown(within) // what takes longer is aborted
 	})()
-	d.log.Info("metrics are served", "address", d.metrics.Addr().String())
-	if err := server.Serve(d.metrics); !errors.Is(err, http.ErrServerClosed) {
+	log.Info("metrics are served", "address", ln.Addr().String())
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	<-ended // the last answer reads what is closed next
 	return nil
 }
 
-// reporter is who knows the agent's figures.
+// reporter has the agent's figures.
 type reporter interface {
 	AgentStatus(context.Context) (api.AgentStatus, error)
 }
 
-// MetricsHandler answers with the figures of the moment, in Prometheus' text format.
+// MetricsHandler answers with the current figures, in Prometheus' text format.
 func MetricsHandler(agent reporter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		status, err := agent.AgentStatus(r.Context())
@@ -59,7 +61,7 @@ func MetricsHandler(agent reporter) http.Handler {
 		writeMetrics(&text, status)
 		metrics.WriteProcessMetrics(&text)
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write(text.Bytes()) // the scraper went away: nobody to tell
+		_, _ = w.Write(text.Bytes()) // a write error: the scraper went away
 	})
 }
 

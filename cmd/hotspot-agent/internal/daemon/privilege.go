@@ -13,20 +13,20 @@ import (
 
 // kept are the capabilities that a started agent needs, and what for.
 var kept = []libcap.Value{
-	libcap.BPF,          // maps, programs and links: where unprivileged BPF is off, as it mostly is, nothing of them goes without
+	libcap.BPF,          // maps, programs and links: where unprivileged BPF is off, the default, each needs it
 	libcap.NET_ADMIN,    // attaching to an interface that comes (back)
-	libcap.PERFMON,      // loading the programs for it: the kernel takes them from nobody else
+	libcap.PERFMON,      // loading the programs for it
 	libcap.DAC_OVERRIDE, // sockets of session providers, which run as users of their own
 }
 
-// DropPrivileges leaves the process with the capabilities that are kept, all threads of
-// it, for good. What the start alone needs is given up here: mounting a bpffs
-// (CAP_SYS_ADMIN), lifting the limit on locked memory (CAP_SYS_RESOURCE), giving the
-// socket to its group (CAP_CHOWN). What the process did not have it does not get.
+// DropPrivileges leaves all threads of the process with the kept capabilities, for good.
+// What only the start needs is dropped here: mounting a bpffs (CAP_SYS_ADMIN), giving the
+// socket to its group (CAP_CHOWN). A capability that the process did not have it does not
+// get.
 func DropPrivileges(log *slog.Logger) error {
-	// All that follows is for all threads: one left out would be the way back.
+	// All that follows is for all threads: one left out could regain them.
 	if _, err := libcap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("giving up new privileges: %w", err)
+		return fmt.Errorf("PR_SET_NO_NEW_PRIVS: %w", err)
 	}
 	have := libcap.GetProc()
 	keep := keptOf(have)
@@ -43,9 +43,9 @@ func DropPrivileges(log *slog.Logger) error {
 		}
 	}
 	if err := rest.SetProc(); err != nil {
-		return fmt.Errorf("giving up capabilities: %w", err)
+		return fmt.Errorf("dropping capabilities: %w", err)
 	}
-	log.Info("privileges that only the start needed are given up", "kept", rest.String())
+	log.Info("dropped privileges that only the start needed", "kept", rest.String())
 	return nil
 }
 
@@ -59,8 +59,8 @@ func keptOf(have *libcap.Set) []libcap.Value {
 	return slices.DeleteFunc(slices.Clone(keep), func(v libcap.Value) bool { return !holds(have, v) })
 }
 
-// dropBounds is for what the process may execute. It takes CAP_SETPCAP; who started us
-// without it has set bounds already.
+// dropBounds narrows the bounding set, for programs that the process may execute. It
+// takes CAP_SETPCAP; a service manager that withholds it has set bounds already.
 func dropBounds(have *libcap.Set, keep []libcap.Value) error {
 	if !holds(have, libcap.SETPCAP) {
 		return nil
@@ -70,7 +70,7 @@ func dropBounds(have *libcap.Set, keep []libcap.Value) error {
 			continue
 		}
 		if err := libcap.DropBound(value); err != nil {
-			return fmt.Errorf("giving up %s: %w", value, err)
+			return fmt.Errorf("dropping %s: %w", value, err)
 		}
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	libcap "kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// Who loaded the programs by CAP_SYS_ADMIN alone must be able to do that again.
+// An agent that loaded the programs by CAP_SYS_ADMIN alone must be able to do that again.
 func TestKeptOf(t *testing.T) {
 	for name, test := range map[string]struct{ have, want []libcap.Value }{
 		"root":            {[]libcap.Value{libcap.BPF, libcap.NET_ADMIN, libcap.PERFMON, libcap.DAC_OVERRIDE, libcap.SYS_ADMIN, libcap.CHOWN}, kept},

@@ -11,13 +11,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 const (
 	repairEvery = time.Minute     // database and kernel are compared this often
 	stopWithin  = 5 * time.Second // for requests that are under way when the agent stops
-	beatTimeout = 5 * time.Second // for the sign of life of the watchdog
 )
 
 // Run serves until ctx ends, then stops cleanly as on_stop says: what was used is
@@ -30,13 +28,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 	go func() { metered <- d.meter.Run(metering) }()
 
 	work.Go(func() error { return d.serve(ctx) })
-	work.Go(func() error { return d.serveMetrics(ctx) })
+	if d.metrics != nil {
+		work.Go(func() error { return serveMetrics(ctx, d.metrics, d.service(), d.log) })
+	}
 	work.Go(func() error { return d.repair(ctx) })
-	work.Go(func() error { return d.watchStore(ctx) })
-	work.Go(func() error { return d.logEvents(ctx) })
-	work.Go(func() error { return d.tellExposures(ctx) })
-	work.Go(func() error { return d.watchClients(ctx) })
-	work.Go(func() error { return d.watchdog(ctx) })
+	work.Go(func() error { return watchStore(ctx, d.store, d.log) })
+	work.Go(func() error { return d.events.follow(ctx) })
+	work.Go(func() error { return d.publishUnprotected(ctx) })
+	work.Go(func() error { return d.observeClients(ctx) })
+	work.Go(func() error { return feedWatchdog(ctx, d.log, d.alive) })
 	work.Go(func() error { return d.watchMeter(ctx, metered) })
 
 	d.log.Info("agent is ready", "version", d.version, "socket", d.cfg.Socket, "interfaces", d.cfg.Interfaces)
@@ -72,93 +72,53 @@ func (d *Daemon) serve(ctx context.Context) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	if err := d.server.Shutdown(within); err != nil {
-		d.log.Warn("requests were cut off", "error", err)
+		d.log.Warn("requests aborted at the stop", "error", err)
 	}
 	return nil
 }
 
-// stop settles and lets go, after the meter ended with metered.
+// stop settles and closes everything, after the meter ended with metered.
 func (d *Daemon) stop(metered error) error {
 	within, cancel := context.WithTimeout(context.Background(), 2*stopWithin)
 	defer cancel()
 	disconnect := d.cfg.OnStop == config.StopDisconnect
 	err := d.manager.Stop(within, disconnect)
 	if err != nil {
-		err = fmt.Errorf("the last settling: %w", err)
+		err = fmt.Errorf("last settling: %w", err)
 	}
-	d.logRest(within)
+	d.events.writeRest(within)
 	if closed := d.Close(); closed != nil {
-		d.log.Warn("closing", "error", closed)
+		d.log.Warn("close failed", "error", closed)
 	}
 	d.log.Info("agent has stopped", "disconnected", disconnect)
 	return errors.Join(metered, err)
 }
 
-// repair compares database and kernel now and then, and mends what differs.
+// repair compares database and kernel every repairEvery, and repairs what differs.
 func (d *Daemon) repair(ctx context.Context) error {
 	return every(ctx, repairEvery, func() {
 		if err := d.manager.Reconcile(ctx); err != nil && ctx.Err() == nil {
-			d.log.Error("comparing database and kernel failed, will try again", "error", err)
+			d.log.Error("reconcile failed, repeated in a minute", "error", err)
 		}
 	})
 }
 
-// watchClients tells the rules where clients are seen.
-func (d *Daemon) watchClients(ctx context.Context) error {
+// observeClients has the rules compare where clients are seen with what they know.
+func (d *Daemon) observeClients(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case seen := <-d.plane.Sightings():
+		case seen := <-d.plane.Neighbors():
 			if err := d.manager.Sight(ctx, seen); err != nil && ctx.Err() == nil {
-				d.log.Error("where a client was seen had no effect", "mac", seen.MAC, "error", err)
+				d.log.Error("client.conflict not recorded", "mac", seen.MAC, "error", err)
 			}
 		}
 	}
 }
 
-// logEvents writes each transition to the log.
-func (d *Daemon) logEvents(ctx context.Context) error {
-	subscription := d.manager.Subscribe(d.logged)
-	defer subscription.Close()
-	for {
-		event, err := subscription.Next(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				d.log.Warn("events are no longer logged", "error", err)
-			}
-			return nil
-		}
-		d.logEvent(event)
-	}
-}
-
-// logRest writes what happened while the agent stopped.
-func (d *Daemon) logRest(ctx context.Context) {
-	rest, err := d.manager.Events(ctx, d.logged, 0)
-	if err != nil {
-		d.log.Warn("the last events are not logged", "error", err)
-	}
-	for _, event := range rest {
-		d.logEvent(event)
-	}
-}
-
-func (d *Daemon) logEvent(event sessions.Event) {
-	d.log.Info("event", eventAttrs(event)...)
-	d.logged = event.Seq
-}
-
-// every calls do at an interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, do func()) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			do()
-		}
-	}
+// alive fails when the rules or the database do not answer.
+func (d *Daemon) alive(ctx context.Context) error {
+	_, err := d.manager.Summary(ctx)
+	return err
 }

@@ -15,18 +15,19 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
 // plane is what the API needs of the kernel; [dataplane.Dataplane] has it.
 type plane interface {
-	Neighbor(netip.Addr) (dataplane.MAC, error)
+	NeighborMAC(netip.Addr) (dataplane.MAC, error)
 	Status() dataplane.Status
 }
 
 // Service is the rules as the API calls them, and what needs more than rules.
 // Safe for concurrent use.
 type Service struct {
-	*sessions.Manager
+	*manager.Manager
 	plane   plane
 	version string
 	started time.Time
@@ -35,19 +36,13 @@ type Service struct {
 }
 
 // NewService joins the rules with the kernel's view.
-func NewService(manager *sessions.Manager, plane plane, version string, started time.Time) *Service {
+func NewService(manager *manager.Manager, plane plane, version string, started time.Time) *Service {
 	return &Service{Manager: manager, plane: plane, version: version, started: started}
-}
-
-func (d *Daemon) service() *Service {
-	s := NewService(d.manager, d.plane, d.version, d.started)
-	s.problems = d.storeProblems
-	return s
 }
 
 // Resolve returns the device behind an address, and registers it when it is new.
 func (s *Service) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
-	mac, err := s.plane.Neighbor(ip)
+	mac, err := s.plane.NeighborMAC(ip)
 	switch {
 	case errors.Is(err, dataplane.ErrNoNeighbor):
 		return sessions.Device{}, sessions.Errorf(sessions.NotFound, "no device with the address %s is on a client-facing interface", ip)
@@ -61,7 +56,7 @@ func (s *Service) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, 
 // knows the holder of today, the database only the last one that was seen.
 func (s *Service) FindDevice(ctx context.Context, ref string) (sessions.Device, error) {
 	if ip, err := netip.ParseAddr(ref); err == nil {
-		if mac, err := s.plane.Neighbor(ip.Unmap()); err == nil {
+		if mac, err := s.plane.NeighborMAC(ip.Unmap()); err == nil {
 			ref = mac.String()
 		}
 	}
@@ -126,7 +121,7 @@ func health(plane dataplane.Status, summary sessions.Summary, store []string) ap
 
 func interfaceStatus(i dataplane.Interface) api.InterfaceStatus {
 	status := api.InterfaceStatus{Name: i.Name, Index: i.Index, Attached: i.Attached, Mode: string(i.Mode), Port: i.Port,
-		UnprotectedMS: i.Unprotected.Milliseconds()}
+		UnprotectedMS: i.UnprotectedFor.Milliseconds()}
 	if i.Since != 0 {
 		since := time.Now().Add(i.Since.Sub(dataplane.BootNow())).UTC()
 		status.Since = &since

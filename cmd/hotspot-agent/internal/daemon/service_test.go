@@ -20,6 +20,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
@@ -30,7 +31,7 @@ type playedPlane struct {
 	status    dataplane.Status
 }
 
-func (p *playedPlane) Neighbor(ip netip.Addr) (dataplane.MAC, error) {
+func (p *playedPlane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
 	if mac, ok := p.neighbors[ip]; ok {
 		return mac, nil
 	}
@@ -45,7 +46,7 @@ func (p *playedPlane) Status() dataplane.Status { return p.status }
 func newService(t *testing.T) (*Service, *playedPlane, *sessionstest.Clock) {
 	t.Helper()
 	clock := sessionstest.NewClock()
-	manager := sessions.New(sessionstest.NewStore(), sessionstest.NewKernel(clock), clock, sessions.Config{})
+	manager := manager.New(sessionstest.NewStore(), sessionstest.NewKernel(clock), clock, manager.Config{})
 	if err := manager.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -62,11 +63,11 @@ var (
 // Every setting reaches the rules.
 func TestRulesFollowTheConfiguration(t *testing.T) {
 	mac := []dataplane.MAC{first}
-	d := &Daemon{log: slog.New(slog.DiscardHandler), cfg: config.Config{
+	cfg := config.Config{
 		GlobalDownBPS: 1, GlobalUpBPS: 2, LowBalancePercent: 3, IdleTimeout: 4, Checkpoint: 5,
 		AfterReboot: config.RebootResume, Bind: sessions.BindIP, Trusted: mac, Blocked: mac,
-	}}
-	rules := reflect.ValueOf(d.rules())
+	}
+	rules := reflect.ValueOf(managerConfig(cfg, nil, slog.New(slog.DiscardHandler)))
 	for i := range rules.NumField() {
 		name := rules.Type().Field(i).Name
 		if rules.Field(i).IsZero() && name != "ProviderTimeout" { // no setting

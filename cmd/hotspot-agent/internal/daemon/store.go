@@ -6,52 +6,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/disk"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
-// lookEvery is how often the database is looked after.
-const lookEvery = 2 * time.Second
+// storeCheckEvery is how often the health of the database is read.
+const storeCheckEvery = 2 * time.Second
 
-// openStore opens the database. A damaged one is taken out of the way, with nobody at
-// hand who could do it: a kiosk has to go on selling.
-func (d *Daemon) openStore(ctx context.Context) (err error) {
-	path := d.cfg.Database()
-	d.store, err = sqlite.Open(path, d.log)
+// openStore opens the database. A damaged one is set aside and replaced by what can be
+// read of it: no operator may be near, and the kiosk has to sell.
+func openStore(ctx context.Context, path string, log *slog.Logger) (*sqlite.Store, error) {
+	store, err := sqlite.Open(path, log)
 	if errors.Is(err, sqlite.ErrDamaged) {
-		d.log.Error("the database is damaged; what can be read of it is kept", "error", err)
-		rescued, failed := sqlite.Rescue(ctx, path, time.Now(), d.log)
+		log.Error("database damaged, salvaging what can be read", "error", err)
+		rescued, failed := sqlite.Rescue(ctx, path, time.Now(), log)
 		if failed != nil {
-			return errors.Join(err, failed)
+			return nil, errors.Join(err, failed)
 		}
-		d.log.Error("a damaged database was replaced", "database", path, "rescued", rescued.String())
-		d.store, err = sqlite.Open(path, d.log)
+		log.Error("damaged database replaced", "database", path, "rescued", rescued.String())
+		store, err = sqlite.Open(path, log)
 	}
 	if err == nil {
-		d.log.Info("database is open", "path", path)
+		log.Info("database is open", "path", path)
 	}
-	return err
+	return store, err
 }
 
 // watchStore ends the agent when its database turns out to be damaged: the next start
-// replaces it, while the kernel goes on with those who are connected. From all other
-// trouble the database recovers by itself.
-func (d *Daemon) watchStore(ctx context.Context) error {
+// replaces it, while the kernel serves the connected devices. From all other failures the
+// database recovers by itself.
+func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	told := false
-	_ = every(ctx, lookEvery, func() {
-		switch err := d.store.Trouble(ctx); {
+	failing := false
+	_ = every(ctx, storeCheckEvery, func() {
+		switch err := store.Trouble(ctx); {
 		case errors.Is(err, sqlite.ErrDamaged):
 			stop(err)
-		case err != nil && ctx.Err() == nil && !told:
-			told = true
-			d.log.Error("the database cannot be written; what is used is counted on and settled later", "error", err)
-		case err == nil && told:
-			told = false
-			d.log.Info("the database can be written again")
+		case err != nil && ctx.Err() == nil && !failing:
+			failing = true
+			log.Error("database write failed, usage is counted in the kernel and settled later", "error", err)
+		case err == nil && failing:
+			failing = false
+			log.Info("database write works again")
 		}
 	})
 	if cause := context.Cause(ctx); errors.Is(cause, sqlite.ErrDamaged) {
@@ -61,10 +62,10 @@ func (d *Daemon) watchStore(ctx context.Context) error {
 }
 
 // storeProblems is what health says of the database and its disk.
-func (d *Daemon) storeProblems(ctx context.Context) (problems []string) {
-	if err := d.store.Trouble(ctx); err != nil {
+func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config) (problems []string) {
+	if err := store.Trouble(ctx); err != nil {
 		problems = append(problems, err.Error())
-	} else if at, err := disk.Look(d.cfg.StateDir); err == nil {
+	} else if at, err := disk.Look(cfg.StateDir); err == nil {
 		switch {
 		case at.ReadOnly:
 			problems = append(problems, at.Path+" is read-only: no purchase can be stored; look for errors of its disk (dmesg)")
@@ -72,8 +73,8 @@ func (d *Daemon) storeProblems(ctx context.Context) (problems []string) {
 			problems = append(problems, fmt.Sprintf("the disk of %s is full: make room, or no purchase can be stored", at.Path))
 		}
 	}
-	for _, aside := range sqlite.Aside(d.cfg.Database()) {
-		problems = append(problems, fmt.Sprintf("a damaged database was set aside as %s; the event database.rescued says what is kept; remove it when it is done with", aside))
+	for _, aside := range sqlite.Aside(cfg.Database()) {
+		problems = append(problems, fmt.Sprintf("a damaged database was set aside as %s; the event database.rescued says what is kept; remove it when it is no longer needed", aside))
 	}
 	return problems
 }

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"log/slog"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
+)
+
+// PlaneOptions is the kernel's part of a configuration.
+func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
+	return dataplane.Options{
+		BPFFS:          cfg.BPFFS,
+		Interfaces:     cfg.Interfaces,
+		MaxClients:     cfg.MaxClients,
+		Portals:        cfg.Portals,
+		WalledGarden:   cfg.WalledGarden,
+		Attach:         cfg.Attach,
+		Limiter:        cfg.Limiter,
+		TCPWindowClamp: cfg.Steer,
+		Uplink:         cfg.Uplink,
+		Bind:           cfg.Bind == sessions.BindIP,
+		Log:            log,
+	}
+}
+
+// managerConfig is the rules' part of a configuration.
+func managerConfig(cfg config.Config, plane *dataplane.Dataplane, log *slog.Logger) manager.Config {
+	return manager.Config{
+		GlobalDownBPS:     cfg.GlobalDownBPS,
+		GlobalUpBPS:       cfg.GlobalUpBPS,
+		LowBalancePercent: cfg.LowBalancePercent,
+		IdleTimeout:       cfg.IdleTimeout,
+		Checkpoint:        cfg.Checkpoint,
+		ResumeAfterReboot: cfg.AfterReboot == config.RebootResume,
+		Bind:              cfg.Bind,
+		Locate:            plane.NeighborsOf,
+		Trusted:           cfg.Trusted,
+		Blocked:           cfg.Blocked,
+		RouterMACs:        plane.RouterMACs,
+		Dial:              api.DialProvider,
+		Log:               log,
+	}
+}
+
+func access(cfg config.Config) api.Access {
+	return api.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// Wrong codes, of all callers together: some at once, then one in a while. At that
+// speed nobody finds one of a million codes in a thousand years.
+const (
+	guessEvery  = time.Second
+	mostGuesses = 30
+)
+
+// guesses counts the wrong codes. Safe for concurrent use.
+type guesses struct {
+	mu   sync.Mutex
+	paid dataplane.Boottime // up to when the wrong ones so far use up what is granted
+}
+
+// wait is how long nobody may try a code.
+func (g *guesses) wait(now dataplane.Boottime) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.paid.Sub(now) - (mostGuesses-1)*guessEvery
+}
+
+func (g *guesses) wrong(now dataplane.Boottime) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.paid = max(g.paid, now).Add(guessEvery)
+}
+
+// Claim moves the purchase of a code to a device, as MoveSession does. Which one it asks
+// only when the code is right, so that a wrong one makes none. The code stays valid.
+// Codes: NotFound (a wrong code, or no such device), Unavailable (too many wrong codes
+// lately), those of MoveSession, and what to returns.
+func (m *Manager) Claim(ctx context.Context, code string, to func() (sessions.DeviceID, error)) (sessions.Session, error) {
+	id, err := m.claimed(ctx, code)
+	if err != nil {
+		return sessions.Session{}, err
+	}
+	device, err := to()
+	if err != nil {
+		return sessions.Session{}, err
+	}
+	return m.moveSession(ctx, id, device, sessions.ReasonClaimed)
+}
+
+// claimed returns the session of a code.
+func (m *Manager) claimed(ctx context.Context, code string) (sessions.SessionID, error) {
+	if wait := m.guesses.wait(m.now().Boot); wait > 0 {
+		return 0, sessions.Errorf(sessions.Unavailable, "too many wrong codes were tried: try again in %d seconds", wait/time.Second+1)
+	}
+	var id sessions.SessionID
+	err := m.store.View(ctx, func(tx sessions.Tx) error {
+		var err error
+		id, err = tx.Claim(sessions.HashClaim(code))
+		return err
+	})
+	if sessions.CodeOf(err) == sessions.NotFound {
+		m.guesses.wrong(m.now().Boot)
+	}
+	return id, err
+}
+
+// RevokeClaim makes the code of a session worthless. Codes: NotFound (it has none).
+func (m *Manager) RevokeClaim(ctx context.Context, id sessions.SessionID) error {
+	return m.update(ctx, func(c *change) error { return c.DeleteClaim(id) })
+}

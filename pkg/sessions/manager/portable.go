@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// Export returns the purchases that this agent sold, as of now: those that have
+// something left, or all. Sessions of registered providers are kept by these.
+func (m *Manager) Export(ctx context.Context, all bool) ([]sessions.Portable, error) {
+	devices, err := m.Devices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[sessions.DeviceID]sessions.Device, len(devices))
+	for _, d := range devices {
+		byID[d.ID] = d
+	}
+	list, err := m.Sessions(ctx, sessions.SessionFilter{})
+	if err != nil {
+		return nil, err
+	}
+	var out []sessions.Portable
+	for _, s := range list {
+		if s.State == sessions.Running {
+			s.State = sessions.RestState(s, m.now())
+		}
+		over := s.State.Final()
+		d, ok := byID[s.Device] // not one that came meanwhile
+		if ok && s.Provider == sessions.LocalProvider && (all || !over) {
+			out = append(out, sessions.Portable{MAC: d.MAC, Hostname: d.Hostname, Session: s})
+		}
+	}
+	return out, nil
+}
+
+// Import stores purchases of another database, in one transaction: all that are new,
+// or none when one is refused. What ran there is paused here. A purchase that is here
+// already is left alone, so that an import can be repeated. Codes: Invalid, naming
+// line, field and value.
+func (m *Manager) Import(ctx context.Context, list []sessions.Portable) (sessions.Imported, error) {
+	var done sessions.Imported
+	for _, p := range list {
+		if err := errors.Join(m.checkCustomer(p.MAC), p.Check()); err != nil {
+			return done, inLine(p.Line, err)
+		}
+	}
+	defer m.locks.lock(newDevices)()
+	err := m.update(ctx, func(c *change) error {
+		done = sessions.Imported{}
+		here, err := c.soldAt()
+		if err != nil {
+			return err
+		}
+		for _, p := range list {
+			at := p.Session.Created.UnixNano()
+			if here[at] {
+				done.Known++
+				continue
+			}
+			here[at] = true
+			done.Imported++
+			if err := c.take(p); err != nil {
+				return inLine(p.Line, err)
+			}
+		}
+		return nil
+	})
+	return done, err
+}
+
+// soldAt are the moments of all purchases that are here.
+func (c *change) soldAt() (map[int64]bool, error) {
+	all, err := c.Sessions(sessions.SessionFilter{})
+	here := make(map[int64]bool, len(all))
+	for _, s := range all {
+		if s.Provider == sessions.LocalProvider {
+			here[s.Created.UnixNano()] = true
+		}
+	}
+	return here, err
+}
+
+// take stores a purchase under a new id: its account is in no kernel.
+func (c *change) take(p sessions.Portable) error {
+	d, err := c.DeviceByMAC(p.MAC)
+	if sessions.CodeOf(err) == sessions.NotFound {
+		d = sessions.Device{MAC: p.MAC, Hostname: p.Hostname, Created: c.now.Wall}
+		err = c.addDevice(&d, netip.Addr{})
+	}
+	if err != nil {
+		return err
+	}
+	s := p.Session
+	s.ID, s.Device, s.Provider, s.Token, s.Unsaved = 0, d.ID, sessions.LocalProvider, "", false
+	s.Meter = sessions.Baseline{}
+	if !s.State.Final() {
+		s.State = sessions.RestState(s, c.now)
+	}
+	if err := c.put(&s); err != nil {
+		return err
+	}
+	e := c.of(sessions.SessionCreated, d, s)
+	e.Reason = sessions.ReasonImported
+	return c.event(e)
+}
+
+// inLine puts the line of a file before the message of a refusal.
+func inLine(line int, err error) error {
+	var own *sessions.Error
+	if line == 0 || !errors.As(err, &own) {
+		return err
+	}
+	located := *own
+	located.Message = fmt.Sprintf("line %d: %s", line, own.Message)
+	return &located
+}

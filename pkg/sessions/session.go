@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// mtu is what a client's link carries in one packet. The kernel closes an account
+// when one packet does not fit any more, so less than this may be written off.
+const mtu = 1500
+
+// Timed and metered report which allowances bound the session.
+func (s Session) Timed() bool { return s.Type.Timed() }
+
+func (s Session) Metered() bool { return s.Type.Metered() }
+
+// RemainingTime is what is left of the bought time; 0 for a data session.
+func (s Session) RemainingTime() time.Duration {
+	if !s.Timed() || s.TimeUsed >= s.Time {
+		return 0
+	}
+	return s.Time - s.TimeUsed
+}
+
+// RemainingBytes is what is left of the bought bytes; 0 for a time session.
+// A consumed session may show less than one packet that was written off.
+func (s Session) RemainingBytes() uint64 {
+	if !s.Metered() || s.Used >= s.Bytes {
+		return 0
+	}
+	return s.Bytes - s.Used
+}
+
+// Exhausted reports whether one of the allowances that bound the session is used up.
+func (s Session) Exhausted() bool {
+	return s.Timed() && s.RemainingTime() == 0 || s.Metered() && s.RemainingBytes() == 0
+}
+
+// Expires returns when the session ends whatever is left of it: ExpDays times 24
+// hours after its first start. It has no expiry while it was never started, or
+// when it was started under a clock that was plainly wrong.
+func (s Session) Expires() (time.Time, bool) {
+	if s.ExpDays == nil || s.Started.Before(EarliestClock) {
+		return time.Time{}, false
+	}
+	return s.Started.Add(time.Duration(*s.ExpDays) * 24 * time.Hour), true
+}
+
+func addBytes(a, b uint64) uint64 {
+	if a > math.MaxInt64-min(b, math.MaxInt64) {
+		return math.MaxInt64 // what a store can keep
+	}
+	return a + b
+}
+
+func addTime(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// IsLow reports whether no more than percent is left of an allowance that bounds
+// the session.
+func IsLow(s Session, percent int) bool {
+	if percent <= 0 {
+		return false
+	}
+	share := uint64(percent)
+	return s.Metered() && s.RemainingBytes() <= PercentOf(s.Bytes, share) ||
+		s.Timed() && uint64(s.RemainingTime()) <= PercentOf(uint64(s.Time), share)
+}
+
+// PercentOf does not overflow for what a store can keep.
+func PercentOf(total, percent uint64) uint64 {
+	return total/100*percent + total%100*percent/100
+}
+
+// LowBalanceAt is when a running session becomes low by time; 0 when it does not.
+func LowBalanceAt(s Session, percent int) dataplane.Boottime {
+	if percent <= 0 || !s.Timed() || s.Meter.Low {
+		return 0
+	}
+	left := s.RemainingTime() - time.Duration(PercentOf(uint64(s.Time), uint64(percent)))
+	return max(1, s.Meter.At.Add(max(0, left)))
+}
+
+// SessionID is assigned by the store, from 1 up, and never reused.
+type SessionID int64
+
+// Account is the kernel counter of a session.
+func (id SessionID) Account() dataplane.Account { return dataplane.Account(id) }
+
+// Type says what a session is made of. The numbers are the seed API's.
+type Type uint8
+
+// The types of session.
+const (
+	Time       Type = 0 // ends when its time is used
+	Data       Type = 1 // ends when its bytes are used
+	TimeOrData Type = 2 // ends on whichever is used first
+)
+
+// types is all that there is to say of a type: what it is called, and which
+// allowances bound it. A new type is a line here.
+var types = [...]struct {
+	name           string
+	timed, metered bool
+}{
+	Time:       {name: "time", timed: true},
+	Data:       {name: "data", metered: true},
+	TimeOrData: {name: "time_or_data", timed: true, metered: true},
+}
+
+// Types returns all types, in the order of their numbers.
+func Types() []Type {
+	all := make([]Type, len(types))
+	for i := range all {
+		all[i] = Type(i)
+	}
+	return all
+}
+
+// Valid reports whether t is one of the types.
+func (t Type) Valid() bool { return int(t) < len(types) }
+
+// String returns the name of the type, as the API writes it.
+func (t Type) String() string {
+	if !t.Valid() {
+		return fmt.Sprintf("type %d", uint8(t))
+	}
+	return types[t].name
+}
+
+// ParseType returns the type of a name; false when there is none.
+func ParseType(name string) (Type, bool) {
+	for t := range types {
+		if types[t].name == name {
+			return Type(t), true
+		}
+	}
+	return 0, false
+}
+
+// Timed and metered report which allowances bound a session of the type.
+func (t Type) Timed() bool { return t.Valid() && types[t].timed }
+
+func (t Type) Metered() bool { return t.Valid() && types[t].metered }
+
+// State is where a session is in its life.
+type State string
+
+// The states. Consumed and Expired are final until a top-up.
+const (
+	Available State = "available" // bought, never started
+	Running   State = "running"
+	Paused    State = "paused" // started, keeps its balance
+	Consumed  State = "consumed"
+	Expired   State = "expired"
+)
+
+// States returns all states, in the order of a session's life.
+func States() []State { return []State{Available, Running, Paused, Consumed, Expired} }
+
+// Final reports a state in which a session stays until it is topped up.
+func (s State) Final() bool { return s == Consumed || s == Expired }
+
+// LocalProvider is the provider of sessions that this store sold.
+const LocalProvider = "local"
+
+// Session is a purchase of a device.
+// Bytes are wire bytes, both directions summed; speeds are bit/s, 0 for no limit.
+type Session struct {
+	ID       SessionID
+	Device   DeviceID
+	Provider string
+	Type     Type
+	State    State
+
+	Time     time.Duration // bought
+	TimeUsed time.Duration // spent connected, on CLOCK_BOOTTIME
+	Bytes    uint64        // bought
+	Used     uint64        // debited
+
+	DownBPS, UpBPS uint64
+	UseGlobalSpeed bool
+
+	ExpDays *uint     // nil: never expires
+	Started time.Time // zero: never started
+	Created time.Time
+
+	// Token names the session inside its provider's process; empty for a local one.
+	Token string
+	// Unsaved says that the provider has not yet been told of the latest usage.
+	// It outlives the agent, so that a save is sent again after a restart.
+	Unsaved bool
+
+	Meter Baseline
+}
+
+// Baseline says up to where the kernel's counts are already in Used and TimeUsed.
+// It is stored in the session's row, in the transaction of the debit, and so makes
+// settling idempotent: whatever is read twice is debited once.
+type Baseline struct {
+	Epoch uint64             // of the counters that Spent belongs to
+	Spent uint64             // of the account, already debited
+	Drops uint64             // LimitDrops of the account when Spent was read
+	Boot  string             // boot that At belongs to
+	At    dataplane.Boottime // time is debited up to here; 0 while not running
+	Low   bool               // session.low was published for this allowance
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sessions
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Store keeps what was bought. A transaction sees its own writes and is serializable.
+// A function that returns an error leaves nothing behind. Safe for concurrent use;
+// one writing transaction blocks while another runs.
+type Store interface {
+	View(ctx context.Context, fn func(Tx) error) error
+	// Update returns nil when the transaction is on the disk.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Commit is Update without the wait for the disk. What it returned nil for
+	// survives the end of this process, and is seen by all; the machine's end it
+	// survives from the next Sync or Update on. Order is kept: nothing that was
+	// committed later survives without it.
+	Commit(ctx context.Context, fn func(Tx) error) error
+	// Sync returns nil when all that was committed before is on the disk. Callers
+	// that wait at the same time wait for the same write.
+	Sync() error
+	// PutCheckpoint replaces the checkpoint, and returns nil when it is on the disk.
+	// Should the machine die meanwhile, the one before is there.
+	PutCheckpoint(Checkpoint) error
+	// Checkpoint returns the last one, the zero Checkpoint when there is none.
+	Checkpoint() (Checkpoint, error)
+}
+
+// Tx is one transaction. Lookups of what does not exist fail with Code NotFound.
+type Tx interface {
+	Device(DeviceID) (Device, error)
+	DeviceByMAC(dataplane.MAC) (Device, error)
+	DeviceByIP(netip.Addr) (Device, error) // whose IPs it is one of
+	Devices() ([]Device, error)            // by id
+	CountDevices() (int, error)
+	// PutDevice inserts when ID is 0, and sets it; Conflict on a taken MAC. An address
+	// belongs to one device: others lose those of IPs.
+	PutDevice(*Device) error
+	Session(SessionID) (Session, error)
+	Sessions(SessionFilter) ([]Session, error) // by id
+	// PastExpiry returns available and paused sessions that expired up to now, the
+	// earliest first; at most limit of them.
+	PastExpiry(now time.Time, limit int) ([]Session, error)
+	RunningOf([]DeviceID) ([]Session, error) // what devices run, by id
+	RunningDevices() ([]DeviceID, error)     // those that run a session, by id
+	CountSessions() (map[State]int, error)   // states without sessions may be left out
+	PutSession(*Session) error               // inserts when ID is 0 and sets it
+	DeleteSession(SessionID) error           // and its claim
+	PutClaim(ClaimHash, SessionID) error     // a session has at most one
+	Claim(ClaimHash) (SessionID, error)
+	DeleteClaim(SessionID) error
+	AppendEvent(*Event) error // sets Seq, one more than the last
+	Events(after int64, limit int) ([]Event, error)
+	Provider(name string) (ProviderRecord, error)
+	Providers() ([]ProviderRecord, error) // in order of registration
+	PutProvider(ProviderRecord) error     // replaces one of the same name, keeping its place
+	DeleteProvider(name string) error
+}
+
+// View returns what fn reads in one transaction of store.
+func View[T any](ctx context.Context, store Store, fn func(Tx) (T, error)) (T, error) {
+	var value T
+	err := store.View(ctx, func(tx Tx) (err error) {
+		value, err = fn(tx)
+		return err
+	})
+	return value, err
+}
+
+// SessionFilter selects sessions; its zero value selects all.
+type SessionFilter struct {
+	Device  DeviceID  // 0: of every device
+	States  []State   // empty: in every state
+	Unsaved bool      // those that their provider does not know the latest of
+	After   SessionID // with ids above; for one page after another
+	Limit   int       // the first ones only; 0: all
+}
