@@ -112,13 +112,7 @@ func (m *Manager) Device(ctx context.Context, id sessions.DeviceID) (sessions.De
 
 // Devices returns all devices, by id.
 func (m *Manager) Devices(ctx context.Context) ([]sessions.Device, error) {
-	var list []sessions.Device
-	err := m.store.View(ctx, func(tx sessions.Tx) error {
-		var err error
-		list, err = tx.Devices()
-		return err
-	})
-	return list, err
+	return sessions.Snapshot(ctx, m.store, sessions.Tx.Devices)
 }
 
 func (m *Manager) deviceByMAC(ctx context.Context, mac dataplane.MAC) (sessions.Device, error) {

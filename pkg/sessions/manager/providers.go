@@ -136,7 +136,7 @@ func (m *Manager) tellRest(ctx context.Context) error {
 	if !m.providers.any() {
 		return nil
 	}
-	unsaved, err := sessions.View(context.WithoutCancel(ctx), m.store, func(tx sessions.Tx) ([]sessions.Session, error) {
+	unsaved, err := sessions.Snapshot(context.WithoutCancel(ctx), m.store, func(tx sessions.Tx) ([]sessions.Session, error) {
 		return tx.Sessions(sessions.SessionFilter{Unsaved: true})
 	})
 	m.saveLater(unsaved)

@@ -115,12 +115,11 @@ func (m *Manager) Session(ctx context.Context, id sessions.SessionID) (sessions.
 
 // Sessions returns the selected sessions by id; running ones with live figures.
 func (m *Manager) Sessions(ctx context.Context, filter sessions.SessionFilter) ([]sessions.Session, error) {
-	var list []sessions.Session
-	err := m.store.View(ctx, func(tx sessions.Tx) error {
-		var err error
-		list, err = tx.Sessions(filter)
-		return err
-	})
+	read := sessions.Snapshot[[]sessions.Session]
+	if filter.Device != 0 {
+		read = sessions.View // its sessions are few
+	}
+	list, err := read(ctx, m.store, func(tx sessions.Tx) ([]sessions.Session, error) { return tx.Sessions(filter) })
 	now := m.now()
 	for i := range list {
 		list[i] = m.overlay(list[i], now)

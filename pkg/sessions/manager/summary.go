@@ -13,7 +13,7 @@ import (
 // Summary counts what there is.
 func (m *Manager) Summary(ctx context.Context) (sessions.Summary, error) {
 	sum := sessions.Summary{ClockSane: m.now().WallTrusted}
-	err := m.store.View(ctx, func(tx sessions.Tx) error {
+	err := m.store.Snapshot(ctx, func(tx sessions.Tx) error {
 		var err error
 		if sum.Devices, err = tx.CountDevices(); err != nil {
 			return err
