@@ -41,12 +41,16 @@ deps-dev: ## install what lint and generate need
 
 .PHONY: generate
 generate: ## rebuild the committed kernel programs from bpf/ (needs deps-dev)
-	go generate ./pkg/dataplane/...
+	go generate ./pkg/dataplane/linux/...
+
+.PHONY: docs
+docs: ## rewrite docs/CONFIGURATION.md and the example from the table of keys
+	@go generate ./cmd/...
 
 .PHONY: build
 build: ## build bin/hotspot-agent
 	@echo "building bin/hotspot-agent (the first time takes a minute: SQLite is C)"
-	@go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
+	@go build -tags urfave_cli_no_docs -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
 
 .PHONY: demo
 demo: root deps build ## play a day at the kiosk in a lab of network namespaces (root)
@@ -65,7 +69,7 @@ test: root deps ## run all tests on the real kernel, none skipped (root)
 
 .PHONY: unit
 unit: ## run the tests that need neither root nor the kernel
-	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane)
+	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane/linux)
 	go test -C bench -short ./...
 	go test -C torture -short $$(cd torture && go list ./... | grep -v /torture$$)
 
@@ -74,10 +78,10 @@ fuzz: ## fuzz every parser of what others send, FUZZTIME=10s each
 	@hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell (root)
+bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell; ONLY=control BASE=v1.0: the CPU of a connect beside a revision; ONLY=callpath (root)
 	@hack/deps.sh bench
 	@go build -C bench -ldflags '-X main.version=$(VERSION)' -o ../bin/bench .
-	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) -out $(OUT)
+	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) $(if $(BASE),-base $(BASE)) -out $(OUT)
 
 .PHONY: torture
 torture: root deps build ## hurt it in every way that we know, and print what that cost; SHORT=1, ONLY=kill,... (root)

@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/bench/callpath"
 	"github.com/hotspot-agent/hotspot-agent/bench/chain"
 	"github.com/hotspot-agent/hotspot-agent/bench/control"
 	"github.com/hotspot-agent/hotspot-agent/bench/cost"
@@ -40,38 +41,48 @@ var version = "unknown" // set by the linker
 type study struct {
 	name string
 	run  func(context.Context, options, *report.Report) error
+	// onlyNamed studies are not part of a run that names none.
+	onlyNamed bool
 }
 
 // studies is every part, in the order of a run.
 var studies = []study{
-	{"limiter", func(ctx context.Context, o options, r *report.Report) error {
+	{name: "limiter", run: func(ctx context.Context, o options, r *report.Report) error {
 		return limiter.Run(ctx, limiter.Options{Scale: o.scale, Agent: o.agent, Cells: o.cells, Subjects: o.subjects}, r)
 	}},
-	{"cost", func(ctx context.Context, o options, r *report.Report) error {
+	{name: "cost", run: func(ctx context.Context, o options, r *report.Report) error {
 		return cost.Run(ctx, o.scale, r)
 	}},
-	{"forward", func(ctx context.Context, o options, r *report.Report) error {
+	{name: "forward", run: func(ctx context.Context, o options, r *report.Report) error {
 		return forward.Run(ctx, o.scale, o.agent, r)
 	}},
-	{"exact", func(ctx context.Context, o options, r *report.Report) error {
+	{name: "exact", run: func(ctx context.Context, o options, r *report.Report) error {
 		return exact.Run(ctx, o.scale, o.agent, r)
 	}},
-	{"chain", func(ctx context.Context, o options, r *report.Report) error {
+	{name: "chain", run: func(ctx context.Context, o options, r *report.Report) error {
 		return chain.Run(ctx, o.scale, o.agent, r)
 	}},
-	{"control", func(ctx context.Context, o options, r *report.Report) error {
+	{name: "control", run: func(ctx context.Context, o options, r *report.Report) error {
+		if o.base != "" {
+			return control.Compare(ctx, o.scale, o.base, r)
+		}
 		return control.Run(ctx, o.scale, o.agent, r)
 	}},
-	{"memory", func(ctx context.Context, o options, r *report.Report) error {
+	{name: "memory", run: func(ctx context.Context, o options, r *report.Report) error {
 		return memory.Run(ctx, o.scale, o.agent, r)
+	}},
+	{name: "callpath", onlyNamed: true, run: func(ctx context.Context, o options, r *report.Report) error {
+		return callpath.Run(ctx, o.base, o.out, r)
 	}},
 }
 
-// options are what the studies are told.
+// options are the arguments of the studies.
 type options struct {
 	scale report.Scale
 	agent string // the agent's binary
-	// What the limiter study is to measure only; all where they are empty.
+	base  string // a revision to compare the agent with, or ""
+	out   string // the folder of the results
+	// Parts of the limiter study, all where they are empty.
 	cells    *regexp.Regexp
 	subjects []string
 }
@@ -80,8 +91,9 @@ func main() {
 	var o options
 	scale := flag.String("scale", "sampled", "how much is measured: quick, sampled or full")
 	only := flag.String("only", "", "measure these studies only, comma-separated: "+strings.Join(names(), ", "))
-	resume := flag.Bool("resume", false, "go on with the limiter study of a run that was interrupted: its cells in OUT are not measured again")
-	out := flag.String("out", "bench-results", "the folder that the figures are written to")
+	resume := flag.Bool("resume", false, "continue the limiter study of an interrupted run: its cells in OUT are not measured again")
+	flag.StringVar(&o.out, "out", "bench-results", "the folder that the figures are written to")
+	flag.StringVar(&o.base, "base", "", "compare with this Git revision of the agent: callpath counts in both, control measures only the CPU of a connect, of both")
 	flag.StringVar(&o.agent, "agent", "bin/hotspot-agent", "the agent's binary")
 	flag.Func("cells", "measure only the cells of the limiter whose name matches this expression", func(s string) (err error) {
 		o.cells, err = regexp.Compile(s)
@@ -93,7 +105,7 @@ func main() {
 	})
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, o, *scale, *only, *out, *resume)
+	err := run(ctx, o, *scale, *only, *resume)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -109,26 +121,26 @@ func names() []string {
 	return all
 }
 
-func run(ctx context.Context, o options, scale, only, out string, resume bool) (err error) {
+func run(ctx context.Context, o options, scale, only string, resume bool) (err error) {
 	wanted, err := o.choose(scale, only)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
 	var before []byte
 	if resume {
-		if before, err = os.ReadFile(filepath.Join(out, scale+".jsonl")); err != nil {
+		if before, err = os.ReadFile(filepath.Join(o.out, scale+".jsonl")); err != nil {
 			return fmt.Errorf("resume: %w", err)
 		}
 	}
-	lines, err := os.Create(filepath.Join(out, scale+".jsonl"))
+	lines, err := os.Create(filepath.Join(o.out, scale+".jsonl"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lines.Close()) }()
-	table, err := os.Create(filepath.Join(out, scale+".txt"))
+	table, err := os.Create(filepath.Join(o.out, scale+".txt"))
 	if err != nil {
 		return err
 	}
@@ -145,7 +157,7 @@ func run(ctx context.Context, o options, scale, only, out string, resume bool) (
 		fmt.Fprintln(screen, m)
 	}
 	err = measure(ctx, o, wanted, r, screen)
-	return errors.Join(err, plot.Write(r.Rows(), out))
+	return errors.Join(err, plot.Write(r.Rows(), o.out))
 }
 
 // choose sets the scale, and returns the studies that are wanted.
@@ -157,7 +169,12 @@ func (o *options) choose(scale, only string) (wanted []string, err error) {
 	}
 	o.scale = report.Scale(index)
 	if only == "" {
-		return names(), nil
+		for _, s := range studies {
+			if !s.onlyNamed {
+				wanted = append(wanted, s.name)
+			}
+		}
+		return wanted, nil
 	}
 	wanted = strings.Split(only, ",")
 	for _, name := range wanted {

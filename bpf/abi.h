@@ -1,57 +1,66 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the programs and the Go side agree on: keys, values, enums, limits.
- * No code. The Go types are generated from here. Change anything in it and
- * ABI_LAYOUT_VERSION goes up: pinned maps of another version are not adopted.
+ * What the programs and the Go side share: keys, values, enums, limits. No code. The Go
+ * types and constants are generated from here. Any change of a key or value raises
+ * ABI_LAYOUT_VERSION: pinned maps of another version are not adopted.
  *
- * Time is CLOCK_BOOTTIME in ns. Bytes are wire bytes of IP packets.
+ * Times are CLOCK_BOOTTIME in ns. Bytes are wire bytes of IP packets.
  */
 #pragma once
 
 #include <linux/types.h>
 
-#define ABI_LAYOUT_VERSION 6
+enum abi {
+	ABI_LAYOUT_VERSION = 6,
 
-/* rate_ns_per_byte is fixed point with this many fraction bits: the product with
- * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
- * 10 Gbit/s is held to about 1e-6. */
-#define ABI_RATE_SHIFT 20
-/* The bucket charges at most this much of one super-packet (BIG TCP ends below). */
-#define ABI_COST_BYTES (1U << 19)
-/* A packet is admitted by at most this much of its length, so that a super-packet
- * passes the bucket of a slow client; all of it is charged. */
-#define ABI_ADMIT_BYTES 1514
+	/* rate_ns_per_byte is fixed point with this many fraction bits: the product with
+	 * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
+	 * 10 Gbit/s is exact to about 1e-6. */
+	ABI_RATE_SHIFT = 20,
+	/* A bucket charges at most this much of one super-packet (BIG TCP ends below). */
+	ABI_COST_BYTES = 1 << 19,
+	/* At most this much of a packet must fit a bucket, so that a super-packet passes the
+	 * bucket of a slow client. All of it is charged. */
+	ABI_ADMIT_BYTES = 1514,
+	ABI_NO_INDEX = 0xffffffff,
+
+	/* Slots for the rule of a client: one is in force, packets in flight may still read
+	 * others. A power of two. */
+	ABI_RULES = 4,
+
+	/* log2 of the bits of router_filter. */
+	ABI_FILTER_ORDER = 10,
+	ABI_FILTER_BITS = 1 << ABI_FILTER_ORDER,
+
+	/* Queues of one account and direction: sets of ABI_FLOW_WAYS. A flow takes the free
+	 * queue of its set. Powers of two. */
+	ABI_FLOWS = 32,
+	ABI_FLOW_WAYS = 8,
+	ABI_FLOW_SAMPLES = 3,
+	/* TCP flows of one account and direction whose window scale is known: sets of
+	 * ABI_SCALE_WAYS. More than queues, as most connections are idle. */
+	ABI_SCALES = 64,
+	ABI_SCALE_WAYS = 4,
+
+	/* Slots of the uplink's time wheel, a power of two. Shares get uneven when more
+	 * clients fill their share at once than there are slots in a burst. */
+	ABI_UPLINK_SLOTS = 512,
+
+	/* DNS before paying, both directions together, of each MAC: 16 kbit/s is about ten
+	 * lookups a second, and too slow for a tunnel. 16 KiB at once is a page with many
+	 * names. */
+	ABI_DNS_NS_PER_BYTE = 500000,
+	ABI_DNS_BURST_BYTES = 16384,
+	/* All MACs together get this many times as much: 1 Mbit/s, 1 MiB at once. It bounds
+	 * a device that takes a new MAC, and with it a full bucket, again and again. A power
+	 * of two. */
+	ABI_DNS_MACS = 64,
+};
+
 #define ABI_NO_LIMIT (~0ULL)
-#define ABI_NO_INDEX (~0U)
 
-/* Places for the rule of a client: one is in force, others are still read by packets
- * in flight. A power of two. */
-#define ABI_RULES 4
-/* Bits of router_filter. */
-#define ABI_FILTER_BITS 1024
-
-/* The queues of one account and direction that tell flows apart: sets of FLOW_WAYS,
- * in each of which a flow takes the queue that is free. */
-#define ABI_FLOWS 32
-#define ABI_FLOW_WAYS 8
-#define ABI_FLOW_SAMPLES 3
-/* The TCP flows of which the scale of the windows is kept, by account and direction:
- * sets of SCALE_WAYS. More than queues, as most connections are idle. */
-#define ABI_SCALES 64
-#define ABI_SCALE_WAYS 4
-
-/* The clock of the uplink: a power of two. With more clients that fill their share at
- * once than there are slots in a burst, shares get uneven. */
-#define ABI_UPLINK_SLOTS 512
-
-/* DNS before paying, both directions together, for each MAC: 16 kbit/s is about
- * ten lookups a second, and too slow for a tunnel; 16 KiB at once is a page with
- * many names. */
-#define ABI_DNS_NS_PER_BYTE 500000ULL
-#define ABI_DNS_BURST_NS (16384 * ABI_DNS_NS_PER_BYTE)
-/* All MACs together get as much as so many: 1 Mbit/s, 1 MiB at once. Who takes a new
- * MAC again and again has a full bucket each time. A power of two. */
-#define ABI_DNS_MACS 64
+/* The hash of router_filter is hash_64() of linux/hash.h, with its GOLDEN_RATIO_64. */
+#define ABI_FILTER_MULTIPLIER 0x61c8864680b583ebULL
 
 /* Direction, as the client sees it; also an array index. */
 enum direction {
@@ -66,13 +75,13 @@ enum verdict {
 	VERDICT_BLOCK = 2,
 };
 
-/* Why a frame was passed or dropped; the labels of status and metrics.
+/* Why a frame passed or was dropped: the labels of status and metrics.
  * Append only: a code is never reused. */
 enum reason {
-	PASS_FORWARDED = 0,   /* a connected client's, debited */
-	PASS_LOCAL = 1,       /* a connected client's, to or from the router: free */
-	PASS_PREAUTH = 2,   /* what any device may do before paying */
-	PASS_BRIDGED = 3,     /* on a bridge port: not to or from the router */
+	PASS_FORWARDED = 0, /* of a connected client, debited */
+	PASS_LOCAL = 1,     /* of a connected client, to or from the router: free */
+	PASS_PREAUTH = 2,   /* open to any device before it pays */
+	PASS_BRIDGED = 3,   /* on a bridge port: not to or from the router */
 	DROP_NO_RULE = 4,
 	DROP_BLOCKED = 5,
 	DROP_RATE = 6,
@@ -80,10 +89,10 @@ enum reason {
 	DROP_DEADLINE = 8,
 	DROP_MALFORMED = 9,
 	DROP_PREAUTH_RATE = 10, /* DNS before paying, over its speed */
-	DROP_NO_ACCOUNT = 11,     /* a rule without its account: never in health */
-	DROP_BUSY = 12,           /* other CPUs took what is left of the limit too fast */
-	DROP_UPLINK = 13,         /* over the client's share of the total */
-	DROP_BOUND = 14,          /* not the address that the client is bound to, and no allowance */
+	DROP_NO_ACCOUNT = 11,   /* a rule without its account: never in health */
+	DROP_BUSY = 12,         /* other CPUs took the rest of the limit too fast */
+	DROP_UPLINK = 13,       /* over the client's share of the total */
+	DROP_BOUND = 14,        /* not the address that the client is bound to, and not pre-auth */
 	REASONS = 15,
 };
 
@@ -118,20 +127,20 @@ struct portal_key {
 };
 
 struct speed {
-	__u64 bit_per_s;        /* 0: no limit; for reading back */
+	__u64 bit_per_s;        /* 0: no limit */
 	__u64 rate_ns_per_byte; /* fixed point, ABI_RATE_SHIFT */
 	__u64 burst_ns;         /* depth of the bucket */
 };
 
 struct rule {
-	__u64 account;
-	__u64 limit_bytes; /* of account.spent; ABI_NO_LIMIT */
-	__u64 deadline_ns; /* nothing passes from here on; ABI_NO_LIMIT */
+	__u64 account;     /* id */
+	__u64 limit_bytes; /* bound of account.spent, or ABI_NO_LIMIT */
+	__u64 deadline_ns; /* nothing passes from here on, or ABI_NO_LIMIT */
 	struct speed speed[DIRECTIONS];
-	__u32 account_index; /* of the account in accounts */
-	__u32 flows_index;   /* of its queues in flows, or ABI_NO_INDEX */
-	__u32 verdict; /* enum verdict */
-	__be32 bound_be; /* the client's only IPv4 address, where config_bind is set; 0: any */
+	__u32 account_index; /* in accounts */
+	__u32 flows_index;   /* in flows, or ABI_NO_INDEX */
+	__u32 verdict;       /* enum verdict */
+	__be32 bound_be;     /* the client's only IPv4 address, with config_bind; 0: any */
 };
 
 struct client {
@@ -142,33 +151,33 @@ struct client {
 
 struct counter {
 	__u64 bytes;
-	__u64 packets; /* of the wire: a super-packet counts its segments */
+	__u64 packets; /* on the wire: a super-packet counts its segments */
 };
 
 /* GCRA, ITU-T I.371. */
 struct bucket {
 	__u64 tat_ns;           /* theoretical arrival time of the next packet */
-	__u64 rate_ns_per_byte; /* the rate that tat_ns was reckoned with */
+	__u64 rate_ns_per_byte; /* of the charges in tat_ns */
 };
 
-/* The phantom queues of one direction. Times on the clock are virtual, see fair.h. What
- * each packet needs comes first, in one cache line. */
+/* Phantom queues of one direction, see fair.h. Virtual times are on the clock that
+ * vtime_ns is. The fields that every packet needs are in the first cache line. */
 struct fair {
 	__u64 vtime_ns;
-	__u64 vtime_at_ns; /* the real time at which vtime_ns was right */
-	__u64 first_empty_ns;     /* on the clock: no queue is empty before */
-	__u64 last_empty_ns;     /* on the clock: all queues are empty after */
-	__u64 sampled_ns;  /* when backlogged[0] was counted */
-	__u32 active;      /* queues that are not empty */
-	__u8 backlogged[ABI_FLOW_SAMPLES]; /* flows that filled their queue, latest count first */
+	__u64 vtime_at_ns;    /* the real time of vtime_ns */
+	__u64 first_empty_ns; /* virtual: no queue empties before */
+	__u64 last_empty_ns;  /* virtual: all queues are empty after */
+	__u64 sampled_ns;     /* when backlogged[0] was counted */
+	__u32 active;         /* queues that are not empty */
+	__u8 backlogged[ABI_FLOW_SAMPLES]; /* flows that filled their queue, latest sample first */
 	__u8 pad;
-	__u32 greedy;    /* a bit for each: its flow filled its share once */
-	__u32 clamped; /* a bit for each: and is steered, see rwnd.h */
-	__u32 lock;    /* 1: held */
+	__u32 greedy;  /* bit per queue: its flow filled its share once */
+	__u32 clamped; /* bit per queue: and its receive window is clamped, see rwnd.h */
+	__u32 lock;    /* see lock.h */
 	__u32 pad2;
-	__u64 finish_ns[ABI_FLOWS];   /* on the clock: this queue is empty after */
-	__u32 tag[ABI_FLOWS];         /* of the flow that has it */
-	__u32 scales[ABI_SCALES];     /* of windows, see rwnd.h */
+	__u64 finish_ns[ABI_FLOWS]; /* virtual: the queue is empty after */
+	__u32 tag[ABI_FLOWS];       /* hash of the flow that has the queue */
+	__u32 scales[ABI_SCALES];   /* window scales, see rwnd.h */
 };
 
 struct flows {
@@ -177,32 +186,32 @@ struct flows {
 
 /* The total of all clients in one direction, see uplink.h. */
 struct uplink {
-	struct speed speed; /* Go writes */
-	__u64 slot_shift;   /* Go writes: a slot is 1 << slot_shift ns on the clock */
-	__u32 lock;         /* 1: held */
+	struct speed speed; /* written by Go */
+	__u64 slot_shift;   /* written by Go: a slot is 1 << slot_shift virtual ns */
+	__u32 lock;         /* see lock.h */
 	__u32 pad;
 	struct bucket bucket; /* of all clients */
-	__u64 vtime_at_ns;  /* the real time at which the clock was right */
-	__u64 slot;         /* of the clock: the work of all slots before is done */
+	__u64 vtime_at_ns;  /* the real time of the virtual clock */
+	__u64 slot;         /* of the virtual clock: the work of all slots before is done */
 	__u64 last_slot;    /* with work */
 	__u32 sharers;      /* clients that filled the slot before */
 	__u32 share;        /* 1 / sharers, fixed point, UPLINK_SHARE_SHIFT */
-	__u64 work[ABI_UPLINK_SLOTS]; /* ns, and in the upper bits which round of the clock's it is of */
+	__u64 work[ABI_UPLINK_SLOTS]; /* ns; above UPLINK_WORK_BITS the round of the wheel */
 };
 
 struct account {
-	__u64 id;      /* 0: this place is free. Go writes it, with all else 0 */
-	__u64 spent;   /* bytes of both directions: the one word by which the limit decides */
+	__u64 id;      /* 0: free. Written by Go, with all else 0 */
+	__u64 spent;   /* bytes of both directions: the one word that the limit bounds */
 	struct counter counter[DIRECTIONS];
 	struct bucket bucket[DIRECTIONS];
-	__u64 uplink_ns[DIRECTIONS]; /* on the uplink's clock: what is queued there ends here */
+	__u64 uplink_ns[DIRECTIONS]; /* virtual, of the uplink: the client's queue is empty after */
 	__u64 rate_drops;     /* frames over the speed, or over the share of the uplink */
 	__u64 limit_drops;    /* frames after the limit was met */
 	__u64 deadline_drops; /* frames after the deadline */
 	__u64 last_seen_ns;
-	__u64 exhausted_limit;    /* the limit_bytes that was exhausted: closed until it changes */
-	__u64 notified_limit;     /* 1 + the limit_bytes of whose end user space was told */
-	__u64 notified_deadline;  /* the deadline_ns of which it was told that it has passed */
+	__u64 exhausted_limit;   /* the limit_bytes that was exhausted: closed until it changes */
+	__u64 notified_limit;    /* 1 + the limit_bytes whose end was notified */
+	__u64 notified_deadline; /* the deadline_ns whose passing was notified */
 };
 
 struct dns_bucket {
@@ -210,7 +219,7 @@ struct dns_bucket {
 };
 
 struct stat {
-	__u64 packets; /* frames, as the hook sees them */
+	__u64 packets; /* frames at the hook */
 	__u64 bytes;   /* wire bytes */
 };
 
@@ -222,8 +231,8 @@ struct event {
 	__u32 pad;
 };
 
-/* The same in every version, as are the names by which another version finds what was
- * counted (struct account: id, counter, bytes): it reads them by the map's BTF. */
+/* The same in every layout. Other versions find the counts of an account by the names
+ * in the BTF of its map (struct account: id, counter, bytes). */
 struct meta {
 	__u32 layout_version;
 	__u32 pad;

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The account of a connected client, exact on any number of CPUs: what is counted
- * has passed, what has passed is counted, and it never adds up to more than the limit.
+ * The account of a connected client, exact on any number of CPUs: what is counted has
+ * passed, what has passed is counted, and the sum never exceeds the limit.
  *
  * No packet waits for another. One word, spent, decides about the limit, and one per
- * direction about the speed, both by compare-and-swap. A lock would do it in fewer
- * words, but a bpf_spin_lock turns interrupts off and on again, which costs more than
- * all else here, and of a lock without that the holder can be interrupted: then
- * others wait, or drop what nobody should lose.
+ * direction about the speed, both by compare-and-swap. With a lock there would be fewer
+ * words, but see lock.h: its waiters would be delayed, or their packets dropped.
  */
 #pragma once
 
@@ -18,165 +16,154 @@
 
 #include "abi.h"
 #include "bucket.h"
-#include "fair.h"
+#include "compiler.h"
+#include "limiter.h"
 #include "maps.h"
+#include "packet.h"
 #include "parse.h"
 #include "uplink.h"
 
 #define ACCOUNT_TRIES 8 /* each fails only because another CPU's packet passed */
 
-static __always_inline __u64 account_spent(const struct account *u)
+static __always_inline bool account_closed(const struct packet *p)
 {
-	return *(const volatile __u64 *)&u->spent;
+	return READ_ONCE(p->account->exhausted_limit) == p->rule->limit_bytes;
 }
 
-static __always_inline bool account_closed(const struct account *u, const struct rule *r)
+/* The frame exceeds the limit. The limit is met when not even one segment fits: the
+ * account is closed until its limit changes. A super-packet of which a segment would fit
+ * is dropped alone: its sender retransmits less. No drop counter of the account has it,
+ * as limit_drops says that the account has ended. */
+static __always_inline enum reason account_full(const struct packet *p, __u64 spent, __u64 limit_bytes)
 {
-	return *(const volatile __u64 *)&u->exhausted_limit == r->limit_bytes;
-}
-
-/* Does not fit. The limit is met when not even a segment of the frame fits: the
- * account is closed, once and for all of this limit. A super-packet that is too long
- * while a segment would do is dropped alone: its sender comes back with less. It is
- * in no drop counter of the account: limit_drops says that the account has ended. */
-static __always_inline enum reason account_full(struct account *u, __u64 spent, __u32 segment, __u64 limit_bytes)
-{
-	if (spent + segment > limit_bytes)
-		*(volatile __u64 *)&u->exhausted_limit = limit_bytes;
+	if (spent + p->frame->segment > limit_bytes)
+		WRITE_ONCE(p->account->exhausted_limit, limit_bytes);
 	return DROP_LIMIT;
 }
 
-/* Debits a frame, or finds that other CPUs took what was left. */
-static __always_inline enum reason account_debit(struct account *u, enum direction dir, const struct frame *f,
-						 __u64 limit_bytes)
+/* Debits a frame, unless other CPUs took what was left. */
+static __always_inline enum reason account_debit(const struct packet *p, __u64 limit_bytes)
 {
+	struct account *a = p->account;
+
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < ACCOUNT_TRIES; i++) {
-		const __u64 spent = account_spent(u);
+		const __u64 spent = READ_ONCE(a->spent);
 
-		if (spent + f->wire > limit_bytes)
-			return account_full(u, spent, f->segment, limit_bytes);
-		if (__sync_val_compare_and_swap(&u->spent, spent, spent + f->wire) != spent)
+		if (spent + p->frame->wire > limit_bytes)
+			return account_full(p, spent, limit_bytes);
+		if (__sync_val_compare_and_swap(&a->spent, spent, spent + p->frame->wire) != spent)
 			continue;
-		__sync_fetch_and_add(&u->counter[dir].bytes, f->wire);
-		__sync_fetch_and_add(&u->counter[dir].packets, f->segments);
+		__sync_fetch_and_add(&a->counter[p->dir].bytes, p->frame->wire);
+		__sync_fetch_and_add(&a->counter[p->dir].packets, p->frame->segments);
 		return PASS_FORWARDED;
 	}
 	return DROP_BUSY;
 }
 
-static __always_inline bool account_in_speed(struct account *u, const struct speed *s, enum direction dir,
-					     const struct fair_flow *flow, struct bucket_cost cost, __u64 now)
-{
-	if (flow->fair)
-		return fair_admit(flow, &u->bucket[dir], s, cost, now);
-	return bucket_admit(&u->bucket[dir], s, cost, s->burst_ns, now);
-}
-
 /* Charges a frame to the client's speed and to its share of the uplink, or to neither. */
-static __always_inline enum reason account_admit(struct account *u, const struct speed *s, enum direction dir,
-						 const struct frame *f, const struct fair_flow *flow, __u64 now)
+static __always_inline enum reason account_admit(const struct packet *p)
 {
-	const struct bucket_cost cost = bucket_cost(f, s->rate_ns_per_byte);
-	struct uplink_txn txn = uplink_begin(dir);
+	const struct speed *s = &p->rule->speed[p->dir];
+	const struct bucket_cost cost = bucket_cost(p->frame, s->rate_ns_per_byte);
+	struct uplink_txn txn = uplink_begin(p->dir);
 	enum reason reason = PASS_FORWARDED;
 
-	if (!uplink_admit(&txn, u->uplink_ns[dir], f, now)) {
+	if (!uplink_admit(&txn, p)) {
 		reason = DROP_UPLINK;
-	} else if (!account_in_speed(u, s, dir, flow, cost, now)) {
+	} else if (!limiter_admit(p, s, cost)) {
 		uplink_refund(&txn);
 		reason = DROP_RATE;
 	} else {
-		uplink_queue(&txn, &u->uplink_ns[dir], now);
+		uplink_queue(&txn, p);
 	}
 	uplink_end(&txn);
 	return reason;
 }
 
-/* A frame that is forwarded, unless there is no balance or it comes too fast. The
- * speed is asked first: of its answer nothing can be taken back, and it must not pay
- * for what the limit stops, but in the moment when other CPUs meet that. */
-static __always_inline enum reason account_forward(struct account *u, const struct rule *r, enum direction dir,
-						   const struct frame *f, const struct fair_flow *flow, __u64 now)
+/* Forwards a frame within balance and speed. The speed is charged first, as it cannot be
+ * refunded. It is not charged for what the limit drops, except when other CPUs exhaust
+ * the limit in between. */
+static __always_inline enum reason account_forward(const struct packet *p)
 {
-	const __u64 spent = account_spent(u);
+	const __u64 spent = READ_ONCE(p->account->spent);
 	enum reason reason;
 
-	if (spent + f->wire > r->limit_bytes)
-		return account_full(u, spent, f->segment, r->limit_bytes);
-	reason = account_admit(u, &r->speed[dir], dir, f, flow, now);
+	if (spent + p->frame->wire > p->rule->limit_bytes)
+		return account_full(p, spent, p->rule->limit_bytes);
+	reason = account_admit(p);
 	if (reason == PASS_FORWARDED)
-		return account_debit(u, dir, f, r->limit_bytes);
-	__sync_fetch_and_add(&u->rate_drops, 1);
+		return account_debit(p, p->rule->limit_bytes);
+	__sync_fetch_and_add(&p->account->rate_drops, 1);
 	return reason;
 }
 
-/* Decides about a frame of an account, and counts it if it passes. *ended tells
- * that nothing more passes under this rule: account_ended is due. */
-static __always_inline enum reason account_frame(struct account *u, const struct rule *r, enum direction dir,
-						 const struct frame *f, const struct fair_flow *flow, bool local,
-						 __u64 now, bool *ended)
+/* Decides about a frame of an account, and counts it if it passes. *ended is whether
+ * nothing more passes under this rule: account_ended is due. */
+static __always_inline enum reason account_frame(const struct packet *p, bool local, bool *ended)
 {
 	enum reason reason;
 
-	if (now >= r->deadline_ns)
+	if (p->now >= p->rule->deadline_ns)
 		reason = DROP_DEADLINE;
-	else if (account_closed(u, r))
+	else if (account_closed(p))
 		reason = DROP_LIMIT;
 	else if (local)
 		reason = PASS_LOCAL;
 	else
-		reason = account_forward(u, r, dir, f, flow, now);
+		reason = account_forward(p);
 	if (reason == PASS_FORWARDED || reason == PASS_LOCAL)
-		u->last_seen_ns = now;
-	*ended = reason == DROP_DEADLINE || (reason == DROP_LIMIT && account_closed(u, r));
+		p->account->last_seen_ns = p->now;
+	*ended = reason == DROP_DEADLINE || (reason == DROP_LIMIT && account_closed(p));
 	return reason;
 }
 
-/* Where it is kept which end user space was told of, and what this one is called there. */
-static __always_inline __u64 *account_told(struct account *u, enum reason why)
+/* The word that holds the last end of this kind that user space was notified of, */
+static __always_inline __u64 *account_notified(struct account *a, enum reason why)
 {
-	return why == DROP_DEADLINE ? &u->notified_deadline : &u->notified_limit;
+	return why == DROP_DEADLINE ? &a->notified_deadline : &a->notified_limit;
 }
 
+/* and the value of this end there. */
 static __always_inline __u64 account_end(const struct rule *r, enum reason why)
 {
 	return why == DROP_DEADLINE ? r->deadline_ns : r->limit_bytes + 1;
 }
 
-/* Whether this end is still to be told; marks it as told. */
-static __always_inline bool account_end_once(struct account *u, const struct rule *r, enum reason why)
+/* Claims the notification of this end; false: it has been claimed before. */
+static __always_inline bool account_end_once(const struct packet *p, enum reason why)
 {
-	__u64 *told = account_told(u, why), before = *(volatile __u64 *)told;
+	__u64 *notified = account_notified(p->account, why), before = READ_ONCE(*notified);
 
-	/* Another CPU may have met a newer limit meanwhile; that end is its to tell. */
-	if (before == account_end(r, why) || (why == DROP_LIMIT && !account_closed(u, r)))
+	/* Another CPU may have met a newer limit; the notification is that one's then. */
+	if (before == account_end(p->rule, why) || (why == DROP_LIMIT && !account_closed(p)))
 		return false;
-	return __sync_val_compare_and_swap(told, before, account_end(r, why)) == before;
+	return __sync_val_compare_and_swap(notified, before, account_end(p->rule, why)) == before;
 }
 
-static __always_inline long account_notify(const struct rule *r, enum reason why, const struct frame *f, __u64 now)
+static __always_inline long account_notify(const struct packet *p, enum reason why)
 {
 	struct event e = {
-		.account = r->account,
-		.at_ns = now,
-		.mac = f->client,
+		.account = p->rule->account,
+		.at_ns = p->now,
+		.mac = p->frame->client,
 		.kind = why == DROP_DEADLINE ? EVENT_DEADLINE : EVENT_EXHAUSTED,
 	};
 
 	return bpf_ringbuf_output(&events, &e, sizeof(e), 0);
 }
 
-/* Counts a frame of an ended account, that was dropped or passed as an allowance,
- * and tells user space of the end once. */
-static __always_inline void account_ended(struct account *u, const struct rule *r, enum reason why, bool passed,
-					  const struct frame *f, __u64 now)
+/* Counts a frame of an ended account, dropped or passed as pre-auth, and notifies user
+ * space of the end once. */
+static __always_inline void account_ended(const struct packet *p, enum reason why, bool passed)
 {
+	struct account *a = p->account;
+
 	if (passed)
-		u->last_seen_ns = now;
+		a->last_seen_ns = p->now;
 	else
-		__sync_fetch_and_add(why == DROP_DEADLINE ? &u->deadline_drops : &u->limit_drops, 1);
-	/* When the event finds no room, the next frame tells. */
-	if (account_end_once(u, r, why) && account_notify(r, why, f, now))
-		__sync_val_compare_and_swap(account_told(u, why), account_end(r, why), 0);
+		__sync_fetch_and_add(why == DROP_DEADLINE ? &a->deadline_drops : &a->limit_drops, 1);
+	/* With the ring buffer full, the next frame notifies. */
+	if (account_end_once(p, why) && account_notify(p, why))
+		__sync_val_compare_and_swap(account_notified(a, why), account_end(p->rule, why), 0);
 }

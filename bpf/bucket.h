@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Rate limits by virtual scheduling (GCRA): one moment in time per bucket, the
- * theoretical arrival of the next packet; how far it lies ahead of now is the
- * backlog. Speeds come as time per byte, so that no packet costs a division.
+ * Rate limits by virtual scheduling (GCRA): one time per bucket, the theoretical arrival
+ * of the next packet. Its distance from now is the backlog. Speeds are times per byte, so
+ * that no packet costs a division.
  */
 #pragma once
 
@@ -12,14 +12,15 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "compiler.h"
 #include "parse.h"
 
 #define BUCKET_TRIES 4
 
-/* What a frame takes of a bucket. */
+/* What a frame costs in a bucket. */
 struct bucket_cost {
 	__u64 charge_ns; /* all its wire bytes */
-	__u64 admit_ns;  /* what must fit: a slow client's super-packets pass too */
+	__u64 admit_ns;  /* the part that must fit, see ABI_ADMIT_BYTES */
 };
 
 static __always_inline __u64 bucket_ns(__u32 bytes, __u64 rate_ns_per_byte)
@@ -39,8 +40,8 @@ static __always_inline struct bucket_cost bucket_cost(const struct frame *f, __u
 	};
 }
 
-/* Whether a debt was cut short, because it was made at another speed: it must not
- * hold the new one up for longer than its burst. */
+/* Follows a change of the speed. A backlog of the former speed delays the new one by no
+ * more than its burst; true: it was cut to that. */
 static __always_inline bool bucket_renew(struct bucket *b, const struct speed *s, __u64 now)
 {
 	if (b->rate_ns_per_byte == s->rate_ns_per_byte)
@@ -54,17 +55,17 @@ static __always_inline bool bucket_renew(struct bucket *b, const struct speed *s
 
 static __always_inline __u64 bucket_backlog(const struct bucket *b, __u64 now)
 {
-	const __u64 tat = *(const volatile __u64 *)&b->tat_ns;
+	const __u64 tat = READ_ONCE(b->tat_ns);
 
 	return tat > now ? tat - now : 0;
 }
 
-/* Charges what has room for it below a depth; false: it has not. */
+/* Charges a frame that fits below a depth, or returns false. */
 static __always_inline bool bucket_charge(struct bucket *b, struct bucket_cost cost, __u64 depth_ns, __u64 now)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < BUCKET_TRIES; i++) {
-		const __u64 tat = *(const volatile __u64 *)&b->tat_ns;
+		const __u64 tat = READ_ONCE(b->tat_ns);
 		const __u64 start = tat > now ? tat : now;
 
 		if (start - now + cost.admit_ns > depth_ns)
@@ -77,7 +78,7 @@ static __always_inline bool bucket_charge(struct bucket *b, struct bucket_cost c
 	return true;
 }
 
-/* Admits the frame and charges it, or neither. */
+/* Charges a frame that fits, or returns false. */
 static __always_inline bool bucket_admit(struct bucket *b, const struct speed *s, struct bucket_cost cost,
 					 __u64 depth_ns, __u64 now)
 {

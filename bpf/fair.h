@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Fair phantom queues: an account's bucket holds its rate, and each of its flows
- * has a queue in it, of charges and never of packets. The queues drain as fair
- * queueing would drain real ones: those that are not empty share the rate evenly.
- * One virtual clock reckons that for all of them. It advances by 1/active of real
- * time, so that a queue is one moment on it, when it will be empty; and all queues
- * together are as long as the bucket's backlog, to the nanosecond.
+ * Fair phantom queues. An account's bucket holds its rate, and each of its flows has a
+ * queue in it, of charges and never of packets. The queues drain as fair queueing would
+ * drain real ones: those that are not empty share the rate evenly. One virtual clock does
+ * that for all of them. It advances by 1/active of real time, so a queue is one time on
+ * it, when it will be empty; and all queues together are as long as the bucket's
+ * backlog, to the nanosecond.
  *
- * A flow is held to the burst of its own share. One that takes what it can get
- * (bbr, UDP) fills its own queue, and no other flow feels it; and one that sends
- * little finds its queue empty.
+ * A flow is held to the burst of its own share. A flow that takes all it can get (bbr,
+ * UDP) fills its own queue and slows no other; a flow that sends little finds its queue
+ * empty.
  */
 #pragma once
 
@@ -20,58 +20,31 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "branchless.h"
 #include "bucket.h"
 #include "config.h"
 #include "maps.h"
+#include "packet.h"
 #include "parse.h"
+#include "share.h"
 
-#define FAIR_STEPS 2 /* queues found empty with one packet, which fills at most one */
-#define FAIR_SPINS 16 /* some hundred ns, where a holder takes 50 */
+#define FAIR_STEPS 2 /* queues that one packet finds emptied, where it fills at most one */
 #define FAIR_NEVER (1ULL << 62)
-#define FAIR_BUSY_SHIFT 61 /* above any moment on the clock */
+#define FAIR_BUSY_SHIFT 61 /* above any time on the clock */
 #define FAIR_SAMPLE_NS 100000000LL /* a slow start comes and goes within three of these */
-#define FAIR_SMALL_BYTES 256       /* SYN, ACK, DNS, echo */
-/* In packets of ABI_ADMIT_BYTES: */
-#define FAIR_LEAST 8 /* what every flow may have in its queue */
-#define FAIR_EXTRA 6 /* and small packets, and the first of a flow, beyond */
-#define FAIR_HEAVY 4 /* what a flow has in its queue that wants more than its share */
-/* And for flows that are steered, see rwnd.h: */
-#define FAIR_STEERED 4       /* what a flow is steered to at least */
-#define FAIR_BEYOND 2        /* what it may have beyond what it is steered to */
-#define FAIR_STEERED_HEAVY 2 /* FAIR_HEAVY, as a steered queue is never full */
+#define FAIR_BACKLOGGED 4 /* packets in the queue of a flow that wants more than its share */
 
-#define FAIR_SHARE_SHIFT 20 /* times the longest backlog this fits 64 bits */
-#define FAIR_SHARES 64      /* more than ABI_FLOWS, and a power of two */
-
-#define FAIR_1(n) [n] = (1U << FAIR_SHARE_SHIFT) / (n)
-#define FAIR_4(n) FAIR_1(n), FAIR_1(n + 1), FAIR_1(n + 2), FAIR_1(n + 3)
-#define FAIR_16(n) FAIR_4(n), FAIR_4(n + 4), FAIR_4(n + 8), FAIR_4(n + 12)
-
-static const __u32 fair_shares[FAIR_SHARES] = {FAIR_16(1), FAIR_16(17)};
-
-/* Which flow a frame is of, and where that is queued. */
-struct fair_flow {
-	struct fair *fair; /* NULL: the bucket alone decides */
-	struct flows *all; /* NULL: no direction has queues */
-	__u32 tag;         /* the same in both directions */
-	__u32 no_tcp;      /* 0: TCP. A condition would have the verifier take both through the account */
-	bool small;
-};
-
-/* ns / n, rounded down; 0 for n = 0. */
-static __always_inline __u64 fair_share(__u64 ns, __u32 n)
-{
-	return ns * fair_shares[n & (FAIR_SHARES - 1)] >> FAIR_SHARE_SHIFT;
-}
+/* 2^64 / golden ratio: multiplicative hashing, Knuth, TAOCP 3, 6.4. */
+#define FAIR_MULTIPLIER 0x9e3779b97f4a7c15ULL
 
 static __always_inline __u64 fair_mix(__u64 hash, __u64 word)
 {
-	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	hash = (hash ^ word) * FAIR_MULTIPLIER;
 	return hash ^ hash >> 32;
 }
 
-/* Whether the packet tells ports right after its IP header (of ESP, the SPI). Of
- * fragments only the first does, and they are to stay together. */
+/* Whether ports follow the IP header (of ESP, the SPI). Of fragments only the first has
+ * them, and all are to stay together. */
 static __always_inline bool fair_has_ports(const struct frame *f)
 {
 	return f->ip && !f->fragment &&
@@ -79,14 +52,15 @@ static __always_inline bool fair_has_ports(const struct frame *f)
 		f->protocol == IPPROTO_ESP);
 }
 
-static __always_inline __u32 fair_hash(struct __sk_buff *skb, enum direction dir, const struct frame *f)
+static __always_inline __u32 fair_hash(const struct packet *p)
 {
+	const struct frame *f = p->frame;
 	__u64 hash = config_fair_seed, words[4];
 	__u32 ports = 0;
 
 	if (fair_has_ports(f))
-		parse_ports(skb, f, &ports);
-	if (dir == UPLOAD)
+		parse_ports(p->skb, f, &ports);
+	if (p->dir == UPLOAD)
 		ports = ports << 16 | ports >> 16;
 	__builtin_memcpy(&words[0], &f->self, sizeof(f->self));
 	__builtin_memcpy(&words[2], &f->peer, sizeof(f->peer));
@@ -96,40 +70,24 @@ static __always_inline __u32 fair_hash(struct __sk_buff *skb, enum direction dir
 	return hash;
 }
 
-static __always_inline struct fair_flow fair_flow(struct __sk_buff *skb, enum direction dir, const struct frame *f,
-						  const struct rule *r, bool local)
+/* The flow of a frame that is limited. */
+static __always_inline struct flow fair_flow(const struct packet *p)
 {
-	struct fair_flow flow = {};
+	const struct rule *r = p->rule;
+	struct flow flow = {};
 
-	if (!config_fair || local || !(r->speed[UPLOAD].rate_ns_per_byte | r->speed[DOWNLOAD].rate_ns_per_byte))
+	if (!config_fair || !(r->speed[UPLOAD].rate_ns_per_byte | r->speed[DOWNLOAD].rate_ns_per_byte))
 		return flow;
 	flow.all = bpf_map_lookup_elem(&flows, &r->flows_index);
 	if (!flow.all)
 		return flow;
-	if (r->speed[dir].rate_ns_per_byte)
-		flow.fair = &flow.all->fair[dir];
-	flow.tag = fair_hash(skb, dir, f);
-	flow.no_tcp = f->protocol ^ IPPROTO_TCP;
-	asm("" : "+r"(flow.no_tcp));
-	flow.small = f->wire <= FAIR_SMALL_BYTES;
+	if (r->speed[p->dir].rate_ns_per_byte)
+		flow.fair = &flow.all->fair[p->dir];
+	flow.tag = fair_hash(p);
+	flow.not_tcp = p->frame->protocol ^ IPPROTO_TCP;
+	barrier_var(flow.not_tcp);
+	flow.small = p->frame->wire <= SHARE_SMALL_BYTES;
 	return flow;
-}
-
-/* 1 if a > b, for numbers less than 2^63 apart. Of a comparison the compiler would
- * make a branch, and the verifier would follow both sides at every turn of a loop. */
-static __always_inline __u64 u64_gt(__u64 a, __u64 b)
-{
-	__u64 sign = b - a;
-
-	asm("" : "+r"(sign)); /* the compiler must not know where it is from, */
-	sign >>= 63;
-	asm("" : "+r"(sign)); /* nor that it is one bit */
-	return sign;
-}
-
-static __always_inline __u64 u64_min(__u64 a, __u64 b)
-{
-	return b + ((a - b) & -u64_gt(b, a));
 }
 
 /* Counts the queues that are longer. */
@@ -144,7 +102,7 @@ static __always_inline __u32 fair_longer_than(const struct fair *q, __u64 ns)
 	return queues;
 }
 
-/* Finds out which queues are not empty. */
+/* Counts the queues that are not empty, and finds the shortest of them. */
 static __always_inline void fair_scan(struct fair *q)
 {
 	const __u64 vtime_ns = q->vtime_ns;
@@ -170,32 +128,33 @@ static __always_inline void fair_empty(struct fair *q, __u64 now)
 	q->active = 0;
 }
 
-/* Advances the clock to now. Where a queue empties the others drain faster from
- * there on. Real time that makes no whole ns of the clock is kept for the next packet. */
+/* Advances the clock to now. When a queue empties, the others drain faster from there
+ * on. Real time that makes no whole virtual ns is left for the next packet. */
 static __always_inline void fair_advance(struct fair *q, __u64 now)
 {
-	__u64 left = now - q->vtime_at_ns, until_next, step;
+	__u64 left = now - q->vtime_at_ns, until_empty, step;
 
 	if ((__s64)left <= 0)
-		return; /* a packet on another CPU was here first */
+		return; /* a packet on another CPU was first */
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FAIR_STEPS; i++) {
-		until_next = (q->first_empty_ns - q->vtime_ns) * q->active;
-		if (!q->active || left < until_next)
+		until_empty = (q->first_empty_ns - q->vtime_ns) * q->active;
+		if (!q->active || left < until_empty)
 			break;
-		left -= until_next;
+		left -= until_empty;
 		q->vtime_ns = q->first_empty_ns;
 		fair_scan(q);
 	}
 	step = q->first_empty_ns - q->vtime_ns;
 	if (left < step * q->active)
-		step = fair_share(left, q->active);
+		step = share_of(left, q->active);
 	if (!q->active)
 		step = left = 0;
 	q->vtime_ns += step;
 	q->vtime_at_ns = now - (left - step * q->active);
 }
 
+/* Counts the backlogged flows, once in FAIR_SAMPLE_NS. */
 static __always_inline void fair_sample(struct fair *q, __u64 backlogged_ns, __u64 now)
 {
 	const __s64 since = now - q->sampled_ns;
@@ -208,7 +167,7 @@ static __always_inline void fair_sample(struct fair *q, __u64 backlogged_ns, __u
 	q->sampled_ns = now;
 }
 
-/* How many flows share the rate. */
+/* How many flows share the rate: the most of the last samples. */
 static __always_inline __u32 fair_sharers(const struct fair *q)
 {
 	__u32 most = 1;
@@ -219,16 +178,13 @@ static __always_inline __u32 fair_sharers(const struct fair *q)
 	return most;
 }
 
-/* An index that the verifier believes: masked in the instruction before its use, so
- * that no bound is lost on the stack (before 5.16 the verifier forgets them there). */
 static __always_inline __u64 fair_index(__u64 i)
 {
-	asm("" : "+r"(i));
-	return i & (ABI_FLOWS - 1);
+	return u64_index(i, ABI_FLOWS);
 }
 
-/* The queue of a flow: its own, else that of its set which has been empty longest,
- * else it shares one. */
+/* The queue of a flow: its own, else the one of its set that has been empty longest,
+ * else a shared one. */
 static __always_inline __u64 fair_queue(const struct fair *q, __u32 tag)
 {
 	const __u64 home = tag % ABI_FLOWS;
@@ -257,7 +213,7 @@ static __always_inline void fair_renew(struct fair *q, struct bucket *b, const s
 		fair_advance(q, now);
 }
 
-/* How long a queue is. */
+/* The length of a queue. */
 static __always_inline __u64 fair_queued(const struct fair *q, __u64 queue)
 {
 	const __u64 finish = q->finish_ns[fair_index(queue)];
@@ -265,108 +221,24 @@ static __always_inline __u64 fair_queued(const struct fair *q, __u64 queue)
 	return finish > q->vtime_ns ? finish - q->vtime_ns : 0;
 }
 
-static __always_inline bool fair_steered(const struct fair *q, __u64 queue)
+/* An empty queue becomes this flow's. */
+static __always_inline void fair_claim_queue(struct fair *q, __u64 queue, __u32 tag, __u64 finish_ns)
 {
-	return config_tcp_window_clamp && q->clamped & 1U << queue;
-}
-
-/* The burst that steered flows share: a sender that waits for its timer, 200 ms in
- * Linux, is to find its queue not empty yet. */
-static __always_inline __u64 fair_steered_ns(const struct speed *s)
-{
-	return s->burst_ns + s->burst_ns / 4;
-}
-
-static __always_inline bool fair_fits(const struct fair_flow *flow, const struct speed *s, struct bucket_cost cost,
-				      __u64 packet_ns, __u64 queue, __u64 queue_ns)
-{
-	const bool steered = fair_steered(flow->fair, queue);
-	__u64 most_ns = fair_share(steered ? fair_steered_ns(s) : s->burst_ns, fair_sharers(flow->fair));
-
-	if (most_ns < FAIR_LEAST * packet_ns)
-		most_ns = FAIR_LEAST * packet_ns;
-	if (steered)
-		most_ns += FAIR_BEYOND * packet_ns;
-	if (!queue_ns || flow->small)
-		most_ns += FAIR_EXTRA * packet_ns;
-	return queue_ns + cost.admit_ns <= most_ns;
-}
-
-/* What all flows may have queued together. */
-static __always_inline __u64 fair_total_ns(const struct speed *s)
-{
-	return 2 * s->burst_ns;
-}
-
-/* An empty queue is taken over by another flow. */
-static __always_inline void fair_claim_queue(struct fair *q, __u64 queue, __u32 tag)
-{
-	if (config_tcp_window_clamp && q->tag[fair_index(queue)] != tag) {
-		q->greedy &= ~(1U << queue);
-		q->clamped &= ~(1U << queue);
-	}
 	q->tag[fair_index(queue)] = tag;
+	if (!q->active || finish_ns < q->first_empty_ns)
+		q->first_empty_ns = finish_ns;
+	q->active++;
 }
 
-static __always_inline void fair_charge(const struct fair_flow *flow, __u64 queue, __u64 queue_ns, __u64 backlogged_ns,
-					__u64 charge_ns)
+/* Appends a charge to a queue that is queue_ns long. */
+static __always_inline void fair_charge(const struct flow *flow, __u64 queue, __u64 queue_ns, __u64 charge_ns)
 {
 	struct fair *q = flow->fair;
-	const __u64 finish = q->vtime_ns + queue_ns + charge_ns;
+	const __u64 finish_ns = q->vtime_ns + queue_ns + charge_ns;
 
-	if (!queue_ns) {
-		fair_claim_queue(q, queue, flow->tag);
-		if (!q->active || finish < q->first_empty_ns)
-			q->first_empty_ns = finish;
-		q->active++;
-	}
-	if (config_tcp_window_clamp && queue_ns > backlogged_ns)
-		q->greedy |= 1U << queue;
-	q->finish_ns[fair_index(queue)] = finish;
-	if (finish > q->last_empty_ns)
-		q->last_empty_ns = finish;
-}
-
-/* False: the word stayed locked. Exchanging is a full barrier, so that what one holder
- * wrote the next one sees. */
-static __always_inline bool lock_acquire(__u32 *lock)
-{
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < FAIR_SPINS; i++)
-		if (!__sync_lock_test_and_set(lock, 1))
-			return true;
-	return false;
-}
-
-static __always_inline void lock_release(__u32 *lock)
-{
-	__sync_lock_test_and_set(lock, 0);
-}
-
-/* Admits the frame and charges it to its flow and the bucket, or neither. The queues
- * are locked, and a holder can be interrupted: who finds them locked for long is
- * admitted by the bucket alone, which nobody has to wait for. The queues add up to
- * less than its backlog for a while then. */
-static __always_inline bool fair_admit(const struct fair_flow *flow, struct bucket *b, const struct speed *s,
-				       struct bucket_cost cost, __u64 now)
-{
-	const __u64 packet_ns = bucket_ns(ABI_ADMIT_BYTES, s->rate_ns_per_byte);
-	const __u64 backlogged_ns = (config_tcp_window_clamp ? FAIR_STEERED_HEAVY : FAIR_HEAVY) * packet_ns;
-	const __u64 total_ns = fair_total_ns(s);
-	struct fair *q = flow->fair;
-	__u64 queue, queue_ns;
-	bool admitted = false;
-
-	if (!lock_acquire(&q->lock))
-		return bucket_admit(b, s, cost, total_ns, now);
-	fair_renew(q, b, s, now);
-	fair_sample(q, backlogged_ns, now);
-	queue = fair_queue(q, flow->tag);
-	queue_ns = fair_queued(q, queue);
-	if (fair_fits(flow, s, cost, packet_ns, queue, queue_ns))
-		admitted = bucket_charge(b, cost, total_ns + (!queue_ns || flow->small ? s->burst_ns / 4 : 0), now);
-	if (admitted)
-		fair_charge(flow, queue, queue_ns, backlogged_ns, cost.charge_ns);
-	lock_release(&q->lock);
-	return admitted;
+	if (!queue_ns)
+		fair_claim_queue(q, queue, flow->tag, finish_ns);
+	q->finish_ns[fair_index(queue)] = finish_ns;
+	if (finish_ns > q->last_empty_ns)
+		q->last_empty_ns = finish_ns;
 }

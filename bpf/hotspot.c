@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The programs of a client-facing interface. They know MACs, rules and accounts,
- * and nothing of sessions. */
+/* The programs of a client-facing interface. They know MACs, rules and accounts, no
+ * sessions. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
@@ -10,8 +10,12 @@
 #include "stats.h"
 #include "verdict.h"
 
-/* bpf2go finds types by their use in a global of the object. These share the
- * read-only section of the load-time constants, and hidden they are no variables. */
+/* bpf2go finds types by their use in a global of the object. These share the read-only
+ * section of the load-time constants; hidden, they are no variables in Go. */
+__hidden const enum abi *const type_abi = NULL;
+__hidden const enum direction *const type_direction = NULL;
+__hidden const enum verdict *const type_verdict = NULL;
+__hidden const enum event_kind *const type_event_kind = NULL;
 __hidden const enum reason *const type_reason = NULL;
 __hidden const struct event *const type_event = NULL;
 __hidden const struct fair *const type_fair = NULL;
@@ -22,7 +26,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum direction dir)
 	enum reason reason = verdict(skb, dir, &f);
 
 	stats_count(dir, reason, &f);
-	/* "Unspecified" lets the other programs of the hook decide too. */
+	/* TC_ACT_UNSPEC: the next program of the hook decides. */
 	return verdict_passes(reason) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Every map, with who writes it, who reads it, and what happens when it is full. */
+/* Every map: key and value, writer, reader, and what happens when it is full. */
 #pragma once
 
 #include <linux/bpf.h>
@@ -8,17 +8,16 @@
 #include "abi.h"
 
 /*
- * One hash tells who a client is; all else about it is found by index, in arrays,
- * which the kernel looks up in a few instructions. Go maps the arrays into its memory.
+ * One hash finds a client. All else about it is found by index, in arrays, which the
+ * kernel looks up in a few instructions, and which Go maps into its memory.
  *
- * What a packet in flight may still read is not written: Go lets an RCU grace period
- * pass between the last packet that can know of a place (a rule, a usage, an
- * element of client_index, whose memory the kernel reuses at once) and its next use.
+ * Memory that a packet in flight may still use is not reused before an RCU grace period:
+ * a rule, an account, the element of a removed key of client_index. Go waits for it.
  */
 
-/* client MAC -> index in clients. Go makes and removes keys, the programs read. A key
- * outlives its rule, until Go needs the place. Full: Go refuses the next client with
- * a clear error. Go sets max_entries, here and below. */
+/* client MAC -> index in clients. Go writes the keys, the programs read. A key outlives
+ * its rule, until Go needs the index. Full: Go refuses the next client with an error. Go
+ * sets max_entries, here and below. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -27,8 +26,8 @@ struct {
 	__type(value, __u32);
 } client_index SEC(".maps");
 
-/* What to enforce. Go writes a rule in the place that is not in force, and then
- * in_force; the programs read. */
+/* index -> rules of a client. Go writes a rule in a slot that is not in force, and then
+ * in_force; the programs read. As large as client_index. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -37,9 +36,9 @@ struct {
 	__type(value, struct client);
 } clients SEC(".maps");
 
-/* What passed, by account. The programs write, by atomic operations; Go reads.
- * Sized above clients, as a paused account lives on until settled. Full: Go refuses
- * the next account. */
+/* index -> account, with its counters. The programs write, by atomic operations; Go reads,
+ * and writes the id. Larger than clients, as a paused account stays until it is settled.
+ * Full: Go refuses the next account. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -48,10 +47,10 @@ struct {
 	__type(value, struct account);
 } accounts SEC(".maps");
 
-/* The queues of an account whose rule has a speed, where the limiter is fair; else
- * one entry that nobody uses. The programs write and read, under the lock of each
- * direction. Without its place an account has its bucket alone. Nobody maps it: the
- * flag has the kernel begin the values at a page, and so each at a cache line. */
+/* index -> queues of an account with a speed, with config_fair; else one unused entry. The
+ * programs write and read, under the lock of each direction. Full: the account has its
+ * bucket alone. BPF_F_MMAPABLE aligns the values to a page, and each to a cache line; the
+ * map is not mapped. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -60,8 +59,8 @@ struct {
 	__type(value, struct flows);
 } flows SEC(".maps");
 
-/* The total of all clients, by direction. Go writes its speed at start, the programs
- * all else, under its lock. */
+/* direction -> total of all clients. Go writes its speed at start, the programs read and
+ * write the rest, under its lock. Fixed size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -70,8 +69,9 @@ struct {
 	__type(value, struct uplink);
 } uplinks SEC(".maps");
 
-/* The router's own MACs (set), looked up in port mode only. Go writes as netlink
- * tells, the programs read. */
+/* The router's own MACs (set), looked up with config_bridge_port only. Go writes, following
+ * netlink; the programs read. Full: Go leaves out those of interfaces that are not
+ * client-facing; frames to them are bridged. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -80,7 +80,8 @@ struct {
 	__type(value, __u8);
 } router_macs SEC(".maps");
 
-/* The router's own addresses (set). Go writes as netlink tells, the programs read. */
+/* The router's own addresses (set). Go writes, following netlink; the programs read. Full:
+ * Go logs it, traffic with that address is debited. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -89,8 +90,8 @@ struct {
 	__type(value, __u8);
 } router_addrs SEC(".maps");
 
-/* A Bloom filter of router_addrs, which spares most packets its hash. Go writes it,
- * never with a bit missing, the programs read. */
+/* 0 -> Bloom filter of router_addrs, which saves most packets that lookup. Go writes, at no
+ * time with a bit missing; the programs read. Fixed size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -98,7 +99,8 @@ struct {
 	__type(value, __u64[ABI_FILTER_BITS / 64]);
 } router_filter SEC(".maps");
 
-/* Services open before paying (set). Go writes at start, the programs read. */
+/* Services open before paying (set). Go writes at start, the programs read. Full: Go does
+ * not start. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -107,7 +109,8 @@ struct {
 	__type(value, __u8);
 } portals SEC(".maps");
 
-/* Networks open before paying (set). Go writes at start, the programs read. */
+/* Networks open before paying (set). Go writes at start, the programs read. Full: Go does
+ * not start. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -116,8 +119,8 @@ struct {
 	__type(value, __u8);
 } walled_garden SEC(".maps");
 
-/* client MAC -> bucket of its DNS before paying. The programs write and read.
- * Full: the least recently used MAC starts with a full bucket again. */
+/* client MAC -> bucket of its DNS before paying. The programs write and read. Full: the
+ * least recently used MAC starts anew. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -125,7 +128,7 @@ struct {
 	__type(value, struct dns_bucket);
 } dns_buckets SEC(".maps");
 
-/* The bucket of all DNS before paying. The programs write and read. */
+/* 0 -> bucket of all DNS before paying. The programs write and read. Fixed size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -133,7 +136,8 @@ struct {
 	__type(value, struct dns_bucket);
 } dns_bucket_all SEC(".maps");
 
-/* direction * REASONS + reason -> frames. The programs write, Go reads. */
+/* direction * REASONS + reason -> frames and bytes. The programs write, Go reads. Fixed
+ * size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, DIRECTIONS * REASONS);
@@ -141,14 +145,14 @@ struct {
 	__type(value, struct stat);
 } stats SEC(".maps");
 
-/* Ends of accounts. The programs write, Go reads. Full: the end is told with the
- * next dropped packet, and found by the next reading. */
+/* Ends of accounts (struct event). The programs write, Go reads. Full: the next dropped
+ * packet notifies of the end, and the next reading finds it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);
 } events SEC(".maps");
 
-/* Identity of this set of maps. Go writes once, Go reads. */
+/* 0 -> identity of this set of maps. Go writes once and reads. Fixed size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

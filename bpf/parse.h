@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From a frame to what the verdict needs of it. Headers are copied out with
- * bpf_skb_load_bytes, which works alike for linear and paged packets and leaves
- * the verifier no offsets to doubt.
+ * Parses a frame. Headers outside the linear part are copied by bpf_skb_load_bytes, which
+ * needs no bounds that the verifier has to follow.
  */
 #pragma once
 
@@ -19,7 +18,7 @@
 #include "abi.h"
 
 #define PARSE_VLAN_TAGS 2
-#define PARSE_GROUP 0x0100 /* the bit of the first byte of a MAC that makes it a group's */
+#define PARSE_GROUP 0x0100 /* the group bit in the first byte of a MAC */
 
 #define IPV4_FRAGMENT 0x3fff /* more fragments, or an offset */
 
@@ -31,27 +30,27 @@
 #define IPPROTO_DSTOPTS 60
 #endif
 
-/* The peer is the other end of the client's frame: where it goes on upload, where
- * it comes from on download. So most rules are written once for both directions. */
+/* The peer is the other end of the client's frame: the destination on upload, the source
+ * on download. So most rules are written once for both directions. */
 struct frame {
 	struct mac_key client __attribute__((aligned(8)));
 	struct mac_key peer_mac __attribute__((aligned(8)));
-	struct addr_key peer __attribute__((aligned(8))); /* when ip */
-	struct addr_key self __attribute__((aligned(8))); /* the client's own, when ip */
+	struct addr_key peer __attribute__((aligned(8))); /* with ip */
+	struct addr_key self __attribute__((aligned(8))); /* the client's own, with ip */
 	__u32 l3_off;
-	__u32 l4_off;   /* of IP without options */
+	__u32 l4_off;   /* after the IP header */
 	__u32 wire;     /* bytes on the wire, all segments */
 	__u32 segment;  /* bytes of the first of them */
 	__u32 segments;
 	__be16 ethertype;
-	__u8 protocol;  /* what follows the IP header */
+	__u8 protocol;  /* after the IP header */
 	__u8 hop_limit;
 	bool group;     /* to a multicast or broadcast MAC */
 	bool tagged;
 	bool ip;
 	bool router;    /* the peer is the router itself */
 	bool fragment;
-	bool options;   /* that may lead the packet elsewhere than its address says */
+	bool options;   /* that may route the packet elsewhere than to its address */
 };
 
 /* Compares the peer's address, as four words in host order. */
@@ -69,7 +68,7 @@ static __always_inline bool parse_is_vlan(__be16 ethertype)
 	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
 }
 
-/* The tags that the device or the kernel has not taken out of the frame. */
+/* The tags that neither device nor kernel has removed from the frame. */
 static __always_inline int parse_tags(struct __sk_buff *skb, struct frame *f)
 {
 	struct {
@@ -90,8 +89,8 @@ static __always_inline int parse_tags(struct __sk_buff *skb, struct frame *f)
 	return 0;
 }
 
-/* The headers of most frames lie where a program may read them: a struct at off,
- * read without a call, which would cost as much as a map lookup. Else NULL. */
+/* A header at off in the linear part, read without a call, which would cost as much as a
+ * map lookup; NULL when it is not there. The headers of most frames are. */
 #define parse_at(skb, off, type)                                              \
 	({                                                                    \
 		void *at = (void *)(long)(skb)->data + (off);                 \
@@ -101,7 +100,7 @@ static __always_inline int parse_tags(struct __sk_buff *skb, struct frame *f)
 #define PARSE_L4_IPV4 (ETH_HLEN + sizeof(struct iphdr))
 #define PARSE_L4_IPV6 (ETH_HLEN + sizeof(struct ipv6hdr))
 
-/* The first four bytes after the IP header; they stay 0 where there are none. */
+/* The first four bytes after the IP header, if there are any. */
 static __always_inline void parse_ports(struct __sk_buff *skb, const struct frame *f, __u32 *ports)
 {
 	const __u32 *at = NULL;
@@ -116,15 +115,15 @@ static __always_inline void parse_ports(struct __sk_buff *skb, const struct fram
 		bpf_skb_load_bytes(skb, f->l4_off, ports, sizeof(*ports));
 }
 
-/* Ethernet's header by halves of words: it is not aligned to more. */
+/* The Ethernet header by 16 bits: it is not aligned to more. */
 struct parse_eth {
 	__be16 dest[ETH_ALEN / 2];
 	__be16 source[ETH_ALEN / 2];
 	__be16 proto;
 };
 
-/* What is hashed next is stored in the words that the hash loads: a processor waits
- * when it loads a word that was just stored in pieces. */
+/* Keys are stored in the words that their hash loads: a processor stalls on the load of a
+ * word that was just stored in pieces. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define PARSE_PIECE(piece, bits, from) ((__u64)(piece) << (from))
 #else
@@ -138,7 +137,7 @@ static __always_inline void parse_mac(struct mac_key *to, const __be16 *from)
 	__builtin_memcpy(to, &word, sizeof(word));
 }
 
-/* IPv4 in IPv6's clothes, ::ffff:0:0/96. */
+/* IPv4-mapped, ::ffff:0:0/96. */
 static __always_inline void parse_mapped(struct addr_key *to, __be32 addr)
 {
 	const __u64 words[2] = {0, PARSE_PIECE(bpf_htons(0xffff), 16, 16) | PARSE_PIECE(addr, 32, 32)};
@@ -146,7 +145,7 @@ static __always_inline void parse_mapped(struct addr_key *to, __be32 addr)
 	__builtin_memcpy(to, words, sizeof(words));
 }
 
-/* Fills in what the link layer tells. Negative: no frame of any station. */
+/* Parses the link layer. Negative: no frame that a station may send. */
 static __always_inline int parse_ethernet(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
 	const struct parse_eth *eth = parse_at(skb, 0, struct parse_eth);
@@ -183,7 +182,7 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, enum direction dir,
 	if (!ip)
 		ip = &copy;
 	header = ip->ihl * 4;
-	/* The length field of a super-packet is not to be trusted. */
+	/* The length field of a super-packet is unreliable. */
 	bytes = skb->gso_size ? f->wire : bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || header < sizeof(*ip) || bytes < header || bytes > f->wire)
 		return -1;
@@ -198,15 +197,16 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, enum direction dir,
 	return 0;
 }
 
-/* By words, see PARSE_PIECE; and at ETH_HLEN it is aligned to them. */
+/* By words, see PARSE_PIECE. At ETH_HLEN it is aligned to them. */
 union parse_ipv6 {
 	struct ipv6hdr ip;
 	__u64 words[5];
 };
 
-/* No packet goes to ::/64 or comes from there, but from who has no address yet. Linux
- * would forward it; our maps have IPv4 there, and zero for the router. */
-static __always_inline bool parse_nowhere(const union parse_ipv6 *header)
+/* Whether the destination is in ::/64, or the source is and is not the unspecified
+ * address. Linux would forward it, but in the maps IPv4 addresses are there, and the
+ * router as 0. */
+static __always_inline bool parse_unroutable(const union parse_ipv6 *header)
 {
 	return !header->words[3] || (!header->words[1] && header->words[2]);
 }
@@ -222,11 +222,10 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, enum direction dir,
 	if (!header)
 		header = &copy;
 	bytes = sizeof(*header) + bpf_ntohs(header->ip.payload_len);
-	/* The form of a jumbogram, with or without the option: Linux forwards the
-	 * frame as long as it is. */
+	/* A jumbogram, with or without its option: Linux forwards all of the frame. */
 	if (skb->gso_size || (!header->ip.payload_len && header->ip.nexthdr == IPPROTO_HOPOPTS))
 		bytes = f->wire;
-	if (header->ip.version != 6 || bytes > f->wire || parse_nowhere(header))
+	if (header->ip.version != 6 || bytes > f->wire || parse_unroutable(header))
 		return -1;
 	f->wire = bytes;
 	f->l4_off = f->l3_off + sizeof(*header);
@@ -240,7 +239,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, enum direction dir,
 	return 0;
 }
 
-/* Fills in what the network layer tells, but router. Negative: says IP, and is not. */
+/* Parses the network layer, except router. Negative: IP that is malformed. */
 static __always_inline int parse_network(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
 	int err = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What any device may do before it pays, and a client whose account has ended:
- * get an address, find the router, resolve names, reach the portal to buy. Each
- * allowance is as narrow as its protocol; none leads past the router, except to
- * a portal elsewhere and the walled garden, which the operator names. Never
- * tagged, and but for the walled garden never a fragment nor with options.
+ * Pre-auth traffic: what a device may do before it pays, and after its account has ended.
+ * It gets an address, finds the router, resolves names, and reaches the portal to buy.
+ * Each rule is as narrow as its protocol. None leads past the router, except to a portal
+ * elsewhere and to the walled garden, both named by the operator. Tagged frames are never
+ * pre-auth; fragments and packets with options only to the walled garden.
  */
 #pragma once
 
@@ -18,12 +18,15 @@
 
 #include "abi.h"
 #include "bucket.h"
+#include "compiler.h"
 #include "maps.h"
+#include "packet.h"
 #include "parse.h"
 
 #define PREAUTH_ARP_BYTES 28 /* for Ethernet and IPv4 */
-#define PREAUTH_ARP_PADDED 64 /* as a frame that was tagged may be, with its checksum */
+#define PREAUTH_ARP_PADDED 64 /* a frame that was tagged, with its checksum */
 #define PREAUTH_DNS_TRIES 4
+#define PREAUTH_DNS_BURST_NS ((__u64)ABI_DNS_BURST_BYTES * ABI_DNS_NS_PER_BYTE)
 
 enum {
 	PORT_DNS = 53,
@@ -40,7 +43,7 @@ enum {
 	ND_NEIGHBOR_SOLICIT = 135,
 	ND_NEIGHBOR_ADVERT = 136,
 	ND_REDIRECT = 137,
-	ND_HOP_LIMIT = 255, /* which no forwarded packet has */
+	ND_HOP_LIMIT = 255, /* of no forwarded packet */
 };
 
 struct preauth_ports {
@@ -48,8 +51,9 @@ struct preauth_ports {
 	__be16 peer;
 };
 
-static __always_inline bool preauth_arp(struct __sk_buff *skb, const struct frame *f)
+static __always_inline bool preauth_arp(const struct packet *p)
 {
+	const struct frame *f = p->frame;
 	struct {
 		__be16 hardware, protocol;
 		__u8 hardware_bytes, protocol_bytes;
@@ -57,7 +61,7 @@ static __always_inline bool preauth_arp(struct __sk_buff *skb, const struct fram
 	} arp;
 
 	if (f->wire < PREAUTH_ARP_BYTES || f->wire > PREAUTH_ARP_PADDED ||
-	    bpf_skb_load_bytes(skb, f->l3_off, &arp, sizeof(arp)))
+	    bpf_skb_load_bytes(p->skb, f->l3_off, &arp, sizeof(arp)))
 		return false;
 	return arp.hardware == bpf_htons(1) && arp.protocol == bpf_htons(ETH_P_IP) && arp.hardware_bytes == ETH_ALEN &&
 	       arp.protocol_bytes == 4 && (arp.operation == bpf_htons(1) || arp.operation == bpf_htons(2));
@@ -68,10 +72,12 @@ static __always_inline bool preauth_is_ipv6(const struct frame *f)
 	return f->ethertype == bpf_htons(ETH_P_IPV6);
 }
 
-/* Copies what follows the IP header, if the packet is so long: padding is not of it. */
-static __always_inline bool preauth_load(struct __sk_buff *skb, const struct frame *f, void *to, __u32 bytes)
+/* Copies bytes after the IP header, if the packet has them: padding is not of it. */
+static __always_inline bool preauth_load(const struct packet *p, void *to, __u32 bytes)
 {
-	return f->wire >= f->l4_off - f->l3_off + bytes && !bpf_skb_load_bytes(skb, f->l4_off, to, bytes);
+	const struct frame *f = p->frame;
+
+	return f->wire >= f->l4_off - f->l3_off + bytes && !bpf_skb_load_bytes(p->skb, f->l4_off, to, bytes);
 }
 
 /* To the router, or to a group of this link. */
@@ -80,26 +86,28 @@ static __always_inline bool preauth_on_link(const struct frame *f)
 	return f->router || (f->peer.addr[0] == 0xff && f->peer.addr[1] == 0x02);
 }
 
-/* A client may not advertise a router, nor send neighbour messages past ours:
- * Linux would forward one with a distant address. */
-static __always_inline bool preauth_nd(struct __sk_buff *skb, enum direction dir, const struct frame *f)
+/* A client may not advertise a router, nor send neighbour messages past the router: Linux
+ * would forward one with a distant address. */
+static __always_inline bool preauth_nd(const struct packet *p)
 {
+	const struct frame *f = p->frame;
 	__u8 type;
 
 	if (!preauth_is_ipv6(f) || f->protocol != IPPROTO_ICMPV6 || f->hop_limit != ND_HOP_LIMIT)
 		return false;
-	if (!preauth_load(skb, f, &type, sizeof(type)))
+	if (!preauth_load(p, &type, sizeof(type)))
 		return false;
 	if (type == ND_NEIGHBOR_SOLICIT || type == ND_NEIGHBOR_ADVERT)
-		return dir == DOWNLOAD || preauth_on_link(f);
-	if (dir == DOWNLOAD)
+		return p->dir == DOWNLOAD || preauth_on_link(f);
+	if (p->dir == DOWNLOAD)
 		return type == ND_ROUTER_ADVERT || type == ND_REDIRECT;
 	return type == ND_ROUTER_SOLICIT && preauth_on_link(f);
 }
 
 /* To the router or to all servers of the link; back from the router only. */
-static __always_inline bool preauth_dhcp(enum direction dir, const struct frame *f, struct preauth_ports ports)
+static __always_inline bool preauth_dhcp(const struct packet *p, struct preauth_ports ports)
 {
+	const struct frame *f = p->frame;
 	bool to_all;
 
 	if (f->protocol != IPPROTO_UDP)
@@ -113,7 +121,7 @@ static __always_inline bool preauth_dhcp(enum direction dir, const struct frame 
 			return false;
 		to_all = parse_peer_is(f, 0, 0, 0xffff, 0xffffffff);
 	}
-	return f->router || (dir == UPLOAD && to_all);
+	return f->router || (p->dir == UPLOAD && to_all);
 }
 
 static __always_inline bool preauth_portal(const struct frame *f, __be16 port)
@@ -123,12 +131,12 @@ static __always_inline bool preauth_portal(const struct frame *f, __be16 port)
 	if (f->router && bpf_map_lookup_elem(&portals, &key))
 		return true;
 	if (parse_peer_is(f, 0, 0, 0, 0))
-		return false; /* who has no address is not the router, which has this key */
+		return false; /* without an address, not the router, whose key this is */
 	__builtin_memcpy(key.addr, f->peer.addr, sizeof(key.addr));
 	return bpf_map_lookup_elem(&portals, &key);
 }
 
-/* The router may be in there itself, but must not be asked to send onward. */
+/* The router may be in it, but a packet to the router must not be routed onward. */
 static __always_inline bool preauth_garden(const struct frame *f)
 {
 	struct prefix_key key = {.prefix_len = 8 * sizeof(key.addr)};
@@ -139,79 +147,81 @@ static __always_inline bool preauth_garden(const struct frame *f)
 	return bpf_map_lookup_elem(&walled_garden, &key);
 }
 
-static __always_inline bool preauth_dns_admit(struct dns_bucket *a, __u64 charge_ns, __u64 admit_ns, __u64 now)
+static __always_inline bool preauth_dns_admit(struct dns_bucket *b, __u64 charge_ns, __u64 admit_ns, __u64 now)
 {
 	for (int i = 0; i < PREAUTH_DNS_TRIES; i++) {
-		__u64 tat = *(volatile __u64 *)&a->tat_ns;
+		__u64 tat = READ_ONCE(b->tat_ns);
 		__u64 backlog = tat > now ? tat - now : 0;
 
-		if (backlog + admit_ns > ABI_DNS_BURST_NS)
+		if (backlog + admit_ns > PREAUTH_DNS_BURST_NS)
 			return false;
-		if (__sync_val_compare_and_swap(&a->tat_ns, tat, now + backlog + charge_ns) == tat)
+		if (__sync_val_compare_and_swap(&b->tat_ns, tat, now + backlog + charge_ns) == tat)
 			return true;
 	}
-	return false; /* others were faster each time: over its speed */
+	return false; /* other CPUs were faster each time: over its speed */
 }
 
-/* Under memory pressure a bucket may be lost or, for a moment, be another MAC's:
- * that costs or gives a few lookups, no more. */
+/* Under memory pressure a bucket may be lost, or be another MAC's for an instant: that
+ * costs or gives a few lookups, no more. */
 static __always_inline struct dns_bucket *preauth_dns_bucket(const struct frame *f)
 {
-	struct dns_bucket *a = bpf_map_lookup_elem(&dns_buckets, &f->client);
+	struct dns_bucket *b = bpf_map_lookup_elem(&dns_buckets, &f->client);
 
-	if (!a) {
+	if (!b) {
 		struct dns_bucket fresh = {};
 
 		bpf_map_update_elem(&dns_buckets, &f->client, &fresh, BPF_NOEXIST);
-		a = bpf_map_lookup_elem(&dns_buckets, &f->client);
+		b = bpf_map_lookup_elem(&dns_buckets, &f->client);
 	}
-	return a;
+	return b;
 }
 
-/* The MAC's own bucket comes first: what one asks too much takes nothing of the
- * others'. What the total has no room for is charged to the MAC all the same. */
-static __always_inline bool preauth_dns_speed(const struct frame *f, __u64 now)
+/* The MAC's own bucket comes first: a device over its speed takes nothing of the others'.
+ * What the bucket of all has no room for is charged to the MAC all the same. */
+static __always_inline bool preauth_dns_speed(const struct packet *p)
 {
-	const __u32 only = 0;
-	__u64 charge_ns = f->wire * ABI_DNS_NS_PER_BYTE;
-	__u64 admit_ns = f->wire < ABI_ADMIT_BYTES ? charge_ns : ABI_ADMIT_BYTES * ABI_DNS_NS_PER_BYTE;
-	struct dns_bucket *own = preauth_dns_bucket(f);
-	struct dns_bucket *total;
+	const __u32 first = 0;
+	const __u32 admit = p->frame->wire < ABI_ADMIT_BYTES ? p->frame->wire : ABI_ADMIT_BYTES;
+	__u64 charge_ns = (__u64)p->frame->wire * ABI_DNS_NS_PER_BYTE;
+	__u64 admit_ns = (__u64)admit * ABI_DNS_NS_PER_BYTE;
+	struct dns_bucket *own = preauth_dns_bucket(p->frame);
+	struct dns_bucket *all;
 
-	if (!own || !preauth_dns_admit(own, charge_ns, admit_ns, now))
+	if (!own || !preauth_dns_admit(own, charge_ns, admit_ns, p->now))
 		return false;
-	total = bpf_map_lookup_elem(&dns_bucket_all, &only);
-	return total && preauth_dns_admit(total, charge_ns / ABI_DNS_MACS, admit_ns / ABI_DNS_MACS, now);
+	all = bpf_map_lookup_elem(&dns_bucket_all, &first);
+	return all && preauth_dns_admit(all, charge_ns / ABI_DNS_MACS, admit_ns / ABI_DNS_MACS, p->now);
 }
 
 /* UDP and TCP by port. */
-static __always_inline enum reason preauth_service(struct __sk_buff *skb, enum direction dir, const struct frame *f,
-						 __u64 now, enum reason otherwise)
+static __always_inline enum reason preauth_service(const struct packet *p, enum reason otherwise)
 {
+	const struct frame *f = p->frame;
 	struct preauth_ports ports;
 	__be16 in_packet[2];
 
 	if (f->protocol != IPPROTO_UDP && f->protocol != IPPROTO_TCP)
 		return otherwise;
-	if (!preauth_load(skb, f, in_packet, sizeof(in_packet)))
+	if (!preauth_load(p, in_packet, sizeof(in_packet)))
 		return otherwise;
-	ports.client = in_packet[dir == UPLOAD ? 0 : 1];
-	ports.peer = in_packet[dir == UPLOAD ? 1 : 0];
+	ports.client = in_packet[p->dir == UPLOAD ? 0 : 1];
+	ports.peer = in_packet[p->dir == UPLOAD ? 1 : 0];
 	if (f->router && ports.peer == bpf_htons(PORT_DNS))
-		return preauth_dns_speed(f, now) ? PASS_PREAUTH : DROP_PREAUTH_RATE;
-	if (preauth_dhcp(dir, f, ports) || preauth_portal(f, ports.peer))
+		return preauth_dns_speed(p) ? PASS_PREAUTH : DROP_PREAUTH_RATE;
+	if (preauth_dhcp(p, ports) || preauth_portal(f, ports.peer))
 		return PASS_PREAUTH;
 	return otherwise;
 }
 
-/* PASS_PREAUTH, or why not: otherwise, when it is nothing that may be. */
-static __always_inline enum reason preauth_frame(struct __sk_buff *skb, enum direction dir, const struct frame *f,
-					       __u64 now, enum reason otherwise)
+/* PASS_PREAUTH, or the reason for a drop: otherwise, when it is not pre-auth traffic. */
+static __always_inline enum reason preauth_frame(const struct packet *p, enum reason otherwise)
 {
+	const struct frame *f = p->frame;
+
 	if (f->tagged)
 		return otherwise;
 	if (f->ethertype == bpf_htons(ETH_P_ARP))
-		return preauth_arp(skb, f) ? PASS_PREAUTH : otherwise;
+		return preauth_arp(p) ? PASS_PREAUTH : otherwise;
 	if (f->ethertype == bpf_htons(ETH_P_PAE))
 		return PASS_PREAUTH;
 	if (!f->ip)
@@ -220,19 +230,20 @@ static __always_inline enum reason preauth_frame(struct __sk_buff *skb, enum dir
 		return PASS_PREAUTH;
 	if (f->fragment || f->options)
 		return otherwise;
-	if (preauth_nd(skb, dir, f))
+	if (preauth_nd(p))
 		return PASS_PREAUTH;
-	return preauth_service(skb, dir, f, now, otherwise);
+	return preauth_service(p, otherwise);
 }
 
-/* Frames to all clients at once: only what is of the link, or of the router itself. */
-static __always_inline enum reason preauth_group(struct __sk_buff *skb, const struct frame *f)
+/* Frames to all clients at once: only those of the link, or of the router itself. */
+static __always_inline enum reason preauth_group(const struct packet *p)
 {
+	const struct frame *f = p->frame;
 	bool pass = f->router || f->ethertype == bpf_htons(ETH_P_PAE);
 
 	if (f->ethertype == bpf_htons(ETH_P_ARP))
-		pass = preauth_arp(skb, f);
-	if (f->ip && !f->fragment && !f->options && preauth_nd(skb, DOWNLOAD, f))
+		pass = preauth_arp(p);
+	if (f->ip && !f->fragment && !f->options && preauth_nd(p))
 		pass = true;
 	return pass && !f->tagged ? PASS_PREAUTH : DROP_NO_RULE;
 }

@@ -10,13 +10,13 @@
 #include "abi.h"
 #include "maps.h"
 
-/* The bit of an address in router_filter. Go reckons the same (routerBit). */
+/* The bit of an address in router_filter; the same as routerBit in Go. */
 static __always_inline __u32 router_bit(const struct addr_key *addr)
 {
 	__u64 words[2];
 
 	__builtin_memcpy(words, addr, sizeof(words));
-	return (words[0] ^ words[1]) * 0xd6e8feb86659fd93ULL >> 54;
+	return (words[0] ^ words[1]) * ABI_FILTER_MULTIPLIER >> (64 - ABI_FILTER_ORDER);
 }
 
 static __always_inline bool router_owns(const struct addr_key *addr)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* One count of every frame, by direction and reason. */
+/* Counts of all frames, by direction and reason. */
 #pragma once
 
 #include <linux/bpf.h>
@@ -9,7 +9,7 @@
 #include "maps.h"
 #include "parse.h"
 
-/* The value is of this CPU, and a hook runs to its end on it: nothing to lock. */
+/* The value is per CPU, and a run stays on its CPU to its end: no lock. */
 static __always_inline void stats_count(enum direction dir, enum reason reason, const struct frame *f)
 {
 	__u32 key = dir * REASONS + reason;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The total of all clients, shared by need (max-min): whoever wants less than an even
- * share gets all it wants, and the others get even shares of what is left. Each
- * client's own speed stays its ceiling.
+ * The total of all clients, shared max-min fairly: a client that wants less than an even
+ * share gets all it wants, the others get even shares of the rest. A client's own speed
+ * stays its ceiling.
  *
- * It is fair queueing of phantoms again (fair.h), with clients for flows and a clock
- * of slots, because clients are too many to look at: what each has queued lies end to
- * end on the clock from its arrival on, and the slots add up how much work lies in
- * them. The clock passes a slot when the bucket has done that much. So a packet costs
- * the same for any number of clients, all queues together are as long as the bucket's
- * backlog, and how many clients share is the work of a slot over its length.
+ * Fair phantom queues as in fair.h, with clients for flows. Clients are too many to scan,
+ * so their queues are on a virtual time wheel: the queue of a client is an interval of
+ * virtual time that begins when its first packet arrives, and each slot of the wheel has
+ * the sum of the work in it. The clock passes a slot when the bucket has drained that
+ * much. The number of active clients is the work of a slot divided by its length. A
+ * packet costs the same for any number of clients, and all queues together are as long
+ * as the bucket's backlog.
  */
 #pragma once
 
@@ -19,27 +20,29 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "branchless.h"
 #include "bucket.h"
 #include "config.h"
-#include "fair.h"
+#include "lock.h"
 #include "maps.h"
+#include "packet.h"
+#include "share.h"
 
-#define UPLINK_STEPS 4   /* slots passed with one packet; the next goes on */
-#define UPLINK_SPREAD_SLOTS 32  /* slots that a super-packet is laid into, twice what Go sees to (slotShift) */
+#define UPLINK_STEPS 4 /* slots that one packet passes; the next packet continues */
+#define UPLINK_SPREAD_SLOTS 32 /* of a super-packet, twice as many as slotShift in Go allows for */
 #define UPLINK_WORK_BITS 40
 #define UPLINK_SHARE_SHIFT 20
 
-/* A client's turn at it. */
+/* The charge of one frame, from uplink_begin to uplink_end. */
 struct uplink_txn {
 	struct uplink *uplink; /* NULL: there is no total */
 	bool locked;           /* false: the bucket alone decides */
-	__u64 queue_ns;        /* what the client has queued */
+	__u64 queue_ns;        /* the length of the client's queue */
 	__u64 charge_ns;
 };
 
-/* Takes a txn. A holder of the lock can be interrupted: who finds it locked for long
- * is admitted by the bucket alone, which nobody has to wait for. The slots add up to
- * less than its backlog for a while then. */
+/* Locks the wheel. With it locked for long the bucket alone decides, without waiting: the
+ * slots add up to less than its backlog for a while then. */
 static __always_inline struct uplink_txn uplink_begin(enum direction dir)
 {
 	struct uplink_txn txn = {};
@@ -52,7 +55,7 @@ static __always_inline struct uplink_txn uplink_begin(enum direction dir)
 	if (!l || !l->speed.rate_ns_per_byte)
 		return txn;
 	txn.uplink = l;
-	txn.locked = lock_acquire(&l->lock);
+	txn.locked = lock_try_acquire(&l->lock);
 	return txn;
 }
 
@@ -62,7 +65,13 @@ static __always_inline void uplink_end(const struct uplink_txn *txn)
 		lock_release(&txn->uplink->lock);
 }
 
-/* The work in a slot, ns. What is of an earlier round of the clock is done. */
+/* log2 of the ns of a slot. Masked, as C leaves a shift by 64 or more undefined. */
+static __always_inline __u64 uplink_slot_shift(const struct uplink *l)
+{
+	return l->slot_shift & 63;
+}
+
+/* The work in a slot, ns. That of an earlier round of the wheel is done. */
 static __always_inline __u64 uplink_work(const struct uplink *l, __u64 slot)
 {
 	__u64 work = l->work[slot & (ABI_UPLINK_SLOTS - 1)];
@@ -79,11 +88,11 @@ static __always_inline void uplink_add(struct uplink *l, __u64 slot, __u64 ns)
 	l->work[slot & (ABI_UPLINK_SLOTS - 1)] = round | (uplink_work(l, slot) + ns);
 }
 
-/* The clock. Inside a slot it goes as fast as that would be passed if as many shared
- * it as the one before. */
-static __always_inline __u64 uplink_clock(const struct uplink *l, __u64 now)
+/* The virtual time. Inside a slot it advances as if as many clients shared this one as
+ * the one before. */
+static __always_inline __u64 uplink_vtime(const struct uplink *l, __u64 now)
 {
-	const __u64 shift = l->slot_shift & 63, last = (1ULL << shift) - 1;
+	const __u64 shift = uplink_slot_shift(l), last = (1ULL << shift) - 1;
 	__u64 since = now - l->vtime_at_ns;
 
 	if ((__s64)since < 0)
@@ -98,10 +107,10 @@ static __always_inline __u64 uplink_clock(const struct uplink *l, __u64 now)
 static __always_inline void uplink_share(struct uplink *l, __u32 sharers)
 {
 	l->sharers = sharers ? sharers : 1;
-	l->share = (1U << UPLINK_SHARE_SHIFT) / l->sharers; /* once in a slot, not for each packet */
+	l->share = (1U << UPLINK_SHARE_SHIFT) / l->sharers; /* once per slot, not per packet */
 }
 
-/* All queues are empty: whatever clients have on the clock is in the past. */
+/* All queues are empty: the intervals of all clients are in the past. */
 static __always_inline void uplink_empty(struct uplink *l, __u64 now)
 {
 	if (l->last_slot >= l->slot)
@@ -120,7 +129,7 @@ static __always_inline void uplink_advance(struct uplink *l, __u64 now)
 		return;
 	}
 	if ((__s64)left <= 0)
-		return; /* a packet on another CPU was here first */
+		return; /* a packet on another CPU was first */
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < UPLINK_STEPS; i++) {
 		const __u64 work = uplink_work(l, l->slot);
@@ -132,74 +141,75 @@ static __always_inline void uplink_advance(struct uplink *l, __u64 now)
 		l->slot++;
 	}
 	if (passed)
-		uplink_share(l, passed >> (l->slot_shift & 63));
+		uplink_share(l, passed >> uplink_slot_shift(l));
 	l->vtime_at_ns = now - left;
 }
 
 /* How many clients want more than they get: those with work beyond this slot. */
 static __always_inline __u64 uplink_sharers(const struct uplink *l)
 {
-	__u64 coming = uplink_work(l, l->slot + 1) >> (l->slot_shift & 63);
+	__u64 coming = uplink_work(l, l->slot + 1) >> uplink_slot_shift(l);
 
 	if (coming < l->sharers)
 		coming = l->sharers;
 	return coming;
 }
 
-/* Whether a frame has room in its client's share. */
-static __always_inline bool uplink_shares(struct uplink_txn *txn, __u64 finish_ns, struct bucket_cost cost,
-					  bool small, __u64 now)
+/* Whether a frame fits its client's share. */
+static __always_inline bool uplink_fits_share(struct uplink_txn *txn, const struct packet *p, struct bucket_cost cost,
+					      bool small)
 {
 	struct uplink *l = txn->uplink;
-	__u64 least_ns = FAIR_LEAST;
+	__u64 min_ns = SHARE_MIN;
 
-	uplink_advance(l, now);
-	txn->queue_ns = finish_ns - uplink_clock(l, now);
+	uplink_advance(l, p->now);
+	txn->queue_ns = p->account->uplink_ns[p->dir] - uplink_vtime(l, p->now);
 	/* In the past, or of another clock. */
-	if (txn->queue_ns > (__u64)ABI_UPLINK_SLOTS << (l->slot_shift & 63))
+	if (txn->queue_ns > (__u64)ABI_UPLINK_SLOTS << uplink_slot_shift(l))
 		txn->queue_ns = 0;
 	if (!txn->queue_ns || small)
-		least_ns += FAIR_EXTRA;
-	least_ns *= bucket_ns(ABI_ADMIT_BYTES, l->speed.rate_ns_per_byte);
-	return txn->queue_ns + cost.admit_ns <= least_ns ||
+		min_ns += SHARE_SPARSE;
+	min_ns *= bucket_ns(ABI_ADMIT_BYTES, l->speed.rate_ns_per_byte);
+	return txn->queue_ns + cost.admit_ns <= min_ns ||
 	       (txn->queue_ns + cost.admit_ns) * uplink_sharers(l) <= l->speed.burst_ns;
 }
 
-/* Charges a frame to the bucket, if it has room there and in its client's share. */
-static __always_inline bool uplink_admit(struct uplink_txn *txn, __u64 finish_ns, const struct frame *f, __u64 now)
+/* Charges a frame that fits the bucket and its client's share to the bucket, or returns
+ * false. */
+static __always_inline bool uplink_admit(struct uplink_txn *txn, const struct packet *p)
 {
-	const bool small = f->wire <= FAIR_SMALL_BYTES;
+	const bool small = p->frame->wire <= SHARE_SMALL_BYTES;
 	struct uplink *l = txn->uplink;
 	struct bucket_cost cost;
 	__u64 total_ns;
 
 	if (!l)
 		return true;
-	cost = bucket_cost(f, l->speed.rate_ns_per_byte);
+	cost = bucket_cost(p->frame, l->speed.rate_ns_per_byte);
 	txn->charge_ns = cost.charge_ns;
-	if (txn->locked && !uplink_shares(txn, finish_ns, cost, small, now))
+	if (txn->locked && !uplink_fits_share(txn, p, cost, small))
 		return false;
-	total_ns = fair_total_ns(&l->speed);
+	total_ns = share_total_ns(&l->speed);
 	if (!txn->queue_ns || small)
-		total_ns += l->speed.burst_ns / 4;
-	return bucket_charge(&l->bucket, cost, total_ns, now);
+		total_ns += share_sparse_ns(&l->speed);
+	return bucket_charge(&l->bucket, cost, total_ns, p->now);
 }
 
-/* The frame did not pass after all. */
+/* The frame does not pass, for another reason. */
 static __always_inline void uplink_refund(const struct uplink_txn *txn)
 {
 	if (txn->uplink)
 		__sync_fetch_and_add(&txn->uplink->bucket.tat_ns, -txn->charge_ns);
 }
 
-/* Lays work into the slots from a moment on. A super-packet reaches over many. */
+/* Spreads work over the slots from a virtual time on. That of a super-packet covers many. */
 static __always_inline void uplink_spread(struct uplink *l, __u64 start, __u64 ns)
 {
-	const __u64 shift = l->slot_shift & 63;
+	const __u64 shift = uplink_slot_shift(l);
 	__u64 slot = start >> shift, room = ((slot + 1) << shift) - start;
 
 	if (ns > room) {
-		/* All of them, some with nothing: the verifier would follow each way out. */
+		/* Always all of them, some with 0: the verifier would follow each exit. */
 #pragma clang loop unroll(disable)
 		for (int i = 0; i < UPLINK_SPREAD_SLOTS; i++) {
 			const __u64 part = u64_min(ns, room);
@@ -212,21 +222,21 @@ static __always_inline void uplink_spread(struct uplink *l, __u64 start, __u64 n
 	uplink_add(l, slot, ns);
 }
 
-/* Puts what a frame costs behind what its client has queued. */
-static __always_inline void uplink_queue(const struct uplink_txn *txn, __u64 *finish_ns, __u64 now)
+/* Appends the charge of a frame to the queue of its client. */
+static __always_inline void uplink_queue(const struct uplink_txn *txn, const struct packet *p)
 {
 	struct uplink *l = txn->uplink;
 	__u64 start, finish, last;
 
 	if (!txn->locked)
 		return;
-	start = uplink_clock(l, now) + txn->queue_ns;
+	start = uplink_vtime(l, p->now) + txn->queue_ns;
 	finish = start + txn->charge_ns;
-	last = (l->slot + ABI_UPLINK_SLOTS - 1) << (l->slot_shift & 63);
+	last = (l->slot + ABI_UPLINK_SLOTS - 1) << uplink_slot_shift(l);
 	if (finish > last)
 		finish = last;
-	if (finish >> (l->slot_shift & 63) > l->last_slot)
-		l->last_slot = finish >> (l->slot_shift & 63);
+	if (finish >> uplink_slot_shift(l) > l->last_slot)
+		l->last_slot = finish >> uplink_slot_shift(l);
 	uplink_spread(l, start, txn->charge_ns);
-	*finish_ns = finish;
+	p->account->uplink_ns[p->dir] = finish;
 }

@@ -10,8 +10,11 @@
 
 #include "abi.h"
 #include "account.h"
+#include "compiler.h"
 #include "config.h"
+#include "fair.h"
 #include "maps.h"
+#include "packet.h"
 #include "parse.h"
 #include "preauth.h"
 #include "router.h"
@@ -28,48 +31,48 @@ static __always_inline bool verdict_bridged(const struct frame *f)
 	return config_bridge_port && !f->group && !bpf_map_lookup_elem(&router_macs, &f->peer_mac);
 }
 
-/* A station that claims to be the router: at the other's port its frame would look
- * like one from the internet, and be charged. */
+/* A station with the router's MAC: at another port its frame would be taken for one from
+ * the internet, and be charged. */
 static __always_inline bool verdict_spoofs_router(enum direction dir, const struct frame *f)
 {
 	return dir == UPLOAD && bpf_map_lookup_elem(&router_macs, &f->client);
 }
 
-/* What the router does not forward: it costs nothing. With options that may route
- * it onward, a packet to the router is not local. */
+/* Frames that the router does not forward: they are free. A packet to the router with
+ * options that may route it onward is not local. */
 static __always_inline bool verdict_local(const struct frame *f)
 {
 	return f->group || f->ethertype == bpf_htons(ETH_P_ARP) || f->ethertype == bpf_htons(ETH_P_PAE) ||
 	       (f->router && !f->options);
 }
 
-/* What a client whose account has ended may do still. The frame is read again: else
- * the verifier would take each way in which it can be read through the account. */
-static __always_inline enum reason verdict_after_end(struct __sk_buff *skb, enum direction dir, const struct frame *f,
-						 __u64 now, enum reason why)
+/* A client whose account has ended has pre-auth access. The frame is parsed again: the
+ * verifier would follow each way through the parser through the account otherwise. */
+static __always_inline enum reason verdict_after_end(const struct packet *p, enum reason why)
 {
-	struct frame again = {};
+	struct frame f = {};
+	const struct packet again = {.skb = p->skb, .dir = p->dir, .frame = &f, .now = p->now};
 
-	if (parse_ethernet(skb, dir, &again) || parse_network(skb, dir, &again))
+	if (parse_ethernet(p->skb, p->dir, &f) || parse_network(p->skb, p->dir, &f))
 		return DROP_MALFORMED;
-	again.router = again.ip && router_owns(&again.peer);
-	again.wire = f->wire;
-	return preauth_frame(skb, dir, &again, now, why);
+	f.router = f.ip && router_owns(&f.peer);
+	f.wire = p->frame->wire;
+	return preauth_frame(&again, why);
 }
 
-/* The rule in force for a client. It stays as it is while the packet is here. */
+/* The rule in force for a client. It is not written while the packet is here. */
 static __always_inline const struct rule *verdict_rule(const struct mac_key *mac)
 {
 	const __u32 *index = bpf_map_lookup_elem(&client_index, mac);
 	struct client *c = index ? bpf_map_lookup_elem(&clients, index) : NULL;
-	__u32 in_force = c ? *(volatile __u32 *)&c->in_force : 0;
+	__u32 in_force = c ? READ_ONCE(c->in_force) : 0;
 
 	return in_force ? &c->rule[(in_force - 1) & (ABI_RULES - 1)] : NULL;
 }
 
-/* Whether a frame is of another address than the rule is bound to: somebody else's,
- * or the client's before it was connected with a new lease. IPv6 hosts make addresses
- * as they like, so that none tells who it is. */
+/* Whether a frame is not of the address that its client is bound to: another device's, or
+ * the client's of before its lease. IPv6 hosts choose their addresses, so none
+ * identifies a client. */
 static __always_inline bool verdict_not_bound_address(const struct frame *f, const struct rule *r)
 {
 	__be32 self;
@@ -81,53 +84,52 @@ static __always_inline bool verdict_not_bound_address(const struct frame *f, con
 }
 
 /* A frame between one client with a rule and one peer. */
-static __always_inline enum reason verdict_client(struct __sk_buff *skb, enum direction dir, const struct frame *f,
-						  const struct rule *r, __u64 now)
+static __always_inline enum reason verdict_client(struct packet *p)
 {
-	struct account *u = bpf_map_lookup_elem(&accounts, &r->account_index);
 	enum reason why = DROP_NO_ACCOUNT, reason;
 	bool ended = true;
 
-	if (u && u->id != r->account)
-		u = NULL;
-	if (u) {
-		const bool local = verdict_local(f);
-		const struct fair_flow flow = fair_flow(skb, dir, f, r, local);
+	p->account = bpf_map_lookup_elem(&accounts, &p->rule->account_index);
+	if (p->account && p->account->id != p->rule->account)
+		p->account = NULL;
+	if (p->account) {
+		const bool local = verdict_local(p->frame);
 
-		why = account_frame(u, r, dir, f, &flow, local, now, &ended);
+		if (!local)
+			p->flow = fair_flow(p);
+		why = account_frame(p, local, &ended);
 		if (why == PASS_FORWARDED)
-			rwnd_frame(skb, dir, r, u, &flow, now);
+			rwnd_frame(p);
 	}
 	if (!ended)
 		return why;
-	reason = verdict_after_end(skb, dir, f, now, why);
-	if (u)
-		account_ended(u, r, why, verdict_passes(reason), f, now);
+	reason = verdict_after_end(p, why);
+	if (p->account)
+		account_ended(p, why, verdict_passes(reason));
 	return reason;
 }
 
 static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
-	const struct rule *r;
-	__u64 now;
+	struct packet p = {.skb = skb, .dir = dir, .frame = f};
 
 	if (parse_ethernet(skb, dir, f))
 		return DROP_MALFORMED;
 	if (verdict_bridged(f))
 		return verdict_spoofs_router(dir, f) ? DROP_MALFORMED : PASS_BRIDGED;
-	r = verdict_rule(&f->client);
-	if (r && r->verdict == VERDICT_BLOCK)
+	p.rule = verdict_rule(&f->client);
+	if (p.rule && p.rule->verdict == VERDICT_BLOCK)
 		return DROP_BLOCKED;
-	if (r && r->verdict != VERDICT_ALLOW)
-		r = NULL;
+	if (p.rule && p.rule->verdict != VERDICT_ALLOW)
+		p.rule = NULL;
 	if (parse_network(skb, dir, f))
 		return DROP_MALFORMED;
 	f->router = f->ip && router_owns(&f->peer);
 	wire_segments(skb, f);
 	if (dir == DOWNLOAD && f->group)
-		return preauth_group(skb, f);
-	now = bpf_ktime_get_boot_ns();
-	if (!r || verdict_not_bound_address(f, r))
-		return preauth_frame(skb, dir, f, now, r ? DROP_BOUND : DROP_NO_RULE);
-	return verdict_client(skb, dir, f, r, now);
+		return preauth_group(&p);
+	p.now = bpf_ktime_get_boot_ns();
+	if (!p.rule || verdict_not_bound_address(f, p.rule))
+		return preauth_frame(&p, p.rule ? DROP_BOUND : DROP_NO_RULE);
+	return verdict_client(&p);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a super-packet (GSO, GRO) is on the wire: segments of gso_size bytes of
- * payload, each with a copy of the headers. gso_segs is not used: it is 0 on
- * packets from tun and virtio.
+ * The wire length of a super-packet (GSO, GRO): segments of gso_size bytes of payload,
+ * each with a copy of the headers. gso_segs is not used: it is 0 on packets from tun and
+ * virtio.
  */
 #pragma once
 
@@ -51,11 +51,11 @@ static __always_inline __u32 wire_gre(const __u8 *header, __u32 *next)
 	return length;
 }
 
-/* The length of the header at off, and the protocol after it; 0 where it is not
- * one of those in between. */
+/* The length of the header at off, and the protocol after it; 0 for a header that is not
+ * in between. */
 static __always_inline __u32 wire_between(struct __sk_buff *skb, __u32 off, __u32 protocol, __u32 *next)
 {
-	__u8 header[8]; /* none is shorter, with what follows */
+	__u8 header[8]; /* none is shorter, with its payload */
 
 	if (bpf_skb_load_bytes(skb, off, header, sizeof(header)))
 		return 0;

@@ -32,7 +32,7 @@ type purchase struct {
 	UpBPS     uint64 `json:"up_bps"`
 }
 
-// plenty is what nobody uses up while it is measured.
+// plenty is a session that is not used up during a run.
 func plenty(device string) purchase {
 	return purchase{Device: device, Type: "time_or_data", TimeSecs: 1_000_000, DataBytes: 1e12, DownBPS: 5e6, UpBPS: 3e6}
 }

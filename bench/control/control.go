@@ -228,7 +228,7 @@ func (r recorder) isp(ctx context.Context, agent string, a amounts) (err error) 
 }
 
 // restart stops the daemon as a service manager does, and starts it again: it joins its
-// database with what the kernel went on to enforce.
+// database with what the kernel continued to enforce.
 func (r recorder) restart(b *fixture, customers int) error {
 	cell := fmt.Sprintf("%d customers", customers)
 	for _, step := range []struct {

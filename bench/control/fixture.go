@@ -33,7 +33,7 @@ func newFixture(binary string, customers, maxClients int, checkpoint time.Durati
 	if b.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: customers}); err != nil {
 		return nil, err
 	}
-	// Each write is logged with who made it; a production log goes to a pipe as well.
+	// Each write is logged with its peer; a production log goes to a pipe as well.
 	settings := []string{fmt.Sprintf("max_clients: %d", maxClients), "checkpoint: " + checkpoint.String()}
 	if b.agent, err = harness.New(b.kiosk, binary, settings...); err != nil {
 		return nil, err

@@ -77,8 +77,9 @@ func (p *probe) pass(customer int) error {
 }
 
 // oneByOne has customers come and go, one after the other. A connect lasts until the
-// customer's first packet has arrived at the server. Who comes had gone some time
-// before: the kernel has settled that by then, as it has for people.
+// customer's first packet has arrived at the server. A customer that
+// connects has been disconnected for some time, as people are: the kernel has freed its
+// old account.
 func (b *fixture) oneByOne(ctx context.Context, times int) (connects, disconnects latencies, err error) {
 	customers := b.kiosk.Customers
 	for _, customer := range customers {
@@ -92,8 +93,8 @@ func (b *fixture) oneByOne(ctx context.Context, times int) (connects, disconnect
 	}
 	defer p.close()
 	for n := range times + len(customers) {
-		who := n % len(customers)
-		device := customers[who].MAC.String()
+		customer := n % len(customers)
+		device := customers[customer].MAC.String()
 		if n == len(customers) { // caches, connections and neighbours are warm
 			connects, disconnects = nil, nil
 		}
@@ -101,7 +102,7 @@ func (b *fixture) oneByOne(ctx context.Context, times int) (connects, disconnect
 			if err := b.api.connect(ctx, device); err != nil {
 				return err
 			}
-			return p.pass(who)
+			return p.pass(customer)
 		})
 		if err == nil {
 			err = disconnects.timed(func() error { return b.api.disconnect(ctx, device) })

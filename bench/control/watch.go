@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// watched is what the daemon needed while nobody asked anything of it.
+// watched is what the daemon used while there were no calls.
 type watched struct {
 	took    time.Duration
 	cpu     time.Duration // of all

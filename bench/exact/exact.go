@@ -34,7 +34,7 @@ const (
 
 // Run measures exactness.
 func Run(ctx context.Context, scale report.Scale, agent string, out *report.Report) error {
-	// Who tops up must not wait for a thread that a flow keeps.
+	// Top-ups must not wait for a thread that a flow occupies.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
 	toppedUp, limiters := 2*time.Second, []string{"fair"}
 	offloads := map[string]lab.Offloads{"super-packets": lab.OffloadsInside}
@@ -147,7 +147,7 @@ func patch(ctx context.Context, api *harness.API, id int64, field string, value 
 	return api.Call(ctx, "PATCH", fmt.Sprintf("/sessions/%d", id), map[string]any{field: value}, nil)
 }
 
-// seeEnd takes back what would only take longer to use, and waits for the end.
+// seeEnd reduces the session, so that it ends soon, and waits for its end.
 func (got *outcome) seeEnd(ctx context.Context, k *lab.Kiosk, agent *harness.Agent, api *harness.API, wire *lab.Wire) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -10,8 +10,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
 
-// flareSubject is the way of Flare: verdict maps with a counter for each customer,
-// which a daemon would read to find out who has used up what was bought, and a
+// flareSubject does what Flare does: verdict maps with a counter for each customer,
+// which a daemon would read to find sessions that are used up, and a
 // shaper with a class for each customer, on the bridge for downloads and on an ifb
 // for uploads. The customer's class is found by u32 hash tables of the address.
 // Where Flare's classes are of HFSC, these are of HTB, which kernels always have.

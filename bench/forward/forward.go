@@ -172,8 +172,8 @@ type side struct {
 	traffic traffic
 }
 
-// takeTurns has every router forward for a moment, and all again, so that what
-// disturbs the machine disturbs all alike. It returns the turns of each subject.
+// takeTurns has the routers forward in short turns, so that other load on the machine
+// disturbs all alike. It returns the turns of each subject.
 func takeTurns(ctx context.Context, sides []side, d direction, rounds int, turn time.Duration) (map[string][]flow, error) {
 	for _, s := range sides {
 		// Fills caches and queues; what comes of it is not counted.

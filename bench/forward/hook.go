@@ -16,14 +16,14 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
 
-// hookSubject is programs that do nothing, on the hooks that the agent uses: what
-// being there costs, whatever one does there. It turns nobody away.
+// hookSubject is programs that do nothing, on the hooks that the agent uses: the cost of
+// the hooks. They drop no packet.
 var hookSubject = subject{name: "hook", open: true, foreign: true, enforce: func(_ context.Context, r *router) error {
 	return r.hook(baseline.Empty(), baseline.Empty())
 }}
 
-// lookupSubject is programs that look the customer up and read the clock, and do nothing
-// more: what no program that knows its customers and their time is cheaper than.
+// lookupSubject is programs that look up the customer and read the clock, and do nothing
+// else: the least for any program that enforces time for each customer.
 var lookupSubject = subject{name: "lookup", open: true, foreign: true, enforce: func(_ context.Context, r *router) error {
 	customers, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 8, ValueSize: 4, MaxEntries: uint32(len(r.customers))})
 	if err != nil {

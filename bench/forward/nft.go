@@ -17,8 +17,8 @@ var nftSubject = subject{name: "nft", enforce: func(ctx context.Context, r *rout
 	return r.feed(ctx, nftScript(r.customers), "nft", "-f", "-")
 }}
 
-// nftSetSubject is the least that can be enforced: it asks whether somebody has paid,
-// and neither limits nor counts.
+// nftSetSubject is the least enforcement: a set of the devices that paid, without limits
+// and counters.
 var nftSetSubject = subject{name: "nft set", enforce: func(ctx context.Context, r *router) error {
 	var macs, ips strings.Builder
 	for _, m := range r.customers {

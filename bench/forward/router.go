@@ -29,7 +29,7 @@ type subject struct {
 	// foreign is a program of others, which other versions of it, or another kernel,
 	// may keep from working: the rest is measured without it.
 	foreign bool
-	open    bool // it lets everybody through
+	open    bool // it passes every device
 	enforce func(ctx context.Context, r *router) error
 }
 
@@ -71,12 +71,12 @@ func newRouter(ctx context.Context, s subject, customers int) (r *router, err er
 	if err := s.enforce(ctx, r); err != nil || s.open {
 		return r, err
 	}
-	return r, r.turnAway()
+	return r, r.checkDrops()
 }
 
-// turnAway makes sure that somebody who has bought nothing does not pass: a subject
-// that lets everybody through would be fast.
-func (r *router) turnAway() error {
+// checkDrops checks that packets of an unpaid device do not pass: a subject that passes
+// every device would be fast.
+func (r *router) checkDrops() error {
 	const tried = 5 * time.Millisecond
 	unpaid := lab.EmulatedCustomer{MAC: lab.EmulatedMAC(1 << 20), Addr4: netip.MustParseAddr("10.80.255.254")}
 	generator, err := r.kiosk.Customers[0].GenerateFrames(lab.Uplink, [][]byte{r.kiosk.Up(unpaid, 64)}, make([]byte, 64-lab.UDPOverIPv4))

@@ -32,7 +32,7 @@ type echoes struct {
 // lost is the share that did not come back.
 func (e echoes) lost() float64 { return 1 - float64(len(e.took))/float64(e.sent) }
 
-// echo sends packets from the customer to the server's echo, from a moment on, and
+// echo sends packets from the customer to the server's echo, from a start time, and
 // waits for the answers.
 func echo(ctx context.Context, k *lab.Kiosk, start time.Time, n int, beat time.Duration) (e echoes, err error) {
 	conn, err := k.Customers[0].Dial(ctx, "udp", netip.AddrPortFrom(k.Server.Addr4, echoPort).String())

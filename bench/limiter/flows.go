@@ -35,7 +35,7 @@ func (b *bins) add(at time.Duration, bytes int) {
 	(*b)[i] += uint64(bytes)
 }
 
-// between sums up what came from one moment to another, both multiples of binLength.
+// between sums up the bytes of a period. Both ends are multiples of binLength.
 func (b bins) between(from, to time.Duration) (sum uint64) {
 	for i := int(from / binLength); i < min(len(b), int(to/binLength)); i++ {
 		sum += b[i]
@@ -101,8 +101,8 @@ func control(conn net.Conn, f func(fd int) error) error {
 	return errors.Join(err, failed)
 }
 
-// run has the flows send until a time after the first byte, which is expected at
-// that moment, and closes them.
+// run has the flows send from the time at which the first byte is expected, for a while,
+// and closes them.
 func (all flows) run(ctx context.Context, first time.Time, lasts time.Duration) error {
 	var moving sync.WaitGroup
 	for _, f := range all {
@@ -138,7 +138,7 @@ func (f *flow) receive(first time.Time) {
 	}
 }
 
-// inform asks the kernel at a moment how the senders fared.
+// inform reads TCP_INFO of the senders at a given time.
 func (all flows) inform(ctx context.Context, at time.Time, keep func(*flow, *unix.TCPInfo)) error {
 	if err := wait.For(ctx, time.Until(at)); err != nil {
 		return err

@@ -15,7 +15,7 @@
 // Goodput is the payload of TCP as a share of what the limit leaves for it: the agent
 // charges IP packets, so 1448 of 1500 bytes; HTB charges frames, 1448 of 1514.
 //
-// Labs run side by side, as many as the machine bears: the delay line tells when that
+// Labs run side by side, as many as the machine bears: the delay line reports when that
 // was too much, and the run is repeated. The cells of a run, the other subjects' too,
 // are shuffled. A cell in which the fair limiter misses a goal is measured twice more,
 // and the middle figures count; how many cells that were is a figure itself.

@@ -107,7 +107,7 @@ func TestScheduleKeepsToTheMachine(t *testing.T) {
 			t.Errorf("error %v, want that of the job", err)
 		}
 		if ran != len(jobs) || last != len(jobs) {
-			t.Errorf("%d of %d jobs ran, %d were told of", ran, len(jobs), last)
+			t.Errorf("%d of %d jobs ran, %d were reported", ran, len(jobs), last)
 		}
 		if most > mostMbits || mostAtOnce != mostLabs {
 			t.Errorf("at most %v Mbit/s in %d labs, want at most %d in %d", most, mostAtOnce, mostMbits, mostLabs)

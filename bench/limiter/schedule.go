@@ -19,8 +19,8 @@ type job struct {
 	run   func(context.Context) error
 }
 
-// schedule runs jobs side by side, as far as the machine goes, and tells after each
-// how many are done. One that fails does not keep the others from running.
+// schedule runs jobs side by side, as far as the machine goes, and reports after
+// each how many are done. A failed one does not stop the others.
 func schedule(ctx context.Context, jobs []job, done func(n int)) error {
 	type end struct {
 		job

@@ -168,8 +168,8 @@ func (f flood) delivered(ctx context.Context, force limit, counted time.Duration
 	return float64(after-before) * 8 / to.Sub(from).Seconds(), err
 }
 
-// reading is the limiter's count of the flood's direction, and when it was. An answer
-// that the machine held up is of no exact moment: another is asked for.
+// reading is the limiter's count of the flood's direction, with its time. An answer that
+// took long has no exact time: reading repeats the query.
 func (f flood) reading(ctx context.Context, force limit) (bytes uint64, at time.Time, err error) {
 	const prompt, tries = 4 * time.Millisecond, 20
 	for range tries {

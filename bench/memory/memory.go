@@ -51,7 +51,7 @@ func started(binary string, maxClients int) (agent *harness.Agent, stop func() e
 	return agent, stop, nil
 }
 
-// measureRoom is what it takes to have room for customers who are not there.
+// measureRoom is the memory of the tables without customers.
 func measureRoom(ctx context.Context, binary string, room int, out *report.Report) (err error) {
 	since := time.Now()
 	agent, stop, err := started(binary, room)
@@ -64,12 +64,12 @@ func measureRoom(ctx context.Context, binary string, room int, out *report.Repor
 	if err != nil {
 		return err
 	}
-	cell := fmt.Sprintf("max_clients %d, nobody connected", room)
+	cell := fmt.Sprintf("max_clients %d, none connected", room)
 	add(out, cell, used, report.Row{Metric: "start", Value: took.Seconds(), Unit: "s"})
 	return nil
 }
 
-// measureConnected is what customers take who are connected.
+// measureConnected is the memory of connected customers.
 func measureConnected(ctx context.Context, binary string, connected []int, out *report.Report) (err error) {
 	most := connected[len(connected)-1]
 	agent, stop, err := started(binary, most)

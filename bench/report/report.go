@@ -79,7 +79,7 @@ type Report struct {
 }
 
 // New makes a report that writes each row to lines as it comes, as JSON, and what
-// goes on to progress.
+// is printed to progress.
 func New(lines, progress io.Writer) *Report { return &Report{lines: lines, progress: progress} }
 
 // On writes the machine as the first line: {"machine": {...}}.
@@ -107,7 +107,7 @@ func (r *Report) Add(rows ...Row) {
 
 // Resume adds what a run that was interrupted had measured of a study, from its JSON
 // lines, and returns where and when that was. What is about several cells at once is
-// left out: it is reckoned anew.
+// left out: it is computed anew.
 func (r *Report) Resume(study string, lines io.Reader) (on []machine.Info, err error) {
 	in := json.NewDecoder(lines)
 	for {
@@ -137,7 +137,7 @@ func (r *Report) Has(study, cell, subject string) bool {
 	})
 }
 
-// Say tells what goes on.
+// Say prints a line of progress.
 func (r *Report) Say(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -40,7 +40,7 @@ func TestRowsAreJSONLines(t *testing.T) {
 	}
 }
 
-func TestTableTellsTheWorstCell(t *testing.T) {
+func TestTableNamesTheWorstCell(t *testing.T) {
 	r := New(io.Discard, io.Discard)
 	for cell, value := range map[string]float64{"good": 1, "bad": 0.5, "worse": 0.25} {
 		r.Add(Row{Study: "limiter", Cell: cell, Subject: "fair", Metric: "goodput", Value: value, Goal: AtLeast(0.97)})
@@ -80,7 +80,7 @@ var errBroken = errors.New("broken")
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
 
-func TestARowThatIsNotWrittenIsTold(t *testing.T) {
+func TestAFailedWriteIsReported(t *testing.T) {
 	r := New(brokenWriter{}, io.Discard)
 	r.Add(Row{Study: "limiter", Metric: "goodput"})
 	if !errors.Is(r.Err(), errBroken) {
@@ -108,7 +108,7 @@ func TestResume(t *testing.T) {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
 	if !second.Has("limiter", "a cell", "fair") || second.Has("limiter", "a cell", "htb") || second.Has("limiter", "another", "fair") {
-		t.Error("Has does not tell what is there")
+		t.Error("Has does not find an existing row")
 	}
 	if n := strings.Count(again.String(), "\n"); n != 2 {
 		t.Errorf("%d lines are written again, want the machine and the cell:\n%s", n, again.String())

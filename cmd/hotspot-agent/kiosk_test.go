@@ -11,7 +11,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
@@ -28,7 +28,7 @@ type kiosk struct {
 	store   *sqlite.Store
 	manager *manager.Manager
 	plane   *playedPlane
-	server  *api.Server
+	server  *server.Server
 }
 
 // playedPlane is what the API sees of the kernel.
@@ -81,12 +81,12 @@ func newKiosk(t *testing.T) *kiosk {
 
 func (k *kiosk) serve() {
 	k.Helper()
-	listener, err := api.Listen(k.socket, api.Access{})
+	listener, err := server.Listen(k.socket, server.Access{})
 	if err != nil {
 		k.Fatal(err)
 	}
 	service := daemon.NewService(k.manager, k.plane, "v1.2.3", time.Date(2026, 3, 29, 11, 0, 0, 0, time.UTC))
-	k.server = api.NewServer(service, api.ServerOptions{})
+	k.server = server.New(service.Manager, service, server.Options{})
 	server := k.server
 	go func() { _ = server.Serve(listener) }()
 }

@@ -100,7 +100,7 @@ func TestUsageErrors(t *testing.T) {
 		"session delete":                             "ID is missing",
 		"session create --type time":                 "--device is missing",
 		"session create --device 1":                  "--type is missing",
-		"session update 1 --type gold":               `--type: type: "gold" is not a session type`,
+		"session update 1 --type gold":               `--type: "gold" is not a session type`,
 		"session update 1 --data 100":                `--data: "100" has no unit`,
 		"session update 1 --data -5MB":               `--data: "-5MB" is negative`,
 		"session update 1 --data NaNMB":              `--data: "NaNMB" is not an amount`,
@@ -174,7 +174,7 @@ func TestNoAgent(t *testing.T) {
 func TestExitStatusOfTheProcess(t *testing.T) {
 	for line, want := range map[string]int{"version": exit.Done, "status --socket /nowhere/x.sock": exit.Failed, "frobnicate": exit.Usage} {
 		cmd := exec.Command(program(t), strings.Fields(line)...)
-		_ = cmd.Run() // its status is what is looked at
+		_ = cmd.Run() // only its status counts
 		if got := cmd.ProcessState.ExitCode(); got != want {
 			t.Errorf("%s: exit status %d, want %d", line, got, want)
 		}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 type portal struct{ api *api.API }
@@ -159,8 +158,8 @@ func tell(w http.ResponseWriter, s api.ClientSession) {
 
 // fail says what the customer can do about it.
 func fail(w http.ResponseWriter, err error) {
-	var known *sessions.Error
-	if errors.As(err, &known) && known.Code == sessions.NoSession {
+	var known *api.Error
+	if errors.As(err, &known) && known.Code == api.NoSession {
 		http.Error(w, "Nothing left: buy a session first.", http.StatusPaymentRequired)
 		return
 	}

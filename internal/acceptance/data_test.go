@@ -80,13 +80,13 @@ func TestDataSessionEndsWithoutTheAgent(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if !download.WaitIdle(ctx, 2*lab.Silence) {
-		t.Errorf("the download still goes on after %d bytes", download.Bytes())
+		t.Errorf("the download continues after %d bytes", download.Bytes())
 	}
 	must(t, s.agent.Start())
 	s.checkEnd(s.ended(session.ID), wire, lab.OffloadsInside)
 }
 
-// A top-up during a download goes on with the same connections and loses no byte.
+// A top-up during a download keeps its connections and loses no byte.
 func TestTopUpWhileDownloading(t *testing.T) {
 	s := open(t, lab.KioskConfig{Customers: 1, Offloads: lab.OffloadsInside})
 	wire := s.wire(0)
@@ -105,6 +105,6 @@ func TestTopUpWhileDownloading(t *testing.T) {
 	// All of the wire's bytes were checked above. What the connections hand on is
 	// less: the end leaves holes behind which received segments wait for ever.
 	if got := download.Bytes(); got < allowance/2 {
-		t.Errorf("the connections of the download received %d bytes: they did not go on past the first 4 MB", got)
+		t.Errorf("the connections of the download received %d bytes: they did not continue past the first 4 MB", got)
 	}
 }

@@ -31,9 +31,9 @@ func (s *shop) beacon() (down, up *lab.Sink) {
 	return down, up
 }
 
-// A time session ends at its moment, packets judging, and the agent need not live
+// A time session ends at its deadline, packets judging, and the agent need not live
 // to see it.
-func TestTimeSessionEndsAtTheMoment(t *testing.T) {
+func TestTimeSessionEndsAtItsDeadline(t *testing.T) {
 	for name, killed := range map[string]bool{"agent alive": false, "agent killed": true} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, lab.KioskConfig{Customers: 1})

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Device is who tries, and whom it could reach.
+// Device is the sender, and the addresses that it could reach.
 type Device struct {
 	MAC, Router      net.HardwareAddr
 	Addr4, Addr6     netip.Addr
@@ -25,8 +25,8 @@ type Attack struct {
 	Frame []byte
 }
 
-// secret is what is to be carried to the server.
-const secret = "what nobody has paid for"
+// secret is the payload that must not reach the server.
+const secret = "unpaid payload of a test"
 
 // long is as much of it as a frame holds.
 var long = strings.Repeat(secret, 55)

@@ -10,7 +10,7 @@ import (
 
 // Attacks are frames that a router should do nothing with, or answer itself.
 func (d *Device) Attacks() []Attack {
-	return slices.Concat(d.encapsulated(), d.masked(), d.roundabout(), d.allowances(), d.broken(), d.groups())
+	return slices.Concat(d.encapsulated(), d.spoofed(), d.rerouted(), d.preAuth(), d.broken(), d.groups())
 }
 
 // encapsulated have IP in another protocol of the link.
@@ -33,8 +33,8 @@ func (d *Device) encapsulated() []Attack {
 	}
 }
 
-// masked come from or go to others than they should.
-func (d *Device) masked() []Attack {
+// spoofed come from or go to others than they should.
+func (d *Device) spoofed() []Attack {
 	zero, all := make(net.HardwareAddr, 6), net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	group := net.HardwareAddr{1, 0, 0x5e, 0, 0, 1}
 	frame := d.to4(udp, datagram(53000, 40000, secret))
@@ -43,23 +43,23 @@ func (d *Device) masked() []Attack {
 	paid4 := packet4{from: d.Paid4, to: d.Server4, protocol: udp, payload: datagram(53000, 40000, secret)}
 	paid6 := packet6{from: d.Paid6, to: d.Server6, next: udp, payload: datagram(53000, 40000, secret)}
 	return []Attack{
-		{"a group's MAC", from(group)},
-		{"everybody's MAC", from(all)},
-		{"no MAC", from(zero)},
+		{"a multicast MAC", from(group)},
+		{"the broadcast MAC", from(all)},
+		{"the zero MAC", from(zero)},
 		{"the router's own MAC", from(d.Router)},
-		{"a MAC that nobody has", from(net.HardwareAddr{2, 0, 0, 0, 0, 9})},
-		{"to everybody", to(all)},
-		{"to a group", to(group)},
-		{"to nobody's MAC", to(zero)},
+		{"an unknown MAC", from(net.HardwareAddr{2, 0, 0, 0, 0, 9})},
+		{"to the broadcast MAC", to(all)},
+		{"to a multicast MAC", to(group)},
+		{"to the zero MAC", to(zero)},
 		{"to its own MAC", to(d.MAC)},
 		{"a connected device's IP", d.ether(typeIPv4, paid4.bytes())},
 		{"a connected device's IPv6", d.ether(typeIPv6, paid6.bytes())},
 	}
 }
 
-// roundabout have addresses that lead elsewhere than they seem to.
-func (d *Device) roundabout() []Attack {
-	clothes := func(a netip.Addr) netip.Addr { return netip.AddrFrom16(a.As16()) }
+// rerouted have addresses that lead elsewhere than they seem to.
+func (d *Device) rerouted() []Attack {
+	mapped := func(a netip.Addr) netip.Addr { return netip.AddrFrom16(a.As16()) }
 	to6 := func(to netip.Addr, port int) []byte {
 		return d.ether(typeIPv6, packet6{from: d.Addr6, to: to, next: tcp, payload: segment(40000, port, secret)}.bytes())
 	}
@@ -70,16 +70,16 @@ func (d *Device) roundabout() []Attack {
 	route := func(kind byte) []byte {
 		return to4(d.Router4, kind, 7, 4, server[0], server[1], server[2], server[3], 0)
 	}
-	onward := func(kind byte) []byte {
+	segments := func(kind byte) []byte {
 		header := join([]byte{tcp, 2, kind, 1, 0, 0, 0, 0}, d.Server6.AsSlice())
 		return d.ether(typeIPv6, packet6{from: d.Addr6, to: d.Router6, next: routing, payload: join(header, segment(40000, 53, secret))}.bytes())
 	}
 	network := d.Router6.As16()
 	clear(network[8:])
 	return []Attack{
-		{"the router's IPv4 address as IPv6, DNS", to6(clothes(d.Router4), 53)},
-		{"the router's IPv4 address as IPv6, portal", to6(clothes(d.Router4), 8080)},
-		{"the server's IPv4 address as IPv6", to6(clothes(d.Server4), 53)},
+		{"the router's IPv4 address as IPv6, DNS", to6(mapped(d.Router4), 53)},
+		{"the router's IPv4 address as IPv6, portal", to6(mapped(d.Router4), 8080)},
+		{"the server's IPv4 address as IPv6", to6(mapped(d.Server4), 53)},
 		{"the unspecified address, portal", to6(netip.IPv6Unspecified(), 8080)},
 		{"the unspecified address, DNS", to6(netip.IPv6Unspecified(), 53)},
 		{"the loopback", to6(netip.IPv6Loopback(), 53)},
@@ -89,15 +89,15 @@ func (d *Device) roundabout() []Attack {
 		{"255.255.255.255", to4(netip.MustParseAddr("255.255.255.255"))},
 		{"loose source route by the router", route(131)},
 		{"strict source route by the router", route(137)},
-		{"routing header 0 by the router", onward(0)},
-		{"routing header 2 by the router", onward(2)},
-		{"RPL by the router", onward(3)},
-		{"segment routing by the router", onward(4)},
+		{"routing header 0 by the router", segments(0)},
+		{"routing header 2 by the router", segments(2)},
+		{"RPL by the router", segments(3)},
+		{"segment routing by the router", segments(4)},
 	}
 }
 
-// allowances are of protocols that are open, with something else in them.
-func (d *Device) allowances() []Attack {
+// preAuth are of protocols that pass before payment, with another payload in them.
+func (d *Device) preAuth() []Attack {
 	arp := func(operation int, payload string) []byte {
 		return d.ether(typeARP, []byte{0, 1, 8, 0, 6, 4}, word(operation), d.MAC, d.Addr4.AsSlice(), d.Router, d.Server4.AsSlice(), []byte(payload))
 	}

@@ -57,8 +57,8 @@ func (w *Witness) hear(frame []byte) {
 	}
 }
 
-// ofTheRouter tells what the router says itself, to find its neighbours or in answer to
-// somebody. Linux forwards nothing that comes from its own addresses or from a link's.
+// ofTheRouter reports whether the router itself sent a frame, to find its neighbours or as
+// an answer. Linux forwards nothing that comes from its own addresses or from a link's.
 func (w *Witness) ofTheRouter(frame []byte) bool {
 	var from netip.Addr
 	switch ethertype := binary.BigEndian.Uint16(frame[12:]); {

@@ -44,7 +44,7 @@ func (d *day) anaBuysData(ctx context.Context) error {
 
 // anaTopsUp shows a top-up that the running download does not notice.
 func (d *day) anaTopsUp(ctx context.Context) error {
-	d.scene("She buys 3 MB more, and tops them up to 8 MB while the download goes on.")
+	d.scene("She buys 3 MB more, and tops them up to 8 MB during the download.")
 	session, err := d.sell(d.ana, "--type", "data", "--data", "3MB", "--down", "20")
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (f *film) untilConsumed(ctx context.Context, along func(used uint64) error)
 	return last.since(first), err
 }
 
-// sample is what the wire had carried at a moment.
+// sample is what the wire had carried at a time.
 type sample struct {
 	at    time.Time
 	bytes uint64
@@ -157,9 +157,9 @@ func (f *film) showEnd() error {
 		return err
 	}
 	bought, counted, carried := f.session.DataBytes, f.ended.DataUsedBytes, down.Add(up).Bytes
-	f.tell("bought          %12s bytes", grouped(bought))
-	f.tell("agent counted   %12s bytes", grouped(counted))
-	f.tell("wire carried    %12s bytes (nft, at the phone and at the server)", grouped(carried))
+	f.detail("bought          %12s bytes", grouped(bought))
+	f.detail("agent counted   %12s bytes", grouped(counted))
+	f.detail("wire carried    %12s bytes (nft, at the phone and at the server)", grouped(carried))
 	f.promise(counted == carried, "the counts agree to the byte")
 	f.promise(carried <= bought && bought-carried < mtu, "cut off at the byte: %d unused, less than one packet", bought-carried)
 	return nil

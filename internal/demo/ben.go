@@ -51,7 +51,7 @@ func (d *day) verb(name string) error {
 
 func (d *day) lines(text string) {
 	for line := range strings.Lines(text) {
-		d.tell("%s", strings.TrimRight(line, "\n"))
+		d.detail("%s", strings.TrimRight(line, "\n"))
 	}
 }
 
@@ -91,7 +91,7 @@ func (d *day) call(ctx context.Context) (*call, error) {
 	return c, nil
 }
 
-// online waits until the call has been going on for so long, pauses left out.
+// online waits until the call has lasted so long, pauses left out.
 func (c *call) online(ctx context.Context, long time.Duration) error {
 	return c.until(ctx, func() (bool, error) { return c.up.Read().Flowing >= long, nil }, c.progressLine)
 }
@@ -108,12 +108,12 @@ func (c *call) crash(ctx context.Context) error {
 	if err := c.agent.Kill(); err != nil {
 		return err
 	}
-	c.tell("The agent is killed (SIGKILL).")
+	c.detail("The agent is killed (SIGKILL).")
 	dead := c.up.Read().Flowing
 	if err := c.online(ctx, dead+time.Second); err != nil {
 		return err
 	}
-	c.tell("A second later it is started again.")
+	c.detail("A second later it is started again.")
 	if err := c.agent.Start(); err != nil {
 		return err
 	}

@@ -59,8 +59,8 @@ func (d *day) play(ctx context.Context) error {
 // opening starts what the kiosk consists of, and the agent.
 func (d *day) opening(context.Context) error {
 	d.scene("The kiosk opens.")
-	d.tell("Ana's phone   %s ──┐", d.ana.MAC)
-	d.tell("Ben's laptop  %s ──┴── br-lan [router: hotspot-agent] ── internet", d.ben.MAC)
+	d.detail("Ana's phone   %s ──┐", d.ana.MAC)
+	d.detail("Ben's laptop  %s ──┴── br-lan [router: hotspot-agent] ── internet", d.ben.MAC)
 	for _, serve := range []func() (func(), error){
 		func() (func(), error) { return d.kiosk.Server.ServeEcho(echoPort) },
 		func() (func(), error) { return d.kiosk.Server.ServeBulk(bulkPort) },
@@ -82,7 +82,7 @@ func (d *day) opening(context.Context) error {
 	if err := d.agent.JSON(&status, "status"); err != nil {
 		return err
 	}
-	d.tell("The agent runs on kernel %s, attached by %s.", status.Kernel, status.AttachMode)
+	d.detail("The agent runs on kernel %s, attached by %s.", status.Kernel, status.AttachMode)
 	return nil
 }
 

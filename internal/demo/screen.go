@@ -14,7 +14,7 @@ import (
 // plainProgress is how often progress gets a line where lines cannot be replaced.
 const plainProgress = 5 * time.Second
 
-// screen tells the story. A promise that was not kept is counted.
+// screen prints the story. A promise that was not kept is counted.
 type screen struct {
 	out          *os.File
 	terminal     bool
@@ -36,8 +36,8 @@ func (s *screen) scene(format string, args ...any) {
 
 func (s *screen) say(format string, args ...any) { s.scene(format, args...) }
 
-// tell adds a detail to the scene.
-func (s *screen) tell(format string, args ...any) { s.line("   " + fmt.Sprintf(format, args...)) }
+// detail adds a line to the scene.
+func (s *screen) detail(format string, args ...any) { s.line("   " + fmt.Sprintf(format, args...)) }
 
 // command shows a call of the command line.
 func (s *screen) command(args []string) { s.line("   $ hotspot-agent " + strings.Join(args, " ")) }

@@ -11,13 +11,13 @@ import (
 // Boottime reads CLOCK_BOOTTIME, the clock that the agent's deadlines are on.
 func Boottime() time.Duration { return readClock(unix.CLOCK_BOOTTIME) }
 
-// BoottimeOf turns a moment of the wall clock into CLOCK_BOOTTIME, as the two
-// stand to each other now.
-func BoottimeOf(moment time.Time) time.Duration {
+// BoottimeOf converts a time of the wall clock into CLOCK_BOOTTIME, by the present offset
+// of the two.
+func BoottimeOf(t time.Time) time.Duration {
 	before := readClock(unix.CLOCK_BOOTTIME)
 	wall := readClock(unix.CLOCK_REALTIME)
 	after := readClock(unix.CLOCK_BOOTTIME)
-	return time.Duration(moment.UnixNano()) - wall + before + (after-before)/2
+	return time.Duration(t.UnixNano()) - wall + before + (after-before)/2
 }
 
 func readClock(id int32) time.Duration {

@@ -66,7 +66,7 @@ func delayLine(a *Host, nameA string, b *Host, nameB string, delay time.Duration
 		Env:        append(os.Environ(), "GODEBUG=asyncpreemptoff=1"), // no signals between packets
 		Stderr:     os.Stderr,
 		ExtraFiles: ends[:],
-		// A Ctrl-C at the terminal is for the caller, who closes the lab in its turn.
+		// A Ctrl-C at the terminal is for the caller, which closes the lab.
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}}
 	if line.ask, err = line.process.StdinPipe(); err != nil {

@@ -53,7 +53,7 @@ func beDelayLine(args []string) error {
 	if err := unix.SchedSetAttr(0, &unix.SchedAttr{
 		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: delayPriority,
 	}, 0); err != nil {
-		raisePriority() // where real time is not allowed: later, which the figures tell
+		raisePriority() // where real time is not allowed: later, which the figures show
 	}
 	l := &line{start: time.Now(), delay: delay}
 	for i := range l.ways {
@@ -170,11 +170,11 @@ func (l *line) deliver(w *way) {
 	}
 }
 
-// answer tells the figures when asked, and says whether there will be more questions.
+// answer writes the figures on request, and reports whether more requests can come.
 func (l *line) answer() (more bool, err error) {
 	question := make([]byte, 1)
 	if n, _ := unix.Read(0, question); n <= 0 {
-		return false, nil // nobody is there any more
+		return false, nil // the other end is gone
 	}
 	s := l.stats
 	if s.Packets > 0 {

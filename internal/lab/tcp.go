@@ -106,7 +106,7 @@ func closeWith(ctx context.Context, conn net.Conn) func() {
 	return func() { stop(); _ = conn.Close() }
 }
 
-// Transfer is a bulk transfer over several TCP connections that goes on until it
+// Transfer is a bulk transfer over several TCP connections that lasts until it
 // is stopped.
 type Transfer struct {
 	stop    context.CancelFunc

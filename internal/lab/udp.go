@@ -28,7 +28,7 @@ const (
 	sequencePayload = 8
 )
 
-// Arrivals is what a Sink received up to one moment.
+// Arrivals is what a Sink received up to one time.
 type Arrivals struct {
 	Packets uint64
 	Bytes   uint64        // of IP packets
@@ -44,7 +44,7 @@ type Arrivals struct {
 // Silence is the time without a packet from which on a flow counts as interrupted.
 const Silence = 200 * time.Millisecond
 
-// BitsPerSecond is the speed between two moments of one Sink, from packet to packet.
+// BitsPerSecond is the speed between two Arrivals of one Sink, from packet to packet.
 func (a Arrivals) BitsPerSecond(later Arrivals) float64 {
 	return float64(later.Bytes-a.Bytes) * 8 / (later.Last - a.Last).Seconds()
 }
@@ -232,7 +232,7 @@ func blast(ctx context.Context, conn net.Conn, payload []byte, perSecond float64
 	for start := Boottime(); ctx.Err() == nil; _ = unix.Nanosleep(&tick, nil) {
 		for due := uint64((Boottime()-start).Seconds()*perSecond) + 1; sent < due; sent++ {
 			binary.BigEndian.PutUint64(payload, sent)
-			// The kernel tells of an ICMP error on the next write, which it does not send.
+			// The kernel reports an ICMP error on the next write, which it does not send.
 			if _, err := conn.Write(payload); err != nil {
 				if _, err = conn.Write(payload); err != nil {
 					return sent, err

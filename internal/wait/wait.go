@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package wait waits for what must come about by itself, until somebody interrupts.
+// Package wait waits for conditions, until they hold or the context ends.
 package wait
 
 import (
@@ -11,7 +11,7 @@ import (
 
 const (
 	patience = 30 * time.Second // on a machine with much else to do
-	look     = 2 * time.Millisecond
+	poll     = 2 * time.Millisecond
 )
 
 // Until waits for a condition, which may fail.
@@ -24,7 +24,7 @@ func Until(ctx context.Context, what string, holds func() (bool, error)) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not within %s: %s", patience, what)
 		}
-		if err := For(ctx, look); err != nil {
+		if err := For(ctx, poll); err != nil {
 			return err
 		}
 	}

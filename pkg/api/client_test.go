@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package api_test
 
 import (
 	"encoding/json"
@@ -10,26 +10,29 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // The client's types marshal to the JSON that they came from.
 func TestClientTypesKeepTheJSON(t *testing.T) {
-	a := startAgent(t, ServerOptions{})
+	a := startAgent(t, server.Options{})
 	days := uint(3)
-	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: firstMAC, IP: firstIP, Hostname: "a<b>&c"}))(t)
-	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: secondMAC}))(t)
+	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC, IP: firstIP, Hostname: "a<b>&c"}))(t)
+	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
 	a.sell("1")
-	must(a.client.CreateSession(t.Context(), NewSession{Device: "2", Type: "2", TimeSecs: 5, DataBytes: 1 << 60, ExpDays: &days}))(t)
+	must(a.client.CreateSession(t.Context(), api.NewSession{Device: "2", Type: "2", TimeSecs: 5, DataBytes: 1 << 60, ExpDays: &days}))(t)
 	must(a.client.Connect(t.Context(), "2", "hello"))(t)
 	for path, value := range map[string]any{
-		"/v1/status":           &AgentStatus{},
-		"/v1/devices":          &[]Device{},
-		"/v1/devices/1":        &Device{},
-		"/v1/devices/1/status": &DeviceStatus{},
-		"/v1/devices/2/status": &DeviceStatus{},
-		"/v1/sessions":         &[]Session{},
-		"/v1/providers":        &[]Provider{},
+		"/v1/status":           &api.AgentStatus{},
+		"/v1/devices":          &[]api.Device{},
+		"/v1/devices/1":        &api.Device{},
+		"/v1/devices/1/status": &api.DeviceStatus{},
+		"/v1/devices/2/status": &api.DeviceStatus{},
+		"/v1/sessions":         &[]api.Session{},
+		"/v1/providers":        &[]api.Provider{},
 	} {
 		raw := must(a.client.Do(t.Context(), "GET", path, nil))(t)
 		if err := json.Unmarshal(raw, value); err != nil {
@@ -59,8 +62,8 @@ func TestSocketThatIsNoAgent(t *testing.T) {
 		_, _ = w.Write([]byte("hello"))
 	})}
 	go func() { _ = other.Serve(ln) }()
-	defer closeQuietly(other)
-	c := NewClient(path)
+	defer wire.CloseQuietly(other)
+	c := api.NewClient(path)
 	_, err = c.Status(t.Context())
 	wantCode(t, err, sessions.Unavailable, "503")
 	_, err = c.Devices(t.Context())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package api_test
 
 import (
 	"bufio"
@@ -13,6 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
@@ -57,9 +60,9 @@ func runExample(t *testing.T, name, word string, args ...string) string {
 
 // A customer at the portal of examples/portal.
 func TestExamplePortal(t *testing.T) {
-	a := startAgent(t, ServerOptions{})
-	a.neighbors[netip.MustParseAddr(firstIP)] = dataplane.MAC{2, 0, 0, 0, 0, 1}
-	address := runExample(t, "portal", "portal on ", "-socket", a.socket(), "-listen", "127.0.0.1:0")
+	a := startAgent(t, server.Options{})
+	a.Neighbors[netip.MustParseAddr(firstIP)] = dataplane.MAC{2, 0, 0, 0, 0, 1}
+	address := runExample(t, "portal", "portal on ", "-socket", a.Socket(), "-listen", "127.0.0.1:0")
 
 	for _, step := range []struct {
 		method, path, want string
@@ -86,7 +89,7 @@ func TestExamplePortal(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, _ := io.ReadAll(answer.Body)
-		closeQuietly(answer.Body)
+		wire.CloseQuietly(answer.Body)
 		if answer.StatusCode != step.status || !strings.Contains(string(body), step.want) || a.passes(firstMAC) != step.connected {
 			t.Errorf("%s %s: %d %s, connected %v; want %d %q, %v", step.method, step.path,
 				answer.StatusCode, body, a.passes(firstMAC), step.status, step.want, step.connected)
@@ -96,14 +99,14 @@ func TestExamplePortal(t *testing.T) {
 
 // The provider of examples/provider gives a device its minute.
 func TestExampleProvider(t *testing.T) {
-	a := startAgent(t, ServerOptions{})
-	runExample(t, "provider", "registered", "-socket", a.socket(), "-secs", "5")
-	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: firstMAC}))(t)
+	a := startAgent(t, server.Options{})
+	runExample(t, "provider", "registered", "-socket", a.Socket(), "-secs", "5")
+	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
 	status := must(a.client.Connect(t.Context(), firstMAC, ""))(t)
 	if status.Session == nil || status.Session.Provider != "free-minutes" || status.Session.RemainingSecs != 5 {
 		t.Fatalf("the device is %+v, want 5 s of free-minutes", status)
 	}
-	a.clock.Advance(5_000_000_000)
+	a.Clock.Advance(5_000_000_000)
 	must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
 	sessionstest.WaitFor(t, "the provider knows that the minute is used", func() bool {
 		_, err := a.client.AvailableSession(t.Context(), firstMAC)

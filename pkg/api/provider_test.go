@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package api_test
 
 import (
 	"bufio"
@@ -19,6 +19,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
@@ -31,9 +34,16 @@ const (
 	providerFile = "HOTSPOT_TEST_PROVIDER_FILE"
 )
 
+func TestMain(m *testing.M) {
+	if socket := os.Getenv(asProvider); socket != "" {
+		os.Exit(runProvider(socket))
+	}
+	os.Exit(m.Run())
+}
+
 // runProvider provides until its standard input ends.
 func runProvider(socket string) int {
-	agent, err := Dial(socket)
+	agent, err := api.Dial(socket)
 	if err == nil {
 		err = agent.SessionsMgr().RegisterSessionProvider(&shop{mode: os.Getenv(providerMode), file: os.Getenv(providerFile)})
 	}
@@ -55,7 +65,7 @@ type shop struct{ mode, file string }
 
 func (*shop) Name() string { return "shop" }
 
-func (s *shop) GetSession(_ context.Context, clnt ClientDevice) (SessionSource, bool) {
+func (s *shop) GetSession(_ context.Context, clnt api.ClientDevice) (api.SessionSource, bool) {
 	switch s.mode {
 	case "slow":
 		time.Sleep(3 * time.Second)
@@ -65,21 +75,21 @@ func (s *shop) GetSession(_ context.Context, clnt ClientDevice) (SessionSource, 
 	return &shopSession{shop: s}, clnt.MacAddr() == firstMAC
 }
 
-func (s *shop) FetchSessions(_ context.Context, _ ClientDevice, page, perPage int) (FetchSessionsResult, error) {
+func (s *shop) FetchSessions(_ context.Context, _ api.ClientDevice, page, perPage int) (api.FetchSessionsResult, error) {
 	if page > 1 {
-		return FetchSessionsResult{}, fmt.Errorf("there is no page %d", page)
+		return api.FetchSessionsResult{}, fmt.Errorf("there is no page %d", page)
 	}
-	return FetchSessionsResult{Sessions: []SessionData{(&shopSession{shop: s}).Data()}, Pages: 1, Count: perPage}, nil
+	return api.FetchSessionsResult{Sessions: []api.SessionData{(&shopSession{shop: s}).Data()}, Pages: 1, Count: perPage}, nil
 }
 
 type shopSession struct{ shop *shop }
 
 var shopFile sync.Mutex
 
-func (s *shopSession) Data() SessionData {
+func (s *shopSession) Data() api.SessionData {
 	shopFile.Lock()
 	defer shopFile.Unlock()
-	data := SessionData{
+	data := api.SessionData{
 		Provider: "shop", Type: 2, TimeSecs: 100, DataMb: 1.5, DownMbits: 5, UpMbits: 3,
 		CreatedAt: time.Date(2026, 3, 1, 0, 0, 0, 123456789, time.UTC),
 	}
@@ -97,7 +107,7 @@ func (s *shopSession) Data() SessionData {
 	return data
 }
 
-func (s *shopSession) Save(_ context.Context, data SessionData) error {
+func (s *shopSession) Save(_ context.Context, data api.SessionData) error {
 	shopFile.Lock()
 	defer shopFile.Unlock()
 	text, err := json.Marshal(data)
@@ -110,7 +120,7 @@ func (s *shopSession) Save(_ context.Context, data SessionData) error {
 	return os.Rename(s.shop.file+".new", s.shop.file)
 }
 
-func (s *shopSession) Reload(context.Context) (SessionData, error) { return s.Data(), nil }
+func (s *shopSession) Reload(context.Context) (api.SessionData, error) { return s.Data(), nil }
 
 // shopProcess is a provider in a process of its own.
 type shopProcess struct {
@@ -123,7 +133,7 @@ type shopProcess struct {
 func startShop(t *testing.T, a *testAgent, mode, file string) *shopProcess {
 	t.Helper()
 	p := &shopProcess{t: t, cmd: exec.Command("/proc/self/exe"), file: file}
-	p.cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+t.TempDir(), asProvider+"="+a.socket(), providerMode+"="+mode, providerFile+"="+file)
+	p.cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+t.TempDir(), asProvider+"="+a.Socket(), providerMode+"="+mode, providerFile+"="+file)
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -152,14 +162,14 @@ func (p *shopProcess) kill() {
 // finish lets it close its API.
 func (p *shopProcess) finish() {
 	p.t.Helper()
-	closeQuietly(p.in)
+	wire.CloseQuietly(p.in)
 	if err := p.cmd.Wait(); err != nil {
 		p.t.Errorf("the provider ended with %v", err)
 	}
 }
 
 // saved is what the provider was told.
-func (p *shopProcess) saved() (data SessionData) {
+func (p *shopProcess) saved() (data api.SessionData) {
 	text, err := os.ReadFile(p.file)
 	if err == nil {
 		_ = json.Unmarshal(text, &data)
@@ -168,7 +178,7 @@ func (p *shopProcess) saved() (data SessionData) {
 }
 
 func TestProviderInAnotherProcess(t *testing.T) {
-	a := startAgent(t, ServerOptions{})
+	a := startAgent(t, server.Options{})
 	p := startShop(t, a, "", filepath.Join(t.TempDir(), "shop.json"))
 	a.sell(firstMAC) // the agent's own; the provider is asked first
 	a.sell(secondMAC)
@@ -184,13 +194,13 @@ func TestProviderInAnotherProcess(t *testing.T) {
 	if other := must(a.client.Connect(t.Context(), secondMAC, ""))(t); other.Session.Provider != sessions.LocalProvider {
 		t.Errorf("the second device runs %+v, want its local session", other.Session)
 	}
-	a.clock.Advance(10*time.Second + 700*time.Millisecond)
+	a.Clock.Advance(10*time.Second + 700*time.Millisecond)
 	must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
 	sessionstest.WaitFor(t, "the shop is told of 10 s", func() bool { return p.saved().TimeCons == 10 })
 
 	// The rest of a second is not lost on the way.
 	must(a.client.Connect(t.Context(), firstMAC, ""))(t)
-	a.clock.Advance(300 * time.Millisecond)
+	a.Clock.Advance(300 * time.Millisecond)
 	if running := must(a.client.CurrentSession(t.Context(), firstMAC))(t); running.TimeUsedSecs != 11 || running.ID != status.Session.ID {
 		t.Errorf("after 10.7 s and 0.3 s the session is %+v, want 11 s used of session %d", running, status.Session.ID)
 	}
@@ -205,14 +215,14 @@ func TestProviderInAnotherProcess(t *testing.T) {
 // A provider that dies costs its customers nothing, and what was used meanwhile is
 // told to the next process.
 func TestProviderDiesAndComesBack(t *testing.T) {
-	a := startAgent(t, ServerOptions{})
+	a := startAgent(t, server.Options{})
 	file := filepath.Join(t.TempDir(), "shop.json")
 	p := startShop(t, a, "", file)
-	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: firstMAC}))(t)
+	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
 	must(a.client.Connect(t.Context(), firstMAC, ""))(t)
 	p.kill()
 
-	a.clock.Advance(20 * time.Second)
+	a.Clock.Advance(20 * time.Second)
 	if status := must(a.client.Disconnect(t.Context(), firstMAC, ""))(t); status.Connected {
 		t.Error("a dead provider keeps its customer connected")
 	}
@@ -235,7 +245,7 @@ func TestProviderMisbehaves(t *testing.T) {
 	for _, mode := range []string{"slow", "panic", "nan", "negative", "type"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			a := startAgent(t, ServerOptions{})
+			a := startAgent(t, server.Options{})
 			startShop(t, a, mode, filepath.Join(t.TempDir(), "shop.json"))
 			a.sell(firstMAC)
 			began := time.Now()
@@ -255,11 +265,11 @@ func TestProviderMisbehaves(t *testing.T) {
 
 // An agent that comes back without its memory is told again.
 func TestProviderRegistersAgain(t *testing.T) {
-	a := startAgent(t, ServerOptions{})
+	a := startAgent(t, server.Options{})
 	startShop(t, a, "", filepath.Join(t.TempDir(), "shop.json"))
 	before := must(a.client.Providers(t.Context()))(t)
 	a.stop()
-	left, err := filepath.Glob(filepath.Join(a.dir, "hotspot.db*"))
+	left, err := filepath.Glob(filepath.Join(a.Dir, "hotspot.db*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,16 +282,16 @@ func TestProviderRegistersAgain(t *testing.T) {
 	sessionstest.WaitFor(t, "the provider is registered again", func() bool {
 		return cmp.Equal(must(a.client.Providers(t.Context()))(t), before)
 	})
-	must(a.client.CreateDevice(t.Context(), NewDevice{MAC: firstMAC}))(t)
+	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
 	if status := must(a.client.Connect(t.Context(), firstMAC, ""))(t); status.Session.Provider != "shop" {
 		t.Errorf("the device runs %+v, want the shop's session", status.Session)
 	}
 }
 
 func TestProviderListsSessions(t *testing.T) {
-	a := startAgent(t, ServerOptions{})
+	a := startAgent(t, server.Options{})
 	startShop(t, a, "", filepath.Join(t.TempDir(), "shop.json"))
-	remote := DialProvider(must(a.Providers(t.Context()))(t)[0])
+	remote := server.DialProvider(must(a.Providers(t.Context()))(t)[0])
 	device := must(a.CreateDevice(t.Context(), sessions.DeviceSpec{MAC: firstMAC}))(t)
 	page := must(remote.FetchSessions(t.Context(), device, 1, 20))(t)
 	if page.Pages != 1 || page.Count != 20 || len(page.Sessions) != 1 || page.Sessions[0].Bytes != 1_500_000 {

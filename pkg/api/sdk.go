@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// sdkTimeout bounds calls whose signature in the seed has no context.
+// sdkTimeout bounds calls whose signature has no context.
 const sdkTimeout = 5 * time.Second
 
-// API is the agent as a portal sees it, in the shape of the seed's plugin API: the
-// same verbs, argument orders and types. Data is in megabytes of 1,000,000 bytes,
+// API is the agent as a portal sees it, in the shape of Flare's plugin API: its
+// verbs, argument orders and types. Data is in megabytes of 1,000,000 bytes,
 // speeds in Mbit/s, both directions of traffic summed. Safe for concurrent use.
 //
-// Errors are *sessions.Error; what cannot be expressed here is in [API.Client].
+// Errors are *[Error]; what cannot be expressed here is in [API.Client].
 type API struct {
 	client *Client
 	mgr    *SessionsMgr
 	hub    hub
 
-	ctx  context.Context // ends with Close
-	end  context.CancelFunc
-	link sync.WaitGroup
+	ctx     context.Context // ends with Close
+	end     context.CancelFunc
+	running sync.WaitGroup // follow
 
-	mu        sync.Mutex
-	linked    bool
+	mu        sync.Mutex    // not held over calls
+	linked    chan struct{} // closed when the agent is followed; nil before the first need
 	providers []*providerServer
 }
 
@@ -49,10 +49,19 @@ func Dial(socket string) (*API, error) {
 // Http is about requests that a portal receives.
 func (a *API) Http() *Http { return &Http{api: a} }
 
+// Device returns a device by its id, MAC or IP; NotFound when it is not known.
+func (a *API) Device(ctx context.Context, ref string) (ClientDevice, error) {
+	device, err := a.client.Device(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return a.wrap(device), nil
+}
+
 // SessionsMgr connects, disconnects and sells.
 func (a *API) SessionsMgr() *SessionsMgr { return a.mgr }
 
-// Client is the same agent, without the seed's shape.
+// Client is the same agent with a method for every endpoint.
 func (a *API) Client() *Client { return a.client }
 
 // Close unregisters this process's session providers and ends its subscriptions.
@@ -62,7 +71,7 @@ func (a *API) Close() error {
 	providers := a.providers
 	a.providers = nil
 	a.mu.Unlock()
-	a.link.Wait()
+	a.running.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), sdkTimeout)
 	defer cancel()
 	var first error

@@ -14,26 +14,6 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// ClientDevice is a customer's device.
-type ClientDevice interface {
-	Id() int64
-	Hostname() string
-	IpAddr() string  // the address seen last
-	MacAddr() string // lower-case, with colons
-	// Update changes the device; "" leaves a field as it is. A MAC that belongs to
-	// another device is a Conflict. A running session moves along.
-	Update(ctx context.Context, mac, ip, hostname string) error
-	// Emit gives data to this process's subscribers of an event of this device.
-	Emit(event string, data []byte)
-	// Subscribe returns what Emit is given, and what the agent tells of this device:
-	// "session:connected" and "session:disconnected" with {"message": …}, and every
-	// event of the agent under its own name ("session.low"), as JSON. A subscriber
-	// that does not keep up misses the oldest. The channel is closed by Unsubscribe
-	// and by [API.Close].
-	Subscribe(event string) <-chan []byte
-	Unsubscribe(event string, ch <-chan []byte)
-}
-
 // Http is about requests that a portal receives.
 type Http struct{ api *API }
 
@@ -43,7 +23,7 @@ type Http struct{ api *API }
 // Only when the remote end is the router itself (a loopback address, or a Unix
 // socket) the request came through a proxy, and the last address in X-Forwarded-For
 // that is not loopback counts: that proxy must append the client's, as they all do.
-// From any other remote end the header is the customer's own word, and ignored.
+// From any other remote end the header is the customer's claim, and ignored.
 func (h *Http) GetClientDevice(r *http.Request) (ClientDevice, error) {
 	if r == nil {
 		return nil, sessions.Invalidf("request", "nil is not a request")
@@ -56,7 +36,7 @@ func (h *Http) GetClientDevice(r *http.Request) (ClientDevice, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.api.device(device), nil
+	return h.api.wrap(device), nil
 }
 
 func clientAddr(r *http.Request) (netip.Addr, error) {
@@ -72,7 +52,7 @@ func clientAddr(r *http.Request) (netip.Addr, error) {
 			return addr, nil
 		}
 	}
-	return netip.Addr{}, sessions.Invalidf("remote address", "%q is the router itself, and no proxy says for whom it asks", r.RemoteAddr)
+	return netip.Addr{}, sessions.Invalidf("remote address", "%q is the router itself, and no proxy names the client", r.RemoteAddr)
 }
 
 // parseHost reads an address with or without a port.
@@ -84,8 +64,8 @@ func parseHost(text string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), err == nil
 }
 
-// device wraps a device of the wire.
-func (a *API) device(d Device) ClientDevice { return &clientDevice{api: a, now: d} }
+// wrap makes a ClientDevice of a device of the wire.
+func (a *API) wrap(d Device) ClientDevice { return &clientDevice{api: a, now: d} }
 
 type clientDevice struct {
 	api *API
@@ -99,10 +79,13 @@ func (d *clientDevice) snapshot() Device {
 	return d.now
 }
 
-func (d *clientDevice) Id() int64        { return d.snapshot().ID }
+func (d *clientDevice) Id() int64 { return d.snapshot().ID }
+
 func (d *clientDevice) Hostname() string { return d.snapshot().Hostname }
-func (d *clientDevice) IpAddr() string   { return d.snapshot().IP }
-func (d *clientDevice) MacAddr() string  { return d.snapshot().MAC }
+
+func (d *clientDevice) IpAddr() string { return d.snapshot().IP }
+
+func (d *clientDevice) MacAddr() string { return d.snapshot().MAC }
 
 func (d *clientDevice) Update(ctx context.Context, mac, ip, hostname string) error {
 	patch := DevicePatch{MAC: unlessEmpty(mac), IP: unlessEmpty(ip), Hostname: unlessEmpty(hostname)}

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package api_test
 
 import (
 	"encoding/json"
 	"testing"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -23,11 +24,11 @@ func next(t *testing.T, ch <-chan []byte) string {
 
 func TestDeviceEvents(t *testing.T) {
 	agent, a, clnt := dialAgent(t)
-	connected, disconnected := clnt.Subscribe(EventConnected), clnt.Subscribe(EventDisconnected)
+	connected, disconnected := clnt.Subscribe(api.EventConnected), clnt.Subscribe(api.EventDisconnected)
 	started := clnt.Subscribe(string(sessions.SessionStarted))
-	other := must(agent.client.CreateDevice(t.Context(), NewDevice{MAC: secondMAC}))(t)
+	other := must(agent.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
 	agent.sell(secondMAC)
-	if err := a.SessionsMgr().Connect(t.Context(), a.device(other), "not for us"); err != nil {
+	if err := a.SessionsMgr().Connect(t.Context(), must(a.Device(t.Context(), other.MAC))(t), "not for us"); err != nil {
 		t.Fatal(err)
 	}
 	startSession(t, a, clnt)
@@ -65,10 +66,11 @@ func TestEmit(t *testing.T) {
 	if _, open := <-one; open {
 		t.Error("an ended subscription is open")
 	}
-	for i := range 10 * subscriberBuffer { // nobody reads: Emit does not wait
+	const buffer = 64            // of a subscriber
+	for i := range 10 * buffer { // nobody reads: Emit does not wait
 		clnt.Emit("paid", []byte{byte(i)})
 	}
-	if got, want := next(t, two)[0], byte(9*subscriberBuffer%256); got != want {
+	if got, want := next(t, two)[0], byte(9*buffer%256); got != want {
 		t.Errorf("the oldest that is left is %d, want %d", got, want)
 	}
 	clnt.Unsubscribe("paid", two)
@@ -77,7 +79,7 @@ func TestEmit(t *testing.T) {
 
 func TestSubscribersOutliveTheAgent(t *testing.T) {
 	agent, a, clnt := dialAgent(t)
-	connected := clnt.Subscribe(EventConnected)
+	connected := clnt.Subscribe(api.EventConnected)
 	agent.stop()
 	agent.start()
 	startSession(t, a, clnt)
@@ -86,14 +88,14 @@ func TestSubscribersOutliveTheAgent(t *testing.T) {
 
 func TestCloseEndsSubscriptions(t *testing.T) {
 	_, a, clnt := dialAgent(t)
-	ch := clnt.Subscribe(EventConnected)
+	ch := clnt.Subscribe(api.EventConnected)
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, open := <-ch; open {
 		t.Error("a subscription outlives Close")
 	}
-	if _, open := <-clnt.Subscribe(EventConnected); open {
+	if _, open := <-clnt.Subscribe(api.EventConnected); open {
 		t.Error("a closed API takes a subscription")
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package api_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -16,7 +18,7 @@ import (
 // at the context. It makes a new source for each question, as many do.
 type slowShop struct {
 	mu      sync.Mutex
-	data    SessionData
+	data    api.SessionData
 	saves   int
 	began   chan struct{}
 	release chan struct{}
@@ -25,21 +27,21 @@ type slowShop struct {
 
 type slowSource struct{ *slowShop }
 
-func (s *slowShop) GetSession(context.Context, ClientDevice) (SessionSource, bool) {
+func (s *slowShop) GetSession(context.Context, api.ClientDevice) (api.SessionSource, bool) {
 	return &slowSource{s}, true
 }
 
-func (s *slowShop) FetchSessions(context.Context, ClientDevice, int, int) (FetchSessionsResult, error) {
-	return FetchSessionsResult{}, nil
+func (s *slowShop) FetchSessions(context.Context, api.ClientDevice, int, int) (api.FetchSessionsResult, error) {
+	return api.FetchSessionsResult{}, nil
 }
 
-func (s *slowSource) Data() SessionData {
+func (s *slowSource) Data() api.SessionData {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.data
 }
 
-func (s *slowSource) Save(_ context.Context, data SessionData) error {
+func (s *slowSource) Save(_ context.Context, data api.SessionData) error {
 	if !s.sitting.Swap(true) {
 		close(s.began)
 		<-s.release
@@ -50,18 +52,18 @@ func (s *slowSource) Save(_ context.Context, data SessionData) error {
 	return nil
 }
 
-func (s *slowSource) Reload(context.Context) (SessionData, error) { return s.Data(), nil }
+func (s *slowSource) Reload(context.Context) (api.SessionData, error) { return s.Data(), nil }
 
 // A save that the agent gave up does not end after a newer one: what was used in
 // between would be given back.
 func TestSavesStayInOrder(t *testing.T) {
 	agent, a, _ := dialAgent(t)
 	shop := &slowShop{began: make(chan struct{}), release: make(chan struct{})}
-	shop.data = SessionData{Type: 1, DataMb: 10, CreatedAt: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
+	shop.data = api.SessionData{Type: 1, DataMb: 10, CreatedAt: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
 	if err := a.SessionsMgr().RegisterSessionProvider(shop); err != nil {
 		t.Fatal(err)
 	}
-	remote := DialProvider(must(agent.Providers(t.Context()))(t)[0])
+	remote := server.DialProvider(must(agent.Providers(t.Context()))(t)[0])
 	device := must(agent.CreateDevice(t.Context(), sessions.DeviceSpec{MAC: firstMAC}))(t)
 	save := func(ctx context.Context, used uint64) error {
 		offer, _, err := remote.GetSession(t.Context(), device)

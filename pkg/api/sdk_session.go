@@ -4,99 +4,100 @@ package api
 
 import (
 	"context"
-	"sync"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// ClientSession is a session as it was when it was fetched. Setters change the
-// object only, until Save sends what changed; a value that is refused is an error of
-// the next Save. Safe for concurrent use.
-type ClientSession interface {
-	Provider() string
-	Type() uint8 // 0 time, 1 data, 2 time_or_data
-	TimeSecs() uint
-	DataMb() float64
-	TimeConsumption() uint    // seconds spent connected
-	DataConsumption() float64 // MB
-	RemainingTime() uint      // never below 0; 0 for a data session
-	RemainingData() float64   // 0 for a time session
-	StartedAt() *time.Time    // nil: never started
-	CreatedAt() time.Time
-	ExpDays() *uint        // nil: never expires
-	ExpiresAt() *time.Time // nil: not started, or never expires
-	DownMbits() int        // 0 for no limit; a broken number is rounded up
-	UpMbits() int
-	UseGlobalSpeed() bool
-
-	// IncTimeCons and IncDataCons add to what is consumed, at Save on top of what
-	// the agent has debited by then.
-	IncTimeCons(sec uint)
-	IncDataCons(mbytes float64)
-	SetTimeSecs(sec uint)
-	SetDataMb(mbytes float64)
-	SetTimeCons(sec uint)
-	SetDataCons(mbytes float64)
-	// SetStartedAt moves the first start, from which the expiry counts. A started
-	// session cannot be made one that never was: nil is refused.
-	SetStartedAt(started *time.Time)
-	SetExpDays(days *uint)
-	SetDownMbits(mbits int)
-	SetUpMbits(mbits int)
-	SetUseGlobalSpeed(useGlobal bool)
-
-	// Save sends the changed fields, and takes over what the agent has now.
-	Save(ctx context.Context) error
-	// Reload drops what was not saved.
-	Reload(ctx context.Context) error
-}
-
+// clientSession is the ClientSession of a session that the agent sent. Its calls run one
+// at a time, without a lock on the values: getters and setters never wait for the agent.
 type clientSession struct {
+	draft
 	client *Client
-
-	mu   sync.Mutex
-	base Session // as fetched
-	now  Session // with the changes
-	// What was added to the consumption, and not set.
-	timeAdded *int64
-	dataAdded *uint64
-	err       error // of the first setter whose value is refused
+	calls  serializer
 }
 
 func newClientSession(client *Client, s Session) *clientSession {
-	return &clientSession{client: client, base: s, now: s}
+	return &clientSession{client: client, draft: draft{base: s, now: s}, calls: make(serializer, 1)}
 }
 
-func (s *clientSession) get() Session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now
+func (s *clientSession) Save(ctx context.Context) error {
+	return s.calls.run(ctx, func() error {
+		sent, patch, err := s.send()
+		if err != nil || sent == nil {
+			return err
+		}
+		saved, err := s.client.UpdateSession(ctx, sent.id, patch)
+		if err != nil {
+			s.failed(sent)
+			return err
+		}
+		s.saved(sent, saved)
+		return nil
+	})
 }
 
-func (s *clientSession) Provider() string         { return s.get().Provider }
-func (s *clientSession) TimeSecs() uint           { return uint(s.get().TimeSecs) }
-func (s *clientSession) DataMb() float64          { return mbOf(s.get().DataBytes) }
-func (s *clientSession) TimeConsumption() uint    { return uint(s.get().TimeUsedSecs) }
+func (s *clientSession) Reload(ctx context.Context) error {
+	return s.calls.run(ctx, func() error {
+		id, err := s.stored("reloaded")
+		if err != nil {
+			return err
+		}
+		fresh, err := s.client.Session(ctx, id)
+		if err == nil {
+			s.replace(fresh)
+		}
+		return err
+	})
+}
+
+// serializer runs one call at a time; it holds the one that runs.
+type serializer chan struct{}
+
+func (s serializer) run(ctx context.Context, call func() error) error {
+	select {
+	case s <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s }()
+	return call()
+}
+
+func (s *clientSession) Provider() string { return s.get().Provider }
+
+func (s *clientSession) TimeSecs() uint { return uint(s.get().TimeSecs) }
+
+func (s *clientSession) DataMb() float64 { return mbOf(s.get().DataBytes) }
+
+func (s *clientSession) TimeConsumption() uint { return uint(s.get().TimeUsedSecs) }
+
 func (s *clientSession) DataConsumption() float64 { return mbOf(s.get().DataUsedBytes) }
-func (s *clientSession) StartedAt() *time.Time    { return s.get().StartedAt }
-func (s *clientSession) CreatedAt() time.Time     { return s.get().CreatedAt }
-func (s *clientSession) ExpDays() *uint           { return s.get().ExpDays }
-func (s *clientSession) DownMbits() int           { return mbitsOf(s.get().DownBPS) }
-func (s *clientSession) UpMbits() int             { return mbitsOf(s.get().UpBPS) }
-func (s *clientSession) UseGlobalSpeed() bool     { return s.get().UseGlobalSpeed }
+
+func (s *clientSession) StartedAt() *time.Time { return s.get().StartedAt }
+
+func (s *clientSession) CreatedAt() time.Time { return s.get().CreatedAt }
+
+func (s *clientSession) ExpDays() *uint { return s.get().ExpDays }
+
+func (s *clientSession) DownMbits() int { return mbitsOf(s.get().DownBPS) }
+
+func (s *clientSession) UpMbits() int { return mbitsOf(s.get().UpBPS) }
+
+func (s *clientSession) UseGlobalSpeed() bool { return s.get().UseGlobalSpeed }
 
 func (s *clientSession) Type() uint8 {
-	number, err := ParseType(s.get().Type)
-	if err != nil {
-		return uint8(len(typeNames)) // of a newer agent; none of the known ones
+	number, known := sessions.ParseType(s.get().Type)
+	if !known {
+		return uint8(len(sessions.Types())) // of a newer agent
 	}
 	return uint8(number)
 }
 
 func (s *clientSession) RemainingTime() uint {
 	now := s.get()
-	if now.Type == typeNames[sessions.Data] {
+	if now.Type == sessions.Data.String() {
 		return 0
 	}
 	return uint(max(now.TimeSecs-now.TimeUsedSecs, 0))
@@ -104,7 +105,7 @@ func (s *clientSession) RemainingTime() uint {
 
 func (s *clientSession) RemainingData() float64 {
 	now := s.get()
-	if now.Type == typeNames[sessions.Time] {
+	if now.Type == sessions.Time.String() {
 		return 0
 	}
 	return mbOf(now.DataBytes - min(now.DataUsedBytes, now.DataBytes))
@@ -119,24 +120,15 @@ func (s *clientSession) ExpiresAt() *time.Time {
 	return &at
 }
 
-// set changes the object, unless the value is refused.
-func (s *clientSession) set(change func(now *Session) error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := change(&s.now); err != nil && s.err == nil {
-		s.err = err
-	}
-}
-
 func (s *clientSession) IncTimeCons(sec uint) {
 	s.set(func(now *Session) error {
 		more, err := secsOf("time_cons", sec)
-		if err == nil && more > maxSecs-now.TimeUsedSecs {
+		if err == nil && more > wire.MaxSecs-now.TimeUsedSecs {
 			err = sessions.Invalidf("time_cons", "%d more than %d is too large", more, now.TimeUsedSecs)
 		}
 		if err == nil {
 			now.TimeUsedSecs += more
-			s.timeAdded = plus(s.timeAdded, more)
+			s.added.secs = plus(s.added.secs, more)
 		}
 		return err
 	})
@@ -145,12 +137,12 @@ func (s *clientSession) IncTimeCons(sec uint) {
 func (s *clientSession) IncDataCons(mbytes float64) {
 	s.set(func(now *Session) error {
 		more, err := bytesOf("data_cons", mbytes)
-		if err == nil && more > maxBytes-now.DataUsedBytes {
+		if err == nil && more > wire.MaxBytes-now.DataUsedBytes {
 			err = sessions.Invalidf("data_cons", "%d bytes more than %d is too large", more, now.DataUsedBytes)
 		}
 		if err == nil {
 			now.DataUsedBytes += more
-			s.dataAdded = plus(s.dataAdded, more)
+			s.added.bytes = plus(s.added.bytes, more)
 		}
 		return err
 	})
@@ -166,14 +158,14 @@ func (s *clientSession) SetDataMb(mbytes float64) {
 
 func (s *clientSession) SetTimeCons(sec uint) {
 	s.set(func(now *Session) error {
-		s.timeAdded = nil
+		s.added.secs = nil
 		return assign(&now.TimeUsedSecs, secsOf, "time_cons", sec)
 	})
 }
 
 func (s *clientSession) SetDataCons(mbytes float64) {
 	s.set(func(now *Session) error {
-		s.dataAdded = nil
+		s.added.bytes = nil
 		return assign(&now.DataUsedBytes, bytesOf, "data_cons", mbytes)
 	})
 }
@@ -181,7 +173,7 @@ func (s *clientSession) SetDataCons(mbytes float64) {
 func (s *clientSession) SetStartedAt(started *time.Time) {
 	s.set(func(now *Session) error {
 		if started == nil {
-			return sessions.Invalidf("started_at", "nil: a first start cannot be taken back")
+			return sessions.Invalidf("started_at", "nil: a first start cannot be undone")
 		}
 		at := *started
 		now.StartedAt = &at
@@ -206,13 +198,4 @@ func (s *clientSession) SetUseGlobalSpeed(useGlobal bool) {
 		now.UseGlobalSpeed = useGlobal
 		return nil
 	})
-}
-
-// assign stores a converted value, unless it is refused.
-func assign[In, Out any](to *Out, convert func(string, In) (Out, error), field string, value In) error {
-	converted, err := convert(field, value)
-	if err == nil {
-		*to = converted
-	}
-	return err
 }

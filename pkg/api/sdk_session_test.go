@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package api_test
 
 import (
 	"math"
@@ -9,11 +9,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // startSession sells 60 s and 2 MB, connects, and returns the running session.
-func startSession(t *testing.T, a *API, clnt ClientDevice) ClientSession {
+func startSession(t *testing.T, a *api.API, clnt api.ClientDevice) api.ClientSession {
 	t.Helper()
 	if err := a.SessionsMgr().CreateSession(t.Context(), clnt.Id(), 2, 60, 2, nil, 5, 3, false); err != nil {
 		t.Fatal(err)
@@ -61,9 +62,9 @@ func TestSettersWaitForSave(t *testing.T) {
 func TestSaveWritesOnlyChanges(t *testing.T) {
 	agent, a, clnt := dialAgent(t)
 	s := startSession(t, a, clnt)
-	agent.clock.Advance(5 * time.Second)
+	agent.Clock.Advance(5 * time.Second)
 	speed := uint64(9_000_000)
-	must(agent.client.UpdateSession(t.Context(), 1, SessionPatch{DownBPS: &speed}))(t)
+	must(agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{DownBPS: &speed}))(t)
 	s.SetUpMbits(8)
 	if err := s.Save(t.Context()); err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestConsumptionIsAddedOrSet(t *testing.T) {
 	s.IncTimeCons(10)
 	s.IncTimeCons(1)
 	s.IncDataCons(0.25)
-	agent.clock.Advance(5 * time.Second)
+	agent.Clock.Advance(5 * time.Second)
 	if err := s.Save(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -110,13 +111,13 @@ func TestConsumptionIsAddedByTheAgent(t *testing.T) {
 	agent, a, clnt := dialAgent(t)
 	startSession(t, a, clnt)
 	secs, bytes := int64(11), uint64(500)
-	agent.clock.Advance(5 * time.Second)
-	now := must(agent.client.UpdateSession(t.Context(), 1, SessionPatch{AddTimeUsedSecs: &secs, AddDataUsedBytes: &bytes}))(t)
+	agent.Clock.Advance(5 * time.Second)
+	now := must(agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{AddTimeUsedSecs: &secs, AddDataUsedBytes: &bytes}))(t)
 	if now.TimeUsedSecs != 16 || now.DataUsedBytes != 500 {
 		t.Errorf("after adding 11 s and 500 bytes to 5 s and nothing: %d s, %d bytes", now.TimeUsedSecs, now.DataUsedBytes)
 	}
 	secs = 0
-	_, err := agent.client.UpdateSession(t.Context(), 1, SessionPatch{AddTimeUsedSecs: &secs})
+	_, err := agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{AddTimeUsedSecs: &secs})
 	wantCode(t, err, sessions.Invalid, "add_time_used_secs")
 }
 
@@ -135,7 +136,7 @@ func TestFirstStartIsMoved(t *testing.T) {
 		t.Errorf("expires at %v, want %v", now.ExpiresAt, want)
 	}
 	plain := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
-	_, err := agent.client.UpdateSession(t.Context(), 1, SessionPatch{StartedAt: &plain})
+	_, err := agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{StartedAt: &plain})
 	wantCode(t, err, sessions.Invalid, "started_at")
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// SessionsMgr is the seed's SessionsMgrApi. Safe for concurrent use.
+// SessionsMgr is the verbs of Flare's SessionsMgrApi. Safe for concurrent use.
 type SessionsMgr struct{ api *API }
 
 // Connect starts the device's next session; when it returns nil, packets pass. On a
@@ -64,7 +64,7 @@ func (m *SessionsMgr) CreateSession(
 		return err
 	}
 	session := NewSession{
-		Device: strconv.FormatInt(devId, 10), Type: typeName(sold.Type), ExpDays: sold.ExpDays,
+		Device: strconv.FormatInt(devId, 10), Type: sold.Type.String(), ExpDays: sold.ExpDays,
 		DownBPS: sold.DownBPS, UpBPS: sold.UpBPS, UseGlobalSpeed: useGlobal,
 	}
 	if sold.Type != sessions.Data {
@@ -93,8 +93,9 @@ func (m *SessionsMgr) CurrSession(clnt ClientDevice) (ClientSession, bool) {
 	return newClientSession(m.api.client, session), true
 }
 
-// GetSession returns the session that Connect would run, of a registered provider or
-// of the agent's own; NoSession when there is none. Every call returns a new object.
+// GetSession returns the running session of a connected device, else the session that
+// Connect would start, of a registered provider or of the agent's own; NoSession when
+// there is none. Every call returns a new object.
 func (m *SessionsMgr) GetSession(ctx context.Context, clnt ClientDevice) (ClientSession, error) {
 	device, err := refOf(clnt)
 	if err != nil {
@@ -107,8 +108,22 @@ func (m *SessionsMgr) GetSession(ctx context.Context, clnt ClientDevice) (Client
 	return newClientSession(m.api.client, session), nil
 }
 
+// ClaimSession moves the purchase of a code to a device, for a customer whose phone has
+// a new MAC, and returns the session.
+func (m *SessionsMgr) ClaimSession(ctx context.Context, clnt ClientDevice, code string) (ClientSession, error) {
+	device, err := refOf(clnt)
+	if err != nil {
+		return nil, err
+	}
+	session, err := m.api.client.Claim(ctx, code, device)
+	if err != nil {
+		return nil, err
+	}
+	return newClientSession(m.api.client, session), nil
+}
+
 // RegisterSessionProvider lets p sell sessions that live in this process. The agent
-// calls it while [API.Close] was not called; an agent that restarts is told again.
+// calls it while [API.Close] was not called; it is registered again with an agent that restarts.
 // A provider with a method Name() string has that name, others the program's; a
 // second one of the same name replaces the first.
 func (m *SessionsMgr) RegisterSessionProvider(p SessionProvider) error {

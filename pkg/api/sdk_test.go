@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package api_test
 
 import (
 	"context"
@@ -13,16 +13,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // dialAgent starts an agent with a neighbour, and returns its SDK and that device.
-func dialAgent(t *testing.T) (*testAgent, *API, ClientDevice) {
+func dialAgent(t *testing.T) (*testAgent, *api.API, api.ClientDevice) {
 	t.Helper()
-	agent := startAgent(t, ServerOptions{})
-	agent.neighbors[netip.MustParseAddr(firstIP)] = dataplane.MAC{2, 0, 0, 0, 0, 1}
-	a := must(Dial(agent.socket()))(t)
+	agent := startAgent(t, server.Options{})
+	agent.Neighbors[netip.MustParseAddr(firstIP)] = dataplane.MAC{2, 0, 0, 0, 0, 1}
+	a := must(api.Dial(agent.Socket()))(t)
 	t.Cleanup(func() {
 		if err := a.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -39,7 +41,7 @@ func customer() *http.Request {
 
 func TestDialWithoutAnAgent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	_, err := Dial(path)
+	_, err := api.Dial(path)
 	wantCode(t, err, sessions.Unavailable, path, "hotspot-agent run")
 }
 
@@ -73,7 +75,7 @@ func TestSeedVerbs(t *testing.T) {
 	if ok, err := a.SessionsMgr().IsConnected(clnt); !ok || err != nil || !agent.passes(firstMAC) {
 		t.Errorf("after Connect IsConnected is %v, %v", ok, err)
 	}
-	agent.clock.Advance(2500 * time.Millisecond)
+	agent.Clock.Advance(2500 * time.Millisecond)
 	s, ok := a.SessionsMgr().CurrSession(clnt)
 	if !ok || s.TimeConsumption() != 2 || s.RemainingTime() != 58 || s.StartedAt() == nil ||
 		!s.ExpiresAt().Equal(s.StartedAt().AddDate(0, 0, 30)) {
@@ -99,9 +101,9 @@ func TestCreateSessionTypes(t *testing.T) {
 		if err := a.SessionsMgr().CreateSession(t.Context(), clnt.Id(), test.kind, 60, 1.5, nil, 0, 0, true); err != nil {
 			t.Fatal(err)
 		}
-		list := must(agent.client.Sessions(t.Context(), SessionQuery{}))(t)
+		list := must(agent.client.Sessions(t.Context(), api.SessionQuery{}))(t)
 		got := list[len(list)-1]
-		if got.Type != typeNames[test.kind] || got.TimeSecs != test.secs || got.DataBytes != test.dataBytes || !got.UseGlobalSpeed || got.ExpDays != nil {
+		if got.Type != sessions.Type(test.kind).String() || got.TimeSecs != test.secs || got.DataBytes != test.dataBytes || !got.UseGlobalSpeed || got.ExpDays != nil {
 			t.Errorf("type %d became %+v", test.kind, got)
 		}
 	}
@@ -111,36 +113,36 @@ func TestCreateSessionRefuses(t *testing.T) {
 	agent, a, clnt := dialAgent(t)
 	for _, test := range []struct {
 		field string
-		call  func(*SessionsMgr, context.Context, int64) error
+		call  func(*api.SessionsMgr, context.Context, int64) error
 	}{
-		{"type", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"type", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 3, 60, 1, nil, 0, 0, false)
 		}},
-		{"time_secs", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"time_secs", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 0, 0, 1, nil, 0, 0, false)
 		}},
-		{"time_secs", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"time_secs", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 0, math.MaxUint, 1, nil, 0, 0, false)
 		}},
-		{"data_mb", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"data_mb", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 1, 0, math.NaN(), nil, 0, 0, false)
 		}},
-		{"data_mb", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"data_mb", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 1, 0, math.Inf(1), nil, 0, 0, false)
 		}},
-		{"data_mb", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"data_mb", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 1, 0, -1, nil, 0, 0, false)
 		}},
-		{"data_bytes", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"data_bytes", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 1, 0, 1e-9, nil, 0, 0, false)
 		}},
-		{"down_mbits", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"down_mbits", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 0, 60, 0, nil, -1, 0, false)
 		}},
-		{"up_mbits", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"up_mbits", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			return m.CreateSession(ctx, id, 0, 60, 0, nil, 0, math.MinInt, false)
 		}},
-		{"exp_days", func(m *SessionsMgr, ctx context.Context, id int64) error {
+		{"exp_days", func(m *api.SessionsMgr, ctx context.Context, id int64) error {
 			days := uint(math.MaxUint)
 			return m.CreateSession(ctx, id, 0, 60, 0, &days, 0, 0, false)
 		}},
@@ -153,7 +155,7 @@ func TestCreateSessionRefuses(t *testing.T) {
 		}
 	}
 	wantCode(t, a.SessionsMgr().CreateSession(t.Context(), 99, 0, 60, 0, nil, 0, 0, false), sessions.NotFound, "99")
-	if list := must(agent.client.Sessions(t.Context(), SessionQuery{}))(t); len(list) != 0 {
+	if list := must(agent.client.Sessions(t.Context(), api.SessionQuery{}))(t); len(list) != 0 {
 		t.Errorf("refused purchases left %+v", list)
 	}
 }
@@ -169,38 +171,6 @@ func TestNilDevices(t *testing.T) {
 	wantCode(t, a.SessionsMgr().RegisterSessionProvider(nil), sessions.Invalid)
 	if _, ok := a.SessionsMgr().CurrSession(nil); ok {
 		t.Error("no device has a session")
-	}
-}
-
-func TestClientAddr(t *testing.T) {
-	for _, test := range []struct {
-		remote    string
-		forwarded []string
-		want      string // "": refused
-	}{
-		{"10.0.0.2:1234", nil, "10.0.0.2"},
-		{"10.0.0.2:1234", []string{"10.0.0.9"}, "10.0.0.2"}, // a customer's own word
-		{"[fd00::2]:1234", nil, "fd00::2"},
-		{"[fe80::2%eth0]:1234", nil, "fe80::2"},
-		{"[::ffff:10.0.0.2]:1234", nil, "10.0.0.2"},
-		{"127.0.0.1:1", []string{"10.0.0.2"}, "10.0.0.2"},
-		{"127.0.0.1:1", []string{"10.6.6.6, 10.0.0.2"}, "10.0.0.2"}, // the proxy's word is last
-		{"127.0.0.1:1", []string{"10.6.6.6", "10.0.0.2, 127.0.0.1"}, "10.0.0.2"},
-		{"[::1]:1", []string{"[fd00::2]:99"}, "fd00::2"},
-		{"@", []string{"10.0.0.2"}, "10.0.0.2"}, // a Unix socket
-		{"127.0.0.1:1", nil, ""},
-		{"127.0.0.1:1", []string{"unknown"}, ""},
-		{"127.0.0.1:1", []string{"10.6.6.6, unknown"}, ""},
-		{"127.0.0.1:1", []string{"127.0.0.1"}, ""},
-	} {
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
-		r.RemoteAddr, r.Header = test.remote, http.Header{"X-Forwarded-For": test.forwarded}
-		got, err := clientAddr(r)
-		if test.want == "" {
-			wantCode(t, err, sessions.Invalid, test.remote)
-		} else if err != nil || got.String() != test.want {
-			t.Errorf("%s, %q: %v, %v; want %s", test.remote, test.forwarded, got, err, test.want)
-		}
 	}
 }
 
@@ -220,7 +190,7 @@ func TestDeviceUpdate(t *testing.T) {
 	if clnt.MacAddr() != "02:00:00:00:00:0a" || clnt.Hostname() != "phone" || clnt.IpAddr() != firstIP {
 		t.Errorf("the device is %s %s %q", clnt.MacAddr(), clnt.IpAddr(), clnt.Hostname())
 	}
-	must(agent.client.CreateDevice(t.Context(), NewDevice{MAC: secondMAC}))(t)
+	must(agent.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
 	wantCode(t, clnt.Update(t.Context(), secondMAC, "", ""), sessions.Conflict)
 	if clnt.MacAddr() != "02:00:00:00:00:0a" {
 		t.Errorf("a refused update left %s", clnt.MacAddr())

@@ -5,12 +5,72 @@ package api
 import (
 	"context"
 	"time"
-
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
+// ClientDevice is a customer's device.
+type ClientDevice interface {
+	Id() int64
+	Hostname() string
+	IpAddr() string  // the address seen last
+	MacAddr() string // lower-case, with colons
+	// Update changes the device; "" leaves a field as it is. A MAC that belongs to
+	// another device is a Conflict. A running session moves along.
+	Update(ctx context.Context, mac, ip, hostname string) error
+	// Emit gives data to this process's subscribers of an event of this device.
+	Emit(event string, data []byte)
+	// Subscribe returns what Emit is given, and what the agent reports of this device:
+	// "session:connected" and "session:disconnected" with {"message": …}, and every
+	// event of the agent under its own name ("session.low"), as JSON. A subscriber
+	// that does not keep up misses the oldest. The channel is closed by Unsubscribe
+	// and by [API.Close].
+	Subscribe(event string) <-chan []byte
+	Unsubscribe(event string, ch <-chan []byte)
+}
+
+// ClientSession is a session as it was when it was fetched. Setters change the
+// object only, until Save sends what changed; a value that is refused is an error of
+// the next Save. Safe for concurrent use.
+type ClientSession interface {
+	Provider() string
+	Type() uint8 // 0 time, 1 data, 2 time_or_data
+	TimeSecs() uint
+	DataMb() float64
+	TimeConsumption() uint    // seconds spent connected
+	DataConsumption() float64 // MB
+	RemainingTime() uint      // never below 0; 0 for a data session
+	RemainingData() float64   // 0 for a time session
+	StartedAt() *time.Time    // nil: never started
+	CreatedAt() time.Time
+	ExpDays() *uint        // nil: never expires
+	ExpiresAt() *time.Time // nil: not started, or never expires
+	DownMbits() int        // 0 for no limit; a broken number is rounded up
+	UpMbits() int
+	UseGlobalSpeed() bool
+
+	// IncTimeCons and IncDataCons add to what is consumed, at Save on top of what
+	// the agent has debited by then.
+	IncTimeCons(sec uint)
+	IncDataCons(mbytes float64)
+	SetTimeSecs(sec uint)
+	SetDataMb(mbytes float64)
+	SetTimeCons(sec uint)
+	SetDataCons(mbytes float64)
+	// SetStartedAt moves the first start, from which the expiry counts. A started
+	// session cannot be made one that never was: nil is refused.
+	SetStartedAt(started *time.Time)
+	SetExpDays(days *uint)
+	SetDownMbits(mbits int)
+	SetUpMbits(mbits int)
+	SetUseGlobalSpeed(useGlobal bool)
+
+	// Save sends the changed fields, and takes over what the agent has now.
+	Save(ctx context.Context) error
+	// Reload drops what was not saved.
+	Reload(ctx context.Context) error
+}
+
 // SessionProvider sells sessions that live in the embedder's process. The agent asks
-// providers in order of registration before it looks at its own sessions. Calls come
+// providers in order of registration before it considers its own sessions. Calls come
 // from several goroutines, and are given up by the agent after its time-out (2 s):
 // ctx ends then.
 //
@@ -27,7 +87,7 @@ type SessionProvider interface {
 //
 // A source is known as long as the process lives. After a restart the agent asks
 // GetSession again: a session of the same Type and CreatedAt is the same purchase and
-// goes on, so CreatedAt has to be kept, too.
+// continues, so CreatedAt has to be kept, too.
 type SessionSource interface {
 	Data() SessionData
 	Save(ctx context.Context, data SessionData) error
@@ -55,42 +115,4 @@ type FetchSessionsResult struct {
 	Sessions []SessionData
 	Pages    int
 	Count    int // over all pages
-}
-
-// domain converts to what the agent counts in, and refuses what is no value.
-func (d SessionData) domain() (data sessions.SessionData, err error) {
-	keep := func(problem error) {
-		if err == nil {
-			err = problem
-		}
-	}
-	if int(d.Type) >= len(typeNames) {
-		keep(sessions.Invalidf("type", "%d is not a session type (want 0, 1 or 2)", d.Type))
-	}
-	data = sessions.SessionData{Provider: d.Provider, Type: sessions.Type(d.Type), UseGlobalSpeed: d.UseGlobalSpeed, Created: d.CreatedAt}
-	var secs, used int64
-	keep(assign(&secs, secsOf, "time_secs", d.TimeSecs))
-	keep(assign(&used, secsOf, "time_cons", d.TimeCons))
-	keep(assign(&data.Bytes, bytesOf, "data_mb", d.DataMb))
-	keep(assign(&data.Used, bytesOf, "data_cons", d.DataCons))
-	keep(assign(&data.DownBPS, bpsOf, "down_mbits", d.DownMbits))
-	keep(assign(&data.UpBPS, bpsOf, "up_mbits", d.UpMbits))
-	keep(assign(&data.ExpDays, daysOf, "exp_days", d.ExpDays))
-	data.Time, data.TimeUsed = time.Duration(secs)*time.Second, time.Duration(used)*time.Second
-	if d.StartedAt != nil {
-		data.Started = *d.StartedAt
-	}
-	return data, err
-}
-
-// sessionDataOf is the way back.
-func sessionDataOf(d sessions.SessionData) SessionData {
-	return SessionData{
-		Provider: d.Provider, Type: uint8(d.Type),
-		TimeSecs: uint(d.Time / time.Second), DataMb: mbOf(d.Bytes),
-		TimeCons: uint(d.TimeUsed / time.Second), DataCons: mbOf(d.Used),
-		StartedAt: timeOf(d.Started), ExpDays: d.ExpDays,
-		DownMbits: mbitsOf(d.DownBPS), UpMbits: mbitsOf(d.UpBPS),
-		UseGlobalSpeed: d.UseGlobalSpeed, CreatedAt: d.Created.UTC(),
-	}
 }

@@ -2,9 +2,14 @@
 
 package api
 
-import "time"
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+)
 
-// AgentStatus is GET /v1/status: the agent at one moment. The program that knows
+// AgentStatus is GET /v1/status: the state of the agent. The program that knows
 // all parts fills it; this package only carries it.
 type AgentStatus struct {
 	Version    string            `json:"version"`
@@ -58,26 +63,14 @@ type PacketCount struct {
 	Bytes     uint64 `json:"bytes"`
 }
 
-// normal makes what would be null in JSON empty, and times UTC.
-func (s AgentStatus) normal() AgentStatus {
-	s.StartedAt = s.StartedAt.UTC()
-	s.Interfaces = each(s.Interfaces, func(i InterfaceStatus) InterfaceStatus {
-		i.Since = utc(i.Since)
-		return i
-	})
-	s.Drops = each(s.Drops, func(c PacketCount) PacketCount { return c })
-	s.Passes = each(s.Passes, func(c PacketCount) PacketCount { return c })
-	s.Health.Problems = each(s.Health.Problems, func(p string) string { return p })
-	s.Health.LastSettleAt = utc(s.Health.LastSettleAt)
-	if s.Counts.Sessions == nil {
-		s.Counts.Sessions = map[string]int{}
-	}
-	return s
+type statusCalls struct{ agent *transport }
+
+// Status describes the agent.
+func (c statusCalls) Status(ctx context.Context) (AgentStatus, error) {
+	return fetch[AgentStatus](ctx, c.agent, http.MethodGet, "/v1/status", nil)
 }
 
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return timeOf(*t)
+// OpenAPI returns the document that describes the API.
+func (c statusCalls) OpenAPI(ctx context.Context) (json.RawMessage, error) {
+	return c.agent.Do(ctx, http.MethodGet, "/openapi.json", nil)
 }

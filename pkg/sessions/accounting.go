@@ -22,6 +22,16 @@ func DebitBytes(s *Session, r dataplane.Reading) bool {
 	return true
 }
 
+// Rebase makes a reading the baseline of the account without debiting it; nil stands for
+// no account.
+func (s *Session) Rebase(r *dataplane.Reading) {
+	if r == nil {
+		s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = 0, 0, 0
+		return
+	}
+	s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = r.Epoch, r.Counters.Spent(), r.Counters.LimitDrops
+}
+
 // Counted is the part of a baseline that is the account's.
 type Counted struct{ Epoch, Spent, Drops uint64 }
 

@@ -5,6 +5,7 @@ package sessions
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -137,10 +138,11 @@ func (t Type) String() string {
 	return types[t].name
 }
 
-// ParseType returns the type of a name; false when there is none.
-func ParseType(name string) (Type, bool) {
+// ParseType returns the type of a name, or of a number in its place; false when there
+// is none.
+func ParseType(text string) (Type, bool) {
 	for t := range types {
-		if types[t].name == name {
+		if text == types[t].name || text == strconv.Itoa(t) {
 			return Type(t), true
 		}
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bypass has a device that did not pay try everything to get a packet past the
-// router, and counts what arrives: at the server, with a raw socket.
+// Package bypass sends attack frames from an unpaid device and counts those that arrive at
+// the server, with a raw socket.
 package bypass
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
-// place is where the agent stands.
+// place is the interfaces that the agent is attached to.
 type place struct {
 	name       string
 	prepare    func(*lab.Kiosk) error
@@ -44,7 +44,7 @@ func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 	return rows, nil
 }
 
-// kiosk has customer 0, who has not paid, and customer 1, who has.
+// kiosk has customer 0, unpaid, and customer 1, which is connected.
 type kiosk struct {
 	*fixture.Fixture
 	witness      *adversary.Witness

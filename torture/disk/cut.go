@@ -18,7 +18,7 @@ import (
 // late is what a checkpoint may come late on a machine with much else to do.
 const late = 2 * time.Second
 
-// Cuts has the file system lose, at any moment, all that was not synced, and the
+// Cuts has the file system lose, at any time, all that was not synced, and the
 // kernel its counters, as when the power fails: purchases that were answered stay,
 // and at most one checkpoint of usage is given away.
 func Cuts(ctx context.Context, o report.Options) (row report.Row, err error) {
@@ -83,7 +83,7 @@ func (k *kiosk) cutAfter(ctx context.Context, length time.Duration, row *report.
 	return err
 }
 
-// cut is the moment. The agent dies, and what the kernel counted with it.
+// cut is the power cut. The agent dies, and the counts of the kernel with it.
 func (k *kiosk) cut() error {
 	at, err := os.Open(k.disk.at)
 	if err != nil {

@@ -41,7 +41,7 @@ var faults = []fault{
 // mostRecovery is until purchases are stored again, on a machine with much else to do.
 const mostRecovery = time.Minute
 
-// Run tries each fault on a kiosk with a customer who is connected all along.
+// Run tries each fault on a kiosk with a customer that stays connected.
 func Run(ctx context.Context, o report.Options) (rows []report.Row, err error) {
 	for range o.Pick(1, 4) {
 		some, failed := once(ctx, o)

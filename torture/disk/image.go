@@ -133,7 +133,7 @@ func (k *kiosk) tidy() error {
 	return err
 }
 
-// fail is an error that the file system meets, upon which it lets nobody write.
+// fail is an error that the file system meets, after which it is read-only.
 func (k *kiosk) fail() error {
 	out, err := exec.Command("findmnt", "-no", "SOURCE", k.disk.at).Output()
 	if err != nil {

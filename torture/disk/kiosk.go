@@ -26,7 +26,7 @@ const (
 	checkpoint   = time.Second
 )
 
-// kiosk has a customer who paid and is connected, one who did not, and an agent whose
+// kiosk has a connected customer, an unpaid one, and an agent whose
 // state is on a disk of its own.
 type kiosk struct {
 	*fixture.Fixture
@@ -67,7 +67,7 @@ func (k *kiosk) removeDisk() error {
 	return errors.Join(k.Agent.Stop(), k.disk.remove())
 }
 
-// buy sells the customer who is not connected a session.
+// buy sells a session to the customer that is not connected.
 func (k *kiosk) buy() error {
 	var s harness.Session
 	err := k.API.Call(context.Background(), "POST", "/sessions",
@@ -81,7 +81,7 @@ func (k *kiosk) buy() error {
 	return nil
 }
 
-// buyLater buys in the background; nobody can when the agent is down.
+// buyLater buys in the background; it fails when the agent is down.
 func (k *kiosk) buyLater(down bool) <-chan error {
 	answer := make(chan error, 1)
 	if down {

@@ -17,7 +17,7 @@ import (
 type traffic struct {
 	k            *kiosk
 	paid, unpaid *flow.Flow
-	carried      *lab.Counter // to the customer who paid
+	carried      *lab.Counter // to the connected customer
 	used         uint64       // before
 }
 

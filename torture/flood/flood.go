@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package flood has strangers flood a router while a customer downloads: with frames of
-// MACs that nobody knows, each of which the agent and the kernel might remember, and with
+// unknown MACs, each of which the agent and the kernel might remember, and with
 // customers that come and go as fast as they can. The same floods meet the same router
 // without an agent, as most of what they cost is not the agent's.
 package flood
@@ -124,7 +124,7 @@ func (t *trial) round(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
 	}
-	p, err := t.with.flooded(ctx, t.phase, t.storm.rage)
+	p, err := t.with.flooded(ctx, t.phase, t.storm.run)
 	t.of(storms).with = append(t.of(storms).with, p)
 	return err
 }

@@ -31,8 +31,8 @@ const stranger = "10.77.0.250"
 const senders = 200
 
 var (
-	broadcast = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	nobody    = net.HardwareAddr{0x02, 0xdd, 0, 0, 0, 0}
+	broadcast  = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	unknownMAC = net.HardwareAddr{0x02, 0xdd, 0, 0, 0, 0}
 )
 
 // kind is one way to flood.
@@ -44,7 +44,7 @@ type kind struct {
 
 var kinds = []kind{
 	{"macs", toInternet, func(uint64, []byte) {}},
-	{"arp", whoHas, func(n uint64, frame []byte) {
+	{"arp", arpRequest, func(n uint64, frame []byte) {
 		copy(frame[ethernet+8:], frame[6:12])
 		frame[ethernet+17] = byte(n % senders)
 	}},
@@ -67,14 +67,14 @@ var ofDNS = []string{"dns", "short dns"}
 
 // from gives the frame the source MAC of that number.
 func from(n uint64, frame []byte) {
-	copy(frame[6:], nobody[:2])
+	copy(frame[6:], unknownMAC[:2])
 	binary.BigEndian.PutUint32(frame[8:], uint32(n))
 }
 
 func link(to net.HardwareAddr, ethertype uint16, bytes int) []byte {
 	frame := make([]byte, ethernet+bytes)
 	copy(frame, to)
-	copy(frame[6:], nobody)
+	copy(frame[6:], unknownMAC)
 	binary.BigEndian.PutUint16(frame[12:], ethertype)
 	return frame
 }
@@ -113,8 +113,8 @@ func discover(*lab.Kiosk) []byte {
 	return frame
 }
 
-// whoHas asks for the router, with another sender each time.
-func whoHas(*lab.Kiosk) []byte {
+// arpRequest asks for the MAC of the router, with another sender each time.
+func arpRequest(*lab.Kiosk) []byte {
 	frame := link(broadcast, 0x0806, 46)
 	copy(frame[ethernet:], []byte{0, 1, 8, 0, 6, 4, 0, 1})
 	copy(frame[ethernet+14:], netip.MustParseAddr("10.79.0.0").AsSlice())

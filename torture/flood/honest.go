@@ -19,7 +19,8 @@ const (
 	answered = 100 * time.Millisecond
 )
 
-// asked is how somebody fared who has not paid, and needs names to reach the portal.
+// asked counts the DNS queries and answers of an unpaid device, which needs them to reach the
+// portal.
 type asked struct{ questions, answers int }
 
 // honest is how it went in all phases.
@@ -37,7 +38,7 @@ func (a asked) String() string {
 	return fmt.Sprintf("%d of %d queries of a stranger are answered", a.answers, a.questions)
 }
 
-// resolve has the router answer what is asked. Who floods is there to be answered:
+// resolve has the router answer what is asked. The flooding device has a neighbour entry:
 // answers that wait for its MAC would use up the resolver's buffer.
 func (r *router) resolve() error {
 	stop, err := r.kiosk.Router.ServeEcho(portDNS)
@@ -45,7 +46,7 @@ func (r *router) resolve() error {
 		return err
 	}
 	r.onClose(func() error { stop(); return nil })
-	return r.kiosk.Router.Command("ip", "neigh", "add", stranger, "lladdr", nobody.String(), "dev", lab.Bridge).Run()
+	return r.kiosk.Router.Command("ip", "neigh", "add", stranger, "lladdr", unknownMAC.String(), "dev", lab.Bridge).Run()
 }
 
 // ask asks the router's resolver until ctx ends.

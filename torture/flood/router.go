@@ -21,14 +21,14 @@ const (
 	learned  = 16_384     // MACs that the bridge may learn: doctor's advice
 )
 
-// router is a kiosk with a customer who pays, one who floods, and one who would like to
+// router is a kiosk with a paying customer, a flooding one, and an unpaid one that wants to
 // know the portal's address.
 type router struct {
 	kiosk    *lab.Kiosk
 	agent    *harness.Agent // nil: nothing is enforced
 	api      *harness.API
 	download *lab.Transfer
-	unpaid   *lab.Counter  // what came to the server of whom did not pay
+	unpaid   *lab.Counter  // packets of the unpaid device that reached the server
 	dns      *lab.Counter  // what came to the router's resolver
 	started  time.Duration // on CLOCK_BOOTTIME
 	macs     uint64        // made up until now
@@ -76,7 +76,7 @@ func (r *router) enforce(ctx context.Context, binary string) (err error) {
 	return r.agent.ConnectAll(ctx, []string{r.kiosk.Customers[0].MAC.String()}, session)
 }
 
-// session is more than anybody uses here.
+// session is more than a test uses.
 var session = map[string]any{
 	"type": "time_or_data", "time_secs": 86400, "data_bytes": uint64(1e12),
 	"down_bps": soldBPS, "up_bps": soldBPS,
@@ -114,7 +114,7 @@ type phase struct {
 	honest        asked
 }
 
-// flooded measures the download, and what the resolver answers to who asks little, during
+// flooded measures the download, and what the resolver answers to a device with few queries, during
 // a flood by what do does until its context ends.
 func (r *router) flooded(ctx context.Context, during time.Duration, do func(context.Context) (uint64, error)) (p phase, err error) {
 	before, err := r.dns.Read()

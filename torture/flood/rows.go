@@ -67,7 +67,7 @@ func (t *trial) judge(row *report.Row, ratio float64) {
 }
 
 // judgeDNS compares what the resolver got, from its start on, to what all strangers may
-// use. How little of it is left to one who asks little is told, and not promised.
+// use. The share that is left to a device with few queries is reported, and not promised.
 func (t *trial) judgeDNS(row *report.Row, passed uint64) {
 	row.Notes = append(row.Notes, fmt.Sprintf("%.1f MB of queries passed", float64(passed)/1e6))
 	all, since := t.dns, lab.Boottime()-t.with.started
@@ -113,7 +113,7 @@ func (t *trial) memoryRow(ctx context.Context) (report.Row, error) {
 	return row, nil
 }
 
-// stillSells has the one who flooded pay: no table is full.
+// stillSells sells to the flooding device: no table is full.
 func (t *trial) stillSells(ctx context.Context) error {
 	host := t.with.kiosk.Customers[1]
 	if err := t.with.agent.ConnectAll(ctx, []string{host.MAC.String()}, session); err != nil {

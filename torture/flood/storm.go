@@ -13,8 +13,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
 
-// raging is how many customers come and go at the same time.
-const raging = 16
+// stormCustomers is how many customers connect and disconnect at the same time.
+const stormCustomers = 16
 
 // storm is customers that connect and disconnect again and again.
 type storm struct {
@@ -24,21 +24,21 @@ type storm struct {
 
 func newStorm(ctx context.Context, r *router) (*storm, error) {
 	s := &storm{api: r.api}
-	for i := range raging {
+	for i := range stormCustomers {
 		s.devices = append(s.devices, lab.EmulatedMAC(i).String())
 	}
 	return s, r.agent.ConnectAll(ctx, s.devices, session)
 }
 
-// rage returns how many times somebody came or went until ctx ended.
-func (s *storm) rage(ctx context.Context) (uint64, error) {
+// run connects and disconnects until ctx ends, and returns how often.
+func (s *storm) run(ctx context.Context) (uint64, error) {
 	var times atomic.Uint64
 	failed := make([]error, len(s.devices))
 	var group sync.WaitGroup
 	for i, device := range s.devices {
 		group.Go(func() {
 			for ctx.Err() == nil && failed[i] == nil {
-				failed[i] = s.comeAndGo(ctx, device)
+				failed[i] = s.reconnect(ctx, device)
 				times.Add(2)
 			}
 		})
@@ -47,8 +47,8 @@ func (s *storm) rage(ctx context.Context) (uint64, error) {
 	return times.Load(), errors.Join(failed...)
 }
 
-// comeAndGo finishes what it began when ctx ends.
-func (s *storm) comeAndGo(ctx context.Context, device string) error {
+// reconnect is not interrupted by the end of ctx.
+func (s *storm) reconnect(ctx context.Context, device string) error {
 	ctx = context.WithoutCancel(ctx)
 	for _, verb := range []string{"disconnect", "connect"} {
 		if err := s.api.Call(ctx, "POST", fmt.Sprintf("/devices/%s/%s", device, verb), nil, nil); err != nil {

@@ -18,7 +18,7 @@ import (
 // MTU is the length of the longest IP packets.
 const MTU = 1500
 
-const some = 100 // packets that say that traffic goes on
+const some = 100 // packets that prove progress
 
 // Config describes a flow.
 type Config struct {

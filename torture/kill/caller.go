@@ -12,7 +12,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 )
 
-// caller is a client of the API: one call after another, for one device that nobody
+// caller is a client of the API: one call after another, for one device that no other client
 // else sells to. It remembers what was answered. What was not, it looks up as soon as
 // the daemon answers again, and from then on remembers it as well.
 type caller struct {
@@ -44,7 +44,7 @@ type session struct {
 	DataBytes uint64 `json:"data_bytes"`
 	DownBPS   uint64 `json:"down_bps"`
 	UpBPS     uint64 `json:"up_bps"`
-	// ExpDays tells purchases apart: no two have the same.
+	// ExpDays identifies a purchase: no two have the same.
 	ExpDays uint `json:"exp_days"`
 }
 

@@ -26,7 +26,7 @@ var (
 	churns   = []deed{buy, connect, connect, pause, topUp}
 	allDeeds = []deed{buy, buy, connect, connect, pause, topUp, remove, move}
 
-	// parts is who is in the kiosk. The last one does not pay until all is over.
+	// parts are the customers of the kiosk. The last one does not pay until all is over.
 	parts = []part{
 		{name: "steady 1", steady: true, deeds: tills, offer: plenty},
 		{name: "steady 2", steady: true, deeds: tills, offer: plenty},
@@ -69,7 +69,7 @@ type customer struct {
 	caller *caller // nil until it pays
 }
 
-// prepare makes everything ready to run, and those who stay connected connected.
+// prepare makes everything ready to run, and connects those that stay connected.
 func (t *trial) prepare() error {
 	for i, p := range parts {
 		c, err := t.newCustomer(i, p)
@@ -143,7 +143,7 @@ func (t *trial) addFlows(i int, c *customer) error {
 	return nil
 }
 
-// newCaller registers a device and makes who sells to it. Its purchases have numbers
+// newCaller registers a device and makes the client that sells to it. Its purchases have numbers
 // of their own.
 func (t *trial) newCaller(p part, mac string) (*caller, error) {
 	const purchases = 3600 // ten callers, and 36,500 days at most

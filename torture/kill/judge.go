@@ -15,7 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
-// judge compares what everybody knows at the end.
+// judge compares database, kernel, events and callers at the end.
 func (t *trial) judge(ctx context.Context) (report.Row, error) {
 	row := report.Row{Fault: "kill", Runs: t.kills, Recovery: t.slowest, Packets: report.Zero(t.lostPackets()), Unpaid: report.Zero(t.unpaid)}
 	rows, err := t.stored(ctx)
@@ -76,7 +76,7 @@ func (t *trial) query(ctx context.Context, into any, sql string) error {
 }
 
 // lostPurchases counts sales that the database does not have as they were answered.
-// What it has besides was sold to nobody.
+// All others in it were not sold.
 func (t *trial) lostPurchases(rows map[int64]record, row *report.Row) (lost int64) {
 	for _, c := range t.callers {
 		for _, sale := range c.sales {
@@ -93,7 +93,7 @@ func (t *trial) lostPurchases(rows map[int64]record, row *report.Row) (lost int6
 		}
 	}
 	for id := range rows {
-		row.Failures = append(row.Failures, fmt.Sprintf("session %d was sold to nobody", id))
+		row.Failures = append(row.Failures, fmt.Sprintf("session %d was not sold", id))
 	}
 	return lost
 }
@@ -192,14 +192,14 @@ func (t *trial) unheard(l *listener) []string {
 	for _, c := range t.callers {
 		for _, sale := range c.sales {
 			if n := l.created[sale.ID]; n != 1 {
-				broken = append(broken, fmt.Sprintf("%s: %d events tell of the purchase of session %d", l.name, n, sale.ID))
+				broken = append(broken, fmt.Sprintf("%s: %d events of the purchase of session %d", l.name, n, sale.ID))
 			}
 		}
 	}
 	return broken
 }
 
-// left disconnects everybody and says what is left that was not there before.
+// left disconnects all devices and returns what was not there before.
 func (t *trial) left(ctx context.Context) (left []string, err error) {
 	for _, c := range t.callers {
 		if err := pause(c); err != nil {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kill ends the daemon with SIGKILL at any moment, also while it starts, under
+// Package kill ends the daemon with SIGKILL at any time, also while it starts, under
 // traffic and a stream of calls, and then counts: what was sold, what the wire carried,
-// what was told, and what lies around.
+// the events, and what is left behind.
 package kill
 
 import (
@@ -61,11 +61,11 @@ type trial struct {
 
 	early   int           // kills during a start
 	slowest time.Duration // start
-	tried   uint64        // packets of the one who had not paid
+	tried   uint64        // packets of the unpaid customer
 	unpaid  int64         // that passed
 }
 
-// run has everything go on at the same time until the last kill.
+// run has all parts work at the same time until the last kill.
 func (t *trial) run(ctx context.Context) error {
 	bulk, err := t.Kiosk.Server.ServeBulk(bulkPort)
 	if err != nil {
@@ -97,7 +97,7 @@ func (t *trial) run(ctx context.Context) error {
 	return errors.Join(killed, stopTCP(), t.heardAll(ctx))
 }
 
-// letIn has the one pay who has not. The packets of the same flows must arrive from now
+// letIn sells to the unpaid customer. The packets of the same flows must arrive from now
 // on: that none did before would prove nothing else.
 func (t *trial) letIn(ctx context.Context) error {
 	last := len(t.customers) - 1
@@ -116,14 +116,14 @@ func (t *trial) letIn(ctx context.Context) error {
 	if err := errors.Join(buy(c.caller), connect(c.caller)); err != nil {
 		return err
 	}
-	return wait.Until(ctx, "packets both ways of who has paid at last", func() (bool, error) {
+	return wait.Until(ctx, "packets both ways of the customer that paid last", func() (bool, error) {
 		nowDown, nowUp, err := c.wire.Read()
 		return nowDown.Packets > down.Packets && nowUp.Packets > up.Packets, err
 	})
 }
 
-// transfer starts TCP both ways of the customer who has it, and returns what ends it
-// and says whether it went on to the end.
+// transfer starts TCP both ways of the customer that has it, and returns what ends it
+// and reports whether it lasted to the end.
 func (t *trial) transfer(ctx context.Context) (stop func() error, err error) {
 	for i, c := range t.customers {
 		if !c.tcp {
@@ -136,7 +136,7 @@ func (t *trial) transfer(ctx context.Context) (stop func() error, err error) {
 		return func() error {
 			defer flows.Stop()
 			before := flows.Bytes()
-			return wait.Until(ctx, "TCP goes on", func() (bool, error) { return flows.Bytes() > before, nil })
+			return wait.Until(ctx, "TCP progress", func() (bool, error) { return flows.Bytes() > before, nil })
 		}, nil
 	}
 	return nil, errors.New("no customer has TCP")

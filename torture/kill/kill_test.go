@@ -26,7 +26,7 @@ func TestLostPurchases(t *testing.T) {
 		"it is lost":              {lost: 1, failure: "was sold as"},
 		"half of it is there":     {rows: map[int64]record{1: {session: torn}}, lost: 1, failure: "was sold as"},
 		"more was used":           {rows: map[int64]record{1: over}, failure: "used 1001 of 1000"},
-		"it was sold to nobody":   {rows: map[int64]record{1: {session: sold}, 2: {}}, failure: "sold to nobody"},
+		"it was not sold":         {rows: map[int64]record{1: {session: sold}, 2: {}}, failure: "was not sold"},
 		"it is deleted, and gone": {gone: true},
 		"it is deleted and there": {gone: true, rows: map[int64]record{1: {session: sold}}, failure: "was deleted"},
 	} {

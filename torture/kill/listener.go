@@ -69,7 +69,7 @@ func (t *trial) subscribe(ctx context.Context, after int64, hear func([]byte) bo
 	_ = t.API.Lines(ctx, fmt.Sprintf("/events?after=%d", after), hear) // why it ended is known
 }
 
-// follow has the command line follow, which goes on by itself when the daemon is there again.
+// follow has the command line follow, which reconnects when the daemon runs again.
 func (t *trial) follow(ctx context.Context, after int64, hear func([]byte) bool) {
 	out, err := t.Agent.Follow("events", "--after", fmt.Sprint(after))
 	if err != nil {

@@ -52,7 +52,8 @@ func (t traces) grown(before traces) (more []string) {
 	return more
 }
 
-// traces looks at the daemon that runs, once nobody is connected to its socket.
+// traces reads the traces of the running daemon, after the connections to its socket are
+// closed.
 func (t *trial) traces() (now traces, err error) {
 	err = filepath.WalkDir(t.Agent.Dir(), func(path string, _ fs.DirEntry, err error) error {
 		// The two checkpoint files are there from the second checkpoint on.

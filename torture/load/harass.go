@@ -19,7 +19,7 @@ import (
 // stuckEach is how many clients get stuck in each way.
 const stuckEach = 24
 
-// subscriber is what a client says that is told the events, and never reads them.
+// subscriber is the request of a client that never reads its events.
 const subscriber = "GET /v1/events HTTP/1.1\r\nHost: agent\r\n\r\n"
 
 // stuckIn is what others say before they fall silent, neither reading nor writing.
@@ -44,7 +44,7 @@ type harassment struct {
 	failure error
 }
 
-// harass starts clients that get stuck, and buyers who do not.
+// harass starts clients that get stuck, and buyers that do not.
 func (k kiosk) harass(ctx context.Context, customers int) (*harassment, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	h := &harassment{kiosk: k, began: time.Now(), end: cancel}
@@ -110,7 +110,7 @@ func (h *harassment) fail(err error) {
 	h.failure = errors.Join(h.failure, fmt.Errorf("beside stuck clients: %w", err))
 }
 
-// stop ends the buyers, and the subscribers, who may be silent for as long as they like.
+// stop ends the buyers, and the subscribers, which may be silent for any time.
 func (h *harassment) stop() error {
 	h.end()
 	h.group.Wait()
@@ -119,7 +119,7 @@ func (h *harassment) stop() error {
 	return errors.Join(h.failure, closeAll(h.deaf))
 }
 
-// release ends the others, of whom the agent may be rid already.
+// release ends the others, which the agent may have disconnected already.
 func (h *harassment) release() error { return closeAll(h.stuck) }
 
 func closeAll(conns []net.Conn) (err error) {

@@ -2,7 +2,7 @@
 
 // Package load gives the agent more to do than any portal would: thousands of customers,
 // as many calls as it answers, and beside them clients that stop in the middle of a
-// request, of an answer or of the events. A customer who is connected must not notice.
+// request, of an answer or of the events. A connected customer must not notice.
 package load
 
 import (
@@ -75,7 +75,7 @@ func open(o report.Options) (kiosk, error) {
 	return kiosk{b}, nil
 }
 
-// plenty is what nobody uses up here.
+// plenty is a session that is not used up in a test.
 var plenty = map[string]any{
 	"type": "time_or_data", "time_secs": 1_000_000, "data_bytes": uint64(1e12), "down_bps": 20_000_000, "up_bps": 20_000_000,
 }

@@ -25,7 +25,7 @@ type trial struct {
 	recovery            time.Duration
 }
 
-// run has customers in the crowd, one who is watched, and one who comes and goes.
+// run has emulated customers, one that is watched, and one that connects and disconnects.
 func (t *trial) run(ctx context.Context) (row report.Row, err error) {
 	if err := t.gather(ctx); err != nil {
 		return row, err

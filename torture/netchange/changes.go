@@ -27,7 +27,7 @@ type group struct {
 type change struct {
 	name    string
 	mode    string // of attaching, in which it is possible; "": both
-	exposes bool   // the programs are gone for a moment
+	exposes bool   // the programs are detached for a short time
 	do      func(*trial) error
 }
 

@@ -40,13 +40,13 @@ func (t *trial) make(ctx context.Context, c change) error {
 	return nil
 }
 
-// flowing waits until a number of packets of those who paid arrived both ways while
+// flowing waits until a number of packets of paying customers arrived both ways while
 // none of the other one did.
 func (t *trial) flowing(ctx context.Context) error {
 	const packets = 50
 	var from []uint64
 	var strangers uint64
-	return wait.Until(ctx, "traffic of those who paid, and of nobody else", func() (bool, error) {
+	return wait.Until(ctx, "traffic of paying customers only", func() (bool, error) {
 		now := t.paidArrived()
 		if n := t.unpaidArrived(); from == nil || n != strangers {
 			from, strangers = now, n
@@ -73,7 +73,7 @@ func (t *trial) unpaidArrived() uint64 {
 	return c.up.Arrived() + c.down.Arrived()
 }
 
-// letIn has the one pay who has not. The packets of the same flows must arrive from now
+// letIn sells to the unpaid customer. The packets of the same flows must arrive from now
 // on: that few did before would prove nothing else.
 func (t *trial) letIn(ctx context.Context) error {
 	c := t.customers[paid]
@@ -84,17 +84,17 @@ func (t *trial) letIn(ctx context.Context) error {
 		return err
 	}
 	up, down := c.up.Arrived(), c.down.Arrived()
-	return wait.Until(ctx, "packets both ways of who has paid at last", func() (bool, error) {
+	return wait.Until(ctx, "packets both ways of the customer that paid last", func() (bool, error) {
 		return c.up.Arrived() > up && c.down.Arrived() > down, nil
 	})
 }
 
-// unpaidSince is the time between the first and the last unpaid packet after a moment.
-func (t *trial) unpaidSince(moment time.Duration) time.Duration {
+// unpaidSince is the time between the first and the last unpaid packet after a given time.
+func (t *trial) unpaidSince(since time.Duration) time.Duration {
 	first, last := time.Duration(1<<63-1), time.Duration(0)
 	for _, f := range []*fixture.Flow{t.customers[paid].up, t.customers[paid].down} {
 		for _, s := range f.Sink.Stamps() {
-			if s.At >= moment {
+			if s.At >= since {
 				first, last = min(first, s.At), max(last, s.At)
 			}
 		}
@@ -132,13 +132,13 @@ func (t *trial) judge(ctx context.Context, g group) (report.Row, error) {
 	if !g.lossy {
 		row.Packets = report.Zero(lost)
 	}
-	told, err := t.told(ctx)
+	reported, err := t.reported(ctx)
 	if err != nil {
 		return row, err
 	}
-	row.Failures = append(row.Failures, told.broken(t.opened, t.open)...)
+	row.Failures = append(row.Failures, reported.broken(t.opened, t.open)...)
 	row.Notes = append(row.Notes, fmt.Sprintf("of %d unpaid packets some passed %d times, for %d ms in all; the agent says %d ms",
-		t.tried, t.opened, t.open.Milliseconds(), told.ms))
+		t.tried, t.opened, t.open.Milliseconds(), reported.ms))
 	return row, nil
 }
 
@@ -155,14 +155,14 @@ func (t *trial) used(ctx context.Context, c *customer) (int64, error) {
 	return s.Used, err
 }
 
-// told is what the agent told of the interface.
-type told struct {
+// reported is the unprotected time of the interface as the agent reports it.
+type reported struct {
 	begun, over int
 	ms          int64 // by the events
 	statusMS    int64 // by its status
 }
 
-func (t *trial) told(ctx context.Context) (all told, err error) {
+func (t *trial) reported(ctx context.Context) (all reported, err error) {
 	var status struct {
 		Interfaces []struct {
 			UnprotectedMS int64 `json:"unprotected_ms"`
@@ -195,15 +195,15 @@ func (t *trial) told(ctx context.Context) (all told, err error) {
 const hearsLate = 100 * time.Millisecond
 
 // broken: each exposure has its events, and lasted as long as they say.
-func (a told) broken(opened int, open time.Duration) (broken []string) {
+func (a reported) broken(opened int, open time.Duration) (broken []string) {
 	if a.begun != a.over || a.over < opened {
 		broken = append(broken, fmt.Sprintf("the network was open %d times, %d events of a beginning, %d of an end", opened, a.begun, a.over))
 	}
 	if least := open - time.Duration(opened)*hearsLate; time.Duration(a.ms)*time.Millisecond < least {
-		broken = append(broken, fmt.Sprintf("unpaid packets passed for %s, the agent tells of %d ms", open, a.ms))
+		broken = append(broken, fmt.Sprintf("unpaid packets passed for %s, the agent reports %d ms", open, a.ms))
 	}
 	if a.statusMS > a.ms || a.statusMS < a.ms-int64(a.over) {
-		broken = append(broken, fmt.Sprintf("the events tell of %d ms, the status of %d", a.ms, a.statusMS))
+		broken = append(broken, fmt.Sprintf("the events report %d ms, the status of %d", a.ms, a.statusMS))
 	}
 	return broken
 }

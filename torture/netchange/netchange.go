@@ -72,7 +72,7 @@ func try(ctx context.Context, o report.Options, mode string, g group, random *ra
 type customer struct {
 	host      *lab.Host
 	up, down  *fixture.Flow
-	forwarded *lab.Counter // by the router: more than that nobody can be charged
+	forwarded *lab.Counter // by the router: more cannot be charged
 	session   int64        // 0: unpaid
 }
 
@@ -84,10 +84,10 @@ type trial struct {
 	customers []*customer
 
 	row     report.Row
-	tried   uint64        // packets of the one who had not paid
+	tried   uint64        // packets of the unpaid customer
 	slipped int64         // of them
 	open    time.Duration // the sum of the times for which they passed
-	risky   int           // changes that may open the network for a moment
+	risky   int           // changes that may open the network for a short time
 	opened  int           // changes that did
 }
 

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// What the agent tells is compared with what packets saw.
-func TestTold(t *testing.T) {
-	good := told{begun: 2, over: 2, ms: 300, statusMS: 299}
+// What the agent reports is compared with what packets saw.
+func TestReported(t *testing.T) {
+	good := reported{begun: 2, over: 2, ms: 300, statusMS: 299}
 	for name, test := range map[string]struct {
-		spoil func(*told)
+		spoil func(*reported)
 		open  time.Duration
 		want  string
 	}{
-		"all is told":         {func(*told) {}, 300 * time.Millisecond, ""},
-		"longer than packets": {func(*told) {}, time.Millisecond, ""},
-		"shorter":             {func(*told) {}, 501 * time.Millisecond, "unpaid packets passed"},
-		"an end is missing":   {func(a *told) { a.over = 1 }, 0, "events of a beginning"},
-		"nothing is told":     {func(a *told) { *a = told{} }, 0, "events of a beginning"},
-		"the status differs":  {func(a *told) { a.statusMS = 297 }, 0, "the status of 297"},
+		"all is reported":     {func(*reported) {}, 300 * time.Millisecond, ""},
+		"longer than packets": {func(*reported) {}, time.Millisecond, ""},
+		"shorter":             {func(*reported) {}, 501 * time.Millisecond, "unpaid packets passed"},
+		"an end is missing":   {func(a *reported) { a.over = 1 }, 0, "events of a beginning"},
+		"nothing is reported": {func(a *reported) { *a = reported{} }, 0, "events of a beginning"},
+		"the status differs":  {func(a *reported) { a.statusMS = 297 }, 0, "the status of 297"},
 	} {
 		all := good
 		test.spoil(&all)

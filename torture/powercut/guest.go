@@ -45,7 +45,7 @@ type console struct{ mu sync.Mutex }
 func (c *console) say(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fmt.Printf("\n@"+format+" .\n", args...) // the end tells a line that is whole
+	fmt.Printf("\n@"+format+" .\n", args...) // the end marks a complete line
 	const drain = 1
 	_ = unix.IoctlSetInt(int(os.Stdout.Fd()), unix.TCSBRK, drain)
 }
@@ -137,9 +137,9 @@ type shop struct {
 	api   *harness.API
 }
 
-// run goes on until something fails.
+// run continues until something fails.
 func (s *shop) run() error {
-	main, err := s.tell()
+	main, err := s.report()
 	if err != nil {
 		return err
 	}
@@ -165,9 +165,9 @@ func (s *shop) call(method, path string, body, into any) error {
 	return s.api.Call(context.Background(), method, path, body, into)
 }
 
-// tell says what the agent found in its database. The first purchase is the
-// customer's who has traffic.
-func (s *shop) tell() (main int64, err error) {
+// report prints what the agent found in its database. The first purchase is the
+// customer's with traffic.
+func (s *shop) report() (main int64, err error) {
 	var rows []harness.Session
 	if err := s.call("GET", "/sessions", nil, &rows); err != nil {
 		return 0, err

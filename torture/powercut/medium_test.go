@@ -23,7 +23,7 @@ func TestCut(t *testing.T) {
 		d.write(0, filled('f', 4*sector), false)
 		_, done := d.flush()
 		d.write(4*sector, filled('s', 4*sector), true)
-		d.write(8*sector, filled('w', 8*sector), false) // while the flush goes on
+		d.write(8*sector, filled('w', 8*sector), false) // during the flush
 		done()
 		now := make([]byte, 16*sector)
 		if d.read(0, now); now[15*sector] != 'w' {
@@ -49,7 +49,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// A cut that comes while a flush goes on finds all of it unflushed, and its end says
+// A cut during a flush finds all of it unflushed, and its end says
 // nothing to the disk that came up again.
 func TestCutDuringFlush(t *testing.T) {
 	lost := 0

@@ -61,10 +61,10 @@ func (d *medium) serve(conn net.Conn) error {
 type session struct {
 	disk    *medium
 	in      *bufio.Reader
-	flushes sync.WaitGroup // that go on
+	flushes sync.WaitGroup // not ended
 	gone    chan struct{}  // closed with the connection
 
-	mu  sync.Mutex // of who answers
+	mu  sync.Mutex // of writes
 	out *bufio.Writer
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package powercut cuts the power of a machine that runs the agent, at any moment: a
-// virtual one, whose disk forgets what it was not told to keep. Its clock has no
+// Package powercut cuts the power of a machine that runs the agent, at any time: a
+// virtual one, whose disk loses what was not flushed. Its clock has no
 // battery, or one that is wrong.
 package powercut
 
@@ -31,7 +31,7 @@ func Run(ctx context.Context, o report.Options) ([]report.Row, error) {
 // machines cuts the power again and again, each time of the machine that came up from
 // what the cut before left.
 func machines(ctx context.Context, o report.Options) (rows []report.Row, err error) {
-	// How often the guest flushes nobody knows: the disk's chances are its own.
+	// The number of flushes of the guest differs between runs: the disk's chances are its own.
 	m, err := newMachine(o.Agent, rand.New(rand.NewPCG(o.Seed, 7)))
 	if err != nil {
 		return nil, err
@@ -87,16 +87,16 @@ func (t *trial) once(ctx context.Context, w *witness, n int) error {
 	defer stop()
 	w.boot(after)
 	// The cut comes so many lines after the agent is up, and then some time, in which it
-	// goes on: not always when something has just reached the disk.
+	// continues: not always when something has just reached the disk.
 	limit, then := 1+t.random.IntN(120), t.upTo(8*time.Second)
 	// A machine at rest loses nothing, and this one rests most of the time.
 	aimed, late := t.random.IntN(3) > 0, t.upTo(shortestFlush)
 	for g.says.Scan() {
-		told, err := w.hear(g.says.Text())
+		reported, err := w.hear(g.says.Text())
 		if err != nil {
 			return errors.Join(err, g.off())
 		}
-		if !told || !w.up {
+		if !reported || !w.up {
 			continue
 		}
 		if upAfter == 0 {
@@ -129,12 +129,12 @@ func (t *trial) upTo(most time.Duration) time.Duration {
 	return time.Duration(t.random.Int64N(int64(most)))
 }
 
-// cut takes the disk's power, too, when what the machine had told it has come there.
+// cut takes the disk's power, too, when the writes of the machine have arrived there.
 func (t *trial) cut(n int) (unflushed, lost int) {
 	t.guests.Wait()
 	unflushed, lost = t.disk.cut()
 	if n+1 == boots {
-		return unflushed, lost // nobody will judge it
+		return unflushed, lost // not part of the result
 	}
 	t.cuts, t.writes, t.lost = t.cuts+1, t.writes+unflushed, t.lost+lost
 	if lost > 0 {

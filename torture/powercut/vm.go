@@ -5,6 +5,7 @@ package powercut
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/source"
 )
 
 const diskBytes = 48 << 20
@@ -25,7 +28,7 @@ type machine struct {
 	kernel string
 	disk   *medium
 	listen net.Listener
-	serves sync.WaitGroup // who listens
+	serves sync.WaitGroup // the listener
 	guests sync.WaitGroup // connections
 }
 
@@ -70,27 +73,12 @@ func output(dir, name string, args ...string) (string, error) {
 }
 
 func (m *machine) fetchKernel() error {
-	top, err := moduleFolder()
+	root, err := source.Root(context.Background())
 	if err != nil {
 		return err
 	}
-	m.kernel, err = output(top, "hack/kernel.sh")
+	m.kernel, err = output(root, "hack/kernel.sh")
 	return err
-}
-
-// moduleFolder is that of go.mod: the working folder, or one above it.
-func moduleFolder() (string, error) {
-	at, err := os.Getwd()
-	for err == nil {
-		if _, missing := os.Stat(filepath.Join(at, "go.mod")); missing == nil {
-			return at, nil
-		}
-		if at == "/" {
-			return "", errors.New("no go.mod above the working folder")
-		}
-		at = filepath.Dir(at)
-	}
-	return "", err
 }
 
 // modules are what the guest needs of the kernel's, with what these need.

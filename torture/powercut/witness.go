@@ -19,10 +19,10 @@ type witness struct {
 	bought map[int64]int64 // session: seconds, as answered
 	main   int64           // the session with traffic; 0: none yet
 
-	// Of the boot before and the one that goes on.
+	// Of the previous boot and the present one.
 	before, now life
 
-	up      bool // the agent has told what it found
+	up      bool // the agent has reported its database
 	last    string
 	found   map[int64]row
 	lost    int64 // purchases

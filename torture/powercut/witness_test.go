@@ -92,7 +92,7 @@ func listen(t *testing.T, w *witness, lines string) {
 func TestWitnessHearsWholeLines(t *testing.T) {
 	w := newWitness()
 	for _, line := range []string{"@BOUGHT 1 36", "BOUGHT 1 3600 .", "[    1.0] the kernel's"} {
-		if told, err := w.hear(line); told || err != nil || len(w.bought) > 0 {
+		if reported, err := w.hear(line); reported || err != nil || len(w.bought) > 0 {
 			t.Errorf("%q is heard: %v", line, err)
 		}
 	}

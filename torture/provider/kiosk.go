@@ -19,8 +19,8 @@ const (
 	bits = 4e6
 )
 
-// Customers: one whose session the shop sold, one whose was sold here, one who comes
-// and goes with a session of here, and one who bought nothing and sends all the same.
+// Customers: one whose session the shop sold, one whose was sold here, one that
+// connects and disconnects with a local session, and an unpaid one that sends all the same.
 const (
 	guest = iota
 	local
@@ -42,8 +42,8 @@ func open(o report.Options) (k *kiosk, err error) {
 		return nil, err
 	}
 	k = &kiosk{Fixture: b}
-	for _, who := range []int{local, walker} {
-		if _, err := k.Agent.Buy(k.mac(who), "--type", "data", "--data", "100GB"); err != nil {
+	for _, customer := range []int{local, walker} {
+		if _, err := k.Agent.Buy(k.mac(customer), "--type", "data", "--data", "100GB"); err != nil {
 			return nil, errors.Join(err, b.Close())
 		}
 	}
@@ -55,7 +55,7 @@ func open(o report.Options) (k *kiosk, err error) {
 
 func (k *kiosk) mac(i int) string { return k.Kiosk.Customers[i].MAC.String() }
 
-// send connects those who paid, and has traffic flow to them, and from the stranger.
+// send connects the paying customers, and has traffic flow to them, and from the unpaid one.
 func (k *kiosk) send(ctx context.Context) (err error) {
 	if _, err := k.Agent.Run("device", "add", k.mac(guest)); err != nil {
 		return err
@@ -63,11 +63,11 @@ func (k *kiosk) send(ctx context.Context) (err error) {
 	if _, err := k.Agent.Run("device", "add", k.mac(stranger)); err != nil {
 		return err
 	}
-	for _, who := range []int{guest, local} {
-		if _, err := k.Agent.Connect(k.mac(who)); err != nil {
+	for _, customer := range []int{guest, local} {
+		if _, err := k.Agent.Connect(k.mac(customer)); err != nil {
 			return err
 		}
-		f, err := flow.Start(ctx, config(k.Kiosk.Server, k.Kiosk.Customers[who]))
+		f, err := flow.Start(ctx, config(k.Kiosk.Server, k.Kiosk.Customers[customer]))
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (k *kiosk) walk(ctx context.Context, times int) (took []time.Duration, err 
 	return took, nil
 }
 
-// tryStranger connects the stranger, who has nothing to consume.
+// tryStranger connects the unpaid customer, which fails.
 func (k *kiosk) tryStranger() (let bool) {
 	_, err := k.Agent.Connect(k.mac(stranger))
 	return err == nil

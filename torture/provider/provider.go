@@ -144,7 +144,7 @@ func (t *trial) judge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// It may be told less for a moment, and never more: what follows is the last word.
+	// It may get less for a short time, and never more: the last save is final.
 	_ = wait.Until(ctx, "the provider's account is settled", func() (bool, error) { return t.shop.account() == carried, nil })
 	off := int64(t.shop.account()) - int64(carried)
 	t.row.Bytes = report.Zero(max(off, -off))

@@ -21,9 +21,9 @@ type mood string
 const (
 	well    mood = "well"
 	hangs   mood = "hangs"          // it takes calls and answers none
-	dead    mood = "is dead"        // nobody listens
-	lies    mood = "lies"           // it answers everybody, with nonsense
-	loses   mood = "loses answers"  // it does what it is told, and its answers get lost
+	dead    mood = "is dead"        // no listener
+	lies    mood = "lies"           // it answers all calls, with nonsense
+	loses   mood = "loses answers"  // it executes calls, and its answers get lost
 	forgets mood = "is restarted"   // it does not know its tokens any more
 	moves   mood = "registers anew" // on another socket
 	alone   mood = "hangs, and the agent is killed"
@@ -38,7 +38,7 @@ type shop struct {
 
 	mu      sync.Mutex
 	mood    mood
-	told    int // nonsense
+	lies    int // nonsense
 	token   string
 	tokens  int
 	used    uint64
@@ -46,7 +46,7 @@ type shop struct {
 
 	sockets  int
 	server   *http.Server
-	released chan struct{} // closed when those who hang are let go
+	released chan struct{} // closed when hanging calls may return
 }
 
 const bought = 100_000_000_000
@@ -82,7 +82,7 @@ func (s *shop) open(ctx context.Context, move bool) error {
 
 func (s *shop) close() error { return s.server.Close() }
 
-// become changes the mood; those who wait are let go.
+// become changes the mood; waiting calls return.
 func (s *shop) become(m mood) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,13 +144,13 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
 	}
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // who does not read it asks again
+	_ = json.NewEncoder(w).Encode(answer) // a client that does not read it repeats the call
 }
 
 func (s *shop) lie(w http.ResponseWriter) {
 	s.mu.Lock()
-	text := nonsense[s.told%len(nonsense)]
-	s.told++
+	text := nonsense[s.lies%len(nonsense)]
+	s.lies++
 	s.mu.Unlock()
 	_, _ = w.Write([]byte(text))
 }

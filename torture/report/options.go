@@ -11,12 +11,12 @@ const (
 	Long               // minutes: make torture
 )
 
-// Options are what each fault is told.
+// Options are the arguments of each fault.
 type Options struct {
 	Scale Scale
 	Agent string // path of the agent's binary
 	Seed  uint64 // of all that is random: the same seed tries the same
-	// Say tells what goes on.
+	// Say prints a line of progress.
 	Say func(format string, args ...any)
 }
 

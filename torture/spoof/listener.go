@@ -18,11 +18,11 @@ type event struct {
 
 // listener hears the agent's events, from when it was made.
 type listener struct {
-	mu   sync.Mutex
-	told []told
+	mu     sync.Mutex
+	events []received
 }
 
-type told struct {
+type received struct {
 	event
 	at time.Time
 }
@@ -41,7 +41,7 @@ func (s *scene) listen(ctx context.Context) (*listener, error) {
 				return // closed
 			}
 			l.mu.Lock()
-			l.told = append(l.told, told{e, time.Now()})
+			l.events = append(l.events, received{e, time.Now()})
 			l.mu.Unlock()
 		}
 	}()
@@ -49,12 +49,12 @@ func (s *scene) listen(ctx context.Context) (*listener, error) {
 	return l, err
 }
 
-// wait returns when the first event that fits was told.
+// wait returns when the first event that fits is received.
 func (l *listener) wait(ctx context.Context, what string, fits func(event) bool) (at time.Time, err error) {
 	err = wait.Until(ctx, "an event of "+what, func() (bool, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		for _, e := range l.told {
+		for _, e := range l.events {
 			if fits(e.event) {
 				at = e.at
 				return true, nil

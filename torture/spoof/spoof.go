@@ -22,7 +22,7 @@ const (
 	ownPort, stolenPort, backPort = 7001, 7002, 7003 // UDP: of the customer, of the thief, and to it
 	claimPorts                    = 7004             // and the next one
 	speedBPS, packetBytes         = 400_000, 200
-	noticeable                    = time.Second // until a conflict is told, at most
+	noticeable                    = time.Second // until the event of a conflict, at most
 )
 
 // Run steals under each setting of bind, then has purchases claimed.
@@ -57,7 +57,7 @@ type scene struct {
 	other    *lab.Host
 	device   string // the customer's MAC
 	bought   purchase
-	told     *listener
+	events   *listener
 	own      *flow.Flow // of the customer
 }
 
@@ -82,7 +82,7 @@ func once(ctx context.Context, o report.Options, bind string, row *report.Row,
 	return try(ctx, s, row)
 }
 
-// open connects the customer, who begins to send.
+// open connects the customer, which starts to send.
 func (s *scene) open(ctx context.Context) (err error) {
 	s.device = s.customer.MAC.String()
 	if _, err := s.Agent.Run("device", "add", s.device, "--ip", s.customer.Addr4.String()); err != nil {
@@ -95,7 +95,7 @@ func (s *scene) open(ctx context.Context) (err error) {
 	if _, err := s.Agent.Connect(s.device); err != nil {
 		return err
 	}
-	if s.told, err = s.listen(ctx); err != nil {
+	if s.events, err = s.listen(ctx); err != nil {
 		return err
 	}
 	if s.own, err = s.send(ctx, s.customer, s.Kiosk.Server, ownPort); err != nil {
@@ -153,12 +153,12 @@ func (t *theft) passed() (int64, error) {
 	return int64(up.Packets + down.Packets), err
 }
 
-// goOn lets the theft last for a while.
-func (s *scene) goOn(ctx context.Context) error {
+// wait lets the theft last for a while.
+func (s *scene) wait(ctx context.Context) error {
 	return wait.For(ctx, time.Duration(s.o.Pick(1, 10))*time.Second)
 }
 
-// observed: the theft is told of within a second, both what differs.
+// observed: within a second the agent publishes one event for the address and one for the port.
 func observed(ctx context.Context, s *scene, row *report.Row) error {
 	t, err := s.steal(ctx)
 	if err != nil {
@@ -167,17 +167,17 @@ func observed(ctx context.Context, s *scene, row *report.Row) error {
 	if err := s.noticed(ctx, t, row); err != nil {
 		return err
 	}
-	if err := t.Await(ctx, 50); err != nil { // what passes is seen by who counts
+	if err := t.Await(ctx, 50); err != nil { // the server counts what passes
 		return err
 	}
 	return s.lost(row)
 }
 
-// noticed waits until the agent has told what differs.
+// noticed waits for the two events of the conflict.
 func (s *scene) noticed(ctx context.Context, t *theft, row *report.Row) error {
 	row.Most = noticeable
 	for _, differs := range []string{"address", "port"} {
-		at, err := s.told.wait(ctx, "a conflict about the "+differs, func(e event) bool { return e.Type == "client.conflict" && e.Differs == differs })
+		at, err := s.events.wait(ctx, "a conflict about the "+differs, func(e event) bool { return e.Type == "client.conflict" && e.Differs == differs })
 		if err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ func bound(ctx context.Context, s *scene, row *report.Row) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.noticed(ctx, t, row), s.goOn(ctx), t.end()); err != nil {
+	if err := errors.Join(s.noticed(ctx, t, row), s.wait(ctx), t.end()); err != nil {
 		return err
 	}
 	passed, err := t.passed()
@@ -210,13 +210,13 @@ func (s *scene) lost(row *report.Row) error {
 	return err
 }
 
-// cutOff: as soon as the MAC is on another port, nobody passes with it.
+// cutOff: as soon as the MAC is on another port, no packet of it passes.
 func cutOff(ctx context.Context, s *scene, row *report.Row) error {
 	t, err := s.steal(ctx)
 	if err != nil {
 		return err
 	}
-	at, err := s.told.wait(ctx, "the cut", func(e event) bool { return e.Type == "client.disconnected" && e.Reason == "port" })
+	at, err := s.events.wait(ctx, "the cut", func(e event) bool { return e.Type == "client.disconnected" && e.Reason == "port" })
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func cutOff(ctx context.Context, s *scene, row *report.Row) error {
 	if err != nil {
 		return err
 	}
-	if err := s.goOn(ctx); err != nil {
+	if err := s.wait(ctx); err != nil {
 		return err
 	}
 	after, err := t.passed()

@@ -8,52 +8,69 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
+
+	"github.com/hotspot-agent/hotspot-agent/internal/source"
 )
 
-// An edit makes a source file of the agent that of another version.
-type edit struct {
-	file string // from the module's root
-	edit func([]byte) ([]byte, error)
+// An edit makes a source file of pkg/dataplane that of another version of the agent. It
+// returns nil for every other file.
+type edit func(name string, text []byte) []byte
+
+var layoutVersion = regexp.MustCompile(`(const [lL]ayoutVersion =) .+`)
+
+// otherProgram is a version with other programs and the same layout of the maps.
+func otherProgram(name string, object []byte) []byte {
+	if name != "hotspot_bpfel.o" {
+		return nil
+	}
+	return append(object, "another version"...) // the loader ignores bytes after the ELF sections
 }
 
-const agentModule = "github.com/hotspot-agent/hotspot-agent"
+// otherLayout is a version that cannot share its maps.
+func otherLayout(_ string, text []byte) []byte {
+	if !layoutVersion.Match(text) {
+		return nil
+	}
+	return layoutVersion.ReplaceAll(text, []byte("$1 uint32(4242)"))
+}
 
-var layoutVersion = regexp.MustCompile(`const layoutVersion = \d+`)
-
-var (
-	// otherProgram is a version with other programs and the same layout of the maps.
-	otherProgram = edit{"pkg/dataplane/hotspot_bpfel.o", func(object []byte) ([]byte, error) {
-		return append(object, "another version"...), nil // ELF ends where its sections do
-	}}
-	// otherLayout is a version that cannot share its maps.
-	otherLayout = edit{"pkg/dataplane/wire.go", func(source []byte) ([]byte, error) {
-		if !layoutVersion.Match(source) {
-			return nil, fmt.Errorf("%s is not in it", layoutVersion)
+// apply finds the file that an edit is for, and returns its path and new text.
+func (e edit) apply(root string) (file string, edited []byte, err error) {
+	err = filepath.WalkDir(filepath.Join(root, "pkg", "dataplane"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
 		}
-		return layoutVersion.ReplaceAll(source, []byte("const layoutVersion = 4242")), nil
-	}}
-)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if edited = e(entry.Name(), text); edited != nil {
+			file = path
+			return fs.SkipAll
+		}
+		return nil
+	})
+	if err == nil && file == "" {
+		err = errors.New("pkg/dataplane has no file to edit for another version")
+	}
+	return file, edited, err
+}
 
 // build builds a version of the agent that differs by one edit, in dir, with the flags
-// that the given agent was built with. The working directory is in the module.
+// that the given agent was built with.
 func build(ctx context.Context, like, dir string, e edit) (string, error) {
-	root, err := moduleRoot(ctx)
+	root, err := source.Root(ctx)
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(root, e.file)
-	source, err := os.ReadFile(file)
+	file, edited, err := e.apply(root)
 	if err != nil {
 		return "", err
-	}
-	edited, err := e.edit(source)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", file, err)
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{file: filepath.Join(dir, filepath.Base(file))}})
 	if err != nil {
@@ -78,15 +95,6 @@ func build(ctx context.Context, like, dir string, e edit) (string, error) {
 		return "", fmt.Errorf("build another version of the agent: %w\n%s", err, out)
 	}
 	return path, nil
-}
-
-// moduleRoot finds the sources of the agent, from its module or from this one.
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", agentModule).Output()
-	if err != nil {
-		return "", fmt.Errorf("go list -m %s: %w", agentModule, err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // flagsOf returns the flags that decide what of a binary's build can be used again.

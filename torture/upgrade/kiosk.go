@@ -23,7 +23,7 @@ const (
 	speedFlag = "50" // Mbit/s: the limiter works, and does not limit
 )
 
-// kiosk has a customer who paid, with numbered packets both ways, and one who did not
+// kiosk has a paying customer, with numbered packets both ways, and an unpaid one
 // and sends all the same. What arrives is counted at the far ends.
 type kiosk struct {
 	*fixture.Fixture

@@ -17,7 +17,7 @@ import (
 )
 
 // rebuilt is how long customers may be without rules where the layout differs: new
-// programs with new maps are on the hooks, and who paid is let in again from the store.
+// programs with new maps are on the hooks, and the rules are restored from the store.
 const rebuilt = 5 * time.Second
 
 // version is an agent, and the limiter in its configuration: another one has other

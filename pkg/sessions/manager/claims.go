@@ -9,6 +9,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
 // Wrong codes, of all callers together: some at once, then one in a while. At that
@@ -18,20 +19,20 @@ const (
 	mostGuesses = 30
 )
 
-// guesses counts the wrong codes. Safe for concurrent use.
-type guesses struct {
+// claimLimiter counts the wrong codes. Safe for concurrent use.
+type claimLimiter struct {
 	mu   sync.Mutex
 	paid dataplane.Boottime // up to when the wrong ones so far use up what is granted
 }
 
 // wait is how long nobody may try a code.
-func (g *guesses) wait(now dataplane.Boottime) time.Duration {
+func (g *claimLimiter) wait(now dataplane.Boottime) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.paid.Sub(now) - (mostGuesses-1)*guessEvery
 }
 
-func (g *guesses) wrong(now dataplane.Boottime) {
+func (g *claimLimiter) wrong(now dataplane.Boottime) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.paid = max(g.paid, now).Add(guessEvery)
@@ -42,7 +43,14 @@ func (g *guesses) wrong(now dataplane.Boottime) {
 // Codes: NotFound (a wrong code, or no such device), Unavailable (too many wrong codes
 // lately), those of MoveSession, and what to returns.
 func (m *Manager) Claim(ctx context.Context, code string, to func() (sessions.DeviceID, error)) (sessions.Session, error) {
-	id, err := m.claimed(ctx, code)
+	now := m.clock.Boot()
+	if wait := m.claims.wait(now); wait > 0 {
+		return sessions.Session{}, sessions.Errorf(sessions.Unavailable, "too many wrong codes were tried: try again in %d seconds", wait/time.Second+1)
+	}
+	id, err := sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.SessionID, error) { return tx.Claim(sessions.HashClaim(code)) })
+	if sessions.CodeOf(err) == sessions.NotFound {
+		m.claims.wrong(now)
+	}
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -53,24 +61,7 @@ func (m *Manager) Claim(ctx context.Context, code string, to func() (sessions.De
 	return m.moveSession(ctx, id, device, sessions.ReasonClaimed)
 }
 
-// claimed returns the session of a code.
-func (m *Manager) claimed(ctx context.Context, code string) (sessions.SessionID, error) {
-	if wait := m.guesses.wait(m.now().Boot); wait > 0 {
-		return 0, sessions.Errorf(sessions.Unavailable, "too many wrong codes were tried: try again in %d seconds", wait/time.Second+1)
-	}
-	var id sessions.SessionID
-	err := m.store.View(ctx, func(tx sessions.Tx) error {
-		var err error
-		id, err = tx.Claim(sessions.HashClaim(code))
-		return err
-	})
-	if sessions.CodeOf(err) == sessions.NotFound {
-		m.guesses.wrong(m.now().Boot)
-	}
-	return id, err
-}
-
 // RevokeClaim makes the code of a session worthless. Codes: NotFound (it has none).
 func (m *Manager) RevokeClaim(ctx context.Context, id sessions.SessionID) error {
-	return m.update(ctx, func(c *change) error { return c.DeleteClaim(id) })
+	return m.ledger.Update(ctx, func(c *ledger.Tx) error { return c.DeleteClaim(id) })
 }

@@ -5,10 +5,13 @@ package manager
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
 // CreateDevice registers a device. One that is known by its MAC is returned, with
@@ -50,42 +53,43 @@ func (m *Manager) Observe(ctx context.Context, mac dataplane.MAC, ip netip.Addr,
 
 // register creates or updates the device of a MAC.
 func (m *Manager) register(ctx context.Context, mac dataplane.MAC, ip netip.Addr, hostname string) (sessions.Device, error) {
-	if d, err := m.deviceByMAC(ctx, mac); err == nil && !d.WouldChange(ip, hostname) {
+	if d, err := m.ledger.DeviceByMAC(ctx, mac); err == nil && !d.WouldChange(ip, hostname) {
 		return d, nil
 	}
-	defer m.locks.lock(newDevices)()
+	held := m.enforce.Lock(enforce.UnknownMAC)
+	defer held.Unlock()
 	var d sessions.Device
-	err := m.update(ctx, func(c *change) error {
+	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
 		var err error
 		d, err = c.DeviceByMAC(mac)
 		if sessions.CodeOf(err) == sessions.NotFound {
-			d = sessions.Device{MAC: mac, Hostname: hostname, Created: c.now.Wall}
-			return c.addDevice(&d, ip)
+			d = sessions.Device{MAC: mac, Hostname: hostname, Created: c.Now.Wall}
+			return addDevice(c, &d, ip)
 		}
 		if err != nil || !d.WouldChange(ip, hostname) {
 			return err
 		}
-		return c.refreshDevice(&d, ip, hostname)
+		return m.refreshDevice(c, &d, ip, hostname)
 	})
 	return d, err
 }
 
-func (c *change) addDevice(d *sessions.Device, ip netip.Addr) error {
+func addDevice(c *ledger.Tx, d *sessions.Device, ip netip.Addr) error {
 	d.MoveTo(ip)
 	if err := c.PutDevice(d); err != nil {
 		return err
 	}
-	return c.event(c.of(sessions.DeviceCreated, *d, sessions.Session{}))
+	return c.Publish(c.NewEvent(sessions.DeviceCreated, *d, sessions.Session{}))
 }
 
-func (c *change) refreshDevice(d *sessions.Device, ip netip.Addr, hostname string) error {
+func (m *Manager) refreshDevice(c *ledger.Tx, d *sessions.Device, ip netip.Addr, hostname string) error {
 	if ip.Is4() {
-		if err := c.notice(*d, sessions.DiffersAddress, ip.String()); err != nil {
+		if err := m.identity.Register(c, *d, sessions.DiffersAddress, ip.String()); err != nil {
 			return err
 		}
 	}
 	if hostname != "" {
-		if err := c.notice(*d, sessions.DiffersHostname, hostname); err != nil {
+		if err := m.identity.Register(c, *d, sessions.DiffersHostname, hostname); err != nil {
 			return err
 		}
 	}
@@ -96,33 +100,17 @@ func (c *change) refreshDevice(d *sessions.Device, ip netip.Addr, hostname strin
 	if err := c.PutDevice(d); err != nil {
 		return err
 	}
-	return c.event(c.of(sessions.DeviceUpdated, *d, sessions.Session{}))
+	return c.Publish(c.NewEvent(sessions.DeviceUpdated, *d, sessions.Session{}))
 }
 
 // Device returns one device. Codes: NotFound.
 func (m *Manager) Device(ctx context.Context, id sessions.DeviceID) (sessions.Device, error) {
-	var d sessions.Device
-	err := m.store.View(ctx, func(tx sessions.Tx) error {
-		var err error
-		d, err = tx.Device(id)
-		return err
-	})
-	return d, err
+	return m.ledger.Device(ctx, id)
 }
 
 // Devices returns all devices, by id.
 func (m *Manager) Devices(ctx context.Context) ([]sessions.Device, error) {
-	return sessions.Snapshot(ctx, m.store, sessions.Tx.Devices)
-}
-
-func (m *Manager) deviceByMAC(ctx context.Context, mac dataplane.MAC) (sessions.Device, error) {
-	var d sessions.Device
-	err := m.store.View(ctx, func(tx sessions.Tx) error {
-		var err error
-		d, err = tx.DeviceByMAC(mac)
-		return err
-	})
-	return d, err
+	return sessions.Snapshot(ctx, m.ledger.Store, sessions.Tx.Devices)
 }
 
 // FindDevice returns the device that ref names: by its id in decimal, its MAC in
@@ -132,15 +120,15 @@ func (m *Manager) FindDevice(ctx context.Context, ref string) (sessions.Device, 
 		if err := mac.CheckClient(); err != nil {
 			return sessions.Device{}, sessions.Invalidf("device", "%w", err)
 		}
-		return m.deviceByMAC(ctx, mac)
+		return m.ledger.DeviceByMAC(ctx, mac)
 	}
 	if ip, err := netip.ParseAddr(ref); err == nil {
-		return m.deviceByIP(ctx, ip.Unmap().WithZone(""))
+		return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByIP(ip.Unmap().WithZone("")) })
 	}
 	if id, err := strconv.ParseInt(ref, 10, 64); err == nil && id > 0 {
-		d, err := m.Device(ctx, sessions.DeviceID(id))
+		d, err := m.ledger.Device(ctx, sessions.DeviceID(id))
 		if mac, bad := dataplane.ParseMAC(ref); sessions.CodeOf(err) == sessions.NotFound && bad == nil {
-			return m.deviceByMAC(ctx, mac)
+			return m.ledger.DeviceByMAC(ctx, mac)
 		}
 		return d, err
 	}
@@ -154,6 +142,21 @@ func isDecimal(s string) bool {
 	return err == nil
 }
 
-func (m *Manager) deviceByIP(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
-	return sessions.View(ctx, m.store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByIP(ip) })
+// checkMAC reads the MAC of a customer.
+func (m *Manager) checkMAC(text string) (dataplane.MAC, error) {
+	mac, err := dataplane.ParseMAC(text)
+	if err != nil {
+		return mac, sessions.Invalidf("mac", "%s", err)
+	}
+	return mac, m.checkCustomer(mac)
+}
+
+func (m *Manager) checkCustomer(mac dataplane.MAC) error {
+	if err := mac.CheckClient(); err != nil {
+		return sessions.Invalidf("mac", "%s", err)
+	}
+	if m.cfg.RouterMACs != nil && slices.Contains(m.cfg.RouterMACs(), mac) {
+		return sessions.Invalidf("mac", "%s is this router's own address", mac)
+	}
+	return nil
 }

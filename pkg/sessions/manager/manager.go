@@ -5,14 +5,20 @@ package manager
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/identity"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/providers"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/running"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/settle"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/start"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/wallclock"
 )
 
 // Config is what the rules take from the agent's configuration.
@@ -32,42 +38,20 @@ type Config struct {
 	Log                        *slog.Logger                                      // default: none
 }
 
-// Manager applies the rules: it joins what was bought (Store) with what is
-// enforced (Enforcer). All methods are safe for concurrent use. An error that a
-// caller can act on is an *[Error].
-//
-// Locks, in the order in which they are taken: a device's lock (its rule in the
-// kernel), then commits (the store and what is remembered of it). Neither is held
-// during a call of a provider, and commits not while the kernel is changed: looks at its
-// tables are short.
+// Manager has the verbs: it joins what was bought (Store) with what is enforced
+// (Enforcer). All methods are safe for concurrent use. An error that a caller can act on
+// is a *[sessions.Error]. The order of the locks below it is in the package's comment.
 type Manager struct {
-	store  sessions.Store
-	kernel sessions.Enforcer
-	clock  sessions.Clock
-	cfg    Config
-	log    *slog.Logger
-	static map[dataplane.MAC]dataplane.Rule // trusted and blocked
-
-	locks    deviceLocks
-	commits  sync.Mutex // one transaction and its consequences in memory
-	sold     time.Time  // moment of the last sale; commits guards it
-	settling sync.Mutex // one Settle or comparison at a time; holds settle
-	settle   settleState
-
-	checkpoint checkpoint
-
-	live      liveTable
-	gaps      gapTable
-	rates     rateTable
-	hub       hub
-	syncs     syncQueue
-	providers providerSet
-	trust     trust       // in the wall clock
-	recalled  atomic.Bool // what the store remembers is known
-	guesses   guesses
-
-	background background
-	running    context.Context // ends with Stop: the work in the background
+	cfg       Config
+	clock     *wallclock.Clock
+	table     *running.Table
+	ledger    *ledger.Ledger
+	enforce   *enforce.Enforcer
+	providers *providers.Registry
+	start     *start.Starter
+	settle    *settle.Reconciler
+	identity  *identity.Observer
+	claims    claimLimiter
 }
 
 // New makes a Manager. Nothing is enforced before the first [Manager.Reconcile].
@@ -81,55 +65,76 @@ func New(store sessions.Store, kernel sessions.Enforcer, clock sessions.Clock, c
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{
-		store: store, kernel: kernel, clock: clock, cfg: cfg, log: cfg.Log,
-		static: sessions.StaticRules(cfg.Trusted, cfg.Blocked),
-		settle: settleState{linger: make(map[dataplane.Account]lingering)},
-	}
-	m.rates.memory = 2 * cfg.Checkpoint
-	m.live.init(cfg)
-	m.running = m.background.begin()
+	m := &Manager{cfg: cfg, clock: wallclock.New(clock)}
+	m.table = running.New(running.Config{
+		LowBalancePercent: cfg.LowBalancePercent, IdleTimeout: cfg.IdleTimeout, RateMemory: 2 * cfg.Checkpoint,
+	})
+	m.ledger = ledger.New(store, m.clock, m.table, ledger.Config{
+		LowBalancePercent: cfg.LowBalancePercent, Log: cfg.Log,
+		Deliver: func(stored []sessions.Session) { m.providers.DeliverLater(stored) },
+	})
+	m.enforce = enforce.New(kernel, m.clock, m.ledger, enforce.Config{
+		GlobalDownBPS: cfg.GlobalDownBPS, GlobalUpBPS: cfg.GlobalUpBPS, Bind: cfg.Bind,
+		Trusted: cfg.Trusted, Blocked: cfg.Blocked, Locate: cfg.Locate, Log: cfg.Log,
+	})
+	m.providers = providers.New(m.clock, m.table, m.ledger, providers.Config{
+		Dial: cfg.Dial, Timeout: cfg.ProviderTimeout, Update: m.UpdateSession, Log: cfg.Log,
+	})
+	m.start = start.New(m.clock, m.table, m.ledger, m.enforce, m.providers, cfg.Log)
+	m.settle = &settle.Reconciler{Settler: settle.New(m.clock, m.table, m.ledger, m.enforce, m.providers, m.start, settle.Config{
+		IdleTimeout: cfg.IdleTimeout, ResumeAfterReboot: cfg.ResumeAfterReboot, Log: cfg.Log,
+	})}
+	m.identity = identity.New(m.clock, m.table, m.ledger, m.enforce, m.start, cfg.Bind)
 	return m
 }
 
-// now reads the clocks.
-func (m *Manager) now() sessions.Instant {
-	return m.trust.readClocks(m.clock)
-}
-
-func (m *Manager) speeds() sessions.GlobalSpeeds {
-	return sessions.GlobalSpeeds{DownBPS: m.cfg.GlobalDownBPS, UpBPS: m.cfg.GlobalUpBPS}
-}
-
 // Stop settles everything and ends the work in the background. With disconnect it
-// pauses what runs; otherwise the kernel goes on enforcing it, and marks are enough: the
-// next start finds the counters, or else the marks.
+// pauses what runs; otherwise the kernel keeps enforcing it, and a checkpoint is enough:
+// the next start finds the counters, or else the checkpoint.
 func (m *Manager) Stop(ctx context.Context, disconnect bool) error {
-	m.background.end()
+	m.ledger.Background.Stop()
 	if disconnect {
-		return m.disconnectAll(ctx, sessions.ReasonStopped)
+		return m.start.DisconnectAll(ctx, sessions.ReasonStopped)
 	}
 	var failed error
-	err := m.Settle(ctx, func(yield func([]dataplane.Reading) bool) { failed = m.readRunning(yield) })
+	err := m.settle.Settle(ctx, func(yield func([]dataplane.Reading) bool) { failed = m.settle.ReadRunning(yield) })
 	return errors.Join(failed, err)
 }
 
-// readRunning visits the counters of what runs, some at a time.
-func (m *Manager) readRunning(visit func([]dataplane.Reading) bool) error {
-	for some := range slices.Chunk(m.live.sessions(), atATime) {
-		readings := make([]dataplane.Reading, 0, len(some))
-		for _, id := range some {
-			r, found, err := m.read(id.Account())
-			if err != nil {
-				return err
-			}
-			if found {
-				readings = append(readings, r)
-			}
-		}
-		if !visit(readings) {
-			return nil
-		}
-	}
-	return nil
+// Settle is a checkpoint: it debits the readings and the time since the last one. What
+// is within its limits is written as a count, at once for all; what is used up or due is
+// ended, the next session of each such device that has one is started, and low balances
+// are published. To settle the same readings twice does nothing twice. Accounts that no
+// session runs on are debited for what came late and then removed, so that readings must
+// not be older than the last call.
+//
+// The slices of readings are not kept.
+func (m *Manager) Settle(ctx context.Context, readings iter.Seq[[]dataplane.Reading]) error {
+	return m.settle.Settle(ctx, readings)
 }
+
+// SettleDue settles what is due by itself now, with counters that it reads.
+func (m *Manager) SettleDue(ctx context.Context) error { return m.settle.SettleDue(ctx) }
+
+// Ended handles an event of the kernel: it ends the account's session, unless it was
+// topped up meanwhile, and starts the next one. The kernel sends one event for each limit
+// or deadline; a lost one is made up for by the next Settle.
+func (m *Manager) Ended(ctx context.Context, e dataplane.Event) error { return m.settle.Ended(ctx, e) }
+
+// Reconcile joins what was bought with what is enforced: it removes rules that no
+// running session has, and grants those that are missing; denials first. At boot and
+// after a crash it also settles what passed since the last checkpoint, and ends what is
+// over; later, as a periodic repair, it leaves that to the checkpoints. It may be repeated
+// at any time.
+func (m *Manager) Reconcile(ctx context.Context) error { return m.settle.Reconcile(ctx) }
+
+// Due returns the earliest time when a running session ends by time (deadline, expiry,
+// idle time-out) or becomes low; false when there is none. Cheap.
+func (m *Manager) Due() (dataplane.Boottime, bool) {
+	at := m.table.Next()
+	return at, at != 0
+}
+
+// Wake receives a value when Due has become earlier. It holds one value, and is
+// never closed.
+func (m *Manager) Wake() <-chan struct{} { return m.table.Wake() }

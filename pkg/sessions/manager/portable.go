@@ -9,6 +9,8 @@ import (
 	"net/netip"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
 // Export returns the purchases that this agent sold, as of now: those that have
@@ -29,7 +31,7 @@ func (m *Manager) Export(ctx context.Context, all bool) ([]sessions.Portable, er
 	var out []sessions.Portable
 	for _, s := range list {
 		if s.State == sessions.Running {
-			s.State = sessions.RestState(s, m.now())
+			s.State = sessions.RestState(s, m.clock.Read())
 		}
 		over := s.State.Final()
 		d, ok := byID[s.Device] // not one that came meanwhile
@@ -51,10 +53,11 @@ func (m *Manager) Import(ctx context.Context, list []sessions.Portable) (session
 			return done, inLine(p.Line, err)
 		}
 	}
-	defer m.locks.lock(newDevices)()
-	err := m.update(ctx, func(c *change) error {
+	held := m.enforce.Lock(enforce.UnknownMAC)
+	defer held.Unlock()
+	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
 		done = sessions.Imported{}
-		here, err := c.soldAt()
+		here, err := soldAt(c)
 		if err != nil {
 			return err
 		}
@@ -66,7 +69,7 @@ func (m *Manager) Import(ctx context.Context, list []sessions.Portable) (session
 			}
 			here[at] = true
 			done.Imported++
-			if err := c.take(p); err != nil {
+			if err := importPurchase(c, p); err != nil {
 				return inLine(p.Line, err)
 			}
 		}
@@ -76,7 +79,7 @@ func (m *Manager) Import(ctx context.Context, list []sessions.Portable) (session
 }
 
 // soldAt are the moments of all purchases that are here.
-func (c *change) soldAt() (map[int64]bool, error) {
+func soldAt(c *ledger.Tx) (map[int64]bool, error) {
 	all, err := c.Sessions(sessions.SessionFilter{})
 	here := make(map[int64]bool, len(all))
 	for _, s := range all {
@@ -87,12 +90,12 @@ func (c *change) soldAt() (map[int64]bool, error) {
 	return here, err
 }
 
-// take stores a purchase under a new id: its account is in no kernel.
-func (c *change) take(p sessions.Portable) error {
+// importPurchase stores a purchase under a new id: its account is in no kernel.
+func importPurchase(c *ledger.Tx, p sessions.Portable) error {
 	d, err := c.DeviceByMAC(p.MAC)
 	if sessions.CodeOf(err) == sessions.NotFound {
-		d = sessions.Device{MAC: p.MAC, Hostname: p.Hostname, Created: c.now.Wall}
-		err = c.addDevice(&d, netip.Addr{})
+		d = sessions.Device{MAC: p.MAC, Hostname: p.Hostname, Created: c.Now.Wall}
+		err = addDevice(c, &d, netip.Addr{})
 	}
 	if err != nil {
 		return err
@@ -101,14 +104,14 @@ func (c *change) take(p sessions.Portable) error {
 	s.ID, s.Device, s.Provider, s.Token, s.Unsaved = 0, d.ID, sessions.LocalProvider, "", false
 	s.Meter = sessions.Baseline{}
 	if !s.State.Final() {
-		s.State = sessions.RestState(s, c.now)
+		s.State = sessions.RestState(s, c.Now)
 	}
-	if err := c.put(&s); err != nil {
+	if err := c.Put(&s); err != nil {
 		return err
 	}
-	e := c.of(sessions.SessionCreated, d, s)
+	e := c.NewEvent(sessions.SessionCreated, d, s)
 	e.Reason = sessions.ReasonImported
-	return c.event(e)
+	return c.Publish(e)
 }
 
 // inLine puts the line of a file before the message of a refusal.

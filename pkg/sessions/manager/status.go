@@ -7,62 +7,48 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
 // Status returns a device with live figures: what is not yet settled is included.
 // Codes: NotFound.
 func (m *Manager) Status(ctx context.Context, id sessions.DeviceID) (sessions.Status, error) {
-	d, s, err := m.lookup(ctx, id)
+	d, s, err := m.ledger.Lookup(ctx, id)
 	if err != nil {
 		return sessions.Status{}, err
 	}
-	return m.statusOf(d, s)
+	return m.statusOf(d, s, m.clock.Read())
 }
 
 // statusOf adds live figures to a device and what it runs, nil for nothing.
-func (m *Manager) statusOf(d sessions.Device, s *sessions.Session) (sessions.Status, error) {
+func (m *Manager) statusOf(d sessions.Device, s *sessions.Session, now sessions.Instant) (sessions.Status, error) {
 	status := sessions.Status{Device: d}
 	account := dataplane.TrustedAccount(d.MAC)
 	switch {
-	case m.trusted(d.MAC):
+	case m.enforce.Trusted(d.MAC):
 		status.Connected = true
 	case s != nil:
 		account = s.ID.Account()
 	default:
 		return status, nil
 	}
-	r, found, err := m.read(account)
+	r, err := m.enforce.Read(account)
 	if err != nil {
 		return sessions.Status{}, err
 	}
-	now := m.now()
 	if s != nil {
-		live := sessions.AsOf(*s, m.look(r, found), now)
+		live := sessions.AsOf(*s, r, now)
 		status.Session, status.Connected = &live, status.Connected || !live.Exhausted() && !now.Expired(live)
 	}
-	if found {
-		status.Traffic = m.traffic(r, now)
+	if r != nil {
+		up, down := m.table.Rate(*r, now.Boot)
+		status.Traffic = trafficOf(*r, up, down, now)
 	}
 	return status, nil
 }
 
-func (m *Manager) look(r dataplane.Reading, found bool) *dataplane.Reading {
-	if !found {
-		return nil
-	}
-	return &r
-}
-
-func (m *Manager) speedsOf(r dataplane.Reading, now sessions.Instant) (up, down uint64) {
-	if sessions.IsTrusted(r.Account) {
-		return m.rates.observe(r, now.Boot)
-	}
-	return m.live.observe(r, now.Boot, m.rates.memory)
-}
-
-func (m *Manager) traffic(r dataplane.Reading, now sessions.Instant) sessions.Traffic {
+func trafficOf(r dataplane.Reading, up, down uint64, now sessions.Instant) sessions.Traffic {
 	c := r.Counters
-	up, down := m.speedsOf(r, now)
 	return sessions.Traffic{
 		UpBytes: c.UpBytes, DownBytes: c.DownBytes, UpPackets: c.UpPackets, DownPackets: c.DownPackets,
 		DroppedPackets: c.RateDrops + c.LimitDrops + c.DeadlineDrops,
@@ -74,30 +60,30 @@ func (m *Manager) traffic(r dataplane.Reading, now sessions.Instant) sessions.Tr
 // Current returns the device's running session with live figures. Codes: NotFound,
 // NotConnected.
 func (m *Manager) Current(ctx context.Context, id sessions.DeviceID) (sessions.Session, error) {
-	d, s, err := m.lookup(ctx, id)
+	d, s, err := m.ledger.Lookup(ctx, id)
 	if err != nil {
 		return sessions.Session{}, err
 	}
 	if s == nil {
 		return sessions.Session{}, sessions.Errorf(sessions.NotConnected, "device %d (%s) has no running session", id, d.MAC)
 	}
-	return m.overlay(*s, m.now()), nil
+	return m.withLiveUsage(*s, m.clock.Read()), nil
 }
 
 // Next returns what Connect would start if nothing ran. Codes: NotFound, NoSession.
 func (m *Manager) Next(ctx context.Context, id sessions.DeviceID) (sessions.Session, error) {
-	d, err := m.Device(ctx, id)
+	d, err := m.ledger.Device(ctx, id)
 	if err != nil {
 		return sessions.Session{}, err
 	}
-	if offers := m.ask(ctx, d); len(offers) > 0 {
-		return m.preview(ctx, d, offers[0])
+	if offers := m.providers.Query(ctx, d); len(offers) > 0 {
+		return m.start.Preview(ctx, d, offers[0])
 	}
 	list, err := m.Sessions(ctx, sessions.SessionFilter{Device: id})
 	if err != nil {
 		return sessions.Session{}, err
 	}
-	s, ok := sessions.Choose(sessions.LocalOnly(list), m.now())
+	s, ok := sessions.Choose(sessions.LocalOnly(list), m.clock.Read())
 	if !ok {
 		return s, sessions.Errorf(sessions.NoSession, "device %d (%s) has nothing to consume: buy it a session first", id, d.MAC)
 	}
@@ -106,11 +92,11 @@ func (m *Manager) Next(ctx context.Context, id sessions.DeviceID) (sessions.Sess
 
 // Session returns a session; a running one with live figures. Codes: NotFound.
 func (m *Manager) Session(ctx context.Context, id sessions.SessionID) (sessions.Session, error) {
-	s, err := m.stored(ctx, id)
+	s, err := m.ledger.Session(ctx, id)
 	if err != nil {
 		return s, err
 	}
-	return m.overlay(s, m.now()), nil
+	return m.withLiveUsage(s, m.clock.Read()), nil
 }
 
 // Sessions returns the selected sessions by id; running ones with live figures.
@@ -119,27 +105,48 @@ func (m *Manager) Sessions(ctx context.Context, filter sessions.SessionFilter) (
 	if filter.Device != 0 {
 		read = sessions.View // its sessions are few
 	}
-	list, err := read(ctx, m.store, func(tx sessions.Tx) ([]sessions.Session, error) { return tx.Sessions(filter) })
-	now := m.now()
+	list, err := read(ctx, m.ledger.Store, func(tx sessions.Tx) ([]sessions.Session, error) { return tx.Sessions(filter) })
+	now := m.clock.Read()
 	for i := range list {
-		list[i] = m.overlay(list[i], now)
+		list[i] = m.withLiveUsage(list[i], now)
 	}
 	return list, err
 }
 
-// overlay adds what is not yet settled. A count that cannot be read is left out.
-func (m *Manager) overlay(s sessions.Session, now sessions.Instant) sessions.Session {
+// withLiveUsage adds what is not yet settled. A count that cannot be read is left out.
+func (m *Manager) withLiveUsage(s sessions.Session, now sessions.Instant) sessions.Session {
 	switch s.State {
 	case sessions.Running:
-		r, found, err := m.read(s.ID.Account())
+		r, err := m.enforce.Read(s.ID.Account())
 		if err != nil {
-			m.log.Warn("figures as of the last checkpoint", "session", s.ID, "error", err)
+			m.cfg.Log.Warn("figures as of the last checkpoint", "session", s.ID, "error", err)
 		}
-		return sessions.AsOf(s, m.look(r, found && err == nil), now)
+		return sessions.AsOf(s, r, now)
 	case sessions.Available, sessions.Paused:
 		if now.Expired(s) {
 			s.State = sessions.Expired
 		}
 	}
 	return s
+}
+
+// Summary counts what there is.
+func (m *Manager) Summary(ctx context.Context) (sessions.Summary, error) {
+	sum := sessions.Summary{ClockSane: m.clock.Read().WallTrusted}
+	err := m.ledger.Store.Snapshot(ctx, func(tx sessions.Tx) error {
+		var err error
+		if sum.Devices, err = tx.CountDevices(); err != nil {
+			return err
+		}
+		if sum.Sessions, err = tx.CountSessions(); err != nil {
+			return err
+		}
+		last, err := ledger.LastEvent(tx)
+		sum.LastSeq = last.Seq
+		return err
+	})
+	sum.Connected = sum.Sessions[sessions.Running]
+	sum.LastSettle, sum.SettleErr = m.settle.Last()
+	sum.Outages = m.providers.Outages()
+	return sum, err
 }

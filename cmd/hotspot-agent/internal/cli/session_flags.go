@@ -11,12 +11,13 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // saleFlags are what a session is made of, when it is sold and when it is changed.
 func purchaseFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "type", Usage: "`TYPE` is time, data or time_or_data (ends on whichever is spent first)"},
+		&cli.StringFlag{Name: "type", Usage: "`TYPE` is " + typeNames()},
 		&cli.StringFlag{Name: "time", Usage: "`TIME` connected, with its units w, d, h, m, s: 1h, 90m, 2d12h"},
 		&cli.StringFlag{Name: "data", Usage: "`AMOUNT` with its unit, up and down together: 100MB, 1.5GB, 2GiB"},
 		&cli.StringFlag{Name: "expires", Usage: "`DAYS` after the first start, whole ones: 30d, 2w, or never"},
@@ -24,6 +25,21 @@ func purchaseFlags() []cli.Flag {
 		&cli.StringFlag{Name: "up", Usage: "`SPEED` from the device, like --down"},
 		&cli.BoolFlag{Name: "global-speed", Usage: "use the configuration's global_speed", DisableDefaultText: true},
 	}
+}
+
+// typeNames is "time, data or time_or_data".
+func typeNames() string {
+	text := ""
+	for i, t := range sessions.Types() {
+		switch {
+		case i > 0 && i == len(sessions.Types())-1:
+			text += " or "
+		case i > 0:
+			text += ", "
+		}
+		text += t.String()
+	}
+	return text
 }
 
 func or[T any](p *T, otherwise T) T {
@@ -49,7 +65,7 @@ func readSessionFlags(c *cli.Context) (sessionFlags, error) {
 		flag string
 		read func(text string) error
 	}{
-		{"type", func(text string) error { s.kind = &text; _, err := api.ParseType(text); return err }},
+		{"type", func(text string) error { s.kind = &text; return parseType(text) }},
 		{"time", into(&s.time, parseSecs)},
 		{"data", into(&s.data, units.ParseBytes)},
 		{"add-time", into(&s.addTime, parseSecs)},
@@ -105,4 +121,12 @@ func parseSecs(text string) (int64, error) {
 		return 0, fmt.Errorf("%w", err)
 	}
 	return int64(d / time.Second), nil
+}
+
+// parseType checks the name of a session type.
+func parseType(name string) error {
+	if _, ok := sessions.ParseType(name); !ok {
+		return fmt.Errorf("%q is not a session type (want time, data or time_or_data)", name)
+	}
+	return nil
 }

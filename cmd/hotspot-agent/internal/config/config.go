@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config reads the agent's configuration file: strictly, with every
-// problem told by its line, its key and its value.
+// Package config reads the agent's configuration file: strictly, with the line, the key
+// and the value of every problem.
 package config
 
 import (
@@ -13,19 +13,19 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// DefaultPath is where the daemon looks when it is not told.
+// DefaultPath is the file of the daemon without --config.
 const DefaultPath = "/etc/hotspot-agent/config.yaml"
 
-// DefaultSocket is where the daemon listens and its clients look.
+// DefaultSocket is where the daemon listens and its clients connect.
 const DefaultSocket = "/run/hotspot-agent/agent.sock"
 
-// Config is the whole configuration, checked: what is in it can be acted upon.
+// Config is the whole configuration, checked.
 type Config struct {
 	Interfaces  []string // client-facing
 	StateDir    string   // hotspot.db lives here
 	Socket      string
-	SocketGroup string // may use the socket, beside root; empty: nobody
-	ViewerGroup string // may read, and nothing else; empty: nobody
+	SocketGroup string // may use the socket, beside root; empty: none
+	ViewerGroup string // may read, and nothing else; empty: none
 	BPFFS       string
 	MaxClients  uint32
 
@@ -41,7 +41,7 @@ type Config struct {
 	Trusted, Blocked []dataplane.MAC
 	Attach           dataplane.AttachMode
 	Limiter          dataplane.Limiter
-	Steer            bool             // the limiter tells TCP senders their share
+	TCPWindowClamp   bool             // with limiter fair, TCP receive windows are clamped to the share
 	Uplink           dataplane.Uplink // what all clients share
 	WalledGarden     []netip.Prefix
 	Portals          []dataplane.Portal // services that any device may reach before paying
@@ -56,7 +56,7 @@ type StopMode string
 
 // The stop modes.
 const (
-	StopKeep       StopMode = "keep"       // the kernel goes on enforcing what was bought
+	StopKeep       StopMode = "keep"       // the kernel keeps enforcing what was bought
 	StopDisconnect StopMode = "disconnect" // every running session is paused
 )
 
@@ -93,7 +93,7 @@ func Default() Config {
 		Attach:            dataplane.Auto,
 		Bind:              sessions.BindNone,
 		Limiter:           dataplane.Fair,
-		Steer:             true,
+		TCPWindowClamp:    true,
 		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},
 		LogLevel:          slog.LevelInfo,
 		LogFormat:         LogText,

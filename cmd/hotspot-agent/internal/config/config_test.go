@@ -24,7 +24,7 @@ var asValues = []cmp.Option{
 	cmpopts.EquateEmpty(),
 }
 
-// The example that people copy says the truth about every default, and names every key.
+// The example has every key at its default.
 func TestExampleIsTheDefault(t *testing.T) {
 	path := filepath.Join("..", "..", "config.example.yaml")
 	got, err := Load(path, Default())
@@ -38,16 +38,16 @@ func TestExampleIsTheDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key := range topLevel {
-		if !strings.Contains(string(text), "\n"+key+": ") {
-			t.Errorf("the example does not show %s", key)
+	for _, k := range Keys() {
+		if !strings.Contains(string(text), "\n"+k.Name+": ") {
+			t.Errorf("the example does not show %s", k.Name)
 		}
 	}
 }
 
 func TestEmptyIsTheDefault(t *testing.T) {
 	for _, text := range []string{"", "\n", "# only a comment\n", "---\n", "null\n", "{}\n", "log:\nmetrics:\ntrusted:\n"} {
-		got, err := Parse("c", []byte(text))
+		got, err := parse("c", []byte(text), Default())
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
 		} else if diff := cmp.Diff(Default(), got, asValues...); diff != "" {
@@ -57,7 +57,7 @@ func TestEmptyIsTheDefault(t *testing.T) {
 }
 
 func TestEverything(t *testing.T) {
-	got, err := Parse("c", []byte(`
+	got, err := parse("c", []byte(`
 interfaces:
   - wlan0
   - eth1.20
@@ -80,13 +80,13 @@ trusted: [020000000001, 02-00-00-00-00-02, "0200.0000.0003"]
 blocked: [02:00:00:00:00:0A]
 attach: clsact
 limiter: bucket
-steer: false
+tcp_window_clamp: false
 uplink: {down_mbps: 100, up_mbps: 20.5}
 walled_garden: [203.0.113.0/24, 2001:db8::/32, 198.51.100.7]
 portal: [":8080", "10.0.0.1:443", "[fd00::1]:80"]
 log: {level: debug, format: json}
 metrics: {listen: "127.0.0.1:9273"}
-`))
+`), Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +135,8 @@ func TestRefusals(t *testing.T) {
 		{"global_speed: {down_mbps: .nan}", `c:1: global_speed.down_mbps: ".nan" is not a speed`},
 		{"global_speed: {down_mbps: NaN}", `c:1: global_speed.down_mbps: "NaN" is not a speed`},
 		{"global_speed: {down_mbps: -1}", `c:1: global_speed.down_mbps: "-1" is not a speed`},
+		{"global_speed: {down_mbps: 500000}", `c:1: global_speed.down_mbps: "500000" is not a speed: want Mbit/s from 0.001 to 100000, or 0 for no limit`},
+		{"limiter: fair\nuplink:\n  up_mbps: 500000", `c:3: uplink.up_mbps: "500000" is not a speed: want Mbit/s from 0.001 to 100000`},
 		{"uplink: 100", `c:1: uplink: 100 is not a mapping`},
 		{"uplink: {down_mbps: fast}", `c:1: uplink.down_mbps: "fast" is not a speed`},
 		{"uplink: {total_mbps: 5}", `c:1: uplink.total_mbps: unknown key`},
@@ -151,7 +153,7 @@ func TestRefusals(t *testing.T) {
 		{"after_reboot: yes", `c:1: after_reboot: "yes" is not known: want pause or resume`},
 		{"attach: xdp", `c:1: attach: "xdp" is not known: want auto or tcx or clsact`},
 		{"limiter: htb", `c:1: limiter: "htb" is not known: want fair or bucket`},
-		{"steer: yes", `c:1: steer: "yes" is not known: want true or false`},
+		{"tcp_window_clamp: yes", `c:1: tcp_window_clamp: "yes" is not known: want true or false`},
 		{"trusted: [02:00:00:00:00]", `c:1: trusted[0]: "02:00:00:00:00" is not a MAC address`},
 		{"trusted: [ff:ff:ff:ff:ff:ff]", `c:1: trusted[0]: ff:ff:ff:ff:ff:ff is the broadcast address`},
 		{"blocked: [01:00:5e:00:00:01]", `c:1: blocked[0]: 01:00:5e:00:00:01 is a multicast address`},
@@ -172,7 +174,7 @@ func TestRefusals(t *testing.T) {
 		{"\tsocket: /a", `c:1: tab character`},
 		{"max_clients: 0\ncheckpoint: 1\nlimiter: x", `c:1: max_clients: "0" is out of range: want a whole number from 1 to 1000000 (and 2 more)`},
 	} {
-		_, err := Parse("c", []byte(c.text))
+		_, err := parse("c", []byte(c.text), Default())
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q:\n got: %v\nwant: %s", c.text, err, c.want)
 		}
@@ -195,7 +197,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("trusted: [02:00:00:00:00:01]\nglobal_speed: {down_mbps: 1e3}")
 	f.Add("a: &x [*x]\n? b\n: |\n  c")
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := Parse("c", []byte(text)); err != nil && strings.Contains(err.Error(), "\n") {
+		if _, err := parse("c", []byte(text), Default()); err != nil && strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: error of several lines: %q", text, err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -49,21 +50,18 @@ func Load(path string, base Config) (Config, error) {
 	data, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return Config{}, fmt.Errorf("no configuration file at %s: copy the annotated example there, or name another with --config", path)
+		return Config{}, fmt.Errorf("no configuration file at %s: copy the annotated example to it, or name another with --config", path)
 	case err != nil:
 		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
 	}
 	return parse(path, data, base)
 }
 
-// Parse checks the text of a file that is called name in errors. What the text
-// does not say is as in [Default].
-func Parse(name string, data []byte) (Config, error) { return parse(name, data, Default()) }
-
+// parse checks the text of a file that is called name in errors.
 func parse(name string, data []byte, base Config) (Config, error) {
 	d := &decoder{file: name, cfg: base, lines: map[string]int{}}
 	if root := d.document(data); root != nil {
-		d.mapping("", root, topLevel)
+		d.mapping("", root, Keys())
 	}
 	if len(d.problems) == 0 {
 		d.crossCheck()
@@ -82,9 +80,6 @@ type decoder struct {
 	lines    map[string]int // of the keys seen so far
 	problems Problems
 }
-
-// field reads the value of one key.
-type field func(d *decoder, key string, node ast.Node)
 
 // fail adds a problem at the line of node or, when that is nil, of the key.
 func (d *decoder) fail(key string, node ast.Node, format string, args ...any) {
@@ -138,8 +133,8 @@ func (d *decoder) document(data []byte) ast.Node {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// mapping reads "key: value" pairs; a key that is not among the fields is refused.
-func (d *decoder) mapping(prefix string, node ast.Node, fields map[string]field) {
+// mapping reads "key: value" pairs; a key that is not among keys is refused.
+func (d *decoder) mapping(prefix string, node ast.Node, keys []Key) {
 	pairs, ok := node.(ast.MapNode)
 	if !ok {
 		d.fail(strings.TrimSuffix(prefix, "."), node, "%s is not a mapping: want \"key: value\" lines", show(node))
@@ -147,24 +142,24 @@ func (d *decoder) mapping(prefix string, node ast.Node, fields map[string]field)
 	}
 	for it := pairs.MapRange(); it.Next(); {
 		name := it.Key().GetToken().Value
-		read, known := fields[name]
-		if !known {
-			d.fail(prefix+name, it.Key(), "unknown key%s", suggest(name, fields))
+		i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
+		if i < 0 {
+			d.fail(prefix+name, it.Key(), "unknown key%s", suggest(name, keys))
 			continue
 		}
 		d.lines[prefix+name] = lineOf(it.Key())
-		read(d, prefix+name, it.Value())
+		keys[i].read(d, prefix+name, it.Value())
 	}
 }
 
 // suggest names the known key that differs from name in case or separators only,
 // or that one of them starts.
-func suggest(name string, fields map[string]field) string {
+func suggest(name string, keys []Key) string {
 	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s)) }
-	for known := range fields {
-		a, b := plain(name), plain(known)
+	for _, known := range keys {
+		a, b := plain(name), plain(known.Name)
 		if a == b || a == b+"s" || b == a+"s" {
-			return fmt.Sprintf(" (did you mean %s?)", known)
+			return fmt.Sprintf(" (did you mean %s?)", known.Name)
 		}
 	}
 	return ""
@@ -188,7 +183,7 @@ func (d *decoder) scalar(key string, node ast.Node) (string, bool) {
 }
 
 // list reads each item of a sequence; a key with nothing after it is an empty list.
-func (d *decoder) list(key string, node ast.Node, item field) {
+func (d *decoder) list(key string, node ast.Node, item reader) {
 	if _, null := node.(*ast.NullNode); null {
 		return
 	}
@@ -211,4 +206,16 @@ func show(node ast.Node) string {
 		return string(text[:60]) + "…"
 	}
 	return string(text)
+}
+
+// crossCheck refuses values that are valid alone and not together.
+func (d *decoder) crossCheck() {
+	if len(d.cfg.Interfaces) == 0 {
+		d.fail("interfaces", nil, "is empty: name the client-facing interfaces, like [br-lan]")
+	}
+	for i, mac := range d.cfg.Blocked {
+		if slices.Contains(d.cfg.Trusted, mac) {
+			d.fail(fmt.Sprintf("blocked[%d]", i), nil, "%s is trusted as well: keep it in one list", mac)
+		}
+	}
 }

@@ -128,7 +128,7 @@ func interfaceSamples(interfaces []api.InterfaceStatus, value func(api.Interface
 }
 
 func stateSamples(counts map[string]int) (samples []sample) {
-	for _, state := range []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired} {
+	for _, state := range sessions.States() {
 		samples = append(samples, one(float64(counts[string(state)]), "state", string(state))...)
 	}
 	return samples

@@ -6,15 +6,15 @@ import (
 	"log/slog"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
-	"github.com/hotspot-agent/hotspot-agent/pkg/api"
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
 // PlaneOptions is the kernel's part of a configuration.
-func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
-	return dataplane.Options{
+func PlaneOptions(cfg config.Config, log *slog.Logger) linux.Options {
+	return linux.Options{
 		BPFFS:          cfg.BPFFS,
 		Interfaces:     cfg.Interfaces,
 		MaxClients:     cfg.MaxClients,
@@ -22,7 +22,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 		WalledGarden:   cfg.WalledGarden,
 		Attach:         cfg.Attach,
 		Limiter:        cfg.Limiter,
-		TCPWindowClamp: cfg.Steer,
+		TCPWindowClamp: cfg.TCPWindowClamp,
 		Uplink:         cfg.Uplink,
 		Bind:           cfg.Bind == sessions.BindIP,
 		Log:            log,
@@ -30,7 +30,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 }
 
 // managerConfig is the rules' part of a configuration.
-func managerConfig(cfg config.Config, plane *dataplane.Dataplane, log *slog.Logger) manager.Config {
+func managerConfig(cfg config.Config, plane *linux.Dataplane, log *slog.Logger) manager.Config {
 	return manager.Config{
 		GlobalDownBPS:     cfg.GlobalDownBPS,
 		GlobalUpBPS:       cfg.GlobalUpBPS,
@@ -43,11 +43,11 @@ func managerConfig(cfg config.Config, plane *dataplane.Dataplane, log *slog.Logg
 		Trusted:           cfg.Trusted,
 		Blocked:           cfg.Blocked,
 		RouterMACs:        plane.RouterMACs,
-		Dial:              api.DialProvider,
+		Dial:              server.DialProvider,
 		Log:               log,
 	}
 }
 
-func access(cfg config.Config) api.Access {
-	return api.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
+func access(cfg config.Config) server.Access {
+	return server.Access{Operators: cfg.SocketGroup, Viewers: cfg.ViewerGroup}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/command"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // candidate is one possible word, and what it means.
@@ -98,11 +99,25 @@ func argumentCandidates(ctx context.Context, e command.Env, p *args.Parsed) []ca
 func valuesOf(ctx context.Context, e command.Env, p *args.Parsed, flag string) []candidate {
 	switch flag {
 	case "type":
-		return []candidate{{"time", "ends when its time is used"}, {"data", "ends when its data is used"}, {"time_or_data", "ends on whichever is used first"}}
+		return typeCandidates()
 	case "device":
 		return named(ctx, e, p, "DEVICE")
 	}
 	return nil
+}
+
+func typeCandidates() (out []candidate) {
+	for _, t := range sessions.Types() {
+		meaning := "ends on whichever is used first"
+		switch {
+		case !t.Metered():
+			meaning = "ends when its time is used"
+		case !t.Timed():
+			meaning = "ends when its data is used"
+		}
+		out = append(out, candidate{t.String(), meaning})
+	}
+	return out
 }
 
 func named(ctx context.Context, e command.Env, p *args.Parsed, argument string) []candidate {

@@ -5,12 +5,14 @@ package output
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // Session shows the answer of a call about one session, or returns its error.
@@ -47,17 +49,17 @@ func SessionFields(s api.Session) []string {
 
 func secs(n int64) string { return units.FormatTime(time.Duration(n) * time.Second) }
 
-// Remaining is what is left of a session, in the units it was sold in.
+// Remaining is what is left of a session, of each allowance that bounds it.
 func Remaining(s api.Session) string {
-	left := units.FormatTime(time.Duration(s.RemainingSecs) * time.Second)
-	data := units.FormatBytes(s.RemainingBytes)
-	switch s.Type {
-	case "time":
-		return left
-	case "data":
-		return data
+	var left []string
+	kind, _ := sessions.ParseType(s.Type)
+	if kind.Timed() {
+		left = append(left, secs(s.RemainingSecs))
 	}
-	return left + " or " + data
+	if kind.Metered() {
+		left = append(left, units.FormatBytes(s.RemainingBytes))
+	}
+	return strings.Join(left, " or ")
 }
 
 // Speeds is down / up.

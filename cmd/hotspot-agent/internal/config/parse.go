@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/units"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// Bounds of values that no other part of the agent bounds.
+const (
+	maxLowBalance                = 99 // percent
+	minCheckpoint, maxCheckpoint = time.Second, time.Hour
+	minIdle, maxIdle             = time.Second, 7 * 24 * time.Hour
+)
+
+func durationRange(low, high time.Duration) string {
+	return units.FormatTime(low) + " to " + units.FormatTime(high)
+}
+
+func parseInterface(s string) (string, error) {
+	if err := dataplane.CheckInterfaceName(s); err != nil {
+		return "", err
+	}
+	return s, nil
+}
+
+func parsePath(s string) (string, error) {
+	if !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
+		return "", fmt.Errorf("%q is not an absolute path", s)
+	}
+	return filepath.Clean(s), nil
+}
+
+func parseSocket(s string) (string, error) {
+	path, err := parsePath(s)
+	if err == nil && len(path) > server.MaxSocketPath {
+		return "", fmt.Errorf("%q is too long for a socket: want at most %d bytes", s, server.MaxSocketPath)
+	}
+	return path, err
+}
+
+// parseGroup leaves the lookup of the group to the socket.
+func parseGroup(s string) (string, error) { return s, nil }
+
+func parseMaxClients(s string) (uint32, error) {
+	n, err := parseInt(s, 1, dataplane.MaxClients)
+	return uint32(n), err
+}
+
+func parseSwitch(s string) (bool, error) {
+	name, err := oneOf[string]("true", "false")(s)
+	return name == "true", err
+}
+
+func parsePercent(s string) (int, error) { return parseInt(s, 0, maxLowBalance) }
+
+func parseInt(s string, low, high int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%q is out of range: want a whole number from %d to %d", s, low, high)
+	}
+	return n, nil
+}
+
+func parseCheckpoint(s string) (time.Duration, error) {
+	return parseDuration(s, minCheckpoint, maxCheckpoint)
+}
+
+func parseIdle(s string) (time.Duration, error) {
+	if d, err := units.ParseTime(s); err == nil && d == 0 {
+		return 0, nil
+	}
+	return parseDuration(s, minIdle, maxIdle)
+}
+
+func parseDuration(s string, low, high time.Duration) (time.Duration, error) {
+	d, err := units.ParseTime(s)
+	if err != nil {
+		return 0, err
+	}
+	if d < low || d > high {
+		return 0, fmt.Errorf("%q is out of range: want %s", s, durationRange(low, high))
+	}
+	return d, nil
+}
+
+func parseMbps(s string) (uint64, error) {
+	mbps, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(mbps) || mbps != 0 && (mbps < mbit(dataplane.MinBPS) || mbps > mbit(dataplane.MaxBPS)) {
+		return 0, fmt.Errorf("%q is not a speed: want %s", s, speedRange())
+	}
+	return uint64(math.Round(mbps * 1e6)), nil
+}
+
+func speedRange() string {
+	return fmt.Sprintf("Mbit/s from %g to %g, or 0 for no limit", mbit(dataplane.MinBPS), mbit(dataplane.MaxBPS))
+}
+
+func mbit(bps uint64) float64 { return float64(bps) / 1e6 }
+
+func parseMAC(s string) (dataplane.MAC, error) {
+	mac, err := dataplane.ParseMAC(s)
+	if err == nil {
+		err = mac.CheckClient()
+	}
+	return mac, err
+}
+
+func parseGarden(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return prefix, fmt.Errorf("%q is not a network: want a CIDR, like 203.0.113.0/24 or 2001:db8::/32 (names are not supported)", s)
+	case prefix.Masked() != prefix:
+		return prefix, fmt.Errorf("%q has bits beyond its length: did you mean %s?", s, prefix.Masked())
+	case prefix.Bits() == 0:
+		return prefix, fmt.Errorf("%q would open the whole internet before paying", s)
+	}
+	return prefix, nil
+}
+
+func parsePortal(s string) (dataplane.Portal, error) {
+	host, port, err := net.SplitHostPort(s)
+	n, portErr := parseInt(port, 1, math.MaxUint16)
+	portal := dataplane.Portal{Port: uint16(n), Protocol: "tcp"}
+	if err == nil && host != "" {
+		portal.Addr, err = netip.ParseAddr(host)
+	}
+	if err != nil || portErr != nil || portal.Addr.Zone() != "" || portal.Addr.IsMulticast() {
+		return portal, fmt.Errorf("%q is not a service: want ADDRESS:PORT, [IPV6]:PORT, or :PORT for the router's own addresses", s)
+	}
+	portal.Addr = portal.Addr.Unmap()
+	return portal, nil
+}
+
+func parseLevel(s string) (slog.Level, error) {
+	name, err := oneOf[string]("debug", "info", "warn", "error")(s)
+	if err != nil {
+		return 0, err
+	}
+	var level slog.Level
+	err = level.UnmarshalText([]byte(name))
+	return level, err
+}
+
+func parseListen(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = parseInt(port, 0, math.MaxUint16)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%q is not an address to listen on: want HOST:PORT, like 127.0.0.1:9273, or nothing for off", s)
+	}
+	return s, nil
+}
+
+// oneOf accepts some names.
+func oneOf[T ~string](names ...string) func(string) (T, error) {
+	return func(s string) (T, error) {
+		if slices.Contains(names, s) {
+			return T(s), nil
+		}
+		return "", fmt.Errorf("%q is not known: want %s", s, strings.Join(names, " or "))
+	}
+}

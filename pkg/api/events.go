@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
+)
+
+// Pauses between attempts to reach an agent that went away.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+type eventCalls struct{ agent *transport }
+
+// Events yields the events after a sequence number: the stored ones, then every new
+// one, until ctx ends or the loop breaks. When the agent goes away it waits for it
+// and continues after the last event seen: none is lost, none comes twice.
+//
+// An error ends the sequence: the first connection failed, or the agent refused.
+// A ctx that ends is no error.
+func (c eventCalls) Events(ctx context.Context, after int64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		f := follower{agent: c.agent, after: after, event: func(e Event) bool { return yield(e, nil) }}
+		if err := f.run(ctx); err != nil {
+			yield(Event{}, err)
+		}
+	}
+}
+
+// StoredEvents returns the stored events after a sequence number.
+func (c eventCalls) StoredEvents(ctx context.Context, after int64) ([]Event, error) {
+	events := []Event{}
+	err := stream(ctx, c.agent, eventsPath(after)+"&follow=false", func() error { return nil }, func(e Event) bool {
+		events = append(events, e)
+		return true
+	})
+	if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return events, nil
+}
+
+func eventsPath(after int64) string { return "/v1/events?after=" + strconv.FormatInt(after, 10) }
+
+// follower follows the events across connections.
+type follower struct {
+	agent   *transport
+	after   int64
+	patient bool             // waits for an agent that is not there at first, too
+	opened  func() error     // after every connection, which an error ends; may be nil
+	event   func(Event) bool // false ends
+}
+
+// run returns nil when ctx ended or event said so, else what no retry cures.
+func (f *follower) run(ctx context.Context) error {
+	wait := firstRetry
+	for {
+		err := stream(ctx, f.agent, eventsPath(f.after), func() error { wait = firstRetry; return f.isOpen() }, f.next)
+		switch {
+		case ended(ctx), errors.Is(err, errStop):
+			return nil
+		case !f.patient, !temporary(err):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastRetry)
+	}
+}
+
+func ended(ctx context.Context) bool { return ctx.Err() != nil }
+
+func (f *follower) isOpen() error {
+	f.patient = true
+	if f.opened == nil {
+		return nil
+	}
+	return f.opened()
+}
+
+func (f *follower) next(e Event) bool {
+	f.after = e.Seq
+	return f.event(e)
+}
+
+// temporary reports whether trying again can help.
+func temporary(err error) bool {
+	return errors.Is(err, io.EOF) || CodeOf(err) == Unavailable
+}
+
+var errStop = errors.New("the reader stopped")
+
+// stream reads one stream of events to its end, which is io.EOF.
+func stream(ctx context.Context, t *transport, path string, opened func() error, event func(Event) bool) error {
+	answer, err := t.send(ctx, http.MethodGet, path, nil, wire.TypeLines)
+	if err != nil {
+		return err
+	}
+	defer wire.CloseQuietly(answer.Body)
+	if err := opened(); err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(answer.Body)
+	for {
+		var e Event
+		switch err := decoder.Decode(&e); {
+		case errors.Is(err, io.EOF):
+			return io.EOF
+		case err != nil:
+			return t.unreachable(ctx, err)
+		case !event(e):
+			return errStop
+		}
+	}
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apitest is an agent for the tests and the examples of the API: the real rules
+// over a real database, with a simulated kernel. It does not serve a socket.
+package apitest
+
+import (
+	"context"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
+)
+
+// Agent is the rules and what the API needs beside them. Kernel and Clock outlive a
+// Close, as they do a restart of an agent.
+type Agent struct {
+	*manager.Manager
+	Dir       string
+	Kernel    *sessionstest.Kernel
+	Clock     *sessionstest.Clock
+	Store     *sqlite.Store
+	Neighbors map[netip.Addr]dataplane.MAC
+	StatusErr error // what AgentStatus fails with
+	Panics    bool  // AgentStatus panics
+}
+
+// New makes an agent whose files are in dir. Open starts it.
+func New(dir string) *Agent {
+	clock := sessionstest.NewClock()
+	return &Agent{Dir: dir, Clock: clock, Kernel: sessionstest.NewKernel(clock), Neighbors: map[netip.Addr]dataplane.MAC{}}
+}
+
+// Socket is where the agent is to be served.
+func (a *Agent) Socket() string { return filepath.Join(a.Dir, "agent.sock") }
+
+// Open opens the database and makes it agree with the kernel.
+func (a *Agent) Open(ctx context.Context, config manager.Config) error {
+	store, err := sqlite.Open(filepath.Join(a.Dir, "hotspot.db"), config.Log)
+	if err != nil {
+		return err
+	}
+	a.Store = store
+	a.Manager = manager.New(store, a.Kernel, a.Clock, config)
+	return a.Reconcile(ctx)
+}
+
+// Close stops the rules and closes the database.
+func (a *Agent) Close(ctx context.Context) error {
+	if err := a.Stop(ctx, false); err != nil {
+		return err
+	}
+	return a.Store.Close()
+}
+
+// Resolve knows the Neighbors.
+func (a *Agent) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
+	mac, ok := a.Neighbors[ip]
+	if !ok {
+		return sessions.Device{}, sessions.Errorf(sessions.NotFound, "no neighbour has the address %s", ip)
+	}
+	return a.Observe(ctx, mac, ip, "")
+}
+
+// AgentStatus is that of an agent on one bridge.
+func (a *Agent) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
+	if a.Panics {
+		panic("on purpose")
+	}
+	if a.StatusErr != nil {
+		return api.AgentStatus{}, a.StatusErr
+	}
+	sum, err := a.Summary(ctx)
+	attached := a.Clock.Now()
+	return api.AgentStatus{
+		Version: "test", Kernel: "6.1.0", AttachMode: "tcx", StartedAt: attached,
+		Counts:     api.Counts{Devices: sum.Devices, Connected: sum.Connected, LastEvent: sum.LastSeq, MaxClients: 4096},
+		Interfaces: []api.InterfaceStatus{{Name: "br-lan", Index: 3, Attached: true, Mode: "tcx", Since: &attached}},
+		Health:     api.Health{OK: true, ClockSane: sum.ClockSane},
+		Drops:      []api.PacketCount{{Direction: "up", Reason: "no_rule", Frames: 1, Bytes: 60}},
+	}, err
+}

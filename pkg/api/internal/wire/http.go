@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+)
+
+// UnixClient speaks HTTP to a socket, whatever the host of the URL. Each request has
+// its own connection, which costs little here: one that was kept may belong to an
+// agent that restarted, and a POST that fails on it cannot simply be sent again.
+func UnixClient(socket string) *http.Client {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, "unix", socket)
+			},
+			DisableCompression: true,
+			DisableKeepAlives:  true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// NewRequest makes a request with a JSON body, with lines of it, or with none when body
+// is nil.
+func NewRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
+	var content io.Reader
+	kind := TypeJSON
+	if lines, raw := body.(Lines); raw {
+		content, kind = bytes.NewReader(lines), TypeLines
+	} else if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, sessions.Invalidf("body", "%v", err)
+		}
+		content = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, content)
+	if err != nil {
+		return nil, sessions.Invalidf("path", "%v", err)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", kind)
+	}
+	return request, nil
+}
+
+// Lines is a body that is JSON lines already.
+type Lines []byte
+
+// ReadBody reads a whole request body within its size limit.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, sessions.Invalidf("body", "longer than %d bytes", tooLarge.Limit)
+	case err != nil:
+		return nil, sessions.Invalidf("body", "it broke off: %v", err)
+	}
+	return body, nil
+}
+
+// CloseQuietly is for what was read or is given up: no data hangs on it.
+func CloseQuietly(c io.Closer) { _ = c.Close() }
+
+// UnwrapURL drops the method and made-up URL that net/http puts before an error.
+func UnwrapURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+// NotListening reports whether an error of a call means that no process listens on the
+// socket.
+func NotListening(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+}

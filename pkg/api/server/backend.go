@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
+)
+
+// Agent is what the API needs beside the rules. Safe for concurrent use. Errors that a
+// client can act on are *sessions.Error; any other is logged and answered as internal.
+type Agent interface {
+	// FindDevice finds a device by its id, MAC or IP.
+	FindDevice(ctx context.Context, ref string) (sessions.Device, error)
+	// Resolve returns the device behind an address of a client network, and
+	// registers it when it is new. NotFound when no neighbour has the address.
+	Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error)
+	AgentStatus(ctx context.Context) (api.AgentStatus, error)
+}
+
+// backend is what every handler has.
+type backend struct {
+	rules *manager.Manager
+	agent Agent
+	log   *slog.Logger
+}
+
+func (b backend) find(c *call) (sessions.Device, error) {
+	return b.agent.FindDevice(c.Context(), c.PathValue("device"))
+}
+
+// deviceOrNew finds a device; a MAC not yet known becomes one. It is for requests that
+// are in order otherwise, so that a refused one makes no device.
+func (b backend) deviceOrNew(c *call, ref string) (sessions.DeviceID, error) {
+	device, err := b.agent.FindDevice(c.Context(), ref)
+	if sessions.CodeOf(err) != sessions.NotFound {
+		return device.ID, err
+	}
+	if _, notMAC := dataplane.ParseMAC(ref); notMAC != nil {
+		return 0, err
+	}
+	device, err = b.rules.CreateDevice(c.Context(), sessions.DeviceSpec{MAC: ref})
+	return device.ID, err
+}
+
+// abort returns an error that comes before the answer is opened. Afterwards it aborts the
+// connection, so that the client does not take what it has for all.
+func (b backend) abort(opened bool, err error) error {
+	if !opened || err == nil {
+		return err
+	}
+	b.log.Error("answer aborted", "err", errorForLog(err))
+	panic(http.ErrAbortHandler)
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/start"
+)
+
+// devicePatch is a DevicePatch that was checked.
+type devicePatch struct {
+	mac      *dataplane.MAC
+	bound    netip.Addr // of another MAC; as of a request none: it is to be seen
+	ip       *netip.Addr
+	hostname *string
+}
+
+func (m *Manager) checkPatch(p sessions.DevicePatch) (devicePatch, error) {
+	var out devicePatch
+	if p.MAC != nil {
+		mac, err := m.checkMAC(*p.MAC)
+		if err != nil {
+			return out, err
+		}
+		if rule, ok := m.enforce.Static[mac]; ok && rule.Verdict == dataplane.Block {
+			return out, sessions.Errorf(sessions.Forbidden, "mac: %s is blocked by the configuration", mac)
+		}
+		out.mac = &mac
+	}
+	if p.IP != nil {
+		ip, err := sessions.ParseIP(*p.IP)
+		if err != nil {
+			return out, err
+		}
+		out.ip = &ip
+	}
+	if p.Hostname != nil {
+		if err := sessions.CheckHostname(*p.Hostname); err != nil {
+			return out, err
+		}
+		out.hostname = p.Hostname
+	}
+	return out, nil
+}
+
+// UpdateDevice changes a device. A connected one that moves to another MAC stays
+// connected: both MACs count to its session until the old one is let go. Codes:
+// NotFound, Invalid, Conflict (the MAC is another device's), Full, Forbidden.
+func (m *Manager) UpdateDevice(ctx context.Context, id sessions.DeviceID, patch sessions.DevicePatch) (sessions.Device, error) {
+	p, err := m.checkPatch(patch)
+	if err != nil {
+		return sessions.Device{}, err
+	}
+	held := m.enforce.Lock(enforce.UnknownMAC, id)
+	defer held.Unlock()
+	if err := ctx.Err(); err != nil {
+		return sessions.Device{}, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	old, s, err := m.ledger.Lookup(ctx, id)
+	if err != nil {
+		return sessions.Device{}, err
+	}
+	d, err := m.storePatch(ctx, id, p)
+	if err != nil || s == nil || d.MAC == old.MAC {
+		return d, err
+	}
+	if err := m.moveRule(ctx, old, d, *s); err != nil {
+		return sessions.Device{}, err
+	}
+	return d, nil
+}
+
+func (m *Manager) storePatch(ctx context.Context, id sessions.DeviceID, p devicePatch) (sessions.Device, error) {
+	var d sessions.Device
+	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
+		var err error
+		if d, err = c.Device(id); err != nil {
+			return err
+		}
+		if p.mac != nil && *p.mac != d.MAC {
+			d.MAC, d.Bound = *p.mac, p.bound
+		}
+		if p.hostname != nil {
+			d.Hostname = *p.hostname
+		}
+		if p.ip != nil {
+			d.MoveTo(*p.ip)
+		}
+		if err := c.PutDevice(&d); err != nil {
+			return err
+		}
+		c.Known = append(c.Known, d)
+		return c.Publish(c.NewEvent(sessions.DeviceUpdated, d, sessions.Session{}))
+	})
+	return d, err
+}
+
+// moveRule moves a running session's rule to the device's new MAC: granted there
+// first, with the same account, then taken from the old one. When the kernel has
+// no room for both, the device keeps its old MAC.
+func (m *Manager) moveRule(ctx context.Context, old, d sessions.Device, s sessions.Session) error {
+	if m.enforce.Trusted(d.MAC) {
+		err := m.ledger.Update(ctx, start.Stopping(d, s.ID, m.enforce.LastReading(s.ID), sessions.ReasonTrusted, ""))
+		if err != nil {
+			return err
+		}
+	} else if err := m.enforce.Grant(d.MAC, m.enforce.RuleOf(s, d.BoundIPv4(), m.clock.Read())); err != nil {
+		if _, undo := m.storePatch(ctx, d.ID, devicePatch{mac: &old.MAC, bound: old.Bound}); undo != nil {
+			m.enforce.RepairLater(d.ID, undo)
+		}
+		return err
+	}
+	if err := m.enforce.Revoke(old.MAC); err != nil {
+		m.cfg.Log.Error("the rule of the old MAC stays until the next reconciling", "mac", old.MAC, "error", err)
+	}
+	return nil
+}
+
+// MoveSession gives a session to another device. One that runs goes on there, and the
+// device it leaves is cut off, both before MoveSession returns; where something runs
+// already it is paused. No byte is lost: its account goes along. Codes: NotFound,
+// Invalid (the session is a provider's), Forbidden (the device is blocked), Full.
+func (m *Manager) MoveSession(ctx context.Context, id sessions.SessionID, to sessions.DeviceID) (sessions.Session, error) {
+	return m.moveSession(ctx, id, to, sessions.ReasonMoved)
+}
+
+func (m *Manager) moveSession(ctx context.Context, id sessions.SessionID, to sessions.DeviceID, reason string) (sessions.Session, error) {
+	for {
+		s, err := m.ledger.Session(ctx, id)
+		if err != nil || s.Device == to {
+			return s, err
+		}
+		if s.Provider != sessions.LocalProvider {
+			return sessions.Session{}, sessions.Invalidf("device", "session %d is of provider %q, which says whose it is", id, s.Provider)
+		}
+		moved, err := m.moveFrom(ctx, s.Device, id, to, reason)
+		if err != nil {
+			return sessions.Session{}, err
+		}
+		if moved {
+			return m.Session(context.WithoutCancel(ctx), id)
+		}
+	}
+}
+
+// move is the move of one session.
+type move struct {
+	m         *Manager
+	id        sessions.SessionID
+	from, to  sessions.Device
+	running   bool // at from
+	continues bool // at to
+	reason    string
+}
+
+// moveFrom moves a session, unless it is another device's meanwhile.
+func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessions.SessionID, to sessions.DeviceID, reason string) (moved bool, err error) {
+	held := m.enforce.Lock(from, to)
+	defer held.Unlock()
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	r := move{m: m, id: id, reason: reason}
+	var here, there *sessions.Session
+	if r.from, here, err = m.ledger.Lookup(ctx, from); err != nil {
+		return false, err
+	}
+	if r.to, there, err = m.ledger.Lookup(ctx, to); err != nil {
+		return false, err
+	}
+	rule, static := m.enforce.Static[r.to.MAC]
+	if static && rule.Verdict == dataplane.Block {
+		return false, sessions.Errorf(sessions.Forbidden, "device %d (%s) is blocked by the configuration", to, r.to.MAC)
+	}
+	r.running = here != nil && here.ID == id
+	r.continues = r.running && there == nil && !static
+	if m.cfg.Bind == sessions.BindIP && r.continues {
+		r.to.Bound = sessions.AddressOf(r.to, m.enforce.Locate(r.to.MAC))
+	}
+	if err := r.swapRules(here); err != nil {
+		return false, err
+	}
+	var reading *dataplane.Reading
+	if r.running && !r.continues {
+		reading = m.enforce.LastReading(id)
+	}
+	err = m.ledger.Update(ctx, func(c *ledger.Tx) error {
+		moved, err = r.store(c, reading)
+		return err
+	})
+	if err != nil && r.running {
+		m.enforce.Restore(ctx, held, to) // committed it may be, and not on the disk
+		m.enforce.Restore(ctx, held, from)
+	}
+	return moved, err
+}
+
+// swapRules lets the new device in, with the same account, and the old one no more.
+func (r move) swapRules(s *sessions.Session) error {
+	if !r.running {
+		return nil
+	}
+	if r.continues {
+		if err := r.m.enforce.Grant(r.to.MAC, r.m.enforce.RuleOf(*s, r.to.BoundIPv4(), r.m.clock.Read())); err != nil {
+			return err
+		}
+	}
+	err := r.m.enforce.Revoke(r.from.MAC)
+	if err != nil && r.continues {
+		_ = r.m.enforce.Revoke(r.to.MAC) // as it was; else reconciling takes it back
+	}
+	return err
+}
+
+// store stores it. A session that is not from's any more stays as it is.
+func (r move) store(c *ledger.Tx, reading *dataplane.Reading) (moved bool, err error) {
+	s, err := c.Session(r.id)
+	if err != nil || s.Device != r.from.ID {
+		return false, err
+	}
+	if r.running && !r.continues {
+		if err := start.Stopping(r.from, r.id, reading, r.reason, "")(c); err != nil {
+			return false, err
+		}
+		if s, err = c.Session(r.id); err != nil {
+			return false, err
+		}
+	}
+	s.Device = r.to.ID
+	if err := c.Save(&s); err != nil {
+		return false, err
+	}
+	e := c.NewEvent(sessions.SessionUpdated, r.to, s)
+	e.Reason = r.reason
+	if err := c.Publish(e); err != nil {
+		return false, err
+	}
+	if !r.continues {
+		return true, nil
+	}
+	return true, r.continueOn(c, s)
+}
+
+// continueOn publishes that a running session changed devices.
+func (r move) continueOn(c *ledger.Tx, s sessions.Session) error {
+	to, err := c.Device(r.to.ID) // its name and addresses may be newer
+	if err != nil {
+		return err
+	}
+	if r.m.cfg.Bind == sessions.BindIP {
+		to.Bound = r.to.Bound
+		if err := c.PutDevice(&to); err != nil {
+			return err
+		}
+	}
+	c.Known = append(c.Known, to)
+	if err := c.Disconnected(r.from, s, r.reason, ""); err != nil {
+		return err
+	}
+	return c.Connected(to, s, "")
+}
