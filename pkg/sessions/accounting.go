@@ -68,7 +68,7 @@ func DebitTime(s *Session, until dataplane.Boottime, now Instant) {
 // BackdateStart corrects the start of a running session that was started before the wall
 // clock was set, once that is: as far back as it has run.
 func BackdateStart(s *Session, now Instant) {
-	if s.State != Running || !now.WallTrusted || !s.Started.Before(EarliestClock) {
+	if s.State != Running || !now.WallTrusted || !s.Started.Before(dataplane.EarliestClock) {
 		return
 	}
 	DebitTime(s, now.Boot, Instant{Boot: now.Boot, BootID: now.BootID}) // no expiry bounded it

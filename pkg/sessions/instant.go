@@ -8,9 +8,6 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// EarliestClock is older than this program: a clock that shows less was never set.
-var EarliestClock = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-
 // Instant is all clocks at once, so that one decision sees one time.
 type Instant struct {
 	Wall        time.Time

@@ -73,7 +73,7 @@ func AsStarted(s Session, r *dataplane.Reading, at Instant) Session {
 	if r != nil {
 		DebitBytes(&s, *r)
 	}
-	if s.Started.Before(EarliestClock) {
+	if s.Started.Before(dataplane.EarliestClock) {
 		s.Started = at.Wall
 	}
 	s.State = Running

@@ -46,7 +46,7 @@ func (s Session) Exhausted() bool {
 // hours after its first start. It has no expiry while it was never started, or
 // when it was started under a clock that was plainly wrong.
 func (s Session) Expires() (time.Time, bool) {
-	if s.ExpDays == nil || s.Started.Before(EarliestClock) {
+	if s.ExpDays == nil || s.Started.Before(dataplane.EarliestClock) {
 		return time.Time{}, false
 	}
 	return s.Started.Add(time.Duration(*s.ExpDays) * 24 * time.Hour), true

@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -55,7 +56,7 @@ func (c *Tx) NewEvent(kind sessions.EventType, d sessions.Device, s sessions.Ses
 // Start makes a session the running one of its device, from the moment at; its
 // baseline is already that of the kernel.
 func (c *Tx) Start(d sessions.Device, s *sessions.Session, at sessions.Instant) error {
-	if s.Started.Before(sessions.EarliestClock) && (s.Started.IsZero() || at.WallTrusted) {
+	if s.Started.Before(dataplane.EarliestClock) && (s.Started.IsZero() || at.WallTrusted) {
 		s.Started = at.StartTime()
 	}
 	s.State = sessions.Running

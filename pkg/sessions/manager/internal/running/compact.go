@@ -49,7 +49,7 @@ func compact(s sessions.Session, last **interned) compactSession {
 	if s.ExpDays != nil {
 		r.expDays = uint16(min(*s.ExpDays, math.MaxUint16-1)) + 1 // beyond maxDays by no verb
 	}
-	r.plain = s.Provider == sessions.LocalProvider && !s.Started.Before(sessions.EarliestClock)
+	r.plain = s.Provider == sessions.LocalProvider && !s.Started.Before(dataplane.EarliestClock)
 	if !s.Started.IsZero() {
 		r.started = s.Started.UnixNano()
 	}

@@ -348,7 +348,7 @@ func (rc *Reconciler) restoreClock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if last.Time.Before(sessions.EarliestClock) {
+		if last.Time.Before(dataplane.EarliestClock) {
 			last.Time = time.Time{}
 		}
 		rc.clock.Restore(last.Time, rc.clock.Boot(), false)
