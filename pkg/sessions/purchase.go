@@ -144,7 +144,7 @@ func cloned(days *uint) *uint {
 }
 
 // Purchase is a session that was just bought, with the code by which the customer can
-// take it to another device. The code is not stored: nobody can be told it again.
+// take it to another device. The code is not stored, and cannot be shown again.
 type Purchase struct {
 	Session
 	Claim string

@@ -198,7 +198,7 @@ type Session struct {
 
 	// Token names the session inside its provider's process; empty for a local one.
 	Token string
-	// Unsaved says that the provider has not yet been told of the latest usage.
+	// Unsaved says that the latest usage was not delivered to the provider yet.
 	// It outlives the agent, so that a save is sent again after a restart.
 	Unsaved bool
 

@@ -11,14 +11,14 @@ import (
 )
 
 // compactSession is a running session in half the memory, without what the rules do not ask of
-// one that runs: when it was made, and whether its provider has been told.
+// one that runs: when it was made, and whether its usage was delivered.
 type compactSession struct {
 	sessions.Counted
 	id               sessions.SessionID
 	expDays          uint16 // and one more; 0: never expires
 	kind             sessions.Type
 	low, globalSpeed bool
-	plain            bool // nobody is told how far it comes, and its start is known
+	plain            bool // local, and its start is known: only its end needs a row
 
 	device         sessions.DeviceID
 	at             dataplane.Boottime
