@@ -110,7 +110,7 @@ func (m *Manager) Device(ctx context.Context, id sessions.DeviceID) (sessions.De
 
 // Devices returns all devices, by id.
 func (m *Manager) Devices(ctx context.Context) ([]sessions.Device, error) {
-	return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) ([]sessions.Device, error) { return tx.Devices() })
+	return sessions.Snapshot(ctx, m.ledger.Store, sessions.Tx.Devices)
 }
 
 // FindDevice returns the device that ref names: by its id in decimal, its MAC in
@@ -135,8 +135,8 @@ func (m *Manager) FindDevice(ctx context.Context, ref string) (sessions.Device, 
 	return sessions.Device{}, sessions.Invalidf("device", "%q is not an id, a MAC or an IP address", sessions.Shorten(ref))
 }
 
-// isDecimal tells ids from bare MACs: 12 decimal digits may be either, and are an
-// id first.
+// isDecimal reports whether a reference may be an id: 12 decimal digits may be a bare
+// MAC as well, and are an id first.
 func isDecimal(s string) bool {
 	_, err := strconv.ParseInt(s, 10, 64)
 	return err == nil

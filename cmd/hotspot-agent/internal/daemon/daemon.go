@@ -16,7 +16,6 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 	"github.com/hotspot-agent/hotspot-agent/pkg/meter"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
@@ -111,7 +110,7 @@ func (d *Daemon) build() error {
 	}
 	recoverRetired(d.plane, d.store, clock.BootID(), d.log)
 	d.manager = manager.New(d.store, d.plane, clock, managerConfig(d.cfg, d.plane, d.log))
-	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: kernel.BootNow, Log: d.log})
+	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: linux.BootNow, Log: d.log})
 	d.server = server.New(d.manager, d.service(), server.Options{Access: access(d.cfg), Log: d.log})
 	return nil
 }

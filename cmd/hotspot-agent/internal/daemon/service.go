@@ -14,7 +14,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
@@ -124,7 +124,7 @@ func interfaceStatus(i dataplane.Interface) api.InterfaceStatus {
 	status := api.InterfaceStatus{Name: i.Name, Index: i.Index, Attached: i.Attached, Mode: string(i.Mode), Port: i.Port,
 		UnprotectedMS: i.UnprotectedFor.Milliseconds()}
 	if i.Since != 0 {
-		since := time.Now().Add(i.Since.Sub(kernel.BootNow())).UTC()
+		since := time.Now().Add(i.Since.Sub(linux.BootNow())).UTC()
 		status.Since = &since
 	}
 	return status
