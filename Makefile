@@ -41,7 +41,7 @@ deps-dev: ## install what lint and generate need
 
 .PHONY: generate
 generate: ## rebuild the committed kernel programs from bpf/ (needs deps-dev)
-	go generate ./pkg/dataplane/...
+	go generate ./pkg/dataplane/linux/...
 
 .PHONY: docs
 docs: ## rewrite docs/CONFIGURATION.md and the example from the table of keys
@@ -50,7 +50,7 @@ docs: ## rewrite docs/CONFIGURATION.md and the example from the table of keys
 .PHONY: build
 build: ## build bin/hotspot-agent
 	@echo "building bin/hotspot-agent (the first time takes a minute: SQLite is C)"
-	@go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
+	@go build -tags urfave_cli_no_docs -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
 
 .PHONY: demo
 demo: root deps build ## play a day at the kiosk in a lab of network namespaces (root)
@@ -69,7 +69,7 @@ test: root deps ## run all tests on the real kernel, none skipped (root)
 
 .PHONY: unit
 unit: ## run the tests that need neither root nor the kernel
-	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane)
+	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane/linux)
 	go test -C bench -short ./...
 	go test -C torture -short $$(cd torture && go list ./... | grep -v /torture$$)
 

@@ -40,8 +40,8 @@ find "$root/lib/modules" -name '*.ko.xz' -exec xz -d {} +
 busybox depmod -b "$root" "$release"
 
 echo "kernel-test: building the tests"
-CGO_ENABLED=0 go test -c -o "$root/bin/dataplane.test" ./pkg/dataplane
-mkdir -p "$root/src/pkg/dataplane" && cp -r bpf "$root/src/" && cp -r pkg/dataplane/testdata "$root/src/pkg/dataplane/"
+CGO_ENABLED=0 go test -c -o "$root/bin/dataplane.test" ./pkg/dataplane/linux
+mkdir -p "$root/src/pkg/dataplane/linux" && cp -r bpf "$root/src/" && cp -r pkg/dataplane/linux/testdata "$root/src/pkg/dataplane/linux/"
 
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
@@ -53,7 +53,7 @@ mount -t bpf bpf /sys/fs/bpf
 for m in veth bridge 8021q dummy tun sch_ingress cls_bpf cls_u32 cls_matchall act_gact; do modprobe $m || echo "no module $m"; done
 ip link set lo up
 echo "kernel-test: booted $(uname -r)"
-cd /src/pkg/dataplane
+cd /src/pkg/dataplane/linux
 if HOTSPOT_REQUIRE_KERNEL=1 HOTSPOT_EMULATED=1 dataplane.test -test.v -test.timeout 20m >/tmp/out 2>&1; then result=passed; else result=failed; fi
 grep -E '^--- SKIP|^(FAIL|panic)' /tmp/out
 [ $result = passed ] || grep -B 40 -E '^--- FAIL' /tmp/out | grep -v -E '^=== |--- PASS'

@@ -3,7 +3,7 @@
 // Package cost measures what a frame costs in the programs, by PROG_RUN: next to a
 // program that only does one hash lookup and one clock read, for one client and for
 // 100,000, and how long the kernel takes to check the programs. The figures are those
-// of BenchmarkCost of pkg/dataplane, which alone reaches into the programs.
+// of BenchmarkCost of pkg/dataplane/linux, which alone reaches into the programs.
 package cost
 
 import (
@@ -33,7 +33,7 @@ var goals = map[string]struct{ goal, bound *report.Limit }{
 // Run measures at a scale.
 func Run(ctx context.Context, scale report.Scale, out *report.Report) error {
 	rounds := map[report.Scale]string{report.Quick: "2x", report.Sampled: "10x", report.Full: "20x"}[scale]
-	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-bench=^BenchmarkCost$", "-benchtime="+rounds, "./pkg/dataplane")
+	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-bench=^BenchmarkCost$", "-benchtime="+rounds, "./pkg/dataplane/linux")
 	var text, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &complaint
 	if err := cmd.Run(); err != nil {

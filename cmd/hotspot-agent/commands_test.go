@@ -103,7 +103,7 @@ func TestClaims(t *testing.T) {
 		t.Errorf("moved %+v", moved)
 	}
 	k.run("session", "claim", "0000-0000-0000", "--device", "2").expect(t, exit.Failed, "no purchase has this code")
-	k.run("session", "revoke-claim", "1").expect(t, exit.Done, "the code of session 1 is worthless")
+	k.run("session", "revoke-claim", "1").expect(t, exit.Done, "claim code of session 1 revoked")
 	k.run("session", "revoke-claim", "1").expect(t, exit.Failed, "session 1 has no claim code")
 	k.run("session", "claim", s.Claim, "--device", "2").expect(t, exit.Failed, "no purchase has this code")
 	for _, args := range [][]string{{"claim", "--device", "2"}, {"claim", s.Claim}, {"move", "1"}, {"move", "x", "--device", "2"}} {

@@ -61,7 +61,7 @@ func TestComplete(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.words, got, want)
 		}
 	}
-	call(t, completion.Word).expect(t, exit.Done, "run\tbe the daemon")
+	call(t, completion.Word).expect(t, exit.Done, "run\trun the daemon")
 	call(t, completion.Word, "--socket", k.socket, "connect", "").expect(t, exit.Done, "1\t"+phone.String()+" phone\n")
 }
 
@@ -88,7 +88,7 @@ func TestCompletionScripts(t *testing.T) {
 		t.Run(shell, func(t *testing.T) {
 			path, err := exec.LookPath(shell)
 			if err != nil && shell != "bash" {
-				t.Logf("%s is not installed: its script is only looked at", shell)
+				t.Logf("%s is not installed: its script is not run", shell)
 				call(t, "completion", shell).expect(t, exit.Done, completion.Word)
 				return
 			}

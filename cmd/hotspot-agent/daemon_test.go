@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
-	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/internal/harness"
+	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 )
 
@@ -193,10 +193,10 @@ func (m *machine) used() int64 {
 }
 
 // SIGTERM: exit status 0, settled, and disconnected when the configuration says so.
-// The service manager is told of every step. SIGHUP changes nothing.
+// The service manager is notified of every step. SIGHUP changes nothing.
 func TestDaemonStopsCleanly(t *testing.T) {
 	m := newMachine(t, "on_stop: disconnect", "log: {format: json}")
-	told, notifySocket := serviceManager(t)
+	notified, notifySocket := serviceManager(t)
 	cmd := m.Router.Command(m.program, "run", "--config", m.agent.Config())
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notifySocket, "WATCHDOG_USEC=100000")
 	var log bytes.Buffer
@@ -204,19 +204,19 @@ func TestDaemonStopsCleanly(t *testing.T) {
 	m.must(cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 
-	expectTold(t, told, "READY=1")
-	expectTold(t, told, "WATCHDOG=1")
+	expectNotified(t, notified, "READY=1")
+	expectNotified(t, notified, "WATCHDOG=1")
 	_, err := m.agent.Buy(m.customer(), "--type", "time", "--time", "1h")
 	m.must(err)
 	_, err = m.agent.Connect(m.customer())
 	m.must(err)
 	m.must(cmd.Process.Signal(syscall.SIGHUP))
 	m.must(cmd.Process.Signal(syscall.SIGTERM))
-	expectTold(t, told, "STOPPING=1")
+	expectNotified(t, notified, "STOPPING=1")
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("a clean stop: %v", err)
 	}
-	for _, part := range []string{`"msg":"agent is ready"`, `"type":"client.disconnected"`, `"reason":"stopped"`, `"msg":"agent has stopped"`, "SIGHUP is ignored"} {
+	for _, part := range []string{`"msg":"agent is ready"`, `"type":"client.disconnected"`, `"reason":"stopped"`, `"msg":"agent has stopped"`, "SIGHUP ignored"} {
 		if !strings.Contains(log.String(), part) {
 			t.Errorf("the log does not say %s:\n%s", part, log.String())
 		}
@@ -228,7 +228,7 @@ func TestDaemonStopsCleanly(t *testing.T) {
 }
 
 // serviceManager receives what sd_notify sends.
-func serviceManager(t *testing.T) (told chan string, path string) {
+func serviceManager(t *testing.T) (notified chan string, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -236,29 +236,29 @@ func serviceManager(t *testing.T) (told chan string, path string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	told = make(chan string, 1000)
+	notified = make(chan string, 1000)
 	go func() {
 		for buffer := make([]byte, 4096); ; {
 			n, err := conn.Read(buffer)
 			if err != nil {
 				return
 			}
-			told <- string(buffer[:n])
+			notified <- string(buffer[:n])
 		}
 	}()
-	return told, path
+	return notified, path
 }
 
-func expectTold(t *testing.T, told chan string, want string) {
+func expectNotified(t *testing.T, notified chan string, want string) {
 	t.Helper()
 	for deadline := time.After(20 * time.Second); ; {
 		select {
-		case state := <-told:
+		case state := <-notified:
 			if strings.HasPrefix(state, want) {
 				return
 			}
 		case <-deadline:
-			t.Fatalf("the service manager was not told %s", want)
+			t.Fatalf("the service manager was not notified of %s", want)
 		}
 	}
 }
@@ -282,7 +282,7 @@ func TestDaemonDoesNotStart(t *testing.T) {
 	m.must(os.Mkdir(dir+"/state/hotspot.db", 0o700))
 	good := write("good.yaml", "interfaces: [br-lan]\nsocket: "+dir+"/a.sock\nstate_dir: "+dir+"/state\nbpffs: "+dir+"/bpf\n")
 	m.call("run", "--config", good).expect(t, exit.Failed, "hotspot.db", "it is a file", "!agent is ready")
-	m.call("doctor", "--config", good).expect(t, exit.Failed, "fail  database", "ok    programs br-lan") // nobody passes
+	m.call("doctor", "--config", good).expect(t, exit.Failed, "fail  database", "ok    programs br-lan") // no device passes
 	m.call("detach", "--config", good).expect(t, exit.Done)
 	m.must(os.Remove(dir + "/state/hotspot.db"))
 
@@ -302,10 +302,10 @@ func TestDaemonDoesNotStart(t *testing.T) {
 	}
 }
 
-// Who is not root is told so.
+// A caller without privileges gets an error that names them.
 func TestDaemonNeedsRoot(t *testing.T) {
 	m := newMachine(t)
-	dir, err := os.MkdirTemp("", "hotspot-nobody") //nolint:usetesting // t.TempDir is closed to others
+	dir, err := os.MkdirTemp("", "hotspot-unprivileged") //nolint:usetesting // t.TempDir is closed to others
 	m.must(err)
 	t.Cleanup(func() { m.must(os.RemoveAll(dir)) })
 	m.must(os.Chmod(dir, 0o755))
@@ -320,11 +320,11 @@ func TestDaemonNeedsRoot(t *testing.T) {
 	config := filepath.Join(dir, "config.yaml")
 	m.must(os.WriteFile(config, []byte("socket: "+dir+"/own/a.sock\nstate_dir: "+dir+"/own/state\nbpffs: "+dir+"/own/bpf\n"), 0o644))
 	asNobody := func(command string) result {
-		nobody := exec.Command(program, command, "--config", config)
-		nobody.Dir = dir
-		nobody.Env = []string{actAsProgram + "=1"}
-		nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		return m.wait(nobody)
+		unprivileged := exec.Command(program, command, "--config", config)
+		unprivileged.Dir = dir
+		unprivileged.Env = []string{actAsProgram + "=1"}
+		unprivileged.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		return m.wait(unprivileged)
 	}
 	asNobody("run").expect(t, exit.Failed, "not permitted: uid 65534", "run it as root")
 	asNobody("doctor").expect(t, exit.Failed, "fail  kernel", "run doctor as root")

@@ -16,7 +16,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// following is a call of events that goes on.
+// following is a call of events that has not ended.
 type following struct {
 	*testing.T
 	out    io.Reader

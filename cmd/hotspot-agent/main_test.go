@@ -174,7 +174,7 @@ func TestNoAgent(t *testing.T) {
 func TestExitStatusOfTheProcess(t *testing.T) {
 	for line, want := range map[string]int{"version": exit.Done, "status --socket /nowhere/x.sock": exit.Failed, "frobnicate": exit.Usage} {
 		cmd := exec.Command(program(t), strings.Fields(line)...)
-		_ = cmd.Run() // its status is what is looked at
+		_ = cmd.Run() // only its status counts
 		if got := cmd.ProcessState.ExitCode(); got != want {
 			t.Errorf("%s: exit status %d, want %d", line, got, want)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
-// Damage that shows while the agent runs ends it, with the kernel going on; the next
-// start, as of a service manager, goes on with what can be read.
+// Damage that shows while the agent runs ends it, with the kernel still enforcing; the
+// next start, as of a service manager, continues with what can be read.
 func TestDamageInUse(t *testing.T) {
 	m := newMachine(t)
 	fillShop(m, 5000)
@@ -32,7 +32,7 @@ func TestDamageInUse(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the agent goes on with a damaged database: %v", err)
+			t.Fatalf("the agent continues with a damaged database: %v", err)
 		}
 	}
 	m.must(m.agent.Start())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package dataplane is the one door to the kernel: it loads, pins, attaches and
-// watches the TC programs of bpf/, writes their rules, and reads their counters
-// and events. It knows devices by MAC and accounts by number, and nothing of
-// sessions, stores or sockets.
+// Package dataplane has the values that describe enforcement: the rules that the control
+// plane writes, the counters and events that it gets back, and the state of the
+// interfaces. It builds on every operating system and does no I/O. What enforces them
+// is pkg/dataplane/linux.
 package dataplane

@@ -2,12 +2,9 @@
 
 package dataplane
 
-import (
-	"fmt"
-	"slices"
-)
+import "time"
 
-// Status is the enforcement at one moment.
+// Status is the enforcement as it is now.
 type Status struct {
 	Kernel     string // release
 	Epoch      uint64
@@ -29,47 +26,30 @@ type Traffic struct {
 	Bytes     uint64 // wire bytes of IP packets
 }
 
-// Status reads the state of everything. What it cannot read becomes a problem.
-func (d *Dataplane) Status() Status {
-	s := Status{Kernel: kernelRelease(), Epoch: d.state.epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maxClients())}
-	d.seen.Lock()
-	s.Interfaces = slices.Clone(d.seen.attachments)
-	if d.seen.problem != "" {
-		s.Problems = append(s.Problems, d.seen.problem)
-	}
-	d.seen.Unlock()
-	for _, i := range s.Interfaces {
-		if i.Problem != "" {
-			s.Problems = append(s.Problems, fmt.Sprintf("interface %s: %s", i.Name, i.Problem))
-		}
-	}
-	d.table.mu.Lock()
-	s.Clients = d.table.clients.enforced
-	d.table.mu.Unlock()
-	var err error
-	if s.Traffic, err = d.traffic(); err != nil {
-		s.Problems = append(s.Problems, err.Error())
-	}
-	s.Healthy = len(s.Problems) == 0
-	return s
+// Interface is the state of one client-facing interface.
+type Interface struct {
+	Name     string
+	Index    int        // 0 while it does not exist
+	Attached bool       // both programs are on it
+	Mode     AttachMode // how
+	Port     bool       // a bridge port: only frames from or to the router itself are metered
+	Since    Boottime   // when this process attached, or found the programs attached; 0 while they are not
+	Problem  string     // why it is not attached; "" when it is
+	// UnprotectedFor is how long in all the interface was up without both programs while
+	// this process watched it. Traffic of that time may be neither counted nor stopped.
+	UnprotectedFor time.Duration
 }
 
-func (d *Dataplane) traffic() ([]Traffic, error) {
-	var list []Traffic
-	for dir := range uint32(directions) {
-		for reason, label := range reasonLabels {
-			var perCPU []hotspotStat
-			key := dir*uint32(hotspotReasonREASONS) + uint32(reason)
-			if err := d.state.Stats.Lookup(key, &perCPU); err != nil {
-				return nil, explain("reading the statistics", err)
-			}
-			t := Traffic{Direction: directionLabels[dir], Reason: label}
-			for _, cpu := range perCPU {
-				t.Frames += cpu.Packets
-				t.Bytes += cpu.Bytes
-			}
-			list = append(list, t)
-		}
-	}
-	return list, nil
+// Unprotected reports that a client-facing interface is up without our programs, or that this ended.
+type Unprotected struct {
+	Interface string
+	Over      bool          // it is protected again, gone, or down
+	Lasted    time.Duration // when it is over
+}
+
+// Retired is what the maps of another version had counted when new ones took their place.
+type Retired struct {
+	Epoch uint64
+	Until Boottime           // nothing was counted later
+	Spent map[Account]uint64 // wire bytes, both directions
 }

@@ -38,14 +38,6 @@ func TrustedAccount(m MAC) Account {
 	return Account(1<<63 | v)
 }
 
-// The bounds of a speed other than 0 (no limit). Below the lower one the charge
-// of a super-packet would overflow 64 bits; above the upper one the rounding of
-// the charge of a byte would show.
-const (
-	MinBPS uint64 = 1_000           // 1 kbit/s
-	MaxBPS uint64 = 100_000_000_000 // 100 Gbit/s
-)
-
 // NoLimit is the LimitBytes of a rule whose bytes are not bounded.
 const NoLimit = math.MaxUint64
 
@@ -144,5 +136,8 @@ var (
 	ErrFull        = errors.New("the kernel's table of clients is full (max_clients)")
 	ErrUnsupported = errors.New("this kernel lacks something the agent needs")
 	ErrPermission  = errors.New("not permitted")
-	ErrNoAccount   = errors.New("no such account in the kernel")
+	ErrNoNeighbor  = errors.New("no such neighbour on a client-facing interface")
+	// ErrOtherVersion: the pinned maps are of another version, which continues to enforce.
+	ErrOtherVersion = errors.New("the kernel holds the maps of another version")
+	ErrNoAccount    = errors.New("no such account in the kernel")
 )

@@ -43,7 +43,7 @@ type Options struct {
 	// Checkpoint is how long something may stay unsettled; default 15 s. It bounds
 	// what a power cut costs, and how often flash is written.
 	Checkpoint time.Duration
-	// Now reads CLOCK_BOOTTIME; default dataplane.BootNow.
+	// Now reads CLOCK_BOOTTIME. Required.
 	Now func() dataplane.Boottime
 	// Log gets a line when a failure begins and when it ends; default none.
 	Log *slog.Logger
@@ -69,9 +69,6 @@ type Meter struct {
 func New(source Source, sink Sink, o Options) *Meter {
 	if o.Checkpoint <= 0 {
 		o.Checkpoint = 15 * time.Second
-	}
-	if o.Now == nil {
-		o.Now = dataplane.BootNow
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

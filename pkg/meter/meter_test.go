@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 )
 
 const checkpoint = 15 * time.Second
@@ -299,10 +300,10 @@ func TestBootAlarm(t *testing.T) {
 	a.set(time.Hour) // replaced below
 	var late []time.Duration
 	for i := range 40 {
-		at := dataplane.BootNow().Add(time.Duration(i%8)*time.Millisecond + 300*time.Microsecond)
-		a.set(at.Sub(dataplane.BootNow()))
+		at := linux.BootNow().Add(time.Duration(i%8)*time.Millisecond + 300*time.Microsecond)
+		a.set(at.Sub(linux.BootNow()))
 		<-a.rung()
-		late = append(late, dataplane.BootNow().Sub(at))
+		late = append(late, linux.BootNow().Sub(at))
 	}
 	slices.Sort(late)
 	t.Logf("late: least %s, median %s, most %s", late[0], late[20], late[39])

@@ -8,7 +8,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// Enforcer is the kernel as the rules see it; [dataplane.Dataplane] is the real one.
+// Enforcer is the kernel as the rules see it; pkg/dataplane/linux has the real one.
 // Safe for concurrent use. All calls are idempotent.
 type Enforcer interface {
 	// Grant makes or replaces the rule of a MAC, its account's counter first.

@@ -21,7 +21,7 @@ import (
 // returns nil for every other file.
 type edit func(name string, text []byte) []byte
 
-var layoutVersion = regexp.MustCompile(`(const [lL]ayoutVersion =) \d+`)
+var layoutVersion = regexp.MustCompile(`(const [lL]ayoutVersion =) .+`)
 
 // otherProgram is a version with other programs and the same layout of the maps.
 func otherProgram(name string, object []byte) []byte {
@@ -36,7 +36,7 @@ func otherLayout(_ string, text []byte) []byte {
 	if !layoutVersion.Match(text) {
 		return nil
 	}
-	return layoutVersion.ReplaceAll(text, []byte("$1 4242"))
+	return layoutVersion.ReplaceAll(text, []byte("$1 uint32(4242)"))
 }
 
 // apply finds the file that an edit is for, and returns its path and new text.

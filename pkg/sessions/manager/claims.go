@@ -43,7 +43,14 @@ func (g *claimLimiter) wrong(now dataplane.Boottime) {
 // Codes: NotFound (a wrong code, or no such device), Unavailable (too many wrong codes
 // lately), those of MoveSession, and what to returns.
 func (m *Manager) Claim(ctx context.Context, code string, to func() (sessions.DeviceID, error)) (sessions.Session, error) {
-	id, err := m.claimed(ctx, code)
+	now := m.clock.Boot()
+	if wait := m.claims.wait(now); wait > 0 {
+		return sessions.Session{}, sessions.Errorf(sessions.Unavailable, "too many wrong codes were tried: try again in %d seconds", wait/time.Second+1)
+	}
+	id, err := sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.SessionID, error) { return tx.Claim(sessions.HashClaim(code)) })
+	if sessions.CodeOf(err) == sessions.NotFound {
+		m.claims.wrong(now)
+	}
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -52,18 +59,6 @@ func (m *Manager) Claim(ctx context.Context, code string, to func() (sessions.De
 		return sessions.Session{}, err
 	}
 	return m.moveSession(ctx, id, device, sessions.ReasonClaimed)
-}
-
-// claimed returns the session of a code.
-func (m *Manager) claimed(ctx context.Context, code string) (sessions.SessionID, error) {
-	if wait := m.claims.wait(m.clock.Read().Boot); wait > 0 {
-		return 0, sessions.Errorf(sessions.Unavailable, "too many wrong codes were tried: try again in %d seconds", wait/time.Second+1)
-	}
-	id, err := sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.SessionID, error) { return tx.Claim(sessions.HashClaim(code)) })
-	if sessions.CodeOf(err) == sessions.NotFound {
-		m.claims.wrong(m.clock.Read().Boot)
-	}
-	return id, err
 }
 
 // RevokeClaim makes the code of a session worthless. Codes: NotFound (it has none).

@@ -3,6 +3,7 @@
 package manager_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -272,4 +273,33 @@ func TestBindNone(t *testing.T) {
 	w.sight(s, 1, "lan1", answered)
 	w.sight(s, 1, "lan2", answered)
 	w.passes(d, true)
+}
+
+// A change is remembered when the transaction that reports it committed: one that failed
+// is reported by the next observation.
+func TestConflictOfAFailedTransaction(t *testing.T) {
+	for name, observe := range map[string]func(w *world, s sessions.Session) error{
+		"registered": func(w *world, _ sessions.Session) error {
+			_, err := w.CreateDevice(w.ctx, sessions.DeviceSpec{MAC: mac(1).String(), IP: "10.0.0.8"})
+			return err
+		},
+		"seen": func(w *world, s sessions.Session) error {
+			return w.Sight(w.ctx, dataplane.Neighbor{
+				MAC: mac(1), Account: s.ID.Account(), Addr: netip.MustParseAddr("10.0.0.8"), State: dataplane.NeighReachable,
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _, s := connected(t, manager.Config{})
+			w.store.BeforeCommit(func() error { return errors.New("disk full") })
+			if err := observe(w, s); err == nil {
+				t.Fatal("no error, want that of the store")
+			}
+			w.store.BeforeCommit(nil)
+			w.conflicts(0)
+			w.ok(observe(w, s))
+			w.ok(observe(w, s))
+			w.conflicts(0, "address moved: 10.0.0.7 > 10.0.0.8")
+		})
+	}
 }

@@ -15,7 +15,7 @@ import (
 // address it gave up is bound to its new one. Codes: NotFound, NoSession, Full,
 // Forbidden (a blocked device), Unavailable. notify goes into client.connected.
 func (m *Manager) Connect(ctx context.Context, id sessions.DeviceID, notify string) (sessions.Status, error) {
-	if s, _, running := m.table.Running(id); running && m.nearEnd(m.withLiveUsage(s, m.clock.Read())) {
+	if s, running := m.table.Running(id); running && m.nearEnd(s.Session) {
 		if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{id}, 0); err != nil {
 			return sessions.Status{}, err
 		}
@@ -27,24 +27,26 @@ func (m *Manager) Connect(ctx context.Context, id sessions.DeviceID, notify stri
 	if err != nil {
 		return sessions.Status{}, err
 	}
-	d, s, err := m.start.Start(ctx, id, offers, func(c *ledger.Tx, d sessions.Device, s sessions.Session) error {
+	r, err := m.start.Start(ctx, id, offers, func(c *ledger.Tx, d sessions.Device, s sessions.Session) error {
 		return c.Connected(d, s, notify)
 	})
 	if err != nil {
 		return sessions.Status{}, err
 	}
-	return m.statusOf(d, s)
+	return m.statusOf(r.Device, r.Session, r.At)
 }
 
 // nearEnd reports whether a session that is remembered as running may have ended in
-// the kernel already, so that a Connect has to look closer.
+// the kernel already, so that a Connect settles it first.
 func (m *Manager) nearEnd(s sessions.Session) bool {
-	return s.Exhausted() || s.BelowOnePacket() || m.clock.Read().Expired(s)
+	now := m.clock.Read()
+	s = m.withLiveUsage(s, now)
+	return s.Exhausted() || s.BelowOnePacket() || now.Expired(s)
 }
 
-// offers asks the providers, if there are any, what the device has.
+// offers queries the providers, if there are any, for what the device has.
 func (m *Manager) offers(ctx context.Context, id sessions.DeviceID) ([]providers.Offer, error) {
-	if _, _, running := m.table.Running(id); running || !m.providers.Any() {
+	if _, running := m.table.Running(id); running || !m.providers.Any() {
 		return nil, nil
 	}
 	d, err := m.ledger.Device(ctx, id)

@@ -123,7 +123,7 @@ func (m *Manager) FindDevice(ctx context.Context, ref string) (sessions.Device, 
 		return m.ledger.DeviceByMAC(ctx, mac)
 	}
 	if ip, err := netip.ParseAddr(ref); err == nil {
-		return m.deviceByIP(ctx, ip.Unmap().WithZone(""))
+		return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByIP(ip.Unmap().WithZone("")) })
 	}
 	if id, err := strconv.ParseInt(ref, 10, 64); err == nil && id > 0 {
 		d, err := m.ledger.Device(ctx, sessions.DeviceID(id))
@@ -140,10 +140,6 @@ func (m *Manager) FindDevice(ctx context.Context, ref string) (sessions.Device, 
 func isDecimal(s string) bool {
 	_, err := strconv.ParseInt(s, 10, 64)
 	return err == nil
-}
-
-func (m *Manager) deviceByIP(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
-	return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByIP(ip) })
 }
 
 // checkMAC reads the MAC of a customer.

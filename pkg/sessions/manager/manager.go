@@ -49,7 +49,7 @@ type Manager struct {
 	enforce   *enforce.Enforcer
 	providers *providers.Registry
 	start     *start.Starter
-	settle    *settle.Settler
+	settle    *settle.Reconciler
 	identity  *identity.Observer
 	claims    claimLimiter
 }
@@ -81,9 +81,9 @@ func New(store sessions.Store, kernel sessions.Enforcer, clock sessions.Clock, c
 		Dial: cfg.Dial, Timeout: cfg.ProviderTimeout, Update: m.UpdateSession, Log: cfg.Log,
 	})
 	m.start = start.New(m.clock, m.table, m.ledger, m.enforce, m.providers, cfg.Log)
-	m.settle = settle.New(m.clock, m.table, m.ledger, m.enforce, m.providers, m.start, settle.Config{
+	m.settle = &settle.Reconciler{Settler: settle.New(m.clock, m.table, m.ledger, m.enforce, m.providers, m.start, settle.Config{
 		IdleTimeout: cfg.IdleTimeout, ResumeAfterReboot: cfg.ResumeAfterReboot, Log: cfg.Log,
-	})
+	})}
 	m.identity = identity.New(m.clock, m.table, m.ledger, m.enforce, m.start, cfg.Bind)
 	return m
 }

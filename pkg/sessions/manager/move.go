@@ -152,6 +152,7 @@ func (m *Manager) moveSession(ctx context.Context, id sessions.SessionID, to ses
 
 // move is the move of one session.
 type move struct {
+	m         *Manager
 	id        sessions.SessionID
 	from, to  sessions.Device
 	running   bool // at from
@@ -167,7 +168,7 @@ func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessi
 		return false, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	r := move{id: id, reason: reason}
+	r := move{m: m, id: id, reason: reason}
 	var here, there *sessions.Session
 	if r.from, here, err = m.ledger.Lookup(ctx, from); err != nil {
 		return false, err
@@ -184,7 +185,7 @@ func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessi
 	if m.cfg.Bind == sessions.BindIP && r.continues {
 		r.to.Bound = sessions.AddressOf(r.to, m.enforce.Locate(r.to.MAC))
 	}
-	if err := m.swapRules(r, here); err != nil {
+	if err := r.swapRules(here); err != nil {
 		return false, err
 	}
 	var reading *dataplane.Reading
@@ -192,7 +193,7 @@ func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessi
 		reading = m.enforce.LastReading(id)
 	}
 	err = m.ledger.Update(ctx, func(c *ledger.Tx) error {
-		moved, err = m.relocate(c, r, reading)
+		moved, err = r.store(c, reading)
 		return err
 	})
 	if err != nil && r.running {
@@ -203,24 +204,24 @@ func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessi
 }
 
 // swapRules lets the new device in, with the same account, and the old one no more.
-func (m *Manager) swapRules(r move, s *sessions.Session) error {
+func (r move) swapRules(s *sessions.Session) error {
 	if !r.running {
 		return nil
 	}
 	if r.continues {
-		if err := m.enforce.Grant(r.to.MAC, m.enforce.RuleOf(*s, r.to.BoundIPv4(), m.clock.Read())); err != nil {
+		if err := r.m.enforce.Grant(r.to.MAC, r.m.enforce.RuleOf(*s, r.to.BoundIPv4(), r.m.clock.Read())); err != nil {
 			return err
 		}
 	}
-	err := m.enforce.Revoke(r.from.MAC)
+	err := r.m.enforce.Revoke(r.from.MAC)
 	if err != nil && r.continues {
-		_ = m.enforce.Revoke(r.to.MAC) // as it was; else reconciling takes it back
+		_ = r.m.enforce.Revoke(r.to.MAC) // as it was; else reconciling takes it back
 	}
 	return err
 }
 
-// relocate stores it. A session that is not from's any more stays as it is.
-func (m *Manager) relocate(c *ledger.Tx, r move, reading *dataplane.Reading) (moved bool, err error) {
+// store stores it. A session that is not from's any more stays as it is.
+func (r move) store(c *ledger.Tx, reading *dataplane.Reading) (moved bool, err error) {
 	s, err := c.Session(r.id)
 	if err != nil || s.Device != r.from.ID {
 		return false, err
@@ -245,16 +246,16 @@ func (m *Manager) relocate(c *ledger.Tx, r move, reading *dataplane.Reading) (mo
 	if !r.continues {
 		return true, nil
 	}
-	return true, m.continueOn(c, r, s)
+	return true, r.continueOn(c, s)
 }
 
-// continueOn tells of a running session that changed devices.
-func (m *Manager) continueOn(c *ledger.Tx, r move, s sessions.Session) error {
+// continueOn publishes that a running session changed devices.
+func (r move) continueOn(c *ledger.Tx, s sessions.Session) error {
 	to, err := c.Device(r.to.ID) // its name and addresses may be newer
 	if err != nil {
 		return err
 	}
-	if m.cfg.Bind == sessions.BindIP {
+	if r.m.cfg.Bind == sessions.BindIP {
 		to.Bound = r.to.Bound
 		if err := c.PutDevice(&to); err != nil {
 			return err

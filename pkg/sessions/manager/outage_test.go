@@ -118,7 +118,7 @@ func TestHangingProviderIsLeftAlone(t *testing.T) {
 	if s, err := w.Current(w.ctx, last.ID); err != nil || s.Provider != "shop" {
 		t.Errorf("after the outage runs %+v, %v", s, err)
 	}
-	for _, line := range []string{"does not work", "works again"} {
+	for _, line := range []string{"session provider failed", "works again"} {
 		if n := log.count(line); n != 1 {
 			t.Errorf("%q is in the log %d times, want once:\n%s", line, n, log.text.String())
 		}
@@ -136,7 +136,7 @@ func TestDeadProviderIsAskedAgain(t *testing.T) {
 		_, err := w.Connect(w.ctx, d.ID, "")
 		w.code(err, sessions.NoSession)
 	}
-	if len(w.outages()) != 1 || log.count("does not work") != 1 {
+	if len(w.outages()) != 1 || log.count("session provider failed") != 1 {
 		t.Errorf("outages: %+v, log:\n%s", w.outages(), log.text.String())
 	}
 	cafe.set(func(s *shop) { s.failing = nil })

@@ -57,7 +57,7 @@ func (m *Manager) UpdateSession(ctx context.Context, id sessions.SessionID, patc
 	}
 	// Neither here nor at the disk the device's lock is held since the transaction:
 	// of many top-ups of a session at the same time, one rule and one write do for all.
-	if s, _, running := m.table.Session(id); running {
+	if s, running := m.table.Session(id); running {
 		if err := m.enforce.LockAndEnforce(context.WithoutCancel(ctx), s.Device); err != nil {
 			m.enforce.RepairLater(s.Device, err) // what was bought is stored
 		}
@@ -131,8 +131,13 @@ func (m *Manager) DeleteSession(ctx context.Context, id sessions.SessionID) erro
 	if err != nil {
 		return err
 	}
-	if err := m.tellBefore(ctx, s); err != nil {
-		return err
+	if m.providers.Delivers(s) {
+		if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{s.Device}, 0); err != nil {
+			return err
+		}
+		if err := m.providers.DeliverBeforeDelete(ctx, s); err != nil {
+			return err
+		}
 	}
 	stopped, err := m.remove(ctx, s)
 	if err != nil || stopped == nil {
@@ -141,21 +146,6 @@ func (m *Manager) DeleteSession(ctx context.Context, id sessions.SessionID) erro
 	ctx = context.WithoutCancel(ctx)
 	m.providers.DeliverLast(ctx, stopped.Last)
 	return m.start.StartNextOrDisconnect(ctx, *stopped)
-}
-
-// tellBefore tells the provider of a session that is to be deleted what it used.
-func (m *Manager) tellBefore(ctx context.Context, s sessions.Session) error {
-	r := m.providers.DeliverTo(s)
-	if r == nil {
-		return nil
-	}
-	if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{s.Device}, 0); err != nil {
-		return err
-	}
-	if err := m.providers.Deliver(ctx, r, s.ID); err != nil {
-		return sessions.Errorf(sessions.Unavailable, "session %d cannot be deleted, for its provider %q was not told what it used: %w", s.ID, s.Provider, err)
-	}
-	return nil
 }
 
 // remove deletes a session, and returns what it stopped for that.

@@ -17,11 +17,11 @@ func (m *Manager) Status(ctx context.Context, id sessions.DeviceID) (sessions.St
 	if err != nil {
 		return sessions.Status{}, err
 	}
-	return m.statusOf(d, s)
+	return m.statusOf(d, s, m.clock.Read())
 }
 
 // statusOf adds live figures to a device and what it runs, nil for nothing.
-func (m *Manager) statusOf(d sessions.Device, s *sessions.Session) (sessions.Status, error) {
+func (m *Manager) statusOf(d sessions.Device, s *sessions.Session, now sessions.Instant) (sessions.Status, error) {
 	status := sessions.Status{Device: d}
 	account := dataplane.TrustedAccount(d.MAC)
 	switch {
@@ -36,27 +36,19 @@ func (m *Manager) statusOf(d sessions.Device, s *sessions.Session) (sessions.Sta
 	if err != nil {
 		return sessions.Status{}, err
 	}
-	now := m.clock.Read()
 	if s != nil {
 		live := sessions.AsOf(*s, r, now)
 		status.Session, status.Connected = &live, status.Connected || !live.Exhausted() && !now.Expired(live)
 	}
 	if r != nil {
-		status.Traffic = m.traffic(*r, now)
+		up, down := m.table.Rate(*r, now.Boot)
+		status.Traffic = trafficOf(*r, up, down, now)
 	}
 	return status, nil
 }
 
-func (m *Manager) speedsOf(r dataplane.Reading, now sessions.Instant) (up, down uint64) {
-	if sessions.IsTrusted(r.Account) {
-		return m.table.Trusted.Observe(r, now.Boot)
-	}
-	return m.table.Rate(r, now.Boot)
-}
-
-func (m *Manager) traffic(r dataplane.Reading, now sessions.Instant) sessions.Traffic {
+func trafficOf(r dataplane.Reading, up, down uint64, now sessions.Instant) sessions.Traffic {
 	c := r.Counters
-	up, down := m.speedsOf(r, now)
 	return sessions.Traffic{
 		UpBytes: c.UpBytes, DownBytes: c.DownBytes, UpPackets: c.UpPackets, DownPackets: c.DownPackets,
 		DroppedPackets: c.RateDrops + c.LimitDrops + c.DeadlineDrops,

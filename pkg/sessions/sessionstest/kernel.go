@@ -33,6 +33,17 @@ type account struct {
 	dataplane.Counters
 	endedLimit    uint64 // closed until the limit is another
 	endedDeadline dataplane.Boottime
+	rules         int                // in force that name it
+	revoked       dataplane.Boottime // when one went last: packets that it judged are still in flight
+}
+
+// gracePeriod is how long packets that were judged by a rule may count to its account
+// after the rule went.
+const gracePeriod = 10 * time.Millisecond
+
+// final is dataplane.Reading.Final.
+func (u *account) final(now dataplane.Boottime) bool {
+	return u.rules == 0 && now.Sub(u.revoked) >= gracePeriod
 }
 
 // Op names a call of the kernel.
@@ -103,6 +114,10 @@ func (k *Kernel) Grant(mac dataplane.MAC, rule dataplane.Rule) error {
 	if rule.Account != 0 && k.accounts[rule.Account] == nil {
 		k.accounts[rule.Account] = &account{}
 	}
+	k.unname(mac)
+	if u := k.accounts[rule.Account]; u != nil {
+		u.rules++
+	}
 	k.rules[mac] = rule
 	return nil
 }
@@ -114,8 +129,17 @@ func (k *Kernel) Revoke(mac dataplane.MAC) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.unname(mac)
 	delete(k.rules, mac)
 	return nil
+}
+
+// unname takes the rule of a MAC, if it has one, from its account.
+func (k *Kernel) unname(mac dataplane.MAC) {
+	if u := k.accounts[k.rules[mac].Account]; u != nil {
+		u.rules--
+		u.revoked = k.clock.Boot()
+	}
 }
 
 // Read returns the counters of one account.
@@ -129,7 +153,7 @@ func (k *Kernel) Read(a dataplane.Account) (dataplane.Reading, error) {
 	if u == nil {
 		return dataplane.Reading{}, dataplane.ErrNoAccount
 	}
-	return dataplane.Reading{Account: a, Counters: u.Counters, Epoch: k.epoch}, nil
+	return dataplane.Reading{Account: a, Counters: u.Counters, Final: u.final(k.clock.Boot()), Epoch: k.epoch}, nil
 }
 
 // Forget removes an account.
@@ -172,14 +196,16 @@ func (k *Kernel) Readings() []dataplane.Reading {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var all []dataplane.Reading
+	now := k.clock.Boot()
 	for _, a := range slices.Sorted(maps.Keys(k.accounts)) {
-		// Places are shared, worse than the real ones: who believes them alone is wrong.
-		all = append(all, dataplane.Reading{Account: a, Counters: k.accounts[a].Counters, Epoch: k.epoch, Slot: uint32(a % 4)})
+		// Slots are shared, unlike the real ones: an index by slot alone is wrong here.
+		u := k.accounts[a]
+		all = append(all, dataplane.Reading{Account: a, Counters: u.Counters, Final: u.final(now), Epoch: k.epoch, Slot: uint32(a % 4)})
 	}
 	return all
 }
 
-// Events carries what the kernel noticed.
+// Events carries the events of limits and deadlines.
 func (k *Kernel) Events() <-chan dataplane.Event { return k.events }
 
 // Detach removes all rules and accounts; the next ones are of another epoch.
@@ -245,7 +271,7 @@ func (k *Kernel) pass(mac dataplane.MAC, bytes uint64, count func(*dataplane.Cou
 	case rule.LimitBytes != dataplane.NoLimit && u.Spent()+bytes > rule.LimitBytes:
 		u.LimitDrops++
 		u.endedLimit = rule.LimitBytes
-		k.tell(dataplane.Event{Kind: dataplane.Exhausted, MAC: mac, Account: rule.Account, At: now})
+		k.notify(dataplane.Event{Kind: dataplane.Exhausted, MAC: mac, Account: rule.Account, At: now})
 		return false
 	}
 	count(&u.Counters)
@@ -258,11 +284,11 @@ func (k *Kernel) deadlinePassed(mac dataplane.MAC, rule dataplane.Rule, u *accou
 		return
 	}
 	u.endedDeadline = rule.Deadline
-	k.tell(dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: mac, Account: rule.Account, At: now})
+	k.notify(dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: mac, Account: rule.Account, At: now})
 }
 
-// tell drops the event when nobody listens for long, as a full ring buffer does.
-func (k *Kernel) tell(e dataplane.Event) {
+// notify drops the event when the channel is full, as a full ring buffer does.
+func (k *Kernel) notify(e dataplane.Event) {
 	select {
 	case k.events <- e:
 	default:

@@ -14,7 +14,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 )
 
 func detachCommand(e command.Env) *cli.Command {
@@ -51,7 +51,7 @@ func detach(e command.Env, c *cli.Context) error {
 			Hint: "stop it first (systemctl stop hotspot-agent)",
 		}
 	}
-	if err := dataplane.Detach(cfg.BPFFS); err != nil {
+	if err := linux.Detach(cfg.BPFFS); err != nil {
 		return err
 	}
 	if !c.Bool("json") {

@@ -33,7 +33,7 @@ func deviceCommand(e command.Env) *cli.Command {
 				Action:      e.Action(deviceAdd),
 			},
 			{
-				Name: "update", Usage: "change a device; its session goes on under the new MAC", ArgsUsage: "DEVICE",
+				Name: "update", Usage: "change a device; its session continues under the new MAC", ArgsUsage: "DEVICE",
 				Description: "   hotspot-agent device update 5 --mac 02:00:5e:10:00:02",
 				Flags:       append([]cli.Flag{&cli.StringFlag{Name: "mac", Usage: "`MAC` to move it to"}}, deviceFlags()...),
 				Action:      e.Action(deviceUpdate),

@@ -19,7 +19,7 @@ func eventsCommand(e command.Env) *cli.Command {
 	return &cli.Command{
 		Name:  "events",
 		Usage: "follow events, one JSON object a line",
-		Description: `Prints the stored events with a number above N, then follows. It goes on by itself,
+		Description: `Prints the stored events with a number above N, then follows. It reconnects,
 without a gap, when the agent is restarted.
 
    hotspot-agent events --after 120

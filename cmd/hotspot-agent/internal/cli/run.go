@@ -26,12 +26,12 @@ const garbagePercent = 40
 func runCommand(e command.Env) *cli.Command {
 	return &cli.Command{
 		Name:  "run",
-		Usage: "be the daemon (root)",
+		Usage: "run the daemon (root)",
 		Description: `Runs until SIGTERM or SIGINT, and then settles what was used; on_stop says what
 happens to connected devices. The configuration is read once: to change it, restart.
-A restart, a crash or an upgrade cuts nobody off and loses no byte, the kernel goes
-on meanwhile. --socket, when given, goes before the configuration's socket, and that
-before $HOTSPOT_SOCKET.
+A restart, a crash or an upgrade disconnects no device and loses no byte: the kernel
+enforces meanwhile. --socket overrides the configuration's socket, and that overrides
+$HOTSPOT_SOCKET.
 
    hotspot-agent run --config /etc/hotspot-agent/config.yaml`,
 		Flags:  []cli.Flag{command.ConfigFlag()},
@@ -86,7 +86,7 @@ func ignoreHangups(log *slog.Logger) (stop func()) {
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
 		for range hangups {
-			log.Warn("SIGHUP is ignored: to use a changed configuration, restart the agent; connected devices do not notice")
+			log.Warn("SIGHUP ignored: to use a changed configuration, restart the agent; devices stay connected")
 		}
 	}()
 	return func() {

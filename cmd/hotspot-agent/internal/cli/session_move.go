@@ -15,11 +15,11 @@ import (
 func sessionMoveCommand(e command.Env) *cli.Command {
 	return &cli.Command{
 		Name: "move", Usage: "give a session to another device, also while it runs", ArgsUsage: "ID",
-		Description: `The session goes on there, and the device that it leaves is cut off. A MAC not yet
+		Description: `The session continues there, and the device that it leaves is cut off. A MAC not yet
 known becomes a device.
 
    hotspot-agent session move 3 --device 02:00:5e:10:00:02`,
-		Flags:  []cli.Flag{takerFlag()},
+		Flags:  []cli.Flag{targetFlag()},
 		Action: e.Action(sessionMove),
 	}
 }
@@ -27,24 +27,24 @@ known becomes a device.
 func sessionClaimCommand(e command.Env) *cli.Command {
 	return &cli.Command{
 		Name: "claim", Usage: "give the session of a code that a customer has to another device", ArgsUsage: "CODE",
-		Description: `The code is told once, when the session is created, and stays valid until
+		Description: `The code is shown once, when the session is created, and stays valid until
 "session revoke-claim".
 
    hotspot-agent session claim 7K3M-9QWD-2HXR --device 02:00:5e:10:00:02`,
-		Flags:  []cli.Flag{takerFlag()},
+		Flags:  []cli.Flag{targetFlag()},
 		Action: e.Action(sessionClaim),
 	}
 }
 
 func sessionRevokeCommand(e command.Env) *cli.Command {
 	return &cli.Command{
-		Name: "revoke-claim", Usage: "make the code of a session worthless", ArgsUsage: "ID",
+		Name: "revoke-claim", Usage: "revoke the claim code of a session", ArgsUsage: "ID",
 		Action: e.Action(sessionRevoke),
 	}
 }
 
-func takerFlag() cli.Flag {
-	return &cli.StringFlag{Name: "device", Usage: "`DEVICE` that gets it"}
+func targetFlag() cli.Flag {
+	return &cli.StringFlag{Name: "device", Usage: "`DEVICE` that gets the session"}
 }
 
 func sessionMove(e command.Env, c *cli.Context) error {
@@ -76,7 +76,7 @@ func sessionRevoke(e command.Env, c *cli.Context) error {
 		return err
 	}
 	if !c.Bool("json") { // the API answers with nothing
-		fmt.Fprintf(e.Stdout, "the code of session %d is worthless\n", number)
+		fmt.Fprintf(e.Stdout, "claim code of session %d revoked\n", number)
 	}
 	return nil
 }

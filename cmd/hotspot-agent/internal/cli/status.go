@@ -38,7 +38,7 @@ func status(e command.Env, c *cli.Context) error {
 	}
 	device, err := e.Client(c).DeviceStatus(c.Context, c.Args().First())
 	if err == nil && device.Connected && !c.Bool("json") {
-		device, err = lookAgain(e, c)
+		device, err = currentRates(e, c)
 	}
 	if err != nil {
 		return err
@@ -46,9 +46,9 @@ func status(e command.Env, c *cli.Context) error {
 	return output.Show(e.Stdout, c, device, output.DeviceStatus)
 }
 
-// lookAgain makes the rates those of this moment: they are of the time since the
-// last look at the device, which otherwise may be a whole checkpoint.
-func lookAgain(e command.Env, c *cli.Context) (api.DeviceStatus, error) {
+// currentRates reads a device again: rates are of the time since the last reading, which
+// may be a whole checkpoint ago.
+func currentRates(e command.Env, c *cli.Context) (api.DeviceStatus, error) {
 	select {
 	case <-c.Context.Done():
 		return api.DeviceStatus{}, c.Context.Err()

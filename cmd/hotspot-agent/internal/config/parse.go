@@ -52,7 +52,7 @@ func parseSocket(s string) (string, error) {
 	return path, err
 }
 
-// parseGroup leaves it to the socket to look the group up.
+// parseGroup leaves the lookup of the group to the socket.
 func parseGroup(s string) (string, error) { return s, nil }
 
 func parseMaxClients(s string) (uint32, error) {

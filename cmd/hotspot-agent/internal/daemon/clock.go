@@ -8,18 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 )
 
 // clock is the machine's clocks, as [sessions.Clock].
 type clock struct{ bootID string }
 
 func newClock() (clock, error) {
-	id, err := dataplane.BootID()
+	id, err := linux.BootID()
 	return clock{id}, err
 }
 
 func (clock) Now() time.Time           { return time.Now() }
-func (clock) Boot() dataplane.Boottime { return dataplane.BootNow() }
+func (clock) Boot() dataplane.Boottime { return linux.BootNow() }
 func (c clock) BootID() string         { return c.bootID }
 
 // Synced asks the kernel, which forgets it when the clock is set by hand.

@@ -15,6 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/meter"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
@@ -31,7 +32,7 @@ type Daemon struct {
 	listener net.Listener
 	metrics  net.Listener // nil when they are off
 	store    *sqlite.Store
-	plane    *dataplane.Dataplane
+	plane    *linux.Dataplane
 	manager  *manager.Manager
 	meter    *meter.Meter
 	server   *server.Server
@@ -90,7 +91,7 @@ func (d *Daemon) claim(ctx context.Context) (err error) {
 func (d *Daemon) adoptOnly() (err error) {
 	opts := PlaneOptions(d.cfg, slog.New(slog.DiscardHandler))
 	opts.AdoptOnly = true
-	d.plane, err = dataplane.Open(opts)
+	d.plane, err = linux.Open(opts)
 	if errors.Is(err, dataplane.ErrOtherVersion) {
 		return nil
 	}
@@ -98,7 +99,7 @@ func (d *Daemon) adoptOnly() (err error) {
 }
 
 func (d *Daemon) enforce() (err error) {
-	d.plane, err = dataplane.Open(PlaneOptions(d.cfg, d.log))
+	d.plane, err = linux.Open(PlaneOptions(d.cfg, d.log))
 	return err
 }
 
@@ -109,7 +110,7 @@ func (d *Daemon) build() error {
 	}
 	recoverRetired(d.plane, d.store, clock.BootID(), d.log)
 	d.manager = manager.New(d.store, d.plane, clock, managerConfig(d.cfg, d.plane, d.log))
-	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: dataplane.BootNow, Log: d.log})
+	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: linux.BootNow, Log: d.log})
 	d.server = server.New(d.manager, d.service(), server.Options{Access: access(d.cfg), Log: d.log})
 	return nil
 }

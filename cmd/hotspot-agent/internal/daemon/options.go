@@ -7,14 +7,14 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
 // PlaneOptions is the kernel's part of a configuration.
-func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
-	return dataplane.Options{
+func PlaneOptions(cfg config.Config, log *slog.Logger) linux.Options {
+	return linux.Options{
 		BPFFS:          cfg.BPFFS,
 		Interfaces:     cfg.Interfaces,
 		MaxClients:     cfg.MaxClients,
@@ -30,7 +30,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) dataplane.Options {
 }
 
 // managerConfig is the rules' part of a configuration.
-func managerConfig(cfg config.Config, plane *dataplane.Dataplane, log *slog.Logger) manager.Config {
+func managerConfig(cfg config.Config, plane *linux.Dataplane, log *slog.Logger) manager.Config {
 	return manager.Config{
 		GlobalDownBPS:     cfg.GlobalDownBPS,
 		GlobalUpBPS:       cfg.GlobalUpBPS,

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
@@ -14,7 +15,7 @@ import (
 // they are removed. It is stored as a checkpoint, and so settled once, whenever the agent
 // is killed. Where it cannot be stored the agent starts all the same, and usage since the
 // last checkpoint is not debited.
-func recoverRetired(plane *dataplane.Dataplane, store *sqlite.Store, bootID string, log *slog.Logger) {
+func recoverRetired(plane *linux.Dataplane, store *sqlite.Store, bootID string, log *slog.Logger) {
 	retired, err := plane.Retired()
 	if err != nil {
 		log.Warn("maps of another version not read", "error", err)

@@ -14,11 +14,12 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
-// plane is what the API needs of the kernel; [dataplane.Dataplane] has it.
+// plane is what the API needs of the kernel; pkg/dataplane/linux has it.
 type plane interface {
 	NeighborMAC(netip.Addr) (dataplane.MAC, error)
 	Status() dataplane.Status
@@ -123,7 +124,7 @@ func interfaceStatus(i dataplane.Interface) api.InterfaceStatus {
 	status := api.InterfaceStatus{Name: i.Name, Index: i.Index, Attached: i.Attached, Mode: string(i.Mode), Port: i.Port,
 		UnprotectedMS: i.UnprotectedFor.Milliseconds()}
 	if i.Since != 0 {
-		since := time.Now().Add(i.Since.Sub(dataplane.BootNow())).UTC()
+		since := time.Now().Add(i.Since.Sub(linux.BootNow())).UTC()
 		status.Since = &since
 	}
 	return status

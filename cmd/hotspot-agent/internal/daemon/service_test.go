@@ -79,7 +79,7 @@ func TestRulesFollowTheConfiguration(t *testing.T) {
 func TestResolveRegisters(t *testing.T) {
 	s, plane, _ := newService(t)
 	if _, err := s.Resolve(t.Context(), address); sessions.CodeOf(err) != sessions.NotFound || !strings.Contains(err.Error(), "10.0.0.23") {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("no neighbour: %v", err)
 	}
 	plane.err = errors.New("netlink broke")
 	if _, err := s.Resolve(t.Context(), address); sessions.CodeOf(err) != sessions.Internal {
@@ -95,7 +95,7 @@ func TestResolveRegisters(t *testing.T) {
 }
 
 // An address that moved to another device finds the holder of today; one that no
-// neighbour has finds who had it last.
+// neighbour has finds the last holder.
 func TestFindDeviceByAddress(t *testing.T) {
 	s, plane, _ := newService(t)
 	for _, mac := range []dataplane.MAC{first, second} {

@@ -65,10 +65,10 @@ func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) erro
 func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config) (problems []string) {
 	if err := store.Trouble(ctx); err != nil {
 		problems = append(problems, err.Error())
-	} else if at, err := disk.Look(cfg.StateDir); err == nil {
+	} else if at, err := disk.Read(cfg.StateDir); err == nil {
 		switch {
 		case at.ReadOnly:
-			problems = append(problems, at.Path+" is read-only: no purchase can be stored; look for errors of its disk (dmesg)")
+			problems = append(problems, at.Path+" is read-only: no purchase can be stored; check its disk for errors (dmesg)")
 		case at.Free < disk.Full:
 			problems = append(problems, fmt.Sprintf("the disk of %s is full: make room, or no purchase can be stored", at.Path))
 		}

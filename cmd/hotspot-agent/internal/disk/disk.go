@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package disk looks at the disk that holds the agent's state.
+// Package disk reads the state of the disk that holds the agent's files.
 package disk
 
 import (
@@ -14,16 +14,16 @@ import (
 // steps.
 const Full = 256 << 10
 
-// State is a disk at one moment.
+// State is the state of a disk.
 type State struct {
-	Path     string // the folder that was looked at
+	Path     string // the folder that was read
 	Free     uint64 // bytes
 	ReadOnly bool
 	InMemory bool // a power cut loses all
 }
 
-// Look looks at the disk of a folder, or of the nearest one above it that exists.
-func Look(dir string) (State, error) {
+// Read reads the state of the disk of a folder, or of the nearest one above it that exists.
+func Read(dir string) (State, error) {
 	var s unix.Statfs_t
 	err := unix.Statfs(dir, &s)
 	for errors.Is(err, unix.ENOENT) && dir != "/" {

@@ -31,14 +31,14 @@ func checkDatabase(ctx context.Context, path string) finding {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		f.Result, f.Detail = resultFail, fmt.Sprintf("%s cannot be read within %s: its disk is slow, or stalls", path, checkTimeout)
-		f.Advice = "look for errors of the disk (dmesg), replace it"
+		f.Advice = "check the disk for errors (dmesg), replace it"
 	case errors.Is(err, fs.ErrNotExist):
 		f.Detail = path + " is not there yet; the first start makes it"
 	case errors.Is(err, fs.ErrPermission):
 		f.Result, f.Detail, f.Advice = resultFail, err.Error(), "run doctor as root"
 	case errors.Is(err, sqlite.ErrDamaged):
 		f.Result, f.Detail = resultFail, err.Error()
-		f.Advice = "restart the agent: it sets the file aside and goes on with what can be read of it"
+		f.Advice = "restart the agent: it sets the file aside and continues with what can be read of it"
 	case err != nil:
 		f.Result, f.Detail = resultFail, err.Error()
 		f.Advice = "stop the agent, move the file away and restore a backup"
@@ -89,10 +89,10 @@ func checkAside(path string) []finding {
 	return findings
 }
 
-// checkDisk looks at the folder, or the nearest one above it that exists.
+// checkDisk reads the folder, or the nearest one above it that exists.
 func checkDisk(dir string) finding {
 	f := finding{Check: "disk", Result: resultOK}
-	at, err := disk.Look(dir)
+	at, err := disk.Read(dir)
 	if err != nil {
 		f.Result, f.Detail = resultWarn, fmt.Sprintf("%s: %v", at.Path, err)
 		return f
@@ -101,7 +101,7 @@ func checkDisk(dir string) finding {
 	switch {
 	case at.ReadOnly:
 		f.Result, f.Detail = resultFail, at.Path+" is read-only"
-		f.Advice = "put state_dir on a disk that can be written; if it is one, dmesg tells what happened to it"
+		f.Advice = "put state_dir on a disk that can be written; if it is one, see dmesg"
 	case at.Free < disk.Full:
 		f.Result, f.Advice = resultFail, "make room: without it no purchase can be stored"
 	case at.Free < lowDisk:
@@ -126,14 +126,14 @@ func diagnoseAgent(ctx context.Context, socket string) []finding {
 		Detail: fmt.Sprintf("version %s answers on %s, %d connected", status.Version, socket, status.Counts.Connected),
 	}
 	if !status.Health.OK {
-		f.Result, f.Detail = resultFail, "says: "+strings.Join(status.Health.Problems, "; ")
-		f.Advice = "mend that; the agent's log says more"
+		f.Result, f.Detail = resultFail, "reports: "+strings.Join(status.Health.Problems, "; ")
+		f.Advice = "repair that; see the agent's log"
 	}
 	return []finding{f}
 }
 
 func noAgent(socket string, err error) finding {
-	f := finding{Check: "agent", Result: resultFail, Detail: err.Error(), Advice: "look at the agent's log; restart it"}
+	f := finding{Check: "agent", Result: resultFail, Detail: err.Error(), Advice: "see the agent's log; restart it"}
 	_, missing := os.Lstat(socket)
 	switch {
 	case sessions.CodeOf(err) == sessions.Forbidden:

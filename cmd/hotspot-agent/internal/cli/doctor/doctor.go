@@ -18,7 +18,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 )
 
 // Command is "doctor".
@@ -90,7 +90,7 @@ func printFindings(w io.Writer, findings []finding) {
 	}
 }
 
-// diagnoseConfig falls back to the defaults, so that the other checks can go on.
+// diagnoseConfig falls back to the defaults, so that the other checks run.
 func diagnoseConfig(e command.Env, c *cli.Context) (config.Config, []finding) {
 	path := c.String("config")
 	cfg, err := e.LoadConfigOrDefault(c)
@@ -99,7 +99,7 @@ func diagnoseConfig(e command.Env, c *cli.Context) (config.Config, []finding) {
 		fallback.Socket = c.String("socket")
 		return fallback, []finding{{
 			Check: "config", Result: resultFail, Detail: err.Error(),
-			Advice: "mend the file; config.example.yaml shows every key. The checks below use the defaults",
+			Advice: "correct the file; config.example.yaml shows every key. The checks below use the defaults",
 		}}
 	}
 	return cfg, []finding{{Check: "config", Result: resultOK, Detail: configDetail(path, cfg)}}
@@ -120,7 +120,7 @@ func diagnoseKernel(cfg config.Config) []finding {
 		}}
 	}
 	var findings []finding
-	for _, f := range dataplane.Diagnose(daemon.PlaneOptions(cfg, slog.New(slog.DiscardHandler))) {
+	for _, f := range linux.Diagnose(daemon.PlaneOptions(cfg, slog.New(slog.DiscardHandler))) {
 		findings = append(findings, finding{Check: f.Check, Result: string(f.Level), Detail: f.Detail, Advice: f.Advice})
 	}
 	return findings

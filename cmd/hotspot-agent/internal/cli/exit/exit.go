@@ -73,7 +73,7 @@ var hints = map[sessions.Code]string{
 	sessions.NotConnected: "connect it: hotspot-agent connect DEVICE",
 	sessions.NotFound:     "see what there is: hotspot-agent device list, hotspot-agent session list",
 	sessions.Full:         "raise max_clients in the configuration, stop the agent, run hotspot-agent detach, start the agent",
-	sessions.Internal:     "look at the agent's log",
+	sessions.Internal:     "see the agent's log",
 }
 
 func hint(err error) string {

@@ -78,6 +78,15 @@ func (e *Enforcer) Trusted(mac dataplane.MAC) bool {
 	return ok && rule.Verdict == dataplane.Allow
 }
 
+// StaticAccounts returns the accounts of trusted devices.
+func (e *Enforcer) StaticAccounts() map[dataplane.Account]bool {
+	accounts := make(map[dataplane.Account]bool, len(e.Static))
+	for _, rule := range e.Static {
+		accounts[rule.Account] = true
+	}
+	return accounts
+}
+
 // LastReading reads the account of a session that is being stopped. A count that
 // cannot be read is debited at a checkpoint, as are packets still in flight.
 func (e *Enforcer) LastReading(id sessions.SessionID) *dataplane.Reading {

@@ -55,8 +55,8 @@ func (o *Observer) Rebind(ctx context.Context, id sessions.DeviceID) error {
 }
 
 // learn binds a connected device of which no address was known to one that it uses.
-func (o *Observer) learn(ctx context.Context, s sessions.Session, seen dataplane.Neighbor) error {
-	if o.bind != sessions.BindIP || seen.State == dataplane.NeighStale || o.table.Bound(s.ID) != [4]byte{} {
+func (o *Observer) learn(ctx context.Context, s running.Snapshot, seen dataplane.Neighbor) error {
+	if o.bind != sessions.BindIP || seen.State == dataplane.NeighStale || s.Bound != [4]byte{} {
 		return nil
 	}
 	held := o.enforce.Lock(s.Device)
@@ -86,38 +86,37 @@ func (o *Observer) bindTo(ctx context.Context, held enforce.Locked, d sessions.D
 	return o.enforce.Enforce(ctx, held, d.ID)
 }
 
-// Sight notes where the kernel saw a client: it publishes client.conflict, and enforces
-// or learns what the configuration binds clients to. What is not connected any more is
-// passed over.
+// Sight takes in where the kernel saw a client: it publishes client.conflict, and
+// enforces or learns what the configuration binds clients to. A client that is not
+// connected any more is ignored.
 func (o *Observer) Sight(ctx context.Context, seen dataplane.Neighbor) error {
-	s, mac, running := o.table.Session(sessions.SessionID(seen.Account))
-	if !running || mac != seen.MAC {
+	s, running := o.table.Session(sessions.SessionID(seen.Account))
+	if !running || s.MAC != seen.MAC {
 		return nil
 	}
 	if seen.Addr.IsValid() {
 		if err := o.learn(ctx, s, seen); err != nil {
 			return err
 		}
-		return o.notice(ctx, s, sessions.DiffersAddress, seen.Addr.String(), seen.State)
+		return o.observe(ctx, s.Session, sessions.DiffersAddress, seen.Addr.String(), seen.State)
 	}
-	return o.notice(ctx, s, sessions.DiffersPort, seen.Port, seen.State)
+	return o.observe(ctx, s.Session, sessions.DiffersPort, seen.Port, seen.State)
 }
 
-func (o *Observer) notice(ctx context.Context, s sessions.Session, differs, value string, evidence dataplane.NeighState) error {
-	var d sessions.Device
+// observe publishes an observation that differs from the one before.
+func (o *Observer) observe(ctx context.Context, s sessions.Session, differs, value string, evidence dataplane.NeighState) error {
+	seen := running.Observation{Session: s.ID, Differs: differs, Value: value, Evidence: evidence, At: o.clock.Boot()}
 	if evidence != dataplane.NeighStale && differs != sessions.DiffersPort && !o.table.HasHistory(s.ID) {
 		var err error
-		if d, err = o.ledger.Device(ctx, s.Device); err != nil {
+		if seen.Device, err = o.ledger.Device(ctx, s.Device); err != nil {
 			return err
 		}
 	}
-	k, changed, news := o.table.Observe(s.ID, d, differs, value, evidence, o.clock.Read().Boot)
+	change, changed, report := o.table.Observe(seen)
 	if changed && differs == sessions.DiffersPort && o.bind == sessions.BindPort {
-		if _, err := o.start.Pause(ctx, s.Device, sessions.ReasonPort, k.String()); err != nil {
-			return err
-		}
+		return o.disconnect(ctx, s, change, report)
 	}
-	if !news {
+	if !report {
 		return nil
 	}
 	return o.ledger.Commit(ctx, func(c *ledger.Tx) error {
@@ -125,26 +124,45 @@ func (o *Observer) notice(ctx context.Context, s sessions.Session, differs, valu
 		if err != nil {
 			return err
 		}
-		return publishConflict(c, d, s, k)
+		return o.report(c, d, s, seen)
 	})
 }
 
-// Register is that for what somebody registers of a device; the running session knows
-// the device as it was before.
-func (o *Observer) Register(c *ledger.Tx, d sessions.Device, differs, value string) error {
-	s, running, err := ledger.RunningSession(c, d.ID)
-	if err != nil || !running {
-		return err // a device that is not connected may simply have a new lease
+// disconnect pauses a device that turned up on another port.
+func (o *Observer) disconnect(ctx context.Context, s sessions.Session, change running.AddressChange, report bool) error {
+	d, err := o.start.Pause(ctx, s.Device, sessions.ReasonPort, change.String())
+	if err != nil || !report {
+		return err
 	}
-	if k, _, news := o.table.Observe(s.ID, d, differs, value, dataplane.NeighReachable, c.Now.Boot); news {
-		return publishConflict(c, d, s, k)
-	}
-	return nil
+	return o.ledger.Commit(ctx, func(c *ledger.Tx) error { return publishConflict(c, d, s, change) })
 }
 
-func publishConflict(c *ledger.Tx, d sessions.Device, s sessions.Session, k running.AddressChange) error {
+// Register observes what a caller registers of a device. The running session remembers
+// the device as it was before.
+func (o *Observer) Register(c *ledger.Tx, d sessions.Device, differs, value string) error {
+	s, connected, err := ledger.RunningSession(c, d.ID)
+	if err != nil || !connected {
+		return err // a device that is not connected may simply have a new lease
+	}
+	return o.report(c, d, s, running.Observation{
+		Session: s.ID, Device: d, Differs: differs, Value: value, Evidence: dataplane.NeighReachable, At: c.Now.Boot,
+	})
+}
+
+// report publishes an observation if it is still to be reported: a transaction before may
+// have done so. It is remembered when this one committed.
+func (o *Observer) report(c *ledger.Tx, d sessions.Device, s sessions.Session, seen running.Observation) error {
+	change, _, report := o.table.Observe(seen)
+	if !report {
+		return nil
+	}
+	c.AfterCommit(func() { o.table.Record(seen) })
+	return publishConflict(c, d, s, change)
+}
+
+func publishConflict(c *ledger.Tx, d sessions.Device, s sessions.Session, change running.AddressChange) error {
 	e := c.NewEvent(sessions.ClientConflict, d, s)
-	e.Reason, e.Differs, e.Before, e.After = k.Reason, k.Differs, k.Before, k.After
-	e.Message = d.MAC.String() + " is used with " + k.String()
+	e.Reason, e.Differs, e.Before, e.After = change.Reason, change.Differs, change.Before, change.After
+	e.Message = d.MAC.String() + " is used with " + change.String()
 	return c.Publish(e)
 }

@@ -52,7 +52,7 @@ func New(store sessions.Store, clock *wallclock.Clock, table *running.Table, cfg
 const BatchSize = 256
 
 // Update runs fn in a transaction that is on the disk when it returns: for what was
-// bought. Once begun it is not given up: the kernel may have been changed already.
+// bought. Once begun it is not cancelled: the kernel may have been changed already.
 func (l *Ledger) Update(ctx context.Context, fn func(*Tx) error) error {
 	c, err := l.Transact(ctx, fn)
 	if err != nil {
@@ -70,22 +70,34 @@ func (l *Ledger) Seal(c *Tx) error {
 	return nil
 }
 
-// Commit is update for what was used: the disk has it some milliseconds after it
-// returned. A machine that dies in these gives the customer back what was used since
-// the last checkpoint, as it does in any others.
+// Commit is Update for usage: the disk has it some milliseconds after Commit returned. A
+// machine that dies in between loses what was used since the last checkpoint, as it does
+// at any other time.
 func (l *Ledger) Commit(ctx context.Context, fn func(*Tx) error) error {
 	c, err := l.Transact(ctx, fn)
-	if err != nil {
-		return err
-	}
-	if c.last > 0 || len(c.Stored) > 0 {
-		l.syncLater(c)
-	}
-	return nil
+	return l.sealLater(c, err)
 }
 
-// Transact brings what is remembered up to date when fn's transaction committed.
+// CommitAt is Commit for a decision that was taken at an instant.
+func (l *Ledger) CommitAt(ctx context.Context, now sessions.Instant, fn func(*Tx) error) error {
+	c, err := l.transact(ctx, func() sessions.Instant { return now }, fn)
+	return l.sealLater(c, err)
+}
+
+func (l *Ledger) sealLater(c *Tx, err error) error {
+	if err == nil && (c.last > 0 || len(c.Stored) > 0) {
+		l.syncLater(c)
+	}
+	return err
+}
+
+// Transact runs fn in a transaction that Seal brings to the disk and publishes. The table
+// of running sessions has it when Transact returns.
 func (l *Ledger) Transact(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
+	return l.transact(ctx, l.clock.Read, fn)
+}
+
+func (l *Ledger) transact(ctx context.Context, now func() sessions.Instant, fn func(*Tx) error) (*Tx, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -93,18 +105,21 @@ func (l *Ledger) Transact(ctx context.Context, fn func(*Tx) error) (*Tx, error) 
 	defer l.commits.Unlock()
 	c := &Tx{ledger: l}
 	err := l.Store.Commit(context.WithoutCancel(ctx), func(tx sessions.Tx) error {
-		*c = Tx{Tx: tx, ledger: l, Now: l.clock.Read()}
+		*c = Tx{Tx: tx, ledger: l, Now: now()}
 		return fn(c)
 	})
 	if err != nil {
 		return nil, err
 	}
 	l.table.Apply(c.Stored, c.Known, c.Now)
+	for _, fn := range c.after {
+		fn()
+	}
 	return c, nil
 }
 
-// publish tells the world of a transaction that is on the disk: were it told before,
-// a power cut could take back what subscribers and providers know already.
+// publish notifies subscribers and providers of a transaction that is on the disk: a
+// power cut could undo one that is not.
 func (l *Ledger) publish(c *Tx) {
 	l.cfg.Deliver(c.Stored)
 	if c.last > 0 {
@@ -147,6 +162,18 @@ func (l *Ledger) Lookup(ctx context.Context, id sessions.DeviceID) (sessions.Dev
 		return d, nil, err
 	}
 	return d, &s, nil
+}
+
+// DeviceSessions returns a device with its sessions in some states.
+func (l *Ledger) DeviceSessions(ctx context.Context, id sessions.DeviceID, states ...sessions.State) (sessions.Device, []sessions.Session, error) {
+	var d sessions.Device
+	list, err := sessions.View(ctx, l.Store, func(tx sessions.Tx) (list []sessions.Session, err error) {
+		if d, err = tx.Device(id); err != nil {
+			return nil, err
+		}
+		return tx.Sessions(sessions.SessionFilter{Device: id, States: states})
+	})
+	return d, list, err
 }
 
 // SaleTime is the moment of a sale. It names the purchase in an export, so that no

@@ -14,7 +14,12 @@ type Tx struct {
 	Stored []sessions.Session // in order
 	Known  []sessions.Device  // of sessions that run, as they are now
 	last   int64              // number of its last event; 0: none
+	after  []func()
 }
+
+// AfterCommit has fn called once the transaction committed, before any later one begins:
+// memory must not change by a transaction that fails.
+func (c *Tx) AfterCommit(fn func()) { c.after = append(c.after, fn) }
 
 // Save stores a session whose balance or state changed; its provider is told.
 func (c *Tx) Save(s *sessions.Session) error {

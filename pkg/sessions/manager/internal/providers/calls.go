@@ -11,7 +11,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// probePause is how long a provider is left alone that let its callers wait.
+// probePause is how long a provider that timed out is not called.
 const probePause = time.Second
 
 // health is what is known of one provider that fails. Safe for concurrent use.
@@ -19,12 +19,12 @@ type health struct {
 	mu    sync.Mutex
 	since time.Time // wall clock; zero: it works
 	cause error
-	slow  bool // it lets callers wait: nobody who has to wait asks it, but a probe
+	slow  bool // it timed out: only a probe calls it, in the background
 	over  chan struct{}
 }
 
-// note takes over how a call went: what changed by it.
-func (h *health) note(now time.Time, err error, late bool) (began, slowed bool, ended time.Time) {
+// update takes in how a call went, and returns what changed by it.
+func (h *health) update(now time.Time, err error, late bool) (began, slowed bool, ended time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil {
@@ -40,7 +40,7 @@ func (h *health) note(now time.Time, err error, late bool) (began, slowed bool, 
 		h.since, h.cause, h.over = now, err, make(chan struct{})
 	}
 	slowed = late && !h.slow
-	h.slow = late // a refusal that comes at once costs nobody time
+	h.slow = late // an error that comes at once delays no caller
 	return began, slowed, time.Time{}
 }
 
@@ -73,45 +73,48 @@ func (h *health) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// callFor runs one call of a provider with the time-out, and notes whether it works.
-// Calls that the caller gave up say nothing about it.
-func (p *Registry) callFor(ctx context.Context, r *Provider, call func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+// do runs one call of the provider with the time-out, and takes in whether it works. A
+// call that the caller cancelled says nothing about it.
+func (r *provider) do(ctx context.Context, call func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, r.registry.cfg.Timeout)
 	defer cancel()
 	err := answer(limited, func() error { return call(limited) })
 	if !errors.Is(ctx.Err(), context.Canceled) {
-		p.note(r, err, errors.Is(limited.Err(), context.DeadlineExceeded))
+		r.report(err, errors.Is(limited.Err(), context.DeadlineExceeded))
 	}
 	return err
 }
 
-// note says in the log once that a provider fails, and once that it works again.
-func (p *Registry) note(r *Provider, err error, late bool) {
+// report logs once that the provider fails, and once that it works again.
+func (r *provider) report(err error, late bool) {
+	p := r.registry
 	if sessions.CodeOf(err) == sessions.NotFound { // of a token: an answer as good as any
 		err = nil
 	}
 	now := p.clock.Now()
-	began, slowed, ended := r.health.note(now, err, late && err != nil)
+	began, slowed, ended := r.health.update(now, err, late && err != nil)
 	log := p.log.With("provider", r.record.Name)
 	switch {
 	case began:
-		log.Warn("a session provider does not work: its sessions wait, all others go on", "error", err)
+		log.Warn("session provider failed, its sessions wait", "error", err)
 	case !ended.IsZero():
-		log.Info("a session provider works again", "after", now.Sub(ended).Round(time.Millisecond))
+		log.Info("session provider works again", "after", now.Sub(ended).Round(time.Millisecond))
 	}
 	if slowed {
-		p.ledger.Background.Go(func() { p.probe(r) })
+		p.ledger.Background.Go(r.probe)
 	}
 }
 
-// probe asks a slow provider in the background until it answers somebody.
-func (p *Registry) probe(r *Provider) {
+// probe calls a slow provider in the background until it answers.
+func (r *provider) probe() {
+	p := r.registry
+	ctx := p.ledger.Background.Context()
 	for r.health.isSlow() && p.named(r.record.Name) == r {
-		if !r.health.wait(p.ledger.Background.Context(), probePause) {
+		if !r.health.wait(ctx, probePause) {
 			return
 		}
-		_ = p.callFor(p.ledger.Background.Context(), r, func(ctx context.Context) error { // callFor notes its error
-			_, err := r.call.FetchSessions(ctx, r.asked(), 1, 1)
+		_ = r.do(ctx, func(ctx context.Context) error { // do logs its error
+			_, err := r.call.FetchSessions(ctx, r.lastDevice(), 1, 1)
 			return err
 		})
 	}
@@ -140,7 +143,7 @@ func answer(ctx context.Context, call func() error) error {
 	}
 }
 
-// backoff is how long a provider that failed is left alone.
+// backoff is how long a provider that failed is not called.
 func backoff(failures int) time.Duration {
 	return min(time.Minute, time.Second<<min(failures, 6))
 }

@@ -12,25 +12,11 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
-// DeliverLast tells the provider what a session used that ran until it was deleted.
-// Little was used since tellBefore; it is lost if the provider does not take it.
-func (p *Registry) DeliverLast(ctx context.Context, last sessions.Session) {
-	r := p.DeliverTo(last)
-	if r == nil {
-		return
-	}
-	done, err := p.turn(ctx, last.ID)
-	if err == nil {
-		defer done()
-		err = p.callFor(ctx, r, func(ctx context.Context) error { return r.call.Save(ctx, last.Token, sessions.DataOf(last)) })
-	}
-	if err != nil {
-		p.log.Warn("a provider was not told the last usage of a deleted session", "provider", last.Provider, "session", last.ID, "error", err)
-	}
-}
+// Delivers reports whether a session's usage is delivered to a provider.
+func (p *Registry) Delivers(s sessions.Session) bool { return p.of(s) != nil }
 
-// DeliverTo is who is told of a session's usage, nil for nobody.
-func (p *Registry) DeliverTo(s sessions.Session) *Provider {
+// of returns the provider of a session, nil for none that can be reached.
+func (p *Registry) of(s sessions.Session) *provider {
 	if s.Provider == sessions.LocalProvider {
 		return nil
 	}
@@ -40,9 +26,39 @@ func (p *Registry) DeliverTo(s sessions.Session) *Provider {
 	return nil
 }
 
-// saveQueue is what one provider has to be told. Only the session is remembered:
-// what is sent is its row when its turn comes, so that the latest wins, and the
-// rows still marked Unsaved fill the queue again after a restart.
+// DeliverBeforeDelete delivers the usage of a session that is to be deleted. Code
+// Unavailable.
+func (p *Registry) DeliverBeforeDelete(ctx context.Context, s sessions.Session) error {
+	r := p.of(s)
+	if r == nil {
+		return nil
+	}
+	if err := p.deliver(ctx, r, s.ID); err != nil {
+		return sessions.Errorf(sessions.Unavailable, "session %d cannot be deleted, for its provider %q did not take what it used: %w", s.ID, s.Provider, err)
+	}
+	return nil
+}
+
+// DeliverLast delivers the usage of a session that ran until it was deleted. Little was
+// used since DeliverBeforeDelete; it is lost if the provider does not take it.
+func (p *Registry) DeliverLast(ctx context.Context, last sessions.Session) {
+	r := p.of(last)
+	if r == nil {
+		return
+	}
+	done, err := p.turn(ctx, last.ID)
+	if err == nil {
+		defer done()
+		err = r.do(ctx, func(ctx context.Context) error { return r.call.Save(ctx, last.Token, sessions.DataOf(last)) })
+	}
+	if err != nil {
+		p.log.Warn("last usage of a deleted session not delivered", "provider", last.Provider, "session", last.ID, "error", err)
+	}
+}
+
+// saveQueue holds the sessions whose provider does not know their latest usage. Only the
+// id is kept: what is sent is the row at that time, so that the latest wins, and the rows
+// still Unsaved fill the queue again after a restart.
 type saveQueue struct {
 	mu      sync.Mutex
 	pending map[sessions.SessionID]struct{}
@@ -80,7 +96,7 @@ func (p *Registry) DeliverLater(list []sessions.Session) {
 		}
 		r := p.named(s.Provider)
 		if r == nil || r.call == nil {
-			continue // told when it registers again
+			continue // delivered when it registers again
 		}
 		if r.saves.add(s.ID) {
 			p.ledger.Background.Go(func() { p.sendSaves(p.ledger.Background.Context(), r) })
@@ -90,7 +106,7 @@ func (p *Registry) DeliverLater(list []sessions.Session) {
 
 // sendSaves delivers what is queued for one provider until nothing is left. What
 // fails is tried again, less and less often.
-func (p *Registry) sendSaves(ctx context.Context, r *Provider) {
+func (p *Registry) sendSaves(ctx context.Context, r *provider) {
 	failures := 0
 	for {
 		ids := r.saves.take()
@@ -98,12 +114,12 @@ func (p *Registry) sendSaves(ctx context.Context, r *Provider) {
 			return
 		}
 		for _, id := range ids {
-			err := p.Deliver(ctx, r, id)
+			err := p.deliver(ctx, r, id)
 			if err == nil {
 				failures = 0
 				continue
 			}
-			p.log.Debug("a provider was not told; trying again", "provider", r.record.Name, "session", id, "error", err)
+			p.log.Debug("usage not delivered to provider, trying again", "provider", r.record.Name, "session", id, "error", err)
 			r.saves.add(id)
 			if !r.health.wait(ctx, backoff(failures)) {
 				return
@@ -113,8 +129,8 @@ func (p *Registry) sendSaves(ctx context.Context, r *Provider) {
 	}
 }
 
-// deliverAll tells a provider all that it does not know of a device's sessions.
-func (p *Registry) deliverAll(ctx context.Context, r *Provider, id sessions.DeviceID) error {
+// deliverAll delivers all usage of a device's sessions that a provider does not know.
+func (p *Registry) deliverAll(ctx context.Context, r *provider, id sessions.DeviceID) error {
 	list, err := sessions.View(ctx, p.ledger.Store, func(tx sessions.Tx) ([]sessions.Session, error) {
 		return tx.Sessions(sessions.SessionFilter{Device: id, Unsaved: true})
 	})
@@ -125,16 +141,17 @@ func (p *Registry) deliverAll(ctx context.Context, r *Provider, id sessions.Devi
 		if s.Provider != r.record.Name {
 			continue
 		}
-		if err := p.Deliver(ctx, r, s.ID); err != nil {
+		if err := p.deliver(ctx, r, s.ID); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Deliver tells a provider the state of a session. One at a time for each session:
-// an older state that comes after a newer one would give back what was used.
-func (p *Registry) Deliver(ctx context.Context, r *Provider, id sessions.SessionID) error {
+// deliver saves the state of a session at its provider. The turn of the session is held
+// over the calls: an older state that arrives after a newer one would give back what was
+// used.
+func (p *Registry) deliver(ctx context.Context, r *provider, id sessions.SessionID) error {
 	done, err := p.turn(ctx, id)
 	if err != nil {
 		return err
@@ -147,7 +164,7 @@ func (p *Registry) Deliver(ctx context.Context, r *Provider, id sessions.Session
 	if err != nil {
 		return err
 	}
-	err = p.callFor(ctx, r, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, sessions.DataOf(s)) })
+	err = r.do(ctx, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, sessions.DataOf(s)) })
 	if sessions.CodeOf(err) == sessions.NotFound {
 		return p.renew(ctx, r, s)
 	}
@@ -160,14 +177,14 @@ func (p *Registry) Deliver(ctx context.Context, r *Provider, id sessions.Session
 	return p.reload(ctx, r, s)
 }
 
-// reload takes over what the provider changed of a session's allowances, as by a
-// top-up on its side, while the session is not over.
-func (p *Registry) reload(ctx context.Context, r *Provider, sent sessions.Session) error {
+// reload applies what the provider changed of a session's allowances, as by a top-up on
+// its side, while the session is not over.
+func (p *Registry) reload(ctx context.Context, r *provider, sent sessions.Session) error {
 	if sent.State.Final() {
 		return nil
 	}
 	var data sessions.SessionData
-	err := p.callFor(ctx, r, func(ctx context.Context) error {
+	err := r.do(ctx, func(ctx context.Context) error {
 		var err error
 		data, err = r.call.Reload(ctx, sent.Token)
 		return err
@@ -176,8 +193,8 @@ func (p *Registry) reload(ctx context.Context, r *Provider, sent sessions.Sessio
 		err = sessions.CheckProvided(sessions.ProvidedSession{Data: data})
 	}
 	if err != nil || !sent.SamePurchase(data) {
-		p.log.Warn("a provider's changes are not taken over", "provider", r.record.Name, "session", sent.ID, "error", err)
-		return nil // it was told; its next answer counts
+		p.log.Warn("provider's changes not applied", "provider", r.record.Name, "session", sent.ID, "error", err)
+		return nil // the usage is delivered; its next answer counts
 	}
 	now := sent
 	if now.SetPurchase(data); sessions.DataOf(now).Equal(sessions.DataOf(sent)) {
@@ -190,8 +207,8 @@ func (p *Registry) reload(ctx context.Context, r *Provider, sent sessions.Sessio
 	return err
 }
 
-// delivered notes that the provider knows the state that s is; whatever changed
-// since is still to be told.
+// delivered stores that the provider knows the state that was sent; what changed since
+// is still to be delivered.
 func (p *Registry) delivered(ctx context.Context, sent sessions.Session) error {
 	return p.ledger.Commit(ctx, func(c *ledger.Tx) error {
 		s, err := c.Session(sent.ID)
@@ -206,20 +223,20 @@ func (p *Registry) delivered(ctx context.Context, sent sessions.Session) error {
 	})
 }
 
-// renew finds the token of a session again in a provider that was restarted. When
-// the provider has it no more there is nobody to tell.
-func (p *Registry) renew(ctx context.Context, r *Provider, s sessions.Session) error {
+// renew finds the token of a session again in a provider that was restarted. When the
+// provider has it no more there is nothing to deliver.
+func (p *Registry) renew(ctx context.Context, r *provider, s sessions.Session) error {
 	d, err := p.ledger.Device(ctx, s.Device)
 	if err != nil {
 		return err
 	}
 	var provided sessions.ProvidedSession
 	var ok bool
-	err = p.callFor(ctx, r, func(ctx context.Context) error {
+	err = r.do(ctx, func(ctx context.Context) error {
 		var err error
 		provided, ok, err = r.call.GetSession(ctx, d)
 		if err == nil && ok {
-			err = p.checkOffer(r, d, provided)
+			err = r.checkOffer(d, provided)
 		}
 		return err
 	})
@@ -227,11 +244,11 @@ func (p *Registry) renew(ctx context.Context, r *Provider, s sessions.Session) e
 		return err
 	}
 	if !ok || !s.SamePurchase(provided.Data) {
-		p.log.Warn("a provider does not know its session any more", "provider", r.record.Name, "session", s.ID)
+		p.log.Warn("session unknown to its provider, usage not delivered", "provider", r.record.Name, "session", s.ID)
 		return p.delivered(ctx, s)
 	}
 	s.Token = provided.Token
-	err = p.callFor(ctx, r, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, sessions.DataOf(s)) })
+	err = r.do(ctx, func(ctx context.Context) error { return r.call.Save(ctx, s.Token, sessions.DataOf(s)) })
 	if err != nil {
 		return err
 	}

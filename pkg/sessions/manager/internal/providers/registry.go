@@ -28,7 +28,7 @@ type Registry struct {
 
 	loading sync.Mutex // from the read of the store to the list made of it
 	mu      sync.Mutex // guards list; a leaf
-	list    []*Provider
+	list    []*provider
 
 	// turns are held over the calls about one session: an older state that arrives after a
 	// newer one would give back what was used.
@@ -49,32 +49,33 @@ func New(clock *wallclock.Clock, table *running.Table, ledger *ledger.Ledger, cf
 	return &Registry{clock: clock, table: table, ledger: ledger, cfg: cfg, log: cfg.Log}
 }
 
-// Provider is one registered provider.
-type Provider struct {
-	record sessions.ProviderRecord
-	call   sessions.Provider // nil: it cannot be reached from here
-	saves  saveQueue
-	health health
-	last   atomic.Pointer[sessions.Device] // that it was asked for: a probe asks for it, too
+// provider is one registered provider.
+type provider struct {
+	registry *Registry
+	record   sessions.ProviderRecord
+	call     sessions.Provider // nil: it cannot be reached from here
+	saves    saveQueue
+	health   health
+	last     atomic.Pointer[sessions.Device] // that it was queried for: a probe queries for it, too
 }
 
-// asked is the device that the provider was asked for last.
-func (r *Provider) asked() sessions.Device {
+func (r *provider) lastDevice() sessions.Device {
 	if d := r.last.Load(); d != nil {
 		return *d
 	}
 	return sessions.Device{}
 }
 
+// Any reports whether there are providers.
 func (p *Registry) Any() bool { return len(p.all()) > 0 }
 
-func (p *Registry) all() []*Provider {
+func (p *Registry) all() []*provider {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]*Provider(nil), p.list...)
+	return append([]*provider(nil), p.list...)
 }
 
-func (p *Registry) named(name string) *Provider {
+func (p *Registry) named(name string) *provider {
 	for _, r := range p.all() {
 		if r.record.Name == name {
 			return r
@@ -83,19 +84,19 @@ func (p *Registry) named(name string) *Provider {
 	return nil
 }
 
-// set makes the list that of the records; what is known of a provider whose
-// record did not change is kept.
+// set makes the list that of the records. A provider whose record did not change keeps
+// its state.
 func (p *Registry) set(records []sessions.ProviderRecord, dial func(sessions.ProviderRecord) sessions.Provider) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := make([]*Provider, 0, len(records))
+	list := make([]*provider, 0, len(records))
 	for _, record := range records {
-		at := slices.IndexFunc(p.list, func(r *Provider) bool { return r.record == record })
+		at := slices.IndexFunc(p.list, func(r *provider) bool { return r.record == record })
 		if at >= 0 {
 			list = append(list, p.list[at])
 			continue
 		}
-		r := &Provider{record: record}
+		r := &provider{registry: p, record: record}
 		if dial != nil {
 			r.call = dial(record)
 		}
@@ -105,8 +106,8 @@ func (p *Registry) set(records []sessions.ProviderRecord, dial func(sessions.Pro
 }
 
 // Register adds a provider, last in order, or replaces one of the same
-// name in its place. It is remembered across restarts, and told of what its
-// sessions used meanwhile.
+// name in its place. It is remembered across restarts, and usage that it does not
+// know is delivered.
 func (p *Registry) Register(ctx context.Context, record sessions.ProviderRecord) error {
 	if err := sessions.CheckProvider(record); err != nil {
 		return err
@@ -121,8 +122,8 @@ func (p *Registry) Register(ctx context.Context, record sessions.ProviderRecord)
 	return p.Redeliver(ctx)
 }
 
-// Unregister removes a provider: it is asked for nothing more. A session
-// of it that runs goes on. Code NotFound.
+// Unregister removes a provider: it is not called any more. A session of it that runs
+// continues. Code NotFound.
 func (p *Registry) Unregister(ctx context.Context, name string) error {
 	err := p.ledger.Update(ctx, func(c *ledger.Tx) error {
 		if _, err := c.Provider(name); err != nil {
@@ -141,7 +142,7 @@ func (p *Registry) List(ctx context.Context) ([]sessions.ProviderRecord, error) 
 	return sessions.View(ctx, p.ledger.Store, func(tx sessions.Tx) ([]sessions.ProviderRecord, error) { return tx.Providers() })
 }
 
-// Load takes over the stored providers.
+// Load makes the list that of the store.
 func (p *Registry) Load(ctx context.Context) error {
 	p.loading.Lock()
 	defer p.loading.Unlock()
@@ -152,8 +153,8 @@ func (p *Registry) Load(ctx context.Context) error {
 	return err
 }
 
-// Redeliver sends the providers what they were not told, by an earlier run or while
-// they were not registered.
+// Redeliver queues the usage that providers do not know, of an earlier run or of a time
+// when they were not registered.
 func (p *Registry) Redeliver(ctx context.Context) error {
 	if !p.Any() {
 		return nil
@@ -171,9 +172,9 @@ type Offer struct {
 	Session  sessions.ProvidedSession
 }
 
-// Query asks the providers in order what the device may consume; the first one that
-// has something usable is enough. One that does not answer in time is passed over, and
-// from then on, until it answers a probe, without the wait. The caller holds no lock.
+// Query calls the providers in order for what the device may consume; the first one that
+// has something usable is enough. One that does not answer in time is skipped, and from
+// then on, until it answers a probe, without the wait. The caller holds no lock.
 func (p *Registry) Query(ctx context.Context, d sessions.Device) []Offer {
 	for _, r := range p.all() {
 		if r.call == nil || r.health.isSlow() {
@@ -182,7 +183,7 @@ func (p *Registry) Query(ctx context.Context, d sessions.Device) []Offer {
 		r.last.Store(&d)
 		o, ok, err := p.queryOne(ctx, r, d)
 		if err != nil {
-			p.log.Debug("a provider is passed over", "provider", r.record.Name, "device", d.ID, "error", err)
+			p.log.Debug("session provider skipped", "provider", r.record.Name, "device", d.ID, "error", err)
 			continue
 		}
 		if ok {
@@ -192,9 +193,9 @@ func (p *Registry) Query(ctx context.Context, d sessions.Device) []Offer {
 	return nil
 }
 
-// queryOne first tells the provider what it does not know yet, so that its answer
-// is complete.
-func (p *Registry) queryOne(ctx context.Context, r *Provider, d sessions.Device) (Offer, bool, error) {
+// queryOne first delivers the usage that the provider does not know yet, so that its
+// answer is complete.
+func (p *Registry) queryOne(ctx context.Context, r *provider, d sessions.Device) (Offer, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
 	if err := p.deliverAll(ctx, r, d.ID); err != nil {
@@ -202,10 +203,10 @@ func (p *Registry) queryOne(ctx context.Context, r *Provider, d sessions.Device)
 	}
 	var provided sessions.ProvidedSession
 	var ok bool
-	err := p.callFor(ctx, r, func(ctx context.Context) (err error) {
+	err := r.do(ctx, func(ctx context.Context) (err error) {
 		provided, ok, err = r.call.GetSession(ctx, d)
 		if err == nil && ok {
-			err = p.checkOffer(r, d, provided)
+			err = r.checkOffer(d, provided)
 		}
 		return err
 	})
@@ -219,11 +220,11 @@ func (p *Registry) queryOne(ctx context.Context, r *Provider, d sessions.Device)
 }
 
 // checkOffer refuses what a provider cannot have sold.
-func (p *Registry) checkOffer(r *Provider, d sessions.Device, provided sessions.ProvidedSession) error {
+func (r *provider) checkOffer(d sessions.Device, provided sessions.ProvidedSession) error {
 	if err := sessions.CheckProvided(provided); err != nil {
-		return sessions.Errorf(sessions.Unavailable, "it offers device %d nonsense: %w", d.ID, err)
+		return sessions.Errorf(sessions.Unavailable, "its offer for device %d is invalid: %w", d.ID, err)
 	}
-	if holder, held := p.table.Holder(r.record.Name, provided.Token); held && holder != d.ID {
+	if holder, held := r.registry.table.Holder(r.record.Name, provided.Token); held && holder != d.ID {
 		return sessions.Errorf(sessions.Unavailable, "it offers device %d the session that device %d runs", d.ID, holder)
 	}
 	return nil

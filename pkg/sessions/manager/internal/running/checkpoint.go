@@ -3,6 +3,8 @@
 package running
 
 import (
+	"slices"
+
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -10,28 +12,56 @@ import (
 // Readings are readings by account.
 type Readings map[dataplane.Account]dataplane.Reading
 
-func (c Readings) Of(id sessions.SessionID) *dataplane.Reading {
-	if r, ok := c[id.Account()]; ok {
-		return &r
+// Of returns the reading of a session, nil when there is none.
+func (r Readings) Of(id sessions.SessionID) *dataplane.Reading {
+	if reading, ok := r[id.Account()]; ok {
+		return &reading
 	}
 	return nil
 }
 
-// Checkpoint is a checkpoint's look at all readings. Most running sessions simply go on:
-// they get a mark. Only those of which more is to be said have their row written.
+// Checkpoint is one pass over all readings. Nearly all running sessions are within their
+// limits: their counts are collected. Only the others need their row written. For one
+// goroutine.
 type Checkpoint struct {
 	Now      sessions.Instant
 	Counts   sessions.Checkpoint
-	NeedRow  []sessions.DeviceID // whose session ended, became low, has a provider …
-	Read     Readings            // of those
+	NeedRow  []Judged
+	Read     Readings            // of those that need their row
 	Orphaned []dataplane.Reading // of accounts that no session runs on
+	Timed    bool                // a session runs whose time is used
+	Changed  bool                // a count is not that of the last checkpoint
 
-	met     int  // readings of running sessions
-	Timed   bool // a session runs whose time is used
-	Changed bool // a mark is not what it was
+	table *Table
+	round uint16
+	met   int // readings of running sessions
 }
 
-func (t *Table) Scan(v *Checkpoint, readings []dataplane.Reading, round uint16) {
+// Judged is a device whose running session is not within its limits, or whose provider
+// needs to know what it used.
+type Judged struct {
+	Device sessions.DeviceID
+	Over   bool // the session is
+}
+
+// NewCheckpoint begins a pass. counts is memory of an earlier pass to use again.
+func (t *Table) NewCheckpoint(now sessions.Instant, counts []sessions.Count) *Checkpoint {
+	v := &Checkpoint{Now: now, Read: make(Readings), table: t, round: t.nextRound()}
+	v.Counts = sessions.Checkpoint{Boot: now.BootID, At: now.Boot, Spent: counts[:0]}
+	return v
+}
+
+// nextRound numbers passes and comparisons: an entry notes the last one that met it.
+func (t *Table) nextRound() uint16 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.round++
+	return t.round
+}
+
+// Scan takes in some readings; they are not kept.
+func (v *Checkpoint) Scan(readings []dataplane.Reading) {
+	t := v.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range readings {
@@ -42,12 +72,11 @@ func (t *Table) Scan(v *Checkpoint, readings []dataplane.Reading, round uint16) 
 			v.Orphaned = append(v.Orphaned, *r)
 			continue
 		}
-		e.round = round
+		e.round = v.round
 		v.met++
 		e.rate.observe(r, v.Now.Boot, t.cfg.RateMemory)
 		t.see(e, r.Counters.LastSeen, v.Now)
-		if !e.withinLimits(r, v.Now.Boot) && e.needsRow(t.cfg, r, v.Now) {
-			v.NeedRow = append(v.NeedRow, e.row.device)
+		if !e.withinLimits(r, v.Now.Boot) && v.judge(e, r) {
 			v.Read[r.Account] = *r
 			continue
 		}
@@ -55,7 +84,7 @@ func (t *Table) Scan(v *Checkpoint, readings []dataplane.Reading, round uint16) 
 	}
 }
 
-// count notes how far a session came that goes on.
+// count collects the count of a session that is within its limits.
 func (v *Checkpoint) count(e *Entry, r *dataplane.Reading) {
 	v.Timed = v.Timed || e.row.kind.Timed()
 	spent := r.Counters.Spent()
@@ -66,45 +95,102 @@ func (v *Checkpoint) count(e *Entry, r *dataplane.Reading) {
 	e.counted = spent
 }
 
-// ScanUnread looks at the running sessions that have no reading, by time alone.
-func (t *Table) ScanUnread(v *Checkpoint, round uint16) {
+// ScanUnread judges the running sessions without a reading, by time alone.
+func (v *Checkpoint) ScanUnread() {
+	t := v.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if v.met == len(t.byID) {
 		return
 	}
 	for _, e := range t.byID {
-		if e.round == round {
+		if e.round == v.round {
 			continue
 		}
 		v.Timed = v.Timed || e.row.kind.Timed()
-		if e.needsRow(t.cfg, nil, v.Now) {
-			v.NeedRow = append(v.NeedRow, e.row.device)
-		}
+		v.judge(e, nil)
 	}
 }
 
-// needsRow reports that a running session does not simply go on. r may be nil.
-func (e *Entry) needsRow(cfg Config, r *dataplane.Reading, now sessions.Instant) bool {
+// judge collects a session that needs its row.
+func (v *Checkpoint) judge(e *Entry, r *dataplane.Reading) (needsRow bool) {
+	needsRow, over := e.judge(v.table.cfg, r, v.Now)
+	if needsRow {
+		v.NeedRow = append(v.NeedRow, Judged{e.row.device, over})
+	}
+	return needsRow
+}
+
+// judge reports whether a running session needs its row written, and whether it is over.
+// r may be nil.
+func (e *Entry) judge(cfg Config, r *dataplane.Reading, now sessions.Instant) (needsRow, over bool) {
 	s := e.row.session()
-	if s.Provider != sessions.LocalProvider || now.WallTrusted && s.Started.Before(sessions.EarliestClock) || sessions.LimitMet(s, r) {
-		return true // its provider is told; it is dated; the kernel's drops are settled
+	a := sessions.Activity{Closed: sessions.LimitMet(s, r), IdleTimeout: cfg.IdleTimeout}
+	needsRow = s.Provider != sessions.LocalProvider || // its usage is delivered
+		now.WallTrusted && s.Started.Before(sessions.EarliestClock) || // its start is dated
+		a.Closed // the kernel's drops are settled
+	if r != nil {
+		a.LastSeen = e.lastSeen
+		needsRow = needsRow || r.Counters.Spent() < e.row.Since(r.Epoch).Spent // a count that went backwards
 	}
 	s = sessions.AsOf(s, r, now)
-	w := sessions.Activity{IdleTimeout: cfg.IdleTimeout}
-	if r != nil {
-		if r.Counters.Spent() < e.row.Since(r.Epoch).Spent {
-			return true // a count that went backwards
-		}
-		w.LastSeen = e.lastSeen
-	}
-	_, _, over := sessions.NextState(s, w, now)
-	return over || !s.Meter.Low && sessions.IsLow(s, cfg.LowBalancePercent)
+	_, _, over = sessions.NextState(s, a, now)
+	return needsRow || over || !s.Meter.Low && sessions.IsLow(s, cfg.LowBalancePercent), over
 }
 
-func (t *Table) NeedsRow(id sessions.SessionID, r *dataplane.Reading, now sessions.Instant) bool {
+// Judge judges the running session of a device with a reading, nil for none.
+func (t *Table) Judge(id sessions.DeviceID, r *dataplane.Reading, now sessions.Instant) (needsRow, over bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.byID[id]
-	return e != nil && e.needsRow(t.cfg, r, now)
+	if e := t.byDevice[id]; e != nil {
+		return e.judge(t.cfg, r, now)
+	}
+	return false, false
+}
+
+// Comparison finds the devices whose running session is not in the kernel as it is in the
+// table. It keeps nothing of 100,000 sessions but two numbers in their entries. For one
+// goroutine.
+type Comparison struct {
+	table       *Table
+	read, whole uint16 // rounds: of those with a reading, of those with a rule besides
+}
+
+// Compare begins a comparison.
+func (t *Table) Compare() Comparison {
+	return Comparison{table: t, read: t.nextRound(), whole: t.nextRound()}
+}
+
+// Readings takes in readings: those that do not say less than the row.
+func (c Comparison) Readings(readings []dataplane.Reading) {
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	for i := range readings {
+		if e := c.table.of(&readings[i]); e != nil && e.row.Knows(&readings[i]) {
+			e.round = c.read
+		}
+	}
+}
+
+// Whole takes in a session whose rule is as it should be.
+func (c Comparison) Whole(id sessions.SessionID) {
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	if e := c.table.byID[id]; e != nil && e.round == c.read {
+		e.round = c.whole
+	}
+}
+
+// Drifted returns the devices that lack a reading or a rule, oldest first.
+func (c Comparison) Drifted() []sessions.DeviceID {
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	var ids []sessions.DeviceID
+	for id, e := range c.table.byDevice {
+		if e.round != c.whole {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }

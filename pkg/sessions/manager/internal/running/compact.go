@@ -34,14 +34,15 @@ type interned struct{ provider, token, boot string }
 
 const noTime = math.MinInt64 // no time that a store can keep
 
-// compact makes the row of a running session. The caller holds the table's lock.
-func (t *Table) compact(s sessions.Session) compactSession {
-	if w := (interned{s.Provider, s.Token, s.Meter.Boot}); w != *t.interned {
-		t.interned = &w
+// compact makes the row of a running session. last is what the one before had in common
+// with others, and becomes that of this one.
+func compact(s sessions.Session, last **interned) compactSession {
+	if w := (interned{s.Provider, s.Token, s.Meter.Boot}); w != **last {
+		*last = &w
 	}
 	r := compactSession{
 		Counted: s.Meter.Counted(), at: s.Meter.At, low: s.Meter.Low,
-		started: noTime, interned: t.interned, kind: s.Type, globalSpeed: s.UseGlobalSpeed,
+		started: noTime, interned: *last, kind: s.Type, globalSpeed: s.UseGlobalSpeed,
 		id: s.ID, device: s.Device, time: s.Time, timeUsed: s.TimeUsed, bytes: s.Bytes, used: s.Used,
 		down: s.DownBPS, up: s.UpBPS,
 	}

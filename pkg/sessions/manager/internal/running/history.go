@@ -71,13 +71,13 @@ func trait(differs string) int { return slices.Index(traitNames[:], differs) }
 
 func (s *history) set(i int, value string) {
 	if before := s.now[i]; before != "" && before != value {
-		s.note(i, before)
+		s.remember(i, before)
 	}
 	s.now[i] = value
 }
 
-// note remembers a value, and reports whether it was known.
-func (s *history) note(i int, value string) (known bool) {
+// remember keeps a value, and reports whether it was known.
+func (s *history) remember(i int, value string) (known bool) {
 	if s.changes == nil {
 		s.changes = &changes{}
 	}
@@ -92,29 +92,43 @@ func (s *history) note(i int, value string) (known bool) {
 	return false
 }
 
-// observe takes a sighting in. It returns the change that it is, if it is one, and whether
-// that is to be told.
-func (s *history) observe(differs, value string, evidence dataplane.NeighState, at dataplane.Boottime) (c AddressChange, changed, news bool) {
-	i := trait(differs)
+// observe takes an observation in. It returns the change that it is, if it is one, and
+// whether that is to be reported.
+func (s *history) observe(o Observation) (c AddressChange, changed, report bool) {
+	i := trait(o.Differs)
 	now := s.now[i]
 	if now == "" {
-		s.now[i] = value
+		s.now[i] = o.Value
 	}
-	if now == "" || now == value {
+	if now == "" || now == o.Value {
 		return c, false, false
 	}
-	known := s.note(i, value)
-	if evidence == dataplane.NeighStale || evidence == dataplane.NeighUpdated && known {
+	known := s.remember(i, o.Value)
+	if o.Evidence == dataplane.NeighStale || o.Evidence == dataplane.NeighUpdated && known {
 		return c, false, false
 	}
-	c = AddressChange{Differs: differs, Before: now, After: value, Reason: sessions.ReasonMoved, at: at}
+	c = AddressChange{Differs: o.Differs, Before: now, After: o.Value, Reason: sessions.ReasonMoved, at: o.At}
 	f := &s.changes.former[i]
-	if value == f.last && at.Sub(f.left) < sharedWithin {
+	if o.Value == f.last && o.At.Sub(f.left) < sharedWithin {
 		c.Reason = sessions.ReasonShared
 	}
-	f.last, f.left = now, at
-	s.set(i, value)
+	f.last, f.left = now, o.At
+	s.set(i, o.Value)
 	return c, true, s.changes.isNew(c)
+}
+
+// clone copies all that observe changes.
+func (s *history) clone() *history {
+	c := *s
+	if s.changes != nil {
+		m := *s.changes
+		for i := range m.former {
+			m.former[i].known = slices.Clone(m.former[i].known)
+		}
+		m.reported = slices.Clone(m.reported)
+		c.changes = &m
+	}
+	return &c
 }
 
 // isNew reports whether a conflict is new, and not one too many.
@@ -136,25 +150,58 @@ func (c AddressChange) String() string {
 	return fmt.Sprintf("another %s: %s, before %s", c.Differs, c.After, c.Before)
 }
 
-// Observe takes in where the MAC of a running session was seen; d is its device, unless
-// nothing is news yet.
-func (t *Table) Observe(id sessions.SessionID, d sessions.Device, differs, value string, evidence dataplane.NeighState, at dataplane.Boottime) (c AddressChange, changed, news bool) {
+// Observation is that the MAC of a running session was seen with a value.
+type Observation struct {
+	Session  sessions.SessionID
+	Device   sessions.Device // as it was before; needed once, see HasHistory
+	Differs  string          // which value: DiffersAddress, DiffersHostname or DiffersPort
+	Value    string
+	Evidence dataplane.NeighState
+	At       dataplane.Boottime
+}
+
+// Observe judges an observation: whether it is a change, and one to report. One to report
+// is not taken in: that is Record's, once the report is committed.
+func (t *Table) Observe(o Observation) (c AddressChange, changed, report bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.byID[id]
+	e := t.byID[o.Session]
 	if e == nil {
 		return c, false, false
 	}
+	h := e.historySince(o.Device)
+	if now := h.now[trait(o.Differs)]; now == "" || now == o.Value {
+		return h.observe(o)
+	}
+	after := h.clone()
+	if c, changed, report = after.observe(o); !report {
+		e.seen = after
+	}
+	return c, changed, report
+}
+
+// Record takes in an observation that was reported.
+func (t *Table) Record(o Observation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byID[o.Session]; e != nil {
+		e.historySince(o.Device).observe(o)
+	}
+}
+
+// historySince returns what was seen of a session's MAC since it runs, and of its device
+// before.
+func (e *Entry) historySince(d sessions.Device) *history {
 	if e.seen == nil {
 		e.seen = &history{}
 	}
 	if d.ID != 0 && !e.seen.initialised {
 		e.seen.init(d)
 	}
-	return e.seen.observe(differs, value, evidence, at)
+	return e.seen
 }
 
-// HasHistory reports whether sight needs no device.
+// HasHistory reports whether Observe needs no device.
 func (t *Table) HasHistory(id sessions.SessionID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

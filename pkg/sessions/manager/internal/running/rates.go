@@ -63,8 +63,12 @@ func (t *Rates) Observe(r dataplane.Reading, now dataplane.Boottime) (up, down u
 	return l.observe(&r, now, t.memory)
 }
 
-// Rate notes a reading of a running session, if it is one.
+// Rate takes in a reading of a running session or of a trusted device, and returns the
+// current speeds, in bit/s.
 func (t *Table) Rate(r dataplane.Reading, now dataplane.Boottime) (up, down uint64) {
+	if sessions.IsTrusted(r.Account) {
+		return t.Trusted.Observe(r, now)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.byID[sessions.SessionID(r.Account)]; e != nil {

@@ -26,6 +26,7 @@ type Table struct {
 	byID     map[sessions.SessionID]*Entry
 	byPlace  []*Entry // the entry found last at Reading.Slot
 	queue    dueQueue
+	round    uint16    // of the last checkpoint or comparison
 	interned *interned // of the session that was stored last
 }
 
@@ -96,14 +97,14 @@ func (t *Table) Apply(stored []sessions.Session, known []sessions.Device, now se
 		case s.State != sessions.Running && e != nil:
 			t.remove(e)
 		case s.State == sessions.Running && e != nil && s.Device == e.row.device:
-			e.set(t.compact(s), t.cfg.LowBalancePercent)
+			e.set(compact(s, &t.interned), t.cfg.LowBalancePercent)
 			t.setDue(e, e.dueAt(t.cfg, now))
 		case s.State == sessions.Running:
 			if e != nil {
 				t.remove(e) // it moved to another device
 			}
 			e = &Entry{lastSeen: now.Boot}
-			e.set(t.compact(s), t.cfg.LowBalancePercent)
+			e.set(compact(s, &t.interned), t.cfg.LowBalancePercent)
 			t.add(e, now)
 		}
 	}
@@ -160,24 +161,33 @@ func (t *Table) setDue(e *Entry, at dataplane.Boottime) {
 	}
 }
 
-// Running returns what a device runs, as of its last transaction, and the device's MAC.
-func (t *Table) Running(id sessions.DeviceID) (sessions.Session, dataplane.MAC, bool) {
+// Snapshot is a running session with what the kernel's rule has of its device.
+type Snapshot struct {
+	sessions.Session
+	MAC   dataplane.MAC
+	Bound [4]byte // IPv4 address that the device is bound to; zero: any
+}
+
+func (e *Entry) snapshot() Snapshot { return Snapshot{e.row.session(), e.mac, e.bound} }
+
+// Running returns what a device runs, as of its last transaction.
+func (t *Table) Running(id sessions.DeviceID) (Snapshot, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.byDevice[id]; e != nil {
-		return e.row.session(), e.mac, true
+		return e.snapshot(), true
 	}
-	return sessions.Session{}, dataplane.MAC{}, false
+	return Snapshot{}, false
 }
 
-// Session returns a running session and its device's MAC.
-func (t *Table) Session(id sessions.SessionID) (sessions.Session, dataplane.MAC, bool) {
+// Session returns a running session.
+func (t *Table) Session(id sessions.SessionID) (Snapshot, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.byID[id]; e != nil {
-		return e.row.session(), e.mac, true
+		return e.snapshot(), true
 	}
-	return sessions.Session{}, dataplane.MAC{}, false
+	return Snapshot{}, false
 }
 
 // Holder returns the device that runs a provider's session.
@@ -245,13 +255,6 @@ func (t *Table) Devices() []sessions.DeviceID {
 	return slices.Sorted(maps.Keys(t.byDevice))
 }
 
-// Sessions returns all running sessions.
-func (t *Table) Sessions() []sessions.SessionID {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Collect(maps.Keys(t.byID))
-}
-
 func (e *Entry) dueAt(cfg Config, now sessions.Instant) dataplane.Boottime {
 	s := e.row.session()
 	at := earlier(sessions.HandoverAt(s, now), sessions.LowBalanceAt(s, cfg.LowBalancePercent))
@@ -286,13 +289,3 @@ func (t *Table) Recompute(now sessions.Instant) {
 // Wake receives a value when Next has become earlier. It holds one value, and is never
 // closed.
 func (t *Table) Wake() <-chan struct{} { return t.wake }
-
-// Bound is what a running session's device is bound to.
-func (t *Table) Bound(id sessions.SessionID) [4]byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if e := t.byID[id]; e != nil {
-		return e.bound
-	}
-	return [4]byte{}
-}

@@ -9,59 +9,61 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/running"
 )
 
-// scan looks at readings of everything.
-func (sr *Settler) scan(readings iter.Seq[[]dataplane.Reading]) *running.Checkpoint {
-	v := &running.Checkpoint{Now: sr.clock.Read(), Read: make(running.Readings)}
-	v.Counts = sessions.Checkpoint{Boot: v.Now.BootID, At: v.Now.Boot, Spent: sr.state.marks[:0], Known: sr.clock.WallAt(v.Now.Boot)}
-	sr.state.round++
-	for some := range readings {
-		sr.table.Scan(v, some, sr.state.round)
+// Settle is a checkpoint; see manager.Manager.Settle.
+func (sr *Settler) Settle(ctx context.Context, readings iter.Seq[[]dataplane.Reading]) error {
+	sr.settling.Lock()
+	defer sr.settling.Unlock()
+	err := sr.settleAll(ctx, readings)
+	if err == nil {
+		sr.repair(ctx)
 	}
-	sr.table.ScanUnread(v, sr.state.round)
-	sr.state.marks = v.Counts.Spent
-	return v
+	sr.last.set(sr.clock.Now(), err)
+	return err
 }
 
-// settleOver ends what is over and was not noticed, with counters read now.
-func (sr *Settler) settleOver(ctx context.Context) error {
-	for some := range slices.Chunk(sr.table.Devices(), ledger.BatchSize) {
-		var closer []sessions.DeviceID
-		read := make(running.Readings)
-		now := sr.clock.Read()
-		for _, id := range some {
-			s, _, running := sr.table.Running(id)
-			if !running {
-				continue
-			}
-			r, err := sr.enforce.Read(s.ID.Account())
-			if err != nil {
-				return err
-			}
-			if sr.table.NeedsRow(s.ID, r, now) {
-				closer = append(closer, id)
-				if r != nil {
-					read[r.Account] = *r
-				}
-			}
+func (sr *Settler) settleAll(ctx context.Context, readings iter.Seq[[]dataplane.Reading]) error {
+	v := sr.scan(readings)
+	for some := range slices.Chunk(v.NeedRow, ledger.BatchSize) {
+		b := batch{read: v.Read}
+		for _, judged := range some {
+			b.add(judged.Device, judged.Over)
 		}
-		if err := sr.settleWith(ctx, closer, read, 0); err != nil {
+		if err := sr.settleBatch(ctx, b); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := sr.writeCheckpoint(ctx, v); err != nil {
+		return err
+	}
+	return sr.settleOrphans(ctx, v)
+}
+
+// scan judges all running sessions by their readings.
+func (sr *Settler) scan(readings iter.Seq[[]dataplane.Reading]) *running.Checkpoint {
+	v := sr.table.NewCheckpoint(sr.clock.Read(), sr.state.counts)
+	v.Counts.Known = sr.clock.WallAt(v.Now.Boot)
+	for some := range readings {
+		v.Scan(some)
+	}
+	v.ScanUnread()
+	sr.state.counts = v.Counts.Spent
+	return v
 }
 
 // ReadRunning visits the counters of what runs, a batch at a time.
 func (sr *Settler) ReadRunning(visit func([]dataplane.Reading) bool) error {
-	for some := range slices.Chunk(sr.table.Sessions(), ledger.BatchSize) {
+	for some := range slices.Chunk(sr.table.Devices(), ledger.BatchSize) {
 		readings := make([]dataplane.Reading, 0, len(some))
 		for _, id := range some {
-			r, err := sr.enforce.Read(id.Account())
+			s, running := sr.table.Running(id)
+			if !running {
+				continue
+			}
+			r, err := sr.enforce.Read(s.ID.Account())
 			if err != nil {
 				return err
 			}
@@ -79,7 +81,7 @@ func (sr *Settler) ReadRunning(visit func([]dataplane.Reading) bool) error {
 // knownEvery is how often the wall time is written where nothing else is to be.
 const knownEvery = time.Hour
 
-// writeCheckpoint writes the marks, when they say something that the last ones did not.
+// writeCheckpoint writes the counts, when they differ from the last ones.
 func (sr *Settler) writeCheckpoint(ctx context.Context, v *running.Checkpoint) error {
 	stale := v.Counts.Known.Sub(sr.state.known).Abs() >= knownEvery
 	if !v.Timed && !v.Changed && !stale {
@@ -90,4 +92,30 @@ func (sr *Settler) writeCheckpoint(ctx context.Context, v *running.Checkpoint) e
 	}
 	sr.state.known = v.Counts.Known
 	return sr.ledger.Store.PutCheckpoint(v.Counts)
+}
+
+// repair brings those devices in line whose rule the kernel did not take, and,
+// when the wall clock was set, those whose deadline depends on it.
+func (sr *Settler) repair(ctx context.Context) {
+	ids := sr.enforce.Repairs()
+	if sr.clockWasSet() {
+		ids = append(ids, sr.table.WithExpiry()...)
+		sr.table.Recompute(sr.clock.Read())
+	}
+	for _, id := range ids {
+		if err := sr.enforce.LockAndEnforce(ctx, id); err != nil {
+			sr.enforce.RepairLater(id, err)
+		}
+	}
+}
+
+// clockWasSet reports a step of the wall clock since the last call, or that it can
+// be believed only now.
+func (sr *Settler) clockWasSet() bool {
+	now := sr.clock.Read()
+	offset := now.Wall.Sub(time.Unix(0, int64(now.Boot)))
+	step := (offset - sr.state.offset).Abs()
+	changed := step > time.Second || now.WallTrusted != sr.state.sane
+	sr.state.offset, sr.state.sane = offset, now.WallTrusted
+	return changed
 }

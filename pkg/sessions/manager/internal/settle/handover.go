@@ -7,20 +7,19 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
 // handOver starts the next session of those devices whose session is about to end by
 // time, and returns the others that are due.
 func (sr *Settler) handOver(ctx context.Context, due []sessions.DeviceID) (others []sessions.DeviceID, err error) {
 	for _, id := range due {
-		s, _, running := sr.table.Running(id)
+		s, running := sr.table.Running(id)
 		if !running {
 			continue
 		}
 		now := sr.clock.Read()
-		end := sessions.Deadline(s, now)
-		if !sessions.HandsOver(s) || now.Boot >= end || now.Boot < sessions.HandoverAt(s, now) {
+		end := sessions.Deadline(s.Session, now)
+		if !sessions.HandsOver(s.Session) || now.Boot >= end || now.Boot < sessions.HandoverAt(s.Session, now) {
 			others = append(others, id)
 			continue
 		}
@@ -36,30 +35,23 @@ func (sr *Settler) handOver(ctx context.Context, due []sessions.DeviceID) (other
 func (sr *Settler) handOverOne(ctx context.Context, id sessions.DeviceID, end dataplane.Boottime) error {
 	held := sr.enforce.Lock(id)
 	defer held.Unlock()
-	next := successor{}
+	now := sr.clock.Read()
+	next := map[sessions.DeviceID]successor{}
 	var err error
-	if !sr.providers.Any() { // they are asked when it is over
-		if next, err = sr.successor(ctx, held, id); err != nil {
+	if !sr.providers.Any() { // they are queried when it is over
+		if next, err = sr.successors(ctx, held, []sessions.DeviceID{id}, now); err != nil {
 			return err
 		}
 	}
-	s, _, running := sr.table.Running(id)
-	if next.session == nil || !sessions.HandsOver(*next.session) || !running || sessions.Deadline(s, sr.clock.Read()) != end {
+	s, running := sr.table.Running(id)
+	if next[id].session == nil || !sessions.HandsOver(*next[id].session) || !running || sessions.Deadline(s.Session, now) != end {
 		sr.table.Postpone(id, end)
 		return nil
 	}
-	read, err := sr.enforce.CountsOf([]sessions.Session{s})
+	read, err := sr.enforce.CountsOf([]sessions.Session{s.Session})
 	if err != nil {
 		return err
 	}
-	t := settlement{sr: sr, devices: []sessions.DeviceID{id}, read: read, next: map[sessions.DeviceID]successor{id: next}}
-	err = sr.ledger.Commit(ctx, func(c *ledger.Tx) error {
-		c.Now = c.Now.At(end)
-		return t.run(c)
-	})
-	if err != nil {
-		return err
-	}
-	sr.follow(ctx, held, &t)
-	return nil
+	b := batch{devices: []sessions.DeviceID{id}, read: read}
+	return sr.settle(ctx, held, &settlement{sr: sr, batch: b, next: next}, now.At(end))
 }

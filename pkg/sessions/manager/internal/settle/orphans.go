@@ -6,7 +6,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -15,62 +14,35 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/running"
 )
 
-// quiet is how long an account stays in the kernel after its session stopped and its
-// count last changed: packets in flight find it, and are debited to it. The kernel is
-// done with them within milliseconds.
-const quiet = time.Second
-
-// orphan is an account that no session runs on.
-type orphan struct {
-	since dataplane.Boottime // that its count is what it is
-	epoch uint64
-	spent uint64
-}
-
 // settleOrphans debits what was counted after sessions stopped, by packets that were in
 // flight or passed under a grant that was never stored, and removes the accounts that
-// nobody has run for long enough. v has all that there are.
+// nothing counts to any more. v has all accounts.
 func (sr *Settler) settleOrphans(ctx context.Context, v *running.Checkpoint) error {
-	before := sr.state.linger
-	sr.state.linger = make(map[dataplane.Account]orphan, len(v.Orphaned))
-	inUse := sr.staticAccounts()
+	inUse := sr.enforce.StaticAccounts()
 	var late []dataplane.Reading
-	var long []dataplane.Account
+	var final []dataplane.Account
 	for _, r := range v.Orphaned {
-		if inUse[r.Account] {
+		switch {
+		case inUse[r.Account]:
 			sr.table.Trusted.Observe(r, v.Now.Boot)
-			continue
-		}
-		l, known := before[r.Account]
-		if !known || l.epoch != r.Epoch || l.spent != r.Counters.Spent() {
-			l = orphan{since: v.Now.Boot, epoch: r.Epoch, spent: r.Counters.Spent()}
+		case r.Final:
+			final = append(final, r.Account)
+		default:
 			late = append(late, r)
-		} else if v.Now.Boot.Sub(l.since) >= quiet {
-			long = append(long, r.Account)
 		}
-		sr.state.linger[r.Account] = l
 	}
 	for some := range slices.Chunk(late, ledger.BatchSize) {
 		if err := sr.debitAllLate(ctx, some); err != nil {
-			sr.state.linger = before // so that they are new to the next call
 			return err
 		}
 	}
-	slices.Sort(long)
-	for some := range slices.Chunk(long, ledger.BatchSize) {
+	slices.Sort(final)
+	for some := range slices.Chunk(final, ledger.BatchSize) {
 		if err := sr.forget(context.WithoutCancel(ctx), some); err != nil {
-			sr.log.Error("unused accounts stay for now", "error", err)
+			sr.log.Error("accounts not removed, trying again at the next checkpoint", "error", err)
 		}
 	}
 	return nil
-}
-
-func (sr *Settler) staticAccounts() map[dataplane.Account]bool {
-	accounts := make(map[dataplane.Account]bool, len(sr.enforce.Static))
-	for _, rule := range sr.enforce.Static {
-		accounts[rule.Account] = true
-	}
-	return accounts
 }
 
 // debitAllLate debits readings to sessions that do not run.
@@ -133,8 +105,8 @@ func debitLate(c *ledger.Tx, r dataplane.Reading) error {
 	return c.SettleIdle(d, s)
 }
 
-// forget debits what came late, removes accounts, and takes their baselines back, in
-// this order: wherever it stops, it can be done again.
+// forget debits what came late, removes accounts, and resets their baselines, in this
+// order: wherever it stops, it can be done again.
 func (sr *Settler) forget(ctx context.Context, accounts []dataplane.Account) error {
 	held, accounts, err := sr.lockOrphans(ctx, accounts)
 	if err != nil {
@@ -142,11 +114,16 @@ func (sr *Settler) forget(ctx context.Context, accounts []dataplane.Account) err
 	}
 	defer held.Unlock()
 	var last []dataplane.Reading
+	final := accounts[:0]
 	for _, a := range accounts {
 		r, err := sr.enforce.Read(a)
 		if err != nil {
 			return err
 		}
+		if r != nil && !r.Final {
+			continue // granted again since
+		}
+		final = append(final, a)
 		if r != nil {
 			last = append(last, *r)
 		}
@@ -154,14 +131,13 @@ func (sr *Settler) forget(ctx context.Context, accounts []dataplane.Account) err
 	if err := sr.debitAllLate(ctx, last); err != nil {
 		return err
 	}
-	for _, a := range accounts {
+	for _, a := range final {
 		if err := sr.enforce.Kernel.Forget(a); err != nil {
 			return sessions.Errorf(sessions.Unavailable, "the kernel did not remove account %d: %w", a, err)
 		}
-		delete(sr.state.linger, a)
 	}
 	return sr.ledger.Commit(ctx, func(c *ledger.Tx) error {
-		for _, a := range accounts {
+		for _, a := range final {
 			if err := resetBaseline(c, a); err != nil {
 				return err
 			}

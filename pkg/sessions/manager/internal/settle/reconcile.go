@@ -8,113 +8,121 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/running"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/start"
 )
 
-// repair brings those devices in line whose rule the kernel did not take, and,
-// when the wall clock was set, those whose deadline depends on it.
-func (sr *Settler) repair(ctx context.Context) {
-	ids := sr.enforce.Repairs()
-	if sr.clockWasSet() {
-		ids = append(ids, sr.table.WithExpiry()...)
-		sr.table.Recompute(sr.clock.Read())
-	}
-	for _, id := range ids {
-		if err := sr.enforce.LockAndEnforce(ctx, id); err != nil {
-			sr.enforce.RepairLater(id, err)
-		}
-	}
+// Reconciler joins what was bought with what is enforced. Safe for concurrent use.
+type Reconciler struct {
+	*Settler
+	restored atomic.Bool // the wall clock, from the store
 }
 
-// clockWasSet reports a step of the wall clock since the last call, or that it can
-// be believed only now.
-func (sr *Settler) clockWasSet() bool {
-	now := sr.clock.Read()
-	offset := now.Wall.Sub(time.Unix(0, int64(now.Boot)))
-	step := (offset - sr.state.offset).Abs()
-	changed := step > time.Second || now.WallTrusted != sr.state.sane
-	sr.state.offset, sr.state.sane = offset, now.WallTrusted
-	return changed
-}
-
-// Reconcile joins what was bought with what is enforced: it takes away rules that no
-// running session has, and grants those that are missing; denials first. At boot and
-// after a crash it also settles what passed since the last checkpoint, and ends what is
-// over; later, as a periodic repair, it leaves that to the checkpoints. It may be repeated
-// at any time.
-func (sr *Settler) Reconcile(ctx context.Context) error {
-	first := !sr.recalled.Load()
-	if err := sr.restore(ctx); err != nil {
+// Reconcile is manager.Manager.Reconcile.
+func (rc *Reconciler) Reconcile(ctx context.Context) error {
+	first := !rc.restored.Load()
+	if err := rc.restore(ctx); err != nil {
 		return err
 	}
-	doubtful, err := sr.doubtful(ctx, first)
+	doubtful, err := rc.doubtful(ctx, first)
 	if err != nil {
 		return err
 	}
-	if err := sr.recover(ctx, doubtful); err != nil {
+	if err := rc.recover(ctx, doubtful); err != nil {
 		return err
 	}
 	if first {
-		if err := sr.settleOver(ctx); err != nil {
+		if err := rc.settleOver(ctx); err != nil {
 			return err
 		}
 	}
 	err = errors.Join(
-		sr.denyStale(ctx, sr.stale()),
-		sr.grantStatic(),
-		sr.grantMissing(ctx, doubtful),
-		sr.expireAll(ctx),
+		rc.denyStale(ctx, rc.stale()),
+		rc.grantStatic(),
+		rc.grantMissing(ctx, doubtful),
+		rc.expireAll(ctx),
 	)
 	if first {
-		err = errors.Join(err, sr.start.CloseForgotten(ctx))
+		err = errors.Join(err, rc.start.CloseForgotten(ctx))
 	}
-	return errors.Join(err, sr.providers.Redeliver(ctx)) // last: what providers answer may change what runs
+	return errors.Join(err, rc.providers.Redeliver(ctx)) // last: what providers answer may change what runs
 }
 
-// doubtful are the devices with a running session that the kernel may not enforce as it
-// should: at first all that the store has.
-func (sr *Settler) doubtful(ctx context.Context, first bool) ([]sessions.DeviceID, error) {
-	if first {
-		return sr.ledger.RunningDevices(ctx)
-	}
-	return sr.drifted()
-}
-
-// recover remembers what runs, and prepares the rows of running sessions that the
-// kernel does not enforce as they say: after a reboot, after a detach, or by a change
-// of configuration.
-func (sr *Settler) recover(ctx context.Context, devices []sessions.DeviceID) error {
-	marks := sync.OnceValue(sr.lastCheckpoint)
-	for some := range slices.Chunk(devices, ledger.BatchSize) {
-		if err := sr.recoverSome(ctx, some, marks); err != nil {
+// settleOver ends what is over and was not noticed, with counters read now.
+func (rc *Reconciler) settleOver(ctx context.Context) error {
+	for some := range slices.Chunk(rc.table.Devices(), ledger.BatchSize) {
+		b := batch{read: make(running.Readings)}
+		now := rc.clock.Read()
+		for _, id := range some {
+			s, ok := rc.table.Running(id)
+			if !ok {
+				continue
+			}
+			r, err := rc.enforce.Read(s.ID.Account())
+			if err != nil {
+				return err
+			}
+			needsRow, over := rc.table.Judge(id, r, now)
+			if !needsRow {
+				continue
+			}
+			b.add(id, over)
+			if r != nil {
+				b.read[r.Account] = *r
+			}
+		}
+		if err := rc.settleBatch(ctx, b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (sr *Settler) recoverSome(ctx context.Context, devices []sessions.DeviceID, marks func() sessions.CheckpointIndex) error {
-	held := sr.enforce.Lock(devices...)
+// doubtful are the devices with a running session that the kernel may not enforce as it
+// should: at first all that the store has.
+func (rc *Reconciler) doubtful(ctx context.Context, first bool) ([]sessions.DeviceID, error) {
+	if first {
+		return rc.ledger.RunningDevices(ctx)
+	}
+	return rc.drifted()
+}
+
+// recover remembers what runs, and prepares the rows of running sessions that the
+// kernel does not enforce as they say: after a reboot, after a detach, or by a change
+// of configuration.
+func (rc *Reconciler) recover(ctx context.Context, devices []sessions.DeviceID) error {
+	marks := sync.OnceValue(rc.lastCheckpoint)
+	for some := range slices.Chunk(devices, ledger.BatchSize) {
+		if err := rc.recoverSome(ctx, some, marks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (rc *Reconciler) recoverSome(ctx context.Context, devices []sessions.DeviceID, marks func() sessions.CheckpointIndex) error {
+	held := rc.enforce.Lock(devices...)
 	defer held.Unlock()
-	return sr.ledger.Commit(ctx, func(c *ledger.Tx) error {
+	return rc.ledger.Commit(ctx, func(c *ledger.Tx) error {
 		running, err := c.RunningOf(devices)
 		if err != nil {
 			return err
 		}
 		// Not before: a row that was settled since would seem to know more than the kernel
 		// counted, and what it has been charged would be charged again.
-		read, err := sr.enforce.CountsOf(running)
+		read, err := rc.enforce.CountsOf(running)
 		if err != nil {
 			return err
 		}
 		for _, s := range running {
-			if err := sr.recoverOne(c, s, read.Of(s.ID), marks); err != nil {
+			if err := rc.recoverOne(c, s, read.Of(s.ID), marks); err != nil {
 				return err
 			}
 		}
@@ -124,22 +132,22 @@ func (sr *Settler) recoverSome(ctx context.Context, devices []sessions.DeviceID,
 
 // lastCheckpoint are the marks of the last checkpoint. An agent that cannot read them
 // starts all the same: what they say is the customers'.
-func (sr *Settler) lastCheckpoint() sessions.CheckpointIndex {
-	marks, err := sr.ledger.Store.Checkpoint()
+func (rc *Reconciler) lastCheckpoint() sessions.CheckpointIndex {
+	marks, err := rc.ledger.Store.Checkpoint()
 	if err != nil {
-		sr.log.Error("what was used up to the last checkpoint is lost, where the kernel lost it as well", "error", err)
+		rc.log.Error("what was used up to the last checkpoint is lost, where the kernel lost it as well", "error", err)
 	}
 	return marks.Index()
 }
 
 // recoverOne prepares the row of one running session.
-func (sr *Settler) recoverOne(c *ledger.Tx, s sessions.Session, r *dataplane.Reading, marks func() sessions.CheckpointIndex) error {
+func (rc *Reconciler) recoverOne(c *ledger.Tx, s sessions.Session, r *dataplane.Reading, marks func() sessions.CheckpointIndex) error {
 	d, err := c.Device(s.Device)
 	if err != nil {
 		return err
 	}
-	reason := sr.mayNotRun(d, s, c.Now)
-	rule := sr.enforce.Kernel.Rule(d.MAC)
+	reason := rc.mayNotRun(d, s, c.Now)
+	rule := rc.enforce.Kernel.Rule(d.MAC)
 	if reason == "" && sessions.Joined(s, rule, c.Now) && s.Meter.Counted().Knows(r) {
 		c.Stored, c.Known = append(c.Stored, s), append(c.Known, d) // remembered as running
 		return nil
@@ -178,14 +186,14 @@ func rejoin(c *ledger.Tx, s *sessions.Session, r *dataplane.Reading, rule datapl
 }
 
 // mayNotRun says why a session that the store has as running is not to go on.
-func (sr *Settler) mayNotRun(d sessions.Device, s sessions.Session, now sessions.Instant) (reason string) {
-	rule, static := sr.enforce.Static[d.MAC]
+func (rc *Reconciler) mayNotRun(d sessions.Device, s sessions.Session, now sessions.Instant) (reason string) {
+	rule, static := rc.enforce.Static[d.MAC]
 	switch {
 	case static && rule.Verdict == dataplane.Block:
 		return sessions.ReasonBlocked
 	case static:
 		return sessions.ReasonTrusted
-	case s.Meter.Boot != now.BootID && !sr.cfg.ResumeAfterReboot:
+	case s.Meter.Boot != now.BootID && !rc.cfg.ResumeAfterReboot:
 		return sessions.ReasonReboot
 	}
 	return ""
@@ -194,12 +202,12 @@ func (sr *Settler) mayNotRun(d sessions.Device, s sessions.Session, now sessions
 // stale returns the MACs whose rule no running session and no configuration seems to
 // have. It looks at what is remembered, without locks: doubts are looked into by who
 // acts on them.
-func (sr *Settler) stale() (wrong []dataplane.MAC) {
-	for mac, rule := range sr.enforce.Kernel.Rules() {
-		if _, ok := sr.enforce.Static[mac]; ok {
+func (rc *Reconciler) stale() (wrong []dataplane.MAC) {
+	for mac, rule := range rc.enforce.Kernel.Rules() {
+		if _, ok := rc.enforce.Static[mac]; ok {
 			continue
 		}
-		if _, of, running := sr.table.Session(sessions.SessionID(rule.Account)); !running || of != mac {
+		if s, running := rc.table.Session(sessions.SessionID(rule.Account)); !running || s.MAC != mac {
 			wrong = append(wrong, mac)
 		}
 	}
@@ -207,42 +215,42 @@ func (sr *Settler) stale() (wrong []dataplane.MAC) {
 }
 
 // denyStale takes away rules, if they are as wrong as they seemed.
-func (sr *Settler) denyStale(ctx context.Context, wrong []dataplane.MAC) error {
+func (rc *Reconciler) denyStale(ctx context.Context, wrong []dataplane.MAC) error {
 	var failed error
 	for _, mac := range wrong {
-		failed = errors.Join(failed, sr.denyIfStale(ctx, mac))
+		failed = errors.Join(failed, rc.denyIfStale(ctx, mac))
 	}
 	return failed
 }
 
-func (sr *Settler) denyIfStale(ctx context.Context, mac dataplane.MAC) error {
-	unknown := sr.enforce.Lock(enforce.UnknownMAC)
+func (rc *Reconciler) denyIfStale(ctx context.Context, mac dataplane.MAC) error {
+	unknown := rc.enforce.Lock(enforce.UnknownMAC)
 	defer unknown.Unlock()
-	d, err := sr.ledger.DeviceByMAC(ctx, mac)
+	d, err := rc.ledger.DeviceByMAC(ctx, mac)
 	if sessions.CodeOf(err) == sessions.NotFound {
-		return sr.enforce.Revoke(mac) // and no device takes the MAC meanwhile
+		return rc.enforce.Revoke(mac) // and no device takes the MAC meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	held := sr.enforce.Lock(d.ID)
+	held := rc.enforce.Lock(d.ID)
 	defer held.Unlock()
-	d, s, err := sr.ledger.Lookup(ctx, d.ID)
+	d, s, err := rc.ledger.Lookup(ctx, d.ID)
 	if err != nil || s != nil && d.MAC == mac {
 		return err
 	}
-	return sr.enforce.Revoke(mac)
+	return rc.enforce.Revoke(mac)
 }
 
 // grantStatic enforces the configuration's rules, those that deny first.
-func (sr *Settler) grantStatic() error {
-	macs := slices.SortedFunc(maps.Keys(sr.enforce.Static), func(a, b dataplane.MAC) int {
-		return int(sr.enforce.Static[b].Verdict) - int(sr.enforce.Static[a].Verdict)
+func (rc *Reconciler) grantStatic() error {
+	macs := slices.SortedFunc(maps.Keys(rc.enforce.Static), func(a, b dataplane.MAC) int {
+		return int(rc.enforce.Static[b].Verdict) - int(rc.enforce.Static[a].Verdict)
 	})
 	var failed error
 	for _, mac := range macs {
-		if sr.enforce.Kernel.Rule(mac) != sr.enforce.Static[mac] {
-			failed = errors.Join(failed, sr.enforce.Grant(mac, sr.enforce.Static[mac]))
+		if rc.enforce.Kernel.Rule(mac) != rc.enforce.Static[mac] {
+			failed = errors.Join(failed, rc.enforce.Grant(mac, rc.enforce.Static[mac]))
 		}
 	}
 	return failed
@@ -251,60 +259,61 @@ func (sr *Settler) grantStatic() error {
 // grantMissing grants what should be enforced and is not, or not as it should: in the
 // order of the devices, so that it is always the same ones who get in where there is
 // not room for all.
-func (sr *Settler) grantMissing(ctx context.Context, devices []sessions.DeviceID) error {
+func (rc *Reconciler) grantMissing(ctx context.Context, devices []sessions.DeviceID) error {
 	var failed error
 	for _, id := range devices {
-		if _, _, _, missing := sr.missing(id); missing {
-			failed = errors.Join(failed, sr.grantIfMissing(ctx, id))
+		if _, _, missing := rc.missing(id); missing {
+			failed = errors.Join(failed, rc.grantIfMissing(ctx, id))
 		}
 	}
 	return failed
 }
 
-// missing reports that a device runs a session whose rule is not as it should be.
-func (sr *Settler) missing(id sessions.DeviceID) (s sessions.Session, mac dataplane.MAC, rule dataplane.Rule, missing bool) {
-	s, mac, running := sr.table.Running(id)
-	if !running {
-		return s, mac, rule, false
+// missing returns what a device runs and the rule that it should have, and whether it
+// lacks it.
+func (rc *Reconciler) missing(id sessions.DeviceID) (s running.Snapshot, rule dataplane.Rule, missing bool) {
+	s, ok := rc.table.Running(id)
+	if !ok {
+		return s, rule, false
 	}
-	rule = sr.enforce.RuleOf(s, sr.table.Bound(s.ID), sr.clock.Read())
-	return s, mac, rule, !sessions.SameRule(sr.enforce.Kernel.Rule(mac), rule)
+	rule = rc.enforce.RuleOf(s.Session, s.Bound, rc.clock.Read())
+	return s, rule, !sessions.SameRule(rc.enforce.Kernel.Rule(s.MAC), rule)
 }
 
-func (sr *Settler) grantIfMissing(ctx context.Context, id sessions.DeviceID) error {
-	held := sr.enforce.Lock(id)
+func (rc *Reconciler) grantIfMissing(ctx context.Context, id sessions.DeviceID) error {
+	held := rc.enforce.Lock(id)
 	defer held.Unlock()
-	s, mac, rule, missing := sr.missing(id)
+	s, rule, missing := rc.missing(id)
 	if !missing {
 		return nil
 	}
-	cause := sr.enforce.Grant(mac, rule)
+	cause := rc.enforce.Grant(s.MAC, rule)
 	if sessions.CodeOf(cause) != sessions.Full {
 		return cause
 	}
-	sr.log.Error("there is no room for a running session; it is paused", "device", id, "session", s.ID, "error", cause)
-	d, err := sr.ledger.Device(ctx, id)
+	rc.log.Error("there is no room for a running session; it is paused", "device", id, "session", s.ID, "error", cause)
+	d, err := rc.ledger.Device(ctx, id)
 	if err != nil {
 		return err
 	}
-	return sr.ledger.Commit(ctx, start.Stopping(d, s.ID, nil, sessions.ReasonFailed, cause.Error()))
+	return rc.ledger.Commit(ctx, start.Stopping(d, s.ID, nil, sessions.ReasonFailed, cause.Error()))
 }
 
 // expireBatch bounds the sessions that expire in one transaction.
 const expireBatch = 256
 
 // expireAll records what expired while it did not run.
-func (sr *Settler) expireAll(ctx context.Context) error {
-	now := sr.clock.Read()
+func (rc *Reconciler) expireAll(ctx context.Context) error {
+	now := rc.clock.Read()
 	if !now.WallTrusted {
 		return nil
 	}
 	for last := sessions.SessionID(0); ; {
-		list, err := sessions.View(ctx, sr.ledger.Store, func(tx sessions.Tx) ([]sessions.Session, error) { return tx.PastExpiry(now.Wall, expireBatch) })
+		list, err := sessions.View(ctx, rc.ledger.Store, func(tx sessions.Tx) ([]sessions.Session, error) { return tx.PastExpiry(now.Wall, expireBatch) })
 		if err != nil || len(list) == 0 || list[0].ID == last { // the clock was set back meanwhile: next time
 			return err
 		}
-		if err := sr.start.Expire(ctx, list); err != nil {
+		if err := rc.start.Expire(ctx, list, now); err != nil {
 			return err
 		}
 		last = list[0].ID
@@ -313,28 +322,28 @@ func (sr *Settler) expireAll(ctx context.Context) error {
 
 // restore takes from the store what a Manager has to remember: the providers, and the
 // wall time that was known last.
-func (sr *Settler) restore(ctx context.Context) error {
-	if !sr.recalled.Load() {
-		if err := sr.restoreClock(ctx); err != nil {
+func (rc *Reconciler) restore(ctx context.Context) error {
+	if !rc.restored.Load() {
+		if err := rc.restoreClock(ctx); err != nil {
 			return err
 		}
-		sr.recalled.Store(true)
+		rc.restored.Store(true)
 	}
-	return sr.providers.Load(ctx)
+	return rc.providers.Load(ctx)
 }
 
 // restoreClock asks the marks, and where none told the time yet, the last event.
-func (sr *Settler) restoreClock(ctx context.Context) error {
-	marks := sr.lastCheckpoint()
+func (rc *Reconciler) restoreClock(ctx context.Context) error {
+	marks := rc.lastCheckpoint()
 	if !marks.Known.IsZero() {
-		if marks.Boot == sr.clock.BootID() {
-			sr.clock.Restore(marks.Known, marks.At, true)
+		if marks.Boot == rc.clock.BootID() {
+			rc.clock.Restore(marks.Known, marks.At, true)
 		} else {
-			sr.clock.Restore(marks.Known, 0, false)
+			rc.clock.Restore(marks.Known, 0, false)
 		}
 		return nil
 	}
-	return sr.ledger.Store.View(ctx, func(tx sessions.Tx) error {
+	return rc.ledger.Store.View(ctx, func(tx sessions.Tx) error {
 		last, err := ledger.LastEvent(tx)
 		if err != nil {
 			return err
@@ -342,7 +351,31 @@ func (sr *Settler) restoreClock(ctx context.Context) error {
 		if last.Time.Before(sessions.EarliestClock) {
 			last.Time = time.Time{}
 		}
-		sr.clock.Restore(last.Time, sr.clock.Boot(), false)
+		rc.clock.Restore(last.Time, rc.clock.Boot(), false)
 		return nil
 	})
+}
+
+// drifted returns the devices whose running session the kernel may not hold as it is
+// remembered. It goes through the kernel's tables in their order: in another one, each
+// look is at a part that has to be mapped first.
+func (rc *Reconciler) drifted() ([]sessions.DeviceID, error) {
+	rc.settling.Lock()
+	defer rc.settling.Unlock()
+	comparison := rc.table.Compare()
+	now := rc.clock.Read()
+	err := rc.enforce.Kernel.ReadAll(func(some []dataplane.Reading) bool {
+		comparison.Readings(some)
+		return true
+	})
+	if err != nil {
+		return nil, sessions.Errorf(sessions.Unavailable, "the kernel's counters cannot be read: %w", err)
+	}
+	for mac, rule := range rc.enforce.Kernel.Rules() {
+		s, running := rc.table.Session(sessions.SessionID(rule.Account))
+		if running && s.MAC == mac && sessions.Joined(s.Session, rule, now) && sessions.SameRule(rule, rc.enforce.RuleOf(s.Session, s.Bound, now)) {
+			comparison.Whole(s.ID)
+		}
+	}
+	return comparison.Drifted(), nil
 }

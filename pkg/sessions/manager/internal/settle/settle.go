@@ -4,221 +4,260 @@ package settle
 
 import (
 	"context"
-	"iter"
-	"log/slog"
-	"slices"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/providers"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/running"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/start"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/wallclock"
 )
 
-// Settler debits what was used, and ends what is over. Safe for concurrent use.
-type Settler struct {
-	clock     *wallclock.Clock
-	table     *running.Table
-	ledger    *ledger.Ledger
-	enforce   *enforce.Enforcer
-	providers *providers.Registry
-	start     *start.Starter
-	cfg       Config
-	log       *slog.Logger
-
-	settling sync.Mutex // one Settle or comparison at a time; guards state
-	state    state
-	recalled atomic.Bool // what the store remembers is known
-	last     lastRun
+// batch is what one transaction settles.
+type batch struct {
+	devices []sessions.DeviceID
+	ending  []sessions.DeviceID // those whose session seems over: their locks are needed
+	read    running.Readings
+	closed  sessions.SessionID // its byte limit was reached, as the kernel reports; 0: none
 }
 
-// Config is what settling takes from the agent's configuration.
-type Config struct {
-	IdleTimeout       time.Duration
-	ResumeAfterReboot bool
-	Log               *slog.Logger
-}
-
-// New returns a Settler.
-func New(clock *wallclock.Clock, table *running.Table, ledger *ledger.Ledger, enforce *enforce.Enforcer,
-	providers *providers.Registry, start *start.Starter, cfg Config) *Settler {
-	return &Settler{
-		clock: clock, table: table, ledger: ledger, enforce: enforce, providers: providers, start: start, cfg: cfg, log: cfg.Log,
-		state: state{linger: make(map[dataplane.Account]orphan)},
+func (b *batch) add(id sessions.DeviceID, over bool) {
+	b.devices = append(b.devices, id)
+	if over {
+		b.ending = append(b.ending, id)
 	}
 }
 
-// state is what Settle remembers from call to call.
-type state struct {
-	linger map[dataplane.Account]orphan // accounts nobody runs
-	marks  []sessions.Count             // used again by the next survey
-	round  uint16                       // of the last survey or comparison
-	known  time.Time                    // wall time of the last marks
-	offset time.Duration                // wall clock minus CLOCK_BOOTTIME, to notice a step
-	sane   bool
-}
-
-// lastRun is how the last Settle went. Safe for concurrent use.
-type lastRun struct {
-	mu  sync.Mutex
-	at  time.Time // wall clock
-	err error
-}
-
-func (c *lastRun) set(at time.Time, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at, c.err = at, err
-}
-
-func (c *lastRun) get() (time.Time, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at, c.err
-}
-
-// Last returns when Settle ran last, zero for never, and how that went.
-func (sr *Settler) Last() (time.Time, error) { return sr.last.get() }
-
-// Settle is a checkpoint: it debits the readings and the time since the last one. What
-// simply goes on is marked, at once for all; what is spent or due is ended, the next
-// session of each such device that has one is started, and low balances are warned of.
-// To settle the same readings twice does nothing twice. Accounts that no session runs
-// on are debited for what came late and, once they have been silent for a while,
-// removed; so readings must not be older than the last call.
-//
-// What is handed on in one turn of readings is not kept.
-func (sr *Settler) Settle(ctx context.Context, readings iter.Seq[[]dataplane.Reading]) error {
-	sr.settling.Lock()
-	defer sr.settling.Unlock()
-	err := sr.settleAll(ctx, readings)
-	if err == nil {
-		sr.repair(ctx)
-	}
-	sr.last.set(sr.clock.Now(), err)
-	return err
-}
-
-func (sr *Settler) settleAll(ctx context.Context, readings iter.Seq[[]dataplane.Reading]) error {
-	v := sr.scan(readings)
-	for some := range slices.Chunk(v.NeedRow, ledger.BatchSize) {
-		if err := sr.settleWith(ctx, some, v.Read, 0); err != nil {
-			return err
-		}
-	}
-	if err := sr.writeCheckpoint(ctx, v); err != nil {
-		return err
-	}
-	return sr.settleOrphans(ctx, v)
-}
-
-// SettleDue settles what is due by itself now, with counters that it reads.
-func (sr *Settler) SettleDue(ctx context.Context) error {
-	due, err := sr.handOver(ctx, sr.table.DueBy(sr.clock.Boot()))
-	if err != nil {
-		return err
-	}
-	for some := range slices.Chunk(due, ledger.BatchSize) {
-		if err := sr.SettleRunning(ctx, some, 0); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Ended handles what the kernel noticed: it ends the account's session, unless it
-// was topped up meanwhile, and starts the next one. The kernel tells once for each
-// limit or deadline; an event that is lost is found by the next Settle.
-func (sr *Settler) Ended(ctx context.Context, e dataplane.Event) error {
-	id := sessions.SessionID(e.Account)
-	if id <= 0 {
-		return nil // a trusted device has no limits
-	}
-	s, err := sr.ledger.Session(ctx, id)
-	if sessions.CodeOf(err) == sessions.NotFound || err == nil && s.State != sessions.Running {
+// settleBatch settles what devices run in one transaction. A session that is over and was
+// not judged so before is debited, and ended by the next call.
+func (sr *Settler) settleBatch(ctx context.Context, b batch) error {
+	if len(b.devices) == 0 {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	closed := sessions.SessionID(0)
-	if e.Kind == dataplane.Exhausted {
-		closed = id
-	}
-	return sr.SettleRunning(ctx, []sessions.DeviceID{s.Device}, closed)
-}
-
-// SettleRunning settles the running sessions of devices, with counters read now.
-func (sr *Settler) SettleRunning(ctx context.Context, devices []sessions.DeviceID, closed sessions.SessionID) error {
-	running, err := sr.ledger.RunningOf(ctx, devices)
-	if err != nil {
-		return err
-	}
-	read, err := sr.enforce.CountsOf(running)
-	if err != nil {
-		return err
-	}
-	return sr.settleWith(ctx, devices, read, closed)
-}
-
-// settleWith settles the running sessions of devices in one transaction. closed is one
-// whose byte limit the kernel reports as reached, or 0; its device is the only one then.
-func (sr *Settler) settleWith(ctx context.Context, devices []sessions.DeviceID, read running.Readings, closed sessions.SessionID) error {
-	if len(devices) == 0 {
-		return nil
-	}
-	ending, err := sr.ending(ctx, devices, read, closed)
-	if err != nil {
-		return err
-	}
-	held := sr.enforce.Lock(ending...)
+	held := sr.enforce.Lock(b.ending...)
 	defer held.Unlock()
-	next, err := sr.successors(ctx, held, ending)
+	now := sr.clock.Read()
+	next, err := sr.successors(ctx, held, b.ending, now)
 	if err != nil {
 		return err
 	}
-	t := settlement{sr: sr, devices: devices, read: read, closed: closed, next: next}
-	if err := sr.ledger.Commit(ctx, t.run); err != nil {
+	return sr.settle(ctx, held, &settlement{sr: sr, batch: b, next: next}, now)
+}
+
+// settle settles as of an instant, and brings the kernel in line.
+func (sr *Settler) settle(ctx context.Context, held enforce.Locked, t *settlement, at sessions.Instant) error {
+	if err := sr.ledger.CommitAt(ctx, at, t.run); err != nil {
 		return err
 	}
-	sr.follow(ctx, held, &t)
+	sr.follow(context.WithoutCancel(ctx), held, t, at)
 	return nil
 }
 
-// ending predicts whose session is over, so that their locks can be taken before
-// the transaction. Whoever is missed by it is settled, and ended by the next call.
-func (sr *Settler) ending(ctx context.Context, devices []sessions.DeviceID, read running.Readings, closed sessions.SessionID) ([]sessions.DeviceID, error) {
-	if closed != 0 {
-		return devices, nil
+// settlement is one transaction that settles.
+type settlement struct {
+	batch
+	sr   *Settler
+	next map[sessions.DeviceID]successor // of the devices whose locks are held
+
+	ended []start.Ended // filled by run
+}
+
+// successor is what a device starts when its session ends.
+type successor struct {
+	session *sessions.Session // nil: nothing
+	reading *dataplane.Reading
+	query   bool // providers are queried first, after the transaction
+}
+
+// successors finds what comes after the sessions that are ending, in one read of the
+// store. Where there are providers, they come first and are queried after the
+// transaction, for they may be slow.
+func (sr *Settler) successors(ctx context.Context, held enforce.Locked, ending []sessions.DeviceID, now sessions.Instant) (map[sessions.DeviceID]successor, error) {
+	next := make(map[sessions.DeviceID]successor, len(ending))
+	if len(ending) == 0 {
+		return next, nil
 	}
-	running, err := sr.ledger.RunningOf(ctx, devices)
-	if err != nil {
-		return nil, err
+	if sr.providers.Any() {
+		for _, id := range ending {
+			next[id] = successor{query: true}
+		}
+		return next, nil
 	}
-	now := sr.clock.Read()
-	var over []sessions.DeviceID
-	for _, s := range running {
-		r := read.Of(s.ID)
-		w := sr.activity(s, r, closed, now)
-		if _, _, ends := sessions.NextState(sessions.AsOf(s, r, now), w, now); ends {
-			over = append(over, s.Device)
+	ranked := make([][]sessions.Session, len(ending))
+	err := sr.ledger.Store.View(ctx, func(tx sessions.Tx) error {
+		for i, id := range ending {
+			list, err := tx.Sessions(sessions.SessionFilter{Device: id, States: []sessions.State{sessions.Available, sessions.Paused}})
+			if err != nil {
+				return err
+			}
+			ranked[i] = sessions.Ranked(sessions.LocalOnly(list), now)
+		}
+		return nil
+	})
+	for i, id := range ending {
+		if err == nil {
+			next[id], err = sr.successor(ctx, held, ranked[i], now)
 		}
 	}
-	return over, nil
+	return next, err
+}
+
+// successor returns the first session that has something left.
+func (sr *Settler) successor(ctx context.Context, held enforce.Locked, ranked []sessions.Session, now sessions.Instant) (successor, error) {
+	for _, s := range ranked {
+		s, r, err := sr.enforce.Refresh(ctx, held, s)
+		if err != nil {
+			return successor{}, err
+		}
+		if !sessions.AsStarted(s, r, now).Exhausted() {
+			return successor{session: &s, reading: r}, nil
+		}
+	}
+	return successor{}, nil
+}
+
+func (t *settlement) run(c *ledger.Tx) error {
+	t.ended = nil
+	running, err := c.RunningOf(t.devices)
+	if err != nil {
+		return err
+	}
+	for _, s := range running {
+		if err := t.settle(c, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle debits one running session and ends it when it is over.
+func (t *settlement) settle(c *ledger.Tx, s sessions.Session) error {
+	r := t.read.Of(s.ID)
+	a := t.activity(s, r, c.Now)
+	before := s
+	t.debit(&s, r, c.Now)
+	next, reason, over := sessions.NextState(s, a, c.Now)
+	if _, locked := t.next[s.Device]; over && locked {
+		return t.end(c, &s, next, reason)
+	}
+	if err := c.PublishLow(&s); err != nil {
+		return err
+	}
+	if s == before {
+		return nil
+	}
+	return c.Save(&s)
 }
 
 // activity gathers what is known of a running session; s is as it was before r.
-func (sr *Settler) activity(s sessions.Session, r *dataplane.Reading, closed sessions.SessionID, now sessions.Instant) sessions.Activity {
-	w := sessions.Activity{Closed: s.ID == closed || sessions.LimitMet(s, r), IdleTimeout: sr.cfg.IdleTimeout}
+func (t *settlement) activity(s sessions.Session, r *dataplane.Reading, now sessions.Instant) sessions.Activity {
+	a := sessions.Activity{Closed: s.ID == t.closed || sessions.LimitMet(s, r), IdleTimeout: t.sr.cfg.IdleTimeout}
 	if r == nil {
-		return w // and silence cannot be told
+		return a // and silence cannot be known
 	}
-	w.LastSeen = sr.table.Seen(s.Device, r.Counters.LastSeen, now)
-	return w
+	a.LastSeen = t.sr.table.Seen(s.Device, r.Counters.LastSeen, now)
+	return a
+}
+
+// debit is AsOf with a log line for a count that went backwards.
+func (t *settlement) debit(s *sessions.Session, r *dataplane.Reading, now sessions.Instant) {
+	sessions.BackdateStart(s, now)
+	if r != nil && !sessions.DebitBytes(s, *r) {
+		t.sr.log.Warn("count that went backwards ignored", "session", s.ID,
+			"debited", s.Meter.Spent, "read", r.Counters.Spent())
+	}
+	sessions.DebitTime(s, now.Boot, now)
+}
+
+// end stops a session and starts the next one in the same transaction.
+func (t *settlement) end(c *ledger.Tx, s *sessions.Session, state sessions.State, reason string) error {
+	d, err := c.Device(s.Device)
+	if err != nil {
+		return err
+	}
+	if err := c.Stop(d, s, state, reason); err != nil {
+		return err
+	}
+	e := start.Ended{Device: d, Last: *s, Reason: reason}
+	next := t.next[d.ID]
+	e.Query = next.query && state != sessions.Paused
+	if next.session != nil && state != sessions.Paused { // a silent device is not started again
+		if e.Next, err = t.startNext(c, d, next); err != nil {
+			return err
+		}
+	}
+	t.ended = append(t.ended, e)
+	if e.Query || e.Next != nil {
+		return nil
+	}
+	return c.Disconnected(d, *s, reason, "")
+}
+
+// startNext starts the successor if it can still be started.
+func (t *settlement) startNext(c *ledger.Tx, d sessions.Device, next successor) (*sessions.Session, error) {
+	s, err := c.Session(next.session.ID)
+	if err != nil {
+		return nil, err
+	}
+	if next.reading != nil {
+		sessions.DebitBytes(&s, *next.reading)
+	}
+	if !sessions.Usable(s, c.Now) {
+		return nil, nil
+	}
+	if err := c.Start(d, &s, c.Now); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// follow brings the kernel in line with what was stored: under the locks nothing else has
+// changed what the devices run.
+func (sr *Settler) follow(ctx context.Context, held enforce.Locked, t *settlement, at sessions.Instant) {
+	for _, e := range t.ended {
+		err := sr.applyEnd(e, at)
+		if err != nil && e.Next != nil {
+			sr.abandon(ctx, held, e, err)
+			continue
+		}
+		if err != nil {
+			sr.enforce.RepairLater(e.Device.ID, err)
+		}
+		if e.Query {
+			sr.start.Pending.Add(e)
+			sr.start.StartNextLater(e)
+		}
+	}
+	if t.closed != 0 && len(t.ended) == 0 {
+		sr.reopen(ctx, held, t)
+	}
+}
+
+// applyEnd grants the session that was started in place of an ended one, or revokes.
+func (sr *Settler) applyEnd(e start.Ended, at sessions.Instant) error {
+	if e.Next == nil {
+		return sr.enforce.Revoke(e.Device.MAC)
+	}
+	return sr.enforce.Grant(e.Device.MAC, sr.enforce.RuleOf(*e.Next, e.Device.BoundIPv4(), at))
+}
+
+// reopen grants the rule again of a device whose account the kernel closed, when
+// there turned out to be balance: it was topped up meanwhile.
+func (sr *Settler) reopen(ctx context.Context, held enforce.Locked, t *settlement) {
+	if err := sr.enforce.Enforce(ctx, held, t.devices[0]); err != nil {
+		sr.enforce.RepairLater(t.devices[0], err)
+	}
+}
+
+// abandon pauses a session that was started in place of another and that the
+// kernel did not take.
+func (sr *Settler) abandon(ctx context.Context, _ enforce.Locked, e start.Ended, cause error) {
+	sr.log.Error("the next session could not be granted", "device", e.Device.ID, "session", e.Next.ID, "error", cause)
+	if err := sr.enforce.Revoke(e.Device.MAC); err != nil {
+		sr.enforce.RepairLater(e.Device.ID, err)
+	}
+	err := sr.ledger.Commit(ctx, start.Stopping(e.Device, e.Next.ID, sr.enforce.LastReading(e.Next.ID), sessions.ReasonFailed, cause.Error()))
+	if err != nil {
+		sr.enforce.RepairLater(e.Device.ID, err)
+	}
 }

@@ -53,7 +53,7 @@ func (st *Starter) StartNextOrDisconnect(ctx context.Context, e Ended) error {
 	}
 	err := ctx.Err()
 	if err == nil {
-		_, _, err = st.startOne(ctx, held, e.Device.ID, offers, func(*ledger.Tx, sessions.Device, sessions.Session) error { return nil })
+		_, err = st.startOne(ctx, held, e.Device.ID, offers, func(*ledger.Tx, sessions.Device, sessions.Session) error { return nil })
 	}
 	if err == nil {
 		return nil
@@ -116,7 +116,7 @@ func connectedBy(events []sessions.Event) map[sessions.DeviceID]sessions.Event {
 	return connected
 }
 
-// StartNextLater is continueAfter in the background: providers may be slow.
+// StartNextLater is StartNextOrDisconnect in the background: providers may be slow.
 func (st *Starter) StartNextLater(e Ended) {
 	st.ledger.Background.Go(func() {
 		if err := st.StartNextOrDisconnect(st.ledger.Background.Context(), e); err != nil {
@@ -131,5 +131,5 @@ type Ended struct {
 	Last   sessions.Session
 	Reason string
 	Next   *sessions.Session // started in its place
-	Asking bool              // providers are asked first what comes next
+	Query  bool              // providers are queried first for what comes next
 }

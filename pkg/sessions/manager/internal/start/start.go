@@ -38,53 +38,57 @@ func New(clock *wallclock.Clock, table *running.Table, ledger *ledger.Ledger,
 	return &Starter{clock: clock, table: table, ledger: ledger, enforce: enforce, providers: providers, log: log}
 }
 
+// Result is a device and what it runs after a Start.
+type Result struct {
+	Device  sessions.Device
+	Session *sessions.Session // nil: nothing, for the configuration lets the device through
+	At      sessions.Instant  // when it was decided
+}
+
+// Then is called in the transaction that starts a session.
+type Then func(*ledger.Tx, sessions.Device, sessions.Session) error
+
 // Start starts a session of a device that has none running, and calls then in the
 // same transaction. It succeeds and changes nothing when one runs, or when the
-// configuration lets the device through. It returns what runs then, nil for nothing.
-func (st *Starter) Start(ctx context.Context, id sessions.DeviceID, offers []providers.Offer, then func(*ledger.Tx, sessions.Device, sessions.Session) error) (sessions.Device, *sessions.Session, error) {
+// configuration lets the device through.
+func (st *Starter) Start(ctx context.Context, id sessions.DeviceID, offers []providers.Offer, then Then) (Result, error) {
 	held := st.enforce.Lock(id)
 	defer held.Unlock()
 	if err := ctx.Err(); err != nil {
-		return sessions.Device{}, nil, err
+		return Result{}, err
 	}
-	d, s, err := st.startOne(ctx, held, id, offers, then)
+	r, err := st.startOne(ctx, held, id, offers, then)
 	if err == nil {
 		st.Pending.Cancel(id)
 	}
-	return d, s, err
+	return r, err
 }
 
-// startOne is Start under the device's lock.
-func (st *Starter) startOne(ctx context.Context, held enforce.Locked, id sessions.DeviceID, offers []providers.Offer, then func(*ledger.Tx, sessions.Device, sessions.Session) error) (sessions.Device, *sessions.Session, error) {
+// startOne is Start under the device's lock. It reads the clocks once, but where the
+// session that it chose changed meanwhile.
+func (st *Starter) startOne(ctx context.Context, held enforce.Locked, id sessions.DeviceID, offers []providers.Offer, then Then) (Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	for {
-		d, s, err := st.pick(ctx, held, id, offers)
+		now := st.clock.Read()
+		d, s, err := st.pick(ctx, held, id, offers, now)
 		if err != nil || s == nil || s.State == sessions.Running {
-			return d, s, err
+			return Result{d, s, now}, err
 		}
-		started, err := st.grantAndStore(ctx, held, d, *s, then)
+		started, err := st.grantAndStore(ctx, held, d, *s, now, then)
 		if err == nil {
-			return d, &started, nil
+			return Result{d, &started, now}, nil
 		}
 		if !errors.Is(err, errChanged) {
-			return d, nil, err
+			return Result{}, err
 		}
-		offers = nil // made before the change: taken again, it would undo it
+		offers = nil // made before the change: adopted again, it would undo it
 	}
 }
 
 // pick returns the session to start, or the one that runs already; nil for a device
 // that needs none.
-func (st *Starter) pick(ctx context.Context, held enforce.Locked, id sessions.DeviceID, offers []providers.Offer) (sessions.Device, *sessions.Session, error) {
-	var d sessions.Device
-	var list []sessions.Session
-	err := st.ledger.Store.View(ctx, func(tx sessions.Tx) error {
-		var err error
-		if d, err = tx.Device(id); err == nil {
-			list, err = tx.Sessions(sessions.SessionFilter{Device: id, States: []sessions.State{sessions.Running, sessions.Available, sessions.Paused}})
-		}
-		return err
-	})
+func (st *Starter) pick(ctx context.Context, held enforce.Locked, id sessions.DeviceID, offers []providers.Offer, now sessions.Instant) (sessions.Device, *sessions.Session, error) {
+	d, list, err := st.ledger.DeviceSessions(ctx, id, sessions.Running, sessions.Available, sessions.Paused)
 	if err != nil {
 		return d, nil, err
 	}
@@ -97,10 +101,10 @@ func (st *Starter) pick(ctx context.Context, held enforce.Locked, id sessions.De
 	if i := slices.IndexFunc(list, func(s sessions.Session) bool { return s.State == sessions.Running }); i >= 0 {
 		return d, &list[i], nil
 	}
-	if err := st.Expire(ctx, list); err != nil {
+	if err := st.Expire(ctx, list, now); err != nil {
 		return d, nil, err
 	}
-	s, ok, err := st.choose(ctx, held, d, list, offers)
+	s, ok, err := st.choose(ctx, held, d, list, offers, now)
 	if err != nil {
 		return d, nil, err
 	}
@@ -111,29 +115,28 @@ func (st *Starter) pick(ctx context.Context, held enforce.Locked, id sessions.De
 }
 
 // choose chooses among the offers of providers, then among what was sold here.
-func (st *Starter) choose(ctx context.Context, held enforce.Locked, d sessions.Device, list []sessions.Session, offers []providers.Offer) (sessions.Session, bool, error) {
+func (st *Starter) choose(ctx context.Context, held enforce.Locked, d sessions.Device, list []sessions.Session, offers []providers.Offer, now sessions.Instant) (sessions.Session, bool, error) {
 	for _, o := range offers {
 		s, err := st.adopt(ctx, held, d, o)
 		if err != nil {
 			return s, false, err
 		}
-		if sessions.Usable(s, st.clock.Read()) {
+		if sessions.Usable(s, now) {
 			return s, true, nil
 		}
 	}
-	s, ok := sessions.Choose(sessions.LocalOnly(list), st.clock.Read())
+	s, ok := sessions.Choose(sessions.LocalOnly(list), now)
 	return s, ok, nil
 }
 
 // grantAndStore grants a session and stores that it runs. The kernel comes first: it alone
 // knows whether there is room, and then nothing is left behind. Should the agent
-// die in between, reconciling takes the grant back and debits what passed.
-func (st *Starter) grantAndStore(ctx context.Context, held enforce.Locked, d sessions.Device, s sessions.Session, then func(*ledger.Tx, sessions.Device, sessions.Session) error) (sessions.Session, error) {
+// die in between, Reconcile revokes the grant, and what passed is debited.
+func (st *Starter) grantAndStore(ctx context.Context, held enforce.Locked, d sessions.Device, s sessions.Session, at sessions.Instant, then Then) (sessions.Session, error) {
 	s, r, err := st.enforce.Refresh(ctx, held, s)
 	if err != nil {
 		return s, err
 	}
-	at := st.clock.Read()
 	planned := sessions.AsStarted(s, r, at)
 	if planned.Exhausted() || sessions.LimitMet(s, r) && planned.BelowOnePacket() { // by packets that were counted late
 		return s, st.settleSpent(ctx, d, s.ID, r)
@@ -141,7 +144,7 @@ func (st *Starter) grantAndStore(ctx context.Context, held enforce.Locked, d ses
 	if err := st.enforce.Grant(d.MAC, st.enforce.RuleOf(planned, d.BoundIPv4(), at)); err != nil {
 		return s, err
 	}
-	err = st.ledger.Commit(ctx, func(c *ledger.Tx) error {
+	err = st.ledger.CommitAt(ctx, at, func(c *ledger.Tx) error {
 		var err error
 		if s, err = c.Session(s.ID); err != nil {
 			return err
@@ -251,13 +254,12 @@ func (st *Starter) adopt(ctx context.Context, _ enforce.Locked, d sessions.Devic
 }
 
 // Expire records which of the sessions, that do not run, expired.
-func (st *Starter) Expire(ctx context.Context, list []sessions.Session) error {
-	now := st.clock.Read()
+func (st *Starter) Expire(ctx context.Context, list []sessions.Session, now sessions.Instant) error {
 	list = slices.DeleteFunc(slices.Clone(list), func(s sessions.Session) bool { return !now.Expired(s) })
 	if len(list) == 0 {
 		return nil
 	}
-	return st.ledger.Commit(ctx, func(c *ledger.Tx) error {
+	return st.ledger.CommitAt(ctx, now, func(c *ledger.Tx) error {
 		for _, s := range list {
 			if err := expire(c, s.ID); err != nil {
 				return err

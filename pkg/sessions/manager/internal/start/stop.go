@@ -34,8 +34,8 @@ func (st *Starter) Pause(ctx context.Context, id sessions.DeviceID, reason, mess
 // connected returns what a device runs, 0 for nothing. Of the device, id and MAC are
 // known.
 func (st *Starter) connected(ctx context.Context, id sessions.DeviceID) (sessions.Device, sessions.SessionID, error) {
-	if s, mac, running := st.table.Running(id); running {
-		return sessions.Device{ID: id, MAC: mac}, s.ID, nil
+	if s, running := st.table.Running(id); running {
+		return sessions.Device{ID: id, MAC: s.MAC}, s.ID, nil
 	}
 	d, s, err := st.ledger.Lookup(ctx, id) // what runs may not be remembered, before the first Reconcile
 	if err != nil || s == nil {

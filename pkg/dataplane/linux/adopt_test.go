@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+func TestAdoptKeepsRulesAndCounters(t *testing.T) {
+	modes(t, func(b *box) {
+		t := b.t
+		b.veth("lan")
+		opts := b.options("lan")
+		d := b.open(opts)
+		check(t, d.Grant(phone, allow))
+		b.count(allow.Account, 1500)
+		before, err := d.Read(allow.Account)
+		check(t, err)
+		programs := b.programIDs("lan", d.hooks.mode())
+		check(t, d.Close())
+
+		d = b.open(opts)
+		after, err := d.Read(allow.Account)
+		check(t, err)
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("counters changed over a restart (-before +after):\n%s", diff)
+		}
+		if after.Counters.Spent() != 1500 {
+			t.Errorf("spent = %d, want 1500", after.Counters.Spent())
+		}
+		rules := maps.Collect(d.Rules())
+		if diff := cmp.Diff(map[dataplane.MAC]dataplane.Rule{phone: allow}, rules); diff != "" {
+			t.Errorf("rules after a restart (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(programs, b.programIDs("lan", d.hooks.mode())); diff != "" {
+			t.Errorf("the same programs were not adopted (-before +after):\n%s", diff)
+		}
+		if !b.log.has("adopted") {
+			t.Error("the log does not say that the interface was adopted")
+		}
+	})
+}
+
+// count writes a count as if the programs had.
+func (b *box) count(account dataplane.Account, bytes uint64) {
+	b.t.Helper()
+	m, err := ebpf.LoadPinnedMap(filepath.Join(b.bpffs, "maps", hotspotMapAccounts), nil)
+	check(b.t, err)
+	defer func() { _ = m.Close() }()
+	accounts, err := share[hotspotAccount](m)
+	check(b.t, err)
+	defer accounts.close()
+	for i := range accounts.at {
+		if u := &accounts.at[i]; u.Id == uint64(account) {
+			u.Counter[download].Bytes = bytes
+			return
+		}
+	}
+	b.t.Fatalf("account %d is not in the kernel", account)
+}
+
+// programIDs are the ids of our programs on the hooks of an interface.
+func (b *box) programIDs(ifname string, mode dataplane.AttachMode) (ids [directions]ebpf.ProgramID) {
+	b.t.Helper()
+	for dir := range ids {
+		if mode == dataplane.TCX {
+			ids[dir] = b.linkInfo(linkPin(ifname, dir)).Program
+		} else if f := ownFilter(b.filters(ifname, dir)); f != nil {
+			ids[dir] = ebpf.ProgramID(f.Id)
+		}
+		if ids[dir] == 0 {
+			b.t.Fatalf("no program of ours on %s %s", ifname, hookNames[dir])
+		}
+	}
+	return ids
+}
+
+// Another version's programs are replaced on their hooks without a gap: the
+// links, or the filters, stay.
+func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
+	modes(t, func(b *box) {
+		t := b.t
+		b.veth("lan")
+		opts := b.options("lan")
+		d := b.open(opts)
+		check(t, d.Grant(phone, allow))
+		links, programs := b.linkIDs(), b.programIDs("lan", d.hooks.mode())
+		check(t, d.Close())
+		b.renamePrograms()
+
+		d = b.open(opts)
+		if diff := cmp.Diff(links, b.linkIDs()); diff != "" {
+			t.Errorf("links were not kept (-before +after):\n%s", diff)
+		}
+		for dir, id := range b.programIDs("lan", d.hooks.mode()) {
+			if id == programs[dir] {
+				t.Errorf("%s still runs the old program", hookNames[dir])
+			}
+		}
+		rules := maps.Collect(d.Rules())
+		if len(rules) != 1 {
+			t.Errorf("rules after an upgrade: %v", rules)
+		}
+		if !b.log.has("replaced in place") {
+			t.Error("the log does not tell of the upgrade")
+		}
+		if left := b.programPins(); len(left) != directions {
+			t.Errorf("pinned programs after an upgrade: %v", left)
+		}
+	})
+}
+
+// renamePrograms makes the pinned programs those of another version.
+func (b *box) renamePrograms() {
+	b.t.Helper()
+	dir := pins{b.bpffs}.programs()
+	for i, name := range b.programPins() {
+		check(b.t, os.Rename(filepath.Join(dir, name), filepath.Join(dir, "other-"+string(rune('a'+i)))))
+	}
+}
+
+func (b *box) programPins() []string {
+	b.t.Helper()
+	list, err := names(pins{b.bpffs}.programs())
+	check(b.t, err)
+	return list
+}
+
+func TestAnotherLayoutIsReplaced(t *testing.T) {
+	modes(t, func(b *box) {
+		t := b.t
+		b.veth("lan")
+		opts := b.options("lan")
+		d := b.open(opts)
+		check(t, d.Grant(phone, allow))
+		epoch := d.Epoch()
+		check(t, d.state.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: epoch}))
+		links := b.linkIDs()
+		check(t, d.Close())
+
+		d = b.open(opts)
+		if d.Epoch() == epoch {
+			t.Error("new maps have the old epoch")
+		}
+		if rules := maps.Collect(d.Rules()); len(rules) != 0 {
+			t.Errorf("rules in new maps: %v", rules)
+		}
+		if diff := cmp.Diff(links, b.linkIDs()); diff != "" {
+			t.Errorf("links were not kept (-before +after):\n%s", diff)
+		}
+		b.usesMaps("lan", d)
+		if !b.log.has("layout version") {
+			t.Error("the log does not say why the maps were replaced")
+		}
+		epoch = d.Epoch()
+		check(t, d.Close())
+		if d = b.open(opts); d.Epoch() != epoch {
+			t.Error("the new maps were not adopted by the next start")
+		}
+	})
+}
+
+// usesMaps checks that what is attached works on the maps that d reads and writes.
+func (b *box) usesMaps(ifname string, d *Dataplane) {
+	b.t.Helper()
+	info, err := d.state.Clients.Info()
+	check(b.t, err)
+	rules, _ := info.ID()
+	for dir, id := range b.programIDs(ifname, d.hooks.mode()) {
+		prog, err := ebpf.NewProgramFromID(id)
+		check(b.t, err)
+		info, err := prog.Info()
+		check(b.t, err)
+		if used, _ := info.MapIDs(); !slices.Contains(used, rules) {
+			b.t.Errorf("%s works on other maps", hookNames[dir])
+		}
+		_ = prog.Close()
+	}
+}
+
+func TestMissingMapRebuilds(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	d := b.open(b.options("lan"))
+	epoch := d.Epoch()
+	check(t, d.Close())
+	check(t, os.Remove(filepath.Join(b.bpffs, "maps", hotspotMapAccounts)))
+	d = b.open(b.options("lan"))
+	if d.Epoch() == epoch {
+		t.Error("counters are gone, the epoch is not")
+	}
+	b.usesMaps("lan", d)
+}
+
+func TestPinnedSizeStays(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	check(t, b.open(opts).Close())
+	opts.MaxClients = 99
+	d := b.open(opts)
+	if got := d.Status().MaxClients; got != 16 {
+		t.Errorf("max clients = %d, want the pinned 16", got)
+	}
+	if !b.log.has("after a detach or a reboot") {
+		t.Error("the log does not say when max_clients takes effect")
+	}
+}
+
+// An interface that the configuration no longer names is let go.
+func TestUnnamedInterfaceIsReleased(t *testing.T) {
+	modes(t, func(b *box) {
+		t := b.t
+		b.veth("lan")
+		b.veth("guest.7")
+		opts := b.options("lan", "guest.7")
+		check(t, b.open(opts).Close())
+		opts.Interfaces = []string{"lan"}
+		d := b.open(opts)
+		held, err := d.hooks.held()
+		check(t, err)
+		slices.Sort(held)
+		if got := slices.Compact(held); !slices.Equal(got, []string{"lan"}) {
+			t.Errorf("held interfaces: %v", got)
+		}
+		for dir := range directions {
+			if f := b.filters("guest.7", dir); len(f) != 0 {
+				t.Errorf("filters left on guest.7: %v", f)
+			}
+		}
+	})
+}
+
+func TestOpenServicesFollowTheOptions(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.WalledGarden = prefixes("192.0.2.0/24", "2001:db8::/32")
+	opts.Portals = []dataplane.Portal{{Port: 80, Protocol: "tcp"}}
+	check(t, b.open(opts).Close())
+	opts.WalledGarden = prefixes("2001:db8::/32", "198.51.100.7/32")
+	opts.Portals = []dataplane.Portal{{Port: 443, Protocol: "tcp"}, {Port: 443, Protocol: "udp"}}
+	d := b.open(opts)
+
+	want := make(map[hotspotPrefixKey]bool)
+	for _, p := range opts.WalledGarden {
+		want[prefixToWire(p)] = true
+	}
+	if diff := cmp.Diff(want, setOf[hotspotPrefixKey](t, d.state.WalledGarden)); diff != "" {
+		t.Errorf("walled garden (-want +got):\n%s", diff)
+	}
+	if got := setOf[hotspotPortalKey](t, d.state.Portals); len(got) != 2 {
+		t.Errorf("portals: %v", slices.Collect(maps.Keys(got)))
+	}
+}
+
+func setOf[K comparable](t *testing.T, m *ebpf.Map) map[K]bool {
+	t.Helper()
+	set := make(map[K]bool)
+	var key K
+	var mark uint8
+	it := m.Iterate()
+	for it.Next(&key, &mark) {
+		set[key] = true
+	}
+	check(t, it.Err())
+	return set
+}
+
+func TestDetachLeavesNothing(t *testing.T) {
+	modes(t, func(b *box) {
+		t := b.t
+		b.veth("lan")
+		opts := b.options("lan", "absent")
+		check(t, b.open(opts).Close())
+		for range 2 { // the second finds nothing
+			check(t, detachIn(b.bpffs, b.NetNS()))
+			if _, err := os.Stat(b.bpffs); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s is still there: %v", b.bpffs, err)
+			}
+			if q := b.clsactQdiscs("lan"); q != 0 {
+				t.Errorf("%d clsact qdiscs left", q)
+			}
+		}
+	})
+}
+
+// A folder that never was ours keeps its files, whatever their names.
+func TestDetachOfAnotherFolder(t *testing.T) {
+	b := newBox(t)
+	dir := t.TempDir()
+	check(t, os.MkdirAll(filepath.Join(dir, "maps", "treasure"), 0o700))
+	check(t, detachIn(dir, b.NetNS()))
+	if _, err := os.Stat(filepath.Join(dir, "maps", "treasure")); err != nil {
+		t.Error(err)
+	}
+	if err := Detach("maps"); err == nil {
+		t.Error("Detach of a relative path succeeded")
+	}
+}
+
+// A folder on no bpffs gets one of its own, which goes with Detach.
+func TestOwnMount(t *testing.T) {
+	b := newBox(t)
+	b.bpffs = filepath.Join(t.TempDir(), "pins")
+	b.veth("lan")
+	d := b.open(b.options("lan"))
+	if !onBPFFS(b.bpffs) || !ownMount(b.bpffs) {
+		t.Fatal("no bpffs was mounted")
+	}
+	check(t, d.Close())
+	check(t, detachIn(b.bpffs, b.NetNS()))
+	if _, err := os.Stat(b.bpffs); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+}
+
+func TestOneAgentAtATime(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	d := b.open(b.options("lan"))
+	if second, err := Open(b.options("lan")); err == nil {
+		closeOnce(t, second)
+		t.Error("a second Open of the same pins succeeded")
+	} else if !strings.Contains(err.Error(), "another agent") {
+		t.Errorf("a second Open: %v", err)
+	}
+	if err := detachIn(b.bpffs, b.NetNS()); err == nil {
+		t.Error("Detach under a running agent succeeded")
+	}
+	if !d.attachedTo(t, "lan") {
+		t.Error("the first agent was disturbed")
+	}
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"iter"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// clients knows where in the kernel each client's rule is. It belongs to the table,
+// whose lock its caller holds.
+type clients struct {
+	grace    *grace
+	keys     *ebpf.Map // MAC -> index
+	values   *window[hotspotClient]
+	places   pool                     // of values
+	byMAC    map[dataplane.MAC]uint32 // index of those that have a rule, or had one
+	at       []client                 // by that index, up to the highest that was used
+	enforced int                      // rules in force
+}
+
+type client struct {
+	mac  dataplane.MAC                     // zero: nobody
+	busy [len(hotspotClient{}.Rule)]ticket // until when packets read a rule that was in force
+}
+
+// adopt finds the clients that are there.
+func (c *clients) adopt() error {
+	c.byMAC = make(map[dataplane.MAC]uint32)
+	used := make(map[uint32]bool)
+	recent := c.grace.ticket()
+	err := walk(c.keys, 0, func(k hotspotMacKey, index *uint32) {
+		c.add(macFromWire(k), *index, recent)
+		used[*index] = true
+	})
+	if err != nil {
+		return explain("reading the clients", err)
+	}
+	for range c.all() {
+		c.enforced++
+	}
+	c.places = newPool(c.values.entries, used)
+	return nil
+}
+
+// add remembers a client whose rules packets may read until then.
+func (c *clients) add(mac dataplane.MAC, index uint32, until ticket) {
+	for len(c.at) <= int(index) {
+		c.at = append(c.at, client{})
+	}
+	c.byMAC[mac] = index
+	one := &c.at[index]
+	one.mac = mac
+	for place := range one.busy {
+		one.busy[place] = until
+	}
+}
+
+// all visits the rules in force, in the order of the table. A rule is there until the
+// next one.
+func (c *clients) all() iter.Seq2[dataplane.MAC, *hotspotRule] { return c.between(0, len(c.at)) }
+
+// between is all for a part of the table.
+func (c *clients) between(from, upTo int) iter.Seq2[dataplane.MAC, *hotspotRule] {
+	return func(yield func(dataplane.MAC, *hotspotRule) bool) {
+		for index := from; index < min(upTo, len(c.at)); index++ {
+			c.values.trim()
+			mac := c.at[index].mac
+			if mac == (dataplane.MAC{}) {
+				continue
+			}
+			if rule := c.inForce(uint32(index)); rule != nil && !yield(mac, rule) {
+				return
+			}
+		}
+	}
+}
+
+// rule returns the rule in force of a client, or nil.
+func (c *clients) rule(mac dataplane.MAC) *hotspotRule {
+	if index, ok := c.byMAC[mac]; ok {
+		return c.inForce(index)
+	}
+	return nil
+}
+
+// inForce returns the rule of the client with an index, or nil. It is not written
+// while it is in force.
+func (c *clients) inForce(index uint32) *hotspotRule {
+	entry := c.values.at(index)
+	if n := atomic.LoadUint32(&entry.InForce); n > 0 {
+		return &entry.Rule[n-1]
+	}
+	return nil
+}
+
+// set puts a rule in force and returns the one that was, or nil. It may have to
+// wait until packets in flight have left the places for it, or fail with ErrFull;
+// it has changed nothing then.
+func (c *clients) set(mac dataplane.MAC, rule *hotspotRule) (before *hotspotRule, wait ticket, err error) {
+	if index, ok := c.byMAC[mac]; ok {
+		place, wait := c.freePlace(index)
+		if wait != 0 {
+			return nil, wait, nil
+		}
+		c.values.at(index).Rule[place] = *rule
+		return c.enforce(index, uint32(place)+1), 0, nil
+	}
+	index, wait, ok := c.places.take(c.grace)
+	if !ok && wait == 0 {
+		wait = c.reclaim()
+		if wait == 0 {
+			return nil, 0, fmt.Errorf("rule of %s: %w: %d", mac, dataplane.ErrFull, c.places.size)
+		}
+	}
+	if !ok {
+		return nil, wait, nil
+	}
+	*c.values.at(index) = hotspotClient{Rule: [len(hotspotClient{}.Rule)]hotspotRule{*rule}}
+	if err := c.keys.Put(macToWire(mac), index); err != nil {
+		c.places.put(index, 0)
+		return nil, 0, explain("rule of "+mac.String(), err)
+	}
+	c.add(mac, index, 0)
+	return c.enforce(index, 1), 0, nil
+}
+
+// freePlace returns a place that packets do not read, or until when they read it.
+func (c *clients) freePlace(index uint32) (place int, wait ticket) {
+	inForce := int(atomic.LoadUint32(&c.values.at(index).InForce)) - 1
+	until := &c.at[index].busy
+	place = -1
+	for i := range until {
+		if i != inForce && (place < 0 || until[i] < until[place]) {
+			place = i
+		}
+	}
+	if !c.grace.passed(until[place]) {
+		return place, until[place]
+	}
+	return place, 0
+}
+
+// enforce makes the rule at a place, counted from 1, or with 0 none, the one in
+// force, for the next packet. It returns the one that was.
+func (c *clients) enforce(index, place uint32) (before *hotspotRule) {
+	entry := c.values.at(index)
+	was := atomic.SwapUint32(&entry.InForce, place)
+	if place > 0 {
+		c.enforced++
+	}
+	if was > 0 {
+		c.enforced--
+		c.at[index].busy[was-1] = c.grace.ticket()
+		before = &entry.Rule[was-1]
+	}
+	return before
+}
+
+// clear takes the rule of a client out of force, and returns it.
+func (c *clients) clear(mac dataplane.MAC) (before *hotspotRule) {
+	index, ok := c.byMAC[mac]
+	if !ok {
+		return nil
+	}
+	return c.enforce(index, 0)
+}
+
+// reclaim takes the places of clients without a rule back, and says from when on
+// they can be used; 0 when there are none. Until then no key is added: the kernel
+// gives the memory of a removed one to the next, while a packet may still read it.
+func (c *clients) reclaim() (until ticket) {
+	for i, one := range c.at {
+		index := uint32(i)
+		c.values.trim()
+		if one.mac == (dataplane.MAC{}) || c.inForce(index) != nil || deleteKey(c.keys, macToWire(one.mac)) != nil {
+			continue
+		}
+		delete(c.byMAC, one.mac)
+		c.at[i] = client{}
+		until = c.grace.ticket()
+		c.places.put(index, until)
+	}
+	return until
+}

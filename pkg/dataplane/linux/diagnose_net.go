@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+)
+
+func checkInterface(v *view, name string, named []string) Finding {
+	check := "interface " + name
+	l := v.byName[name]
+	if l == nil {
+		return Finding{check, Warn, "does not exist (yet)", "correct `interfaces`, or let the system make it; the agent waits for it"}
+	}
+	if l.Attrs().EncapType != "ether" {
+		return Finding{check, Fail, fmt.Sprintf("is no Ethernet interface (%s)", l.Attrs().EncapType), "name the interface that has the clients' MACs"}
+	}
+	if bridge := v.bridge(l); bridge != nil && slices.Contains(named, bridge.Attrs().Name) {
+		return Finding{check, Fail, "is a port of " + bridge.Attrs().Name + ", which is named too", "name one of them"}
+	}
+	f := Finding{check, OK, describe(v, l), ""}
+	if l.Attrs().Flags&net.FlagUp == 0 {
+		f.Level, f.Advice = Warn, "ip link set "+name+" up"
+		f.Detail += ", down"
+	}
+	return f
+}
+
+func describe(v *view, l netlink.Link) string {
+	if bridge := v.bridge(l); bridge != nil {
+		return "port of " + bridge.Attrs().Name + ": frames from or to the router are metered, bridged ones are not"
+	}
+	b, ok := l.(*netlink.Bridge)
+	if !ok {
+		return l.Type()
+	}
+	var ports []string
+	for _, p := range v.portsOf(l) {
+		ports = append(ports, p.Attrs().Name)
+	}
+	slices.Sort(ports)
+	text := "bridge of " + strings.Join(ports, ", ")
+	if len(ports) == 0 {
+		text = "bridge without ports"
+	}
+	if b.VlanFiltering != nil && *b.VlanFiltering {
+		text += "; VLAN filtering is on: what reaches the router tagged is metered and denied like the rest"
+	}
+	return text
+}
+
+// checkAttached looks at the hooks of an interface.
+func checkAttached(opts Options, s *space, v *view, name string) Finding {
+	check := "programs " + name
+	l := v.byName[name]
+	if l == nil {
+		return Finding{check, Warn, "not attached: no interface", ""}
+	}
+	p := pins{opts.BPFFS}
+	progs := &programs{pins: p, mode: opts.mode()}
+	ours, _ := progs.adopt(variantOf(v.bridge(l) != nil))
+	if ours != nil {
+		defer ours.close()
+	}
+	dev := device{name, l.Attrs().Index}
+	for dir, hook := range hookNames {
+		id, ok := attachedProgram(p, s, dev, dir)
+		if !ok && ours == nil {
+			return Finding{check, Warn, "not attached: no agent ran since the start of the machine, or it was detached", "start the agent"}
+		}
+		if !ok {
+			return Finding{check, Fail, "nothing of ours on " + hook + ": traffic is not enforced", "start the agent"}
+		}
+		if ours == nil {
+			return Finding{check, Warn, "another version's or limiter's programs are attached", "restart the agent to upgrade them in place"}
+		}
+		if want, err := programID(ours[dir]); err != nil || want != id {
+			return Finding{check, Warn, fmt.Sprintf("%s runs program %d, not this version's", hook, id), "restart the agent to upgrade it in place"}
+		}
+	}
+	if foreign := runsBefore(s, dev, ours); foreign != 0 {
+		return Finding{check, Warn, fmt.Sprintf("program %d of another runs before ours: what it accepts is neither counted nor stopped", foreign),
+			fmt.Sprintf("see `bpftool prog show id %d`; detach it, or have it return TCX_NEXT", foreign)}
+	}
+	return Finding{check, OK, "this version's, on ingress and egress", ""}
+}
+
+// runsBefore returns the first program of a tcx hook that is not ours, or 0.
+func runsBefore(s *space, dev device, ours *pair) (foreign ebpf.ProgramID) {
+	for dir, prog := range ours {
+		id, err := programID(prog)
+		if err != nil {
+			continue
+		}
+		var on *link.QueryResult
+		err = s.run(func() (err error) {
+			on, err = link.QueryPrograms(link.QueryOptions{Target: dev.index, Attach: tcxAttachTypes[dir]})
+			return err
+		})
+		// A kernel without tcx has no such hook.
+		if err == nil && len(on.Programs) > 0 && on.Programs[0].ID != id {
+			return on.Programs[0].ID
+		}
+	}
+	return 0
+}
+
+// attachedProgram finds our program on a hook, held by a pinned link or a filter.
+func attachedProgram(p pins, s *space, dev device, dir int) (ebpf.ProgramID, bool) {
+	if l, err := link.LoadPinnedLink(filepath.Join(p.links(), linkPin(dev.name, dir)), nil); err == nil {
+		defer func() { _ = l.Close() }()
+		info, err := l.Info()
+		if err == nil && info.TCX() != nil && int(info.TCX().Ifindex) == dev.index {
+			return info.Program, true
+		}
+	}
+	c, err := newClsactHooks(p, s)
+	if err != nil {
+		return 0, false
+	}
+	defer c.close()
+	filters, err := c.filters(dev.index, dir)
+	if f := ownFilter(filters); err == nil && f != nil {
+		return ebpf.ProgramID(f.Id), true
+	}
+	return 0, false
+}
+
+// checkFlowtables judges nft's flow offload: packets of established connections
+// skip the bridge, but pass the hooks of its ports; in hardware they skip both.
+func checkFlowtables(s *space, v *view, named []string) Finding {
+	const check = "flow offload"
+	tables, err := listFlowtables(s)
+	if err != nil {
+		return Finding{check, Warn, "cannot tell: " + err.Error(), "see `nft list flowtables`"}
+	}
+	if len(tables) == 0 {
+		return Finding{check, OK, "no nft flowtable", ""}
+	}
+	for _, t := range tables {
+		if t.hardware {
+			return Finding{check, Fail, t.String() + " offloads to hardware: what it forwards is neither counted nor stopped",
+				"turn hardware flow offloading off (OpenWrt: uci set firewall.@defaults[0].flow_offloading_hw=0)"}
+		}
+	}
+	for _, name := range named {
+		if l := v.byName[name]; l != nil && l.Type() == "bridge" {
+			return Finding{check, Fail, tables[0].String() + " lets established connections skip " + name,
+				"turn flow offloading off (OpenWrt: uci set firewall.@defaults[0].flow_offloading=0), or name the ports of " + name + " in its place"}
+		}
+	}
+	return Finding{check, OK, tables[0].String() + ": its packets pass the hooks of these interfaces", ""}
+}
+
+// checkHardware finds interfaces whose hardware may forward by itself.
+func checkHardware(s *space, v *view, named []string) []Finding {
+	var found []Finding
+	for _, l := range v.clientLinks(named) {
+		for _, dev := range append(v.portsOf(l), l) {
+			name := dev.Attrs().Name
+			var on bool
+			err := s.run(func() (err error) {
+				on, err = hasFeature(name, "hw-tc-offload")
+				return err
+			})
+			if err == nil && on {
+				found = append(found, Finding{"hardware " + name, Warn, "hw-tc-offload is on: rules in the hardware would bypass the programs",
+					"ethtool -K " + name + " hw-tc-offload off"})
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// From linux/netfilter/nf_tables.h; golang.org/x/sys/unix does not have all.
+const (
+	nftMsgGetFlowtable    = 23
+	nftaFlowtableTable    = 1
+	nftaFlowtableName     = 2
+	nftaFlowtableHook     = 3
+	nftaFlowtableFlags    = 7
+	nftaFlowtableHookDevs = 3
+	flowtableHardware     = 1 << 0
+	attributeTypeMask     = 0x3fff // without NLA_F_NESTED and NLA_F_NET_BYTEORDER
+)
+
+// flowtable is nft's set of connections that skip the forwarding path.
+type flowtable struct {
+	table, name string
+	devices     []string
+	hardware    bool
+}
+
+func (f flowtable) String() string {
+	return fmt.Sprintf("flowtable %s of table %s (%s)", f.name, f.table, strings.Join(f.devices, ", "))
+}
+
+// listFlowtables asks the kernel, so that nft need not be installed. A kernel
+// without nf_tables has none.
+func listFlowtables(s *space) ([]flowtable, error) {
+	var messages [][]byte
+	err := s.run(func() (err error) {
+		req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|nftMsgGetFlowtable, unix.NLM_F_DUMP)
+		req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: unix.NFNETLINK_V0})
+		messages, err = req.Execute(unix.NETLINK_NETFILTER, 0)
+		return err
+	})
+	for _, absent := range []error{unix.EPROTONOSUPPORT, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOENT} {
+		if errors.Is(err, absent) {
+			return nil, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []flowtable
+	for _, m := range messages {
+		f, err := parseFlowtable(m)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// parseFlowtable reads an nfgenmsg with the attributes of a flowtable.
+func parseFlowtable(m []byte) (flowtable, error) {
+	var f flowtable
+	if len(m) < nl.SizeofNfgenmsg {
+		return f, fmt.Errorf("flowtable of %d bytes", len(m))
+	}
+	err := eachAttribute(m[nl.SizeofNfgenmsg:], func(kind uint16, value []byte) (err error) {
+		switch kind {
+		case nftaFlowtableTable:
+			f.table = unix.ByteSliceToString(value)
+		case nftaFlowtableName:
+			f.name = unix.ByteSliceToString(value)
+		case nftaFlowtableHook:
+			f.devices, err = parseFlowtableDevices(value)
+		case nftaFlowtableFlags:
+			f.hardware = len(value) >= 4 && binary.BigEndian.Uint32(value)&flowtableHardware != 0
+		}
+		return err
+	})
+	return f, err
+}
+
+func parseFlowtableDevices(hook []byte) ([]string, error) {
+	var devices []string
+	err := eachAttribute(hook, func(kind uint16, value []byte) error {
+		if kind != nftaFlowtableHookDevs {
+			return nil
+		}
+		return eachAttribute(value, func(_ uint16, name []byte) error {
+			devices = append(devices, unix.ByteSliceToString(name))
+			return nil
+		})
+	})
+	return devices, err
+}
+
+// eachAttribute visits netlink attributes: length, kind, value, padding to 4 bytes.
+func eachAttribute(b []byte, visit func(kind uint16, value []byte) error) error {
+	for len(b) >= unix.SizeofRtAttr {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return fmt.Errorf("netlink attribute of %d bytes in a message of %d", n, len(b))
+		}
+		kind := binary.NativeEndian.Uint16(b[2:]) & attributeTypeMask
+		if err := visit(kind, b[unix.SizeofRtAttr:n]); err != nil {
+			return err
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return nil
+}

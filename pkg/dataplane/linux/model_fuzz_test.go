@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+var (
+	strangerMAC = dataplane.MAC{0x02, 0, 0x5e, 0x10, 0, 0x03} // has no rule
+	blockedMAC  = dataplane.MAC{0x02, 0, 0x5e, 0x10, 0, 0x04}
+)
+
+// FuzzVerdict has the programs and the model judge the same frames, one after another.
+// They must agree about each: passed or dropped, why, and all that is counted.
+//
+//	go test ./pkg/dataplane -run '^$' -fuzz FuzzVerdict -fuzztime 5m
+func FuzzVerdict(f *testing.F) {
+	judges := newJudges(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, why := range judges.try(t, data) {
+			t.Error(why)
+		}
+	})
+}
+
+// TestVerdictOfAnyFrame is FuzzVerdict with frames of another generator's choice. They
+// meet every reason that there is without a speed, in both directions.
+func TestVerdictOfAnyFrame(t *testing.T) {
+	judges := newJudges(t)
+	rapid.Check(t, func(r *rapid.T) {
+		for _, why := range judges.try(t, rapid.SliceOfN(rapid.Byte(), 1000, 2000).Draw(r, "script")) {
+			r.Error(why)
+		}
+	})
+	for dir := range directions {
+		for _, reason := range []hotspotReason{forwarded, local, preauth, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop} {
+			if judges.met[dir][reason] == 0 {
+				t.Errorf("%s: no frame met %s", directionLabels[dir], reasonLabels[reason])
+			}
+		}
+	}
+}
+
+// judges are the programs of a whole interface and of a bridge's port, without and with
+// clients that are bound, and how often they said what.
+type judges struct {
+	beds [4]*testbed
+	met  [directions][hotspotReasonREASONS]int
+}
+
+// What a bed's number says of it.
+const (
+	bedPort = 1 << iota
+	bedBind
+)
+
+func newJudges(t testing.TB) *judges {
+	defer func() { testbedBind = false }()
+	var j judges
+	for i := range j.beds {
+		testbedBind = i&bedBind != 0
+		j.beds[i] = newTestbed(t, i&bedPort != 0)
+	}
+	return &j
+}
+
+// trial is the programs next to the model, and where they disagree.
+type trial struct {
+	*testbed
+	*script
+	judges     *judges
+	model      *model
+	complaints []string
+}
+
+func (t *trial) complain(format string, args ...any) {
+	t.complaints = append(t.complaints, fmt.Sprintf(format, args...))
+}
+
+// try plays a script: a client's rule, frames, more rules. It stops at the first frame
+// that it returns complaints about.
+func (j *judges) try(t *testing.T, data []byte) (complaints []string) {
+	const most = 64 // frames
+	s := &script{data}
+	bed := s.below(len(j.beds))
+	trial := &trial{testbed: j.beds[bed].clean(t), script: s, judges: j, model: newModel(bed)}
+	trial.allow(neighborMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 8, LimitBytes: dataplane.NoLimit})
+	trial.allow(blockedMAC, dataplane.Rule{Verdict: dataplane.Block})
+	trial.change()
+	for range most {
+		trial.judge(s.step())
+		if len(trial.complaints) > 0 || s.ended() {
+			break
+		}
+		if s.rarely(6) {
+			trial.change()
+		}
+	}
+	trial.compareEvents()
+	trial.compareLookups()
+	return trial.complaints
+}
+
+func newModel(bed int) *model {
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	return &model{
+		world: world{
+			port: bed&bedPort != 0, bind: bed&bedBind != 0, routerMACs: []dataplane.MAC{routerMAC},
+			router:  []netip.Addr{addr(router4), addr(router6), addr(routerLL), addr(routerGarden4)},
+			portals: furnishedPortals(),
+			garden:  []netip.Prefix{prefix("192.0.2.0/24"), prefix("2001:db8:cafe::/48")},
+		},
+		rules: make(map[dataplane.MAC]dataplane.Rule), lost: make(map[dataplane.MAC]bool), accounts: make(map[dataplane.Account]modelAccount),
+		lookups: make(map[dataplane.MAC]dataplane.Boottime),
+	}
+}
+
+// allow writes a rule for both.
+func (t *trial) allow(mac dataplane.MAC, r dataplane.Rule) {
+	t.grant(mac, r)
+	t.model.rules[mac], t.model.lost[mac] = r, false
+}
+
+// change gives the client another rule.
+func (t *trial) change() {
+	spent := t.model.accounts[7].Spent()
+	r := dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit}
+	r.Bound = pick(t.script, [4]byte{}, [4]byte{10, 0, 0, 50}, [4]byte{10, 0, 0, 51})
+	switch t.below(8) {
+	case 0:
+		r = dataplane.Rule{}
+		t.setRule(clientMAC, hotspotRule{AccountIndex: noIndex, FlowsIndex: noIndex})
+		t.model.rules[clientMAC] = r
+		return
+	case 1:
+	case 2:
+		r.LimitBytes = spent + uint64(t.next())*16
+	case 3:
+		r.LimitBytes = uint64(t.next()) * 4
+	case 4:
+		r.Deadline = 1 + dataplane.Boottime(t.below(2))
+	case 5:
+		r.Deadline = BootNow().Add(time.Hour)
+	case 6:
+		r = dataplane.Rule{Verdict: dataplane.Block}
+	case 7:
+		r.Account = 99
+		w, err := ruleToWire(r)
+		check(t.t, err)
+		w.AccountIndex, w.FlowsIndex = noIndex, noIndex
+		t.setRule(clientMAC, w)
+		t.model.rules[clientMAC], t.model.lost[clientMAC] = r, true
+		return
+	}
+	t.allow(clientMAC, r)
+}
+
+// judge has both decide. While the programs ran, time went on: the model says what would
+// have been before and after, and where that differs, the programs may have it either way.
+func (t *trial) judge(s step) {
+	earlier, later := t.model.clone(), t.model.clone()
+	since := BootNow()
+	before := t.stats()
+	passed, err := t.send(s.dir, s.frame, uint32(s.gso))
+	until := BootNow()
+	if tooShortToRun(s.frame, err) {
+		return
+	}
+	if err != nil {
+		t.t.Fatalf("a frame of %d bytes: %v", len(s.frame), err)
+	}
+	got := t.only(s.dir, before)
+	t.judges.met[s.dir][got.Reason]++
+	first, last := earlier.judge(s.dir, s.frame, s.gso, since), later.judge(s.dir, s.frame, s.gso, until)
+	t.model = earlier
+	if got != first {
+		t.model = later
+	}
+	if got != first && got != last {
+		t.complain("%s: %s of %d bytes, the model says %s of %d\nframe %x, gso %d\nrules %+v", directionLabels[s.dir],
+			reasonLabels[got.Reason], got.Wire, reasonLabels[first.Reason], first.Wire, s.frame, s.gso, t.model.rules)
+	}
+	if passed != (got.Reason <= bridged) {
+		t.complain("%s, but passed = %t", reasonLabels[got.Reason], passed)
+	}
+	t.compareAccounts(since, until)
+	client, _ := ends(s.dir, dataplane.MAC(s.frame[6:12]), dataplane.MAC(s.frame[0:6]))
+	if empty, known := t.model.lookups[client]; known {
+		t.model.lookups[client] = t.followLookup(t.DnsBuckets, macToWire(client), empty, since, until)
+	}
+	t.model.allLookups = t.followLookup(t.DnsBucketAll, uint32(0), t.model.allLookups, since, until)
+}
+
+// tooShortToRun: the kernel refuses to try a program on an IP header that is cut.
+func tooShortToRun(frame []byte, err error) bool {
+	return errors.Is(err, unix.EINVAL) && len(frame) < 14+40
+}
+
+// compareAccounts compares what is counted, and takes over when a client was seen.
+func (t *trial) compareAccounts(since, until dataplane.Boottime) {
+	for _, id := range []dataplane.Account{7, 8} {
+		got, want := t.counted(id), t.model.accounts[id]
+		if diff := cmp.Diff(want.Counters, got, cmpopts.IgnoreFields(dataplane.Counters{}, "LastSeen")); diff != "" {
+			t.complain("account %d (-model +counted):\n%s", id, diff)
+		}
+		seen := want.LastSeen >= since
+		if (seen && (got.LastSeen < since || got.LastSeen > until)) || (!seen && got.LastSeen != want.LastSeen) {
+			t.complain("account %d was last seen at %d, the model says %d", id, got.LastSeen, want.LastSeen)
+		}
+		want.LastSeen = got.LastSeen
+		t.model.accounts[id] = want
+	}
+}
+
+// followLookup returns when a bucket of DNS is empty, which is as the model has it, but
+// for the time that the frame took.
+func (t *trial) followLookup(buckets *ebpf.Map, key any, want, since, until dataplane.Boottime) dataplane.Boottime {
+	var got hotspotDnsBucket
+	if err := buckets.Lookup(key, &got); err != nil {
+		t.complain("the bucket of %v: %v", key, err)
+	}
+	if off := dataplane.Boottime(got.TatNs) - want; off < since-until || off > until-since {
+		t.complain("the bucket of %v is empty %d ns later than the model's", key, off)
+	}
+	return dataplane.Boottime(got.TatNs)
+}
+
+func (t *trial) compareEvents() {
+	if diff := cmp.Diff(t.model.told, t.events(), cmpopts.IgnoreFields(dataplane.Event{}, "At"), cmpopts.EquateEmpty()); diff != "" {
+		t.complain("events (-model +told):\n%s", diff)
+	}
+}
+
+// compareLookups: no other MAC has a place in the kernel.
+func (t *trial) compareLookups() {
+	got := make(map[dataplane.MAC]dataplane.Boottime)
+	var key hotspotMacKey
+	var bucket hotspotDnsBucket
+	for entries := t.DnsBuckets.Iterate(); entries.Next(&key, &bucket); {
+		got[key.Addr] = dataplane.Boottime(bucket.TatNs)
+	}
+	if diff := cmp.Diff(t.model.lookups, got, cmpopts.EquateEmpty()); diff != "" {
+		t.complain("buckets of DNS (-model +kernel):\n%s", diff)
+	}
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"encoding/binary"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// model is the rules of the programs in plain Go, to be read as their specification:
+// what becomes of a frame, why, and what is counted. No client has a speed.
+type model struct {
+	world
+	rules    map[dataplane.MAC]dataplane.Rule
+	lost     map[dataplane.MAC]bool // the rule's account is not there
+	accounts map[dataplane.Account]modelAccount
+	lookups  map[dataplane.MAC]dataplane.Boottime // when the bucket of DNS before paying is empty
+	told     []dataplane.Event
+
+	allLookups dataplane.Boottime // the same for all MACs together
+}
+
+// world is what the operator and the router's interfaces say.
+type world struct {
+	port       bool // the programs are on a bridge's port
+	bind       bool // rules hold for one IPv4 address
+	routerMACs []dataplane.MAC
+	router     []netip.Addr
+	portals    []dataplane.Portal // with the zero Addr: on the router
+	garden     []netip.Prefix
+}
+
+// modelAccount is what is counted for an account, and which ends it met.
+type modelAccount struct {
+	dataplane.Counters
+	closed       uint64 // the limit that was met
+	toldLimit    uint64 // 1 + the limit of whose end was told
+	toldDeadline dataplane.Boottime
+}
+
+// clone is for asking what would be.
+func (m *model) clone() *model {
+	c := *m
+	c.accounts, c.lookups, c.told = maps.Clone(m.accounts), maps.Clone(m.lookups), slices.Clip(m.told)
+	return &c
+}
+
+// modelFrame is a frame between a client and its peer.
+type modelFrame struct {
+	dissection
+	dir      int
+	client   dataplane.MAC
+	self     netip.Addr // the client's, of IP
+	peer     netip.Addr
+	router   bool // the peer is the router
+	bytes    int  // on the wire
+	first    int  // of the first segment
+	segments int
+}
+
+// judge says what becomes of a frame now, and counts it.
+func (m *model) judge(dir int, raw []byte, gso int, now dataplane.Boottime) outcome {
+	d, read := dissect(raw, gso > 0)
+	client, peer := ends(dir, d.from, d.to)
+	rule, whole := m.rules[client], uint64(d.link)
+	switch {
+	case read == badLink:
+		return outcome{malformed, whole}
+	case m.port && !isGroup(d.to) && !slices.Contains(m.routerMACs, peer):
+		// Between stations, and none of our business, unless one claims to be the router.
+		if dir == upload && slices.Contains(m.routerMACs, client) {
+			return outcome{malformed, whole}
+		}
+		return outcome{bridged, whole}
+	case rule.Verdict == dataplane.Block:
+		return outcome{blocked, whole}
+	case read == badNetworking:
+		return outcome{malformed, whole}
+	}
+	f := modelFrame{dissection: d, dir: dir, client: client}
+	f.self, f.peer = ends(dir, d.source, d.destination)
+	f.router = d.ip != 0 && slices.Contains(m.router, f.peer)
+	f.bytes, f.first, f.segments = d.onWire(gso)
+	return outcome{m.decide(&f, rule, now), uint64(f.bytes)}
+}
+
+// decide is about frames that the network can read.
+func (m *model) decide(f *modelFrame, rule dataplane.Rule, now dataplane.Boottime) hotspotReason {
+	switch {
+	case f.dir == download && isGroup(f.to):
+		if f.openToAll() {
+			return preauth
+		}
+		return noRule
+	case rule.Verdict != dataplane.Allow:
+		return m.before(f, now, noRule)
+	case m.bind && f.elsewhere(rule):
+		return m.before(f, now, boundDrop)
+	case m.lost[f.client]:
+		return m.before(f, now, noAccount)
+	}
+	a := m.accounts[rule.Account]
+	defer func() { m.accounts[rule.Account] = a }()
+	reason, ended := a.charge(f, rule, now)
+	if !ended {
+		return reason
+	}
+	why := reason
+	if reason = m.before(f, now, why); reason == preauth {
+		a.LastSeen = now
+	} else if why == lateDrop {
+		a.DeadlineDrops++
+	} else {
+		a.LimitDrops++
+	}
+	m.tell(&a, f.client, rule, why)
+	return reason
+}
+
+// charge decides about a connected client's frame. Ended says that nothing more passes
+// under the rule.
+func (a *modelAccount) charge(f *modelFrame, rule dataplane.Rule, now dataplane.Boottime) (reason hotspotReason, ended bool) {
+	spent := a.Spent()
+	switch {
+	case rule.Deadline != 0 && now >= rule.Deadline:
+		return lateDrop, true
+	case a.closed == rule.LimitBytes:
+		return limitDrop, true
+	case f.local():
+		a.LastSeen = now
+		return local, false
+	case spent+uint64(f.bytes) <= rule.LimitBytes:
+		a.LastSeen = now
+		a.count(f)
+		return forwarded, false
+	case spent+uint64(f.first) <= rule.LimitBytes:
+		return limitDrop, false // its sender comes back with a shorter one
+	}
+	a.closed = rule.LimitBytes
+	return limitDrop, true
+}
+
+func (a *modelAccount) count(f *modelFrame) {
+	if f.dir == upload {
+		a.UpBytes, a.UpPackets = a.UpBytes+uint64(f.bytes), a.UpPackets+uint64(f.segments)
+	} else {
+		a.DownBytes, a.DownPackets = a.DownBytes+uint64(f.bytes), a.DownPackets+uint64(f.segments)
+	}
+}
+
+// tell tells of each end once, until there is another.
+func (m *model) tell(a *modelAccount, client dataplane.MAC, rule dataplane.Rule, why hotspotReason) {
+	switch {
+	case why == lateDrop && a.toldDeadline != rule.Deadline:
+		a.toldDeadline = rule.Deadline
+		m.told = append(m.told, dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: client, Account: rule.Account})
+	case why == limitDrop && a.toldLimit != rule.LimitBytes+1:
+		a.toldLimit = rule.LimitBytes + 1
+		m.told = append(m.told, dataplane.Event{Kind: dataplane.Exhausted, MAC: client, Account: rule.Account})
+	}
+}
+
+// elsewhere is of another IPv4 address than the client is bound to.
+func (f *modelFrame) elsewhere(rule dataplane.Rule) bool {
+	return rule.Bound != [4]byte{} && f.ip == 4 && f.self != netip.AddrFrom4(rule.Bound)
+}
+
+// local is what a connected client has for nothing: what the router does not forward.
+func (f *modelFrame) local() bool {
+	return isGroup(f.to) || f.ethertype == typeARP || f.ethertype == typeEAPOL || (f.router && !f.onward)
+}
+
+// before is what a device may do before it pays; else it is dropped for the reason given.
+func (m *model) before(f *modelFrame, now dataplane.Boottime, otherwise hotspotReason) hotspotReason {
+	switch {
+	case f.tagged:
+		return otherwise
+	case f.linkProtocol() || m.inGarden(f):
+		return preauth
+	case f.ip == 0 || f.fragment || f.onward:
+		return otherwise
+	case f.isDNS() && f.router:
+		return m.lookup(f, now)
+	case f.isDiscovery() || f.isDHCP() || m.isPortal(f):
+		return preauth
+	}
+	return otherwise
+}
+
+// openToAll is what may go to all clients at once: of the link, or of the router.
+func (f *modelFrame) openToAll() bool {
+	if f.tagged || f.ethertype == typeARP {
+		return f.linkProtocol() && !f.tagged
+	}
+	return f.router || f.linkProtocol() || (f.ip == 6 && !f.fragment && !f.onward && f.isDiscovery())
+}
+
+// linkProtocol is EAPOL and ARP for Ethernet and IPv4: requests and replies, of 28 bytes
+// and the padding of a frame that once was longer by its tags.
+func (f *modelFrame) linkProtocol() bool {
+	if f.ethertype == typeEAPOL {
+		return true
+	}
+	if f.ethertype != typeARP || len(f.network) < 28 || len(f.network) > 64 {
+		return false
+	}
+	operation := binary.BigEndian.Uint16(f.network[6:])
+	return [6]byte(f.network) == [6]byte{0, 1, 8, 0, 6, 4} && (operation == 1 || operation == 2)
+}
+
+// inGarden is all that is between a client and the walled garden; but the router, where
+// it is in there, is not to send it onward.
+func (m *model) inGarden(f *modelFrame) bool {
+	if f.ip == 0 || (f.router && f.onward) {
+		return false
+	}
+	return slices.ContainsFunc(m.garden, func(p netip.Prefix) bool { return p.Contains(f.peer) })
+}
+
+// isDiscovery is RFC 4861: who is where on this link. Clients do not advertise routers,
+// and speak to the router or to groups of the link.
+func (f *modelFrame) isDiscovery() bool {
+	if f.ip != 6 || f.protocol != nextICMPv6 || f.hops != 255 || len(f.transport) < 1 {
+		return false
+	}
+	kind := f.transport[0]
+	if f.dir == download {
+		return kind >= 134 && kind <= 137
+	}
+	to := f.destination.As16()
+	return (kind == 133 || kind == 135 || kind == 136) && (f.router || (to[0] == 0xff && to[1] == 2))
+}
+
+// servicePorts are the client's port and the peer's.
+func (f *modelFrame) servicePorts() (client, peer uint16, ok bool) {
+	source, destination, ok := f.ports()
+	client, peer = ends(f.dir, source, destination)
+	return client, peer, ok
+}
+
+func (f *modelFrame) isDNS() bool {
+	_, port, ok := f.servicePorts()
+	return ok && port == 53
+}
+
+// isDHCP is RFC 2131 and RFC 8415, with the router, or to all servers of the link.
+func (f *modelFrame) isDHCP() bool {
+	client, server, ok := f.servicePorts()
+	if !ok || f.protocol != nextUDP {
+		return false
+	}
+	if f.ip == 4 {
+		toAll := f.dir == upload && f.peer == netip.MustParseAddr("255.255.255.255")
+		return client == 68 && server == 67 && (f.router || toAll)
+	}
+	toAll := f.dir == upload && f.peer == netip.MustParseAddr("ff02::1:2")
+	return client == 546 && server == 547 && (f.router || toAll)
+}
+
+func (m *model) isPortal(f *modelFrame) bool {
+	_, port, ok := f.servicePorts()
+	return ok && slices.ContainsFunc(m.portals, func(p dataplane.Portal) bool {
+		number := portalToWire(p).Protocol
+		at := p.Addr == f.peer || (f.router && !p.Addr.IsValid())
+		return at && p.Port == port && number == f.protocol
+	})
+}
+
+// lookupBurst is how full a bucket of DNS may be: 16 KiB at 16 kbit/s.
+const lookupBurst = dataplane.Boottime(1 << 14 * 500_000)
+
+// lookup is DNS before paying: 16 kbit/s for each MAC, and 16 KiB at once; for all
+// together 64 times as much.
+func (m *model) lookup(f *modelFrame, now dataplane.Boottime) hotspotReason {
+	// A packet that is longer than a frame may be waits for a frame's room only.
+	charge, room := dataplane.Boottime(f.bytes)*500_000, dataplane.Boottime(min(f.bytes, 1514))*500_000
+	own, fits := fill(m.lookups[f.client], charge, room, now)
+	m.lookups[f.client] = own // known from now on, if it fits or not
+	if fits {
+		m.allLookups, fits = fill(m.allLookups, charge/64, room/64, now)
+	}
+	if !fits {
+		return dnsDrop
+	}
+	return preauth
+}
+
+// fill returns when a bucket is empty after a packet that found room in it, or did not.
+func fill(empty, charge, room, now dataplane.Boottime) (dataplane.Boottime, bool) {
+	backlog := max(0, empty-now)
+	if backlog+room > lookupBurst {
+		return empty, false
+	}
+	return now + backlog + charge, true
+}

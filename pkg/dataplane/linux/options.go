@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// DefaultBPFFS is the folder of the pins when Options names none.
+const DefaultBPFFS = "/sys/fs/bpf/hotspot-agent"
+
+// Options say what to enforce where. The zero value is not usable: at least
+// Interfaces and MaxClients are needed.
+type Options struct {
+	BPFFS          string               // absolute folder for the pins; default DefaultBPFFS. A bpffs is mounted when it is on none
+	Interfaces     []string             // client-facing: bridges, bridge ports or plain Ethernet interfaces
+	MaxClients     uint32               // how many rules the kernel holds, 1 to 1,000,000
+	Portals        []dataplane.Portal   // services open before paying
+	WalledGarden   []netip.Prefix       // networks open before paying, IPv4 and IPv6
+	Limiter        dataplane.Limiter    // how speeds are held; default Fair
+	TCPWindowClamp bool                 // with Fair, receive windows of TCP flows are clamped to their share
+	Uplink         dataplane.Uplink     // what all clients share; default no total
+	Attach         dataplane.AttachMode // how programs are attached; default Auto
+	Bind           bool                 // Rule.Bound is enforced
+	AdoptOnly      bool                 // maps of another version are left as they are: Open fails with ErrOtherVersion
+	NetNS          string               // path of the network namespace to work in; default: the process's own
+	Log            *slog.Logger         // default: silent
+}
+
+// normalized returns o with its defaults, or an error that names field and value.
+func (o Options) normalized() (Options, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if o.BPFFS, err = normalizedBPFFS(o.BPFFS); err != nil {
+		return o, err
+	}
+	if o.MaxClients == 0 || o.MaxClients > dataplane.MaxClients {
+		return o, fmt.Errorf("max_clients %d: want 1 to %d", o.MaxClients, dataplane.MaxClients)
+	}
+	if o.Limiter == "" {
+		o.Limiter = dataplane.Fair
+	}
+	if o.Limiter != dataplane.Bucket && o.Limiter != dataplane.Fair {
+		return o, fmt.Errorf("limiter %q: want %s or %s", o.Limiter, dataplane.Fair, dataplane.Bucket)
+	}
+	switch o.Attach {
+	case "":
+		o.Attach = dataplane.Auto
+	case dataplane.Auto, dataplane.TCX, dataplane.Clsact:
+	default:
+		return o, fmt.Errorf("attach %q: want %s, %s or %s", o.Attach, dataplane.Auto, dataplane.TCX, dataplane.Clsact)
+	}
+	if _, err := uplinkSpeeds(o.Uplink); err != nil {
+		return o, err
+	}
+	if err := checkInterfaces(o.Interfaces); err != nil {
+		return o, err
+	}
+	for _, p := range o.Portals {
+		if err := p.Check(); err != nil {
+			return o, err
+		}
+	}
+	for _, p := range o.WalledGarden {
+		if !p.IsValid() {
+			return o, fmt.Errorf("walled_garden: %q is not a network", p)
+		}
+	}
+	return o, nil
+}
+
+func normalizedBPFFS(dir string) (string, error) {
+	if dir == "" {
+		return DefaultBPFFS, nil
+	}
+	if !filepath.IsAbs(dir) {
+		return dir, fmt.Errorf("bpffs %q: want an absolute path, like %s", dir, DefaultBPFFS)
+	}
+	return filepath.Clean(dir), nil
+}
+
+func checkInterfaces(names []string) error {
+	if len(names) == 0 {
+		return fmt.Errorf("interfaces: none named; name the client-facing one, like br-lan")
+	}
+	seen := make(map[string]bool)
+	for _, name := range names {
+		if err := dataplane.CheckInterfaceName(name); err != nil {
+			return fmt.Errorf("interfaces: %w", err)
+		}
+		if seen[name] {
+			return fmt.Errorf("interfaces: %q is named twice", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}

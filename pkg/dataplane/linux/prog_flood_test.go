@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/gopacket/gopacket/layers"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// TestStrangersWriteNothing: of who is not known, whatever it sends, only the statistics
+// say something. DNS before paying has its own map, see TestDNSBucketsOfManyMACs.
+func TestStrangersWriteNothing(t *testing.T) {
+	const macs = 1000
+	b := newTestbed(t, false)
+	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
+	broadcast := ether(neighborMAC, broadcastMAC, layers.EthernetTypeARP)
+	for name, frame := range map[string][]byte{
+		"to the internet":  udp4(t, upload, 100),
+		"to the portal":    build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 8080)),
+		"to the garden":    build(t, l2(upload, etherIPv4), ip4(upload, garden4, protoTCP), tcp(upload, 1, 443)),
+		"ARP":              build(t, broadcast, arp(1)),
+		"ND":               build(t, append([]layer{l2(upload, etherIPv6)}, nd(upload, router6, 135)...)...),
+		"DHCP":             build(t, l2(upload, etherIPv4), ip4(upload, "255.255.255.255", protoUDP), udp(upload, 68, 67), blob(244)),
+		"of no known kind": build(t, ether(neighborMAC, routerMAC, 0x88b5), blob(46)),
+	} {
+		for n := range uint32(macs) {
+			binary.BigEndian.PutUint32(frame[8:], n)
+			if _, err := b.send(upload, frame, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for what, c := range map[string]struct {
+			m    *ebpf.Map
+			want int
+		}{"client_index": {b.ClientIndex, 1}, "dns_buckets": {b.DnsBuckets, 0}, "router_macs": {b.RouterMacs, 1}} {
+			if got := entries(t, c.m); got != c.want {
+				t.Errorf("%s: %d %s, want %d", name, got, what, c.want)
+			}
+		}
+	}
+	for index, u := range b.accounts.at {
+		if want := (hotspotAccount{Id: u.Id}); u != want {
+			t.Errorf("account %d is %+v", index, u)
+		}
+	}
+	if told := b.events(); len(told) > 0 {
+		t.Errorf("user space was told %+v", told)
+	}
+}
+
+func entries(t *testing.T, m *ebpf.Map) (n int) {
+	var key, value []byte
+	all := m.Iterate()
+	for all.Next(&key, &value) {
+		n++
+	}
+	if err := all.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"maps"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// manualGrace lets a grace period pass with each value that the channel gets.
+func manualGrace(t *testing.T) (*grace, chan<- error) {
+	t.Helper()
+	g, pass := new(grace), make(chan error)
+	g.start(func() error { return <-pass })
+	t.Cleanup(func() {
+		g.mu.Lock()
+		g.err = errGraceClosed
+		g.changed.Broadcast()
+		g.mu.Unlock()
+		close(pass)
+		g.worker.Wait()
+	})
+	return g, pass
+}
+
+func TestGraceBeginsAfterItsTicket(t *testing.T) {
+	g, pass := manualGrace(t)
+	first := g.ticket()
+	for begun := ticket(0); begun < first; { // until it is on its way
+		g.mu.Lock()
+		begun = g.begun
+		g.mu.Unlock()
+	}
+	second := g.ticket()
+	if second <= first {
+		t.Fatalf("ticket %d is for a grace period that has begun", second)
+	}
+	if third := g.ticket(); third != second {
+		t.Errorf("tickets %d and %d do not share a grace period", second, third)
+	}
+	pass <- nil
+	if err := g.wait(first); err != nil || g.passed(second) {
+		t.Errorf("%v; the second has passed: %t", err, g.passed(second))
+	}
+	pass <- nil
+	if err := g.wait(second); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGraceTellsWhatStoppedIt(t *testing.T) {
+	g, pass := manualGrace(t)
+	broken := errors.New("broken")
+	first := g.ticket()
+	pass <- broken
+	if err := g.wait(first); !errors.Is(err, broken) || g.passed(first) {
+		t.Errorf("%v; passed: %t", err, g.passed(first))
+	}
+}
+
+// What packets in flight may know is not handed out.
+func TestPoolHoldsBack(t *testing.T) {
+	g, pass := manualGrace(t)
+	p := newPool(3, map[uint32]bool{1: true})
+	got := make(map[uint32]bool)
+	for range 2 {
+		index, _, ok := p.take(g)
+		if !ok {
+			t.Fatal("a free index is not handed out")
+		}
+		got[index] = true
+	}
+	if !got[0] || !got[2] {
+		t.Errorf("took %v, want those that are free", got)
+	}
+	if _, wait, ok := p.take(g); ok || wait != 0 {
+		t.Errorf("an index out of nothing: wait %d, %t", wait, ok)
+	}
+	until := g.ticket()
+	p.put(1, until)
+	if _, wait, ok := p.take(g); ok || wait != until {
+		t.Errorf("wait %d, %t, want %d", wait, ok, until)
+	}
+	pass <- nil
+	if err := g.wait(until); err != nil {
+		t.Fatal(err)
+	}
+	if index, _, ok := p.take(g); !ok || index != 1 {
+		t.Errorf("took %d, %t, want the one that was put back", index, ok)
+	}
+}
+
+// A client that goes leaves its place for the next, and nobody else is refused.
+func TestPlacesAreReclaimed(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.MaxClients = 4
+	d := b.open(opts)
+	for i := range 100 {
+		mac := dataplane.MAC{2, 0, 0, 0, 1, byte(i)}
+		check(t, d.Grant(mac, dataplane.Rule{Verdict: dataplane.Allow, Account: dataplane.Account(i + 1), LimitBytes: dataplane.NoLimit, DownBPS: 1_000_000}))
+		if rules := maps.Collect(d.Rules()); len(rules) != 1 {
+			t.Fatalf("client %d: %v", i, rules)
+		}
+		check(t, d.Revoke(mac))
+		check(t, d.Forget(dataplane.Account(i+1)))
+	}
+	if n := len(d.table.clients.byMAC); n > 4 {
+		t.Errorf("%d clients are remembered", n)
+	}
+}
+
+// A count is final a grace period after the last rule that named the account.
+func TestFinalReading(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	check(t, d.Grant(phone, allow))
+	final := func() bool {
+		r, err := d.Read(allow.Account)
+		check(t, err)
+		return r.Final
+	}
+	if final() {
+		t.Error("final under a rule in force")
+	}
+	if err := d.Forget(allow.Account); err == nil {
+		t.Error("an account that a rule names was forgotten")
+	}
+	check(t, d.Revoke(phone))
+	for deadline := time.Now().Add(atOnce); !final(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("never final")
+		}
+	}
+	check(t, d.Grant(phone, allow))
+	if final() {
+		t.Error("final under a rule that is in force again")
+	}
+}
+
+// Rules that come faster than grace periods pass wait for them, and none is lost.
+func TestRulesInAHurry(t *testing.T) {
+	b := newBox(t)
+	d := b.open(b.options("lan"))
+	for i := range uint64(50) {
+		rule := allow
+		rule.LimitBytes = i + 1
+		check(t, d.Grant(phone, rule))
+		if rules := maps.Collect(d.Rules()); rules[phone] != rule {
+			t.Fatalf("%v, want %v", rules, rule)
+		}
+	}
+}
+
+// Of a large table little is mapped, whatever was used of it, and what was mapped
+// once is there again when it is asked for.
+func TestTablesAreMappedAsUsed(t *testing.T) {
+	const clients = 2 * windowMost * windowPart / int(unsafe.Sizeof(hotspotClient{}))
+	b := newBox(t)
+	opts := b.options("lan")
+	opts.MaxClients = uint32(clients)
+	want := make(map[dataplane.MAC]dataplane.Rule, clients)
+	holds := func(d *Dataplane) {
+		t.Helper()
+		if got := maps.Collect(d.Rules()); !maps.Equal(got, want) {
+			t.Errorf("%d rules; want %d", len(got), len(want))
+		}
+		places := make(map[uint32]dataplane.Account)
+		check(t, d.ReadAll(func(some []dataplane.Reading) bool {
+			for _, r := range some {
+				places[r.Slot] = r.Account
+			}
+			return true
+		}))
+		if len(places) != len(want) {
+			t.Errorf("accounts at %d places, want %d", len(places), len(want))
+		}
+		clients, accounts := d.table.clients.values, d.table.accounts.values
+		if most := windowMost + 2; clients.parts > most || accounts.parts > most {
+			t.Errorf("%d parts of the clients are mapped and %d of the accounts", clients.parts, accounts.parts)
+		}
+	}
+	d := b.open(opts)
+	if n := d.table.clients.values.parts + d.table.accounts.values.parts; n > 0 {
+		t.Errorf("%d parts are mapped at the start, of nobody", n)
+	}
+	for i := range clients {
+		mac := dataplane.MAC{2, 0, 0, 1, byte(i >> 8), byte(i)}
+		want[mac] = dataplane.Rule{Verdict: dataplane.Allow, Account: dataplane.Account(i + 1), LimitBytes: uint64(i), DownBPS: 1_000_000}
+		check(t, d.Grant(mac, want[mac]))
+	}
+	holds(d)
+	check(t, d.Close())
+	holds(b.open(opts))
+}
