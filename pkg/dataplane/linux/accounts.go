@@ -15,20 +15,20 @@ const noIndex = uint32(hotspotAbiABI_NO_INDEX)
 // accounts knows where in the kernel each account's counters and queues are. It
 // belongs to the table, whose lock its caller holds.
 type accounts struct {
-	grace    *grace
-	values   *window[hotspotAccount]
-	counters pool                         // of values
-	queues   pool                         // of flows
-	fair     bool                         // an account with a speed has queues
-	byID     map[dataplane.Account]uint32 // index of the counters
-	at       []account                    // by that index, up to the highest that was used
+	grace   *rcuGrace
+	values  *lazyMmap[hotspotAccount]
+	indexes indexAllocator               // of values
+	queues  indexAllocator               // of flows
+	fair    bool                         // an account with a speed has queues
+	byID    map[dataplane.Account]uint32 // index of the counters
+	at      []account                    // by that index, up to the highest that was used
 }
 
 type account struct {
-	id    dataplane.Account // 0: nobody's
-	flows uint32            // or noIndex
-	rules uint32            // in force that name it
-	busy  ticket            // until when packets may count to it, once no rule names it
+	id       dataplane.Account // 0: nobody's
+	flows    uint32            // or noIndex
+	rules    uint32            // in force that name it
+	inFlight gracePeriod       // until when packets may count to it, once no rule names it
 }
 
 // adopt finds the accounts that are there. Packets may still count to them by rules
@@ -36,15 +36,15 @@ type account struct {
 func (a *accounts) adopt() {
 	a.byID = make(map[dataplane.Account]uint32)
 	used := make(map[uint32]bool)
-	recent := a.grace.ticket()
+	recent := a.grace.next()
 	for index := range a.values.entries {
-		a.values.trim()
+		a.values.unmapIdle()
 		if id := dataplane.Account(a.values.at(index).Id); id != 0 {
-			a.add(id, index).busy = recent
+			a.add(id, index).inFlight = recent
 			used[index] = true
 		}
 	}
-	a.counters = newPool(a.values.entries, used)
+	a.indexes = newIndexAllocator(a.values.entries, used)
 }
 
 // add remembers an account whose counters are at an index.
@@ -80,13 +80,13 @@ func (a *accounts) adoptRules(rules iter.Seq2[dataplane.MAC, *hotspotRule], flow
 			used[r.FlowsIndex] = true
 		}
 	}
-	a.queues = newPool(flows, used)
+	a.queues = newIndexAllocator(flows, used)
 }
 
 // open tells a rule where its account's counters and queues are, and makes what is
 // missing. Without room it says until when places are held back, or fails with
 // ErrFull; it has changed nothing then.
-func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
+func (a *accounts) assign(rule *hotspotRule) (made bool, wait gracePeriod, err error) {
 	rule.AccountIndex, rule.FlowsIndex = noIndex, noIndex
 	id := dataplane.Account(rule.Account)
 	if id == 0 {
@@ -101,7 +101,7 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 	}
 	if own.flows == noIndex && a.fair && hasSpeed(rule) {
 		// Where no place is free the bucket alone holds the speed.
-		if flows, _, ok := a.queues.take(a.grace); ok {
+		if flows, _, ok := a.queues.alloc(a.grace); ok {
 			own.flows = flows
 		}
 	}
@@ -110,10 +110,10 @@ func (a *accounts) open(rule *hotspotRule) (made bool, wait ticket, err error) {
 }
 
 // create adds an account. It fails, or has to wait, as open does.
-func (a *accounts) create(id dataplane.Account) (index uint32, wait ticket, err error) {
-	index, wait, ok := a.counters.take(a.grace)
+func (a *accounts) create(id dataplane.Account) (index uint32, wait gracePeriod, err error) {
+	index, wait, ok := a.indexes.alloc(a.grace)
 	if !ok && wait == 0 {
-		return 0, 0, fmt.Errorf("account %d: %w: %d", id, dataplane.ErrFull, a.counters.size)
+		return 0, 0, fmt.Errorf("account %d: %w: %d", id, dataplane.ErrFull, a.indexes.size)
 	}
 	if !ok {
 		return 0, wait, nil
@@ -128,7 +128,7 @@ func hasSpeed(r *hotspotRule) bool {
 }
 
 // name counts a rule in force that names an account.
-func (a *accounts) name(id dataplane.Account) {
+func (a *accounts) addRule(id dataplane.Account) {
 	if _, own := a.find(id); own != nil {
 		own.rules++
 	}
@@ -136,15 +136,15 @@ func (a *accounts) name(id dataplane.Account) {
 
 // unname is for a rule that was taken out of force. Its packets in flight may count
 // to the account still.
-func (a *accounts) unname(id dataplane.Account) {
+func (a *accounts) dropRule(id dataplane.Account) {
 	_, own := a.find(id)
 	if own == nil {
 		return
 	}
-	own.busy = a.grace.ticket()
+	own.inFlight = a.grace.next()
 	own.rules--
 	if own.rules == 0 && own.flows != noIndex {
-		a.queues.put(own.flows, own.busy)
+		a.queues.release(own.flows, own.inFlight)
 		own.flows = noIndex
 	}
 }
@@ -161,9 +161,9 @@ func (a *accounts) forget(id dataplane.Account) error {
 	}
 	a.values.at(index).Id = 0
 	if own.flows != noIndex {
-		a.queues.put(own.flows, own.busy)
+		a.queues.release(own.flows, own.inFlight)
 	}
-	a.counters.put(index, own.busy)
+	a.indexes.release(index, own.inFlight)
 	delete(a.byID, id)
 	*own = account{}
 	return nil
@@ -172,7 +172,7 @@ func (a *accounts) forget(id dataplane.Account) error {
 // read returns the counters of an account.
 func (a *accounts) read(index uint32) (c dataplane.Counters, final bool) {
 	own := &a.at[index]
-	final = own.rules == 0 && a.grace.passed(own.busy)
+	final = own.rules == 0 && a.grace.elapsed(own.inFlight)
 	return countersFromWire(a.values.at(index)), final
 }
 

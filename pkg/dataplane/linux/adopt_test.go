@@ -28,7 +28,7 @@ func TestAdoptKeepsRulesAndCounters(t *testing.T) {
 		b.count(allow.Account, 1500)
 		before, err := d.Read(allow.Account)
 		check(t, err)
-		programs := b.programIDs("lan", d.hooks.mode())
+		programs := b.programIDs("lan", d.interfaces.attacher.mode())
 		check(t, d.Close())
 
 		d = b.open(opts)
@@ -44,7 +44,7 @@ func TestAdoptKeepsRulesAndCounters(t *testing.T) {
 		if diff := cmp.Diff(map[dataplane.MAC]dataplane.Rule{phone: allow}, rules); diff != "" {
 			t.Errorf("rules after a restart (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff(programs, b.programIDs("lan", d.hooks.mode())); diff != "" {
+		if diff := cmp.Diff(programs, b.programIDs("lan", d.interfaces.attacher.mode())); diff != "" {
 			t.Errorf("the same programs were not adopted (-before +after):\n%s", diff)
 		}
 		if !b.log.has("adopted") {
@@ -59,7 +59,7 @@ func (b *box) count(account dataplane.Account, bytes uint64) {
 	m, err := ebpf.LoadPinnedMap(filepath.Join(b.bpffs, "maps", hotspotMapAccounts), nil)
 	check(b.t, err)
 	defer func() { _ = m.Close() }()
-	accounts, err := share[hotspotAccount](m)
+	accounts, err := mmap[hotspotAccount](m)
 	check(b.t, err)
 	defer accounts.close()
 	for i := range accounts.at {
@@ -96,7 +96,7 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 		opts := b.options("lan")
 		d := b.open(opts)
 		check(t, d.Grant(phone, allow))
-		links, programs := b.linkIDs(), b.programIDs("lan", d.hooks.mode())
+		links, programs := b.linkIDs(), b.programIDs("lan", d.interfaces.attacher.mode())
 		check(t, d.Close())
 		b.renamePrograms()
 
@@ -104,7 +104,7 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 		if diff := cmp.Diff(links, b.linkIDs()); diff != "" {
 			t.Errorf("links were not kept (-before +after):\n%s", diff)
 		}
-		for dir, id := range b.programIDs("lan", d.hooks.mode()) {
+		for dir, id := range b.programIDs("lan", d.interfaces.attacher.mode()) {
 			if id == programs[dir] {
 				t.Errorf("%s still runs the old program", hookNames[dir])
 			}
@@ -145,13 +145,13 @@ func TestAnotherLayoutIsReplaced(t *testing.T) {
 		opts := b.options("lan")
 		d := b.open(opts)
 		check(t, d.Grant(phone, allow))
-		epoch := d.Epoch()
-		check(t, d.state.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: epoch}))
+		epoch := d.maps.epoch
+		check(t, d.maps.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: epoch}))
 		links := b.linkIDs()
 		check(t, d.Close())
 
 		d = b.open(opts)
-		if d.Epoch() == epoch {
+		if d.maps.epoch == epoch {
 			t.Error("new maps have the old epoch")
 		}
 		if rules := maps.Collect(d.Rules()); len(rules) != 0 {
@@ -164,9 +164,9 @@ func TestAnotherLayoutIsReplaced(t *testing.T) {
 		if !b.log.has("layout version") {
 			t.Error("the log does not say why the maps were replaced")
 		}
-		epoch = d.Epoch()
+		epoch = d.maps.epoch
 		check(t, d.Close())
-		if d = b.open(opts); d.Epoch() != epoch {
+		if d = b.open(opts); d.maps.epoch != epoch {
 			t.Error("the new maps were not adopted by the next start")
 		}
 	})
@@ -175,10 +175,10 @@ func TestAnotherLayoutIsReplaced(t *testing.T) {
 // usesMaps checks that what is attached works on the maps that d reads and writes.
 func (b *box) usesMaps(ifname string, d *Dataplane) {
 	b.t.Helper()
-	info, err := d.state.Clients.Info()
+	info, err := d.maps.Clients.Info()
 	check(b.t, err)
 	rules, _ := info.ID()
-	for dir, id := range b.programIDs(ifname, d.hooks.mode()) {
+	for dir, id := range b.programIDs(ifname, d.interfaces.attacher.mode()) {
 		prog, err := ebpf.NewProgramFromID(id)
 		check(b.t, err)
 		info, err := prog.Info()
@@ -194,11 +194,11 @@ func TestMissingMapRebuilds(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
 	d := b.open(b.options("lan"))
-	epoch := d.Epoch()
+	epoch := d.maps.epoch
 	check(t, d.Close())
 	check(t, os.Remove(filepath.Join(b.bpffs, "maps", hotspotMapAccounts)))
 	d = b.open(b.options("lan"))
-	if d.Epoch() == epoch {
+	if d.maps.epoch == epoch {
 		t.Error("counters are gone, the epoch is not")
 	}
 	b.usesMaps("lan", d)
@@ -228,7 +228,7 @@ func TestUnnamedInterfaceIsReleased(t *testing.T) {
 		check(t, b.open(opts).Close())
 		opts.Interfaces = []string{"lan"}
 		d := b.open(opts)
-		held, err := d.hooks.held()
+		held, err := d.interfaces.attacher.interfaces()
 		check(t, err)
 		slices.Sort(held)
 		if got := slices.Compact(held); !slices.Equal(got, []string{"lan"}) {
@@ -256,10 +256,10 @@ func TestOpenServicesFollowTheOptions(t *testing.T) {
 	for _, p := range opts.WalledGarden {
 		want[prefixToWire(p)] = true
 	}
-	if diff := cmp.Diff(want, setOf[hotspotPrefixKey](t, d.state.WalledGarden)); diff != "" {
+	if diff := cmp.Diff(want, setOf[hotspotPrefixKey](t, d.maps.WalledGarden)); diff != "" {
 		t.Errorf("walled garden (-want +got):\n%s", diff)
 	}
-	if got := setOf[hotspotPortalKey](t, d.state.Portals); len(got) != 2 {
+	if got := setOf[hotspotPortalKey](t, d.maps.Portals); len(got) != 2 {
 		t.Errorf("portals: %v", slices.Collect(maps.Keys(got)))
 	}
 }

@@ -41,7 +41,7 @@ func TestInterfaceThatAppears(t *testing.T) {
 				i := d.Status().Interfaces[0]
 				return i.Attached && i.Index == index
 			})
-			b.programIDs("lan.20", d.hooks.mode())
+			b.programIDs("lan.20", d.interfaces.attacher.mode())
 			check(t, b.Netlink().LinkDel(b.link("lan.20")))
 			within(t, atOnce, "the interface is seen to be gone", func() bool { return !d.attachedTo(t, "lan.20") })
 		}
@@ -123,7 +123,7 @@ func TestProgramRemovedByAnother(t *testing.T) {
 func (b *box) attachedAgain(d *Dataplane, condition func() bool) {
 	b.t.Helper()
 	within(b.t, atOnce, "attached again", condition)
-	within(b.t, atOnce, "the log tells", func() bool { return b.log.has("someone removed our programs") })
+	within(b.t, atOnce, "the log tells", func() bool { return b.log.has("our programs were removed by another") })
 	if !d.Status().Healthy {
 		b.t.Errorf("status: %+v", d.Status())
 	}
@@ -325,15 +325,15 @@ func TestBridgePorts(t *testing.T) {
 		check(t, b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
 		opts := b.options("lan1")
 		d := b.open(opts)
-		plain := b.programIDs("lan1", d.hooks.mode())
+		plain := b.programIDs("lan1", d.interfaces.attacher.mode())
 
 		check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
 		within(t, atOnce, "port programs", func() bool {
-			return d.Status().Interfaces[0].Port && b.programIDs("lan1", d.hooks.mode()) != plain
+			return d.Status().Interfaces[0].Port && b.programIDs("lan1", d.interfaces.attacher.mode()) != plain
 		})
 		check(t, b.Netlink().LinkSetNoMaster(b.link("lan1")))
 		within(t, atOnce, "plain programs", func() bool {
-			return !d.Status().Interfaces[0].Port && b.programIDs("lan1", d.hooks.mode()) == plain
+			return !d.Status().Interfaces[0].Port && b.programIDs("lan1", d.interfaces.attacher.mode()) == plain
 		})
 	})
 }
@@ -351,7 +351,7 @@ func TestBridgeAndItsPort(t *testing.T) {
 	}
 	check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
 	within(t, atOnce, "the port is let go", func() bool {
-		held, err := d.hooks.held()
+		held, err := d.interfaces.attacher.interfaces()
 		return err == nil && slices.Equal(slices.Compact(held), []string{"br-lan"}) && !d.attachedTo(t, "lan1")
 	})
 	if !b.log.has("counted twice") {

@@ -15,25 +15,25 @@ import (
 // clients knows where in the kernel each client's rule is. It belongs to the table,
 // whose lock its caller holds.
 type clients struct {
-	grace    *grace
+	grace    *rcuGrace
 	keys     *ebpf.Map // MAC -> index
-	values   *window[hotspotClient]
-	places   pool                     // of values
+	values   *lazyMmap[hotspotClient]
+	indexes  indexAllocator           // of values
 	byMAC    map[dataplane.MAC]uint32 // index of those that have a rule, or had one
 	at       []client                 // by that index, up to the highest that was used
 	enforced int                      // rules in force
 }
 
 type client struct {
-	mac  dataplane.MAC                     // zero: nobody
-	busy [len(hotspotClient{}.Rule)]ticket // until when packets read a rule that was in force
+	mac      dataplane.MAC                          // zero: nobody
+	inFlight [len(hotspotClient{}.Rule)]gracePeriod // until when packets read a rule that was in force
 }
 
 // adopt finds the clients that are there.
 func (c *clients) adopt() error {
 	c.byMAC = make(map[dataplane.MAC]uint32)
 	used := make(map[uint32]bool)
-	recent := c.grace.ticket()
+	recent := c.grace.next()
 	err := walk(c.keys, 0, func(k hotspotMacKey, index *uint32) {
 		c.add(macFromWire(k), *index, recent)
 		used[*index] = true
@@ -44,20 +44,20 @@ func (c *clients) adopt() error {
 	for range c.all() {
 		c.enforced++
 	}
-	c.places = newPool(c.values.entries, used)
+	c.indexes = newIndexAllocator(c.values.entries, used)
 	return nil
 }
 
 // add remembers a client whose rules packets may read until then.
-func (c *clients) add(mac dataplane.MAC, index uint32, until ticket) {
+func (c *clients) add(mac dataplane.MAC, index uint32, until gracePeriod) {
 	for len(c.at) <= int(index) {
 		c.at = append(c.at, client{})
 	}
 	c.byMAC[mac] = index
 	one := &c.at[index]
 	one.mac = mac
-	for place := range one.busy {
-		one.busy[place] = until
+	for place := range one.inFlight {
+		one.inFlight[place] = until
 	}
 }
 
@@ -69,7 +69,7 @@ func (c *clients) all() iter.Seq2[dataplane.MAC, *hotspotRule] { return c.betwee
 func (c *clients) between(from, upTo int) iter.Seq2[dataplane.MAC, *hotspotRule] {
 	return func(yield func(dataplane.MAC, *hotspotRule) bool) {
 		for index := from; index < min(upTo, len(c.at)); index++ {
-			c.values.trim()
+			c.values.unmapIdle()
 			mac := c.at[index].mac
 			if mac == (dataplane.MAC{}) {
 				continue
@@ -102,20 +102,20 @@ func (c *clients) inForce(index uint32) *hotspotRule {
 // set puts a rule in force and returns the one that was, or nil. It may have to
 // wait until packets in flight have left the places for it, or fail with ErrFull;
 // it has changed nothing then.
-func (c *clients) set(mac dataplane.MAC, rule *hotspotRule) (before *hotspotRule, wait ticket, err error) {
+func (c *clients) set(mac dataplane.MAC, rule *hotspotRule) (before *hotspotRule, wait gracePeriod, err error) {
 	if index, ok := c.byMAC[mac]; ok {
-		place, wait := c.freePlace(index)
+		place, wait := c.freeSlot(index)
 		if wait != 0 {
 			return nil, wait, nil
 		}
 		c.values.at(index).Rule[place] = *rule
-		return c.enforce(index, uint32(place)+1), 0, nil
+		return c.activate(index, uint32(place)+1), 0, nil
 	}
-	index, wait, ok := c.places.take(c.grace)
+	index, wait, ok := c.indexes.alloc(c.grace)
 	if !ok && wait == 0 {
 		wait = c.reclaim()
 		if wait == 0 {
-			return nil, 0, fmt.Errorf("rule of %s: %w: %d", mac, dataplane.ErrFull, c.places.size)
+			return nil, 0, fmt.Errorf("rule of %s: %w: %d", mac, dataplane.ErrFull, c.indexes.size)
 		}
 	}
 	if !ok {
@@ -123,24 +123,24 @@ func (c *clients) set(mac dataplane.MAC, rule *hotspotRule) (before *hotspotRule
 	}
 	*c.values.at(index) = hotspotClient{Rule: [len(hotspotClient{}.Rule)]hotspotRule{*rule}}
 	if err := c.keys.Put(macToWire(mac), index); err != nil {
-		c.places.put(index, 0)
+		c.indexes.release(index, 0)
 		return nil, 0, explain("rule of "+mac.String(), err)
 	}
 	c.add(mac, index, 0)
-	return c.enforce(index, 1), 0, nil
+	return c.activate(index, 1), 0, nil
 }
 
-// freePlace returns a place that packets do not read, or until when they read it.
-func (c *clients) freePlace(index uint32) (place int, wait ticket) {
+// freeSlot returns a place that packets do not read, or until when they read it.
+func (c *clients) freeSlot(index uint32) (place int, wait gracePeriod) {
 	inForce := int(atomic.LoadUint32(&c.values.at(index).InForce)) - 1
-	until := &c.at[index].busy
+	until := &c.at[index].inFlight
 	place = -1
 	for i := range until {
 		if i != inForce && (place < 0 || until[i] < until[place]) {
 			place = i
 		}
 	}
-	if !c.grace.passed(until[place]) {
+	if !c.grace.elapsed(until[place]) {
 		return place, until[place]
 	}
 	return place, 0
@@ -148,7 +148,7 @@ func (c *clients) freePlace(index uint32) (place int, wait ticket) {
 
 // enforce makes the rule at a place, counted from 1, or with 0 none, the one in
 // force, for the next packet. It returns the one that was.
-func (c *clients) enforce(index, place uint32) (before *hotspotRule) {
+func (c *clients) activate(index, place uint32) (before *hotspotRule) {
 	entry := c.values.at(index)
 	was := atomic.SwapUint32(&entry.InForce, place)
 	if place > 0 {
@@ -156,7 +156,7 @@ func (c *clients) enforce(index, place uint32) (before *hotspotRule) {
 	}
 	if was > 0 {
 		c.enforced--
-		c.at[index].busy[was-1] = c.grace.ticket()
+		c.at[index].inFlight[was-1] = c.grace.next()
 		before = &entry.Rule[was-1]
 	}
 	return before
@@ -168,23 +168,23 @@ func (c *clients) clear(mac dataplane.MAC) (before *hotspotRule) {
 	if !ok {
 		return nil
 	}
-	return c.enforce(index, 0)
+	return c.activate(index, 0)
 }
 
 // reclaim takes the places of clients without a rule back, and says from when on
 // they can be used; 0 when there are none. Until then no key is added: the kernel
 // gives the memory of a removed one to the next, while a packet may still read it.
-func (c *clients) reclaim() (until ticket) {
+func (c *clients) reclaim() (until gracePeriod) {
 	for i, one := range c.at {
 		index := uint32(i)
-		c.values.trim()
+		c.values.unmapIdle()
 		if one.mac == (dataplane.MAC{}) || c.inForce(index) != nil || deleteKey(c.keys, macToWire(one.mac)) != nil {
 			continue
 		}
 		delete(c.byMAC, one.mac)
 		c.at[i] = client{}
-		until = c.grace.ticket()
-		c.places.put(index, until)
+		until = c.grace.next()
+		c.indexes.release(index, until)
 	}
 	return until
 }

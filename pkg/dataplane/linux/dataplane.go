@@ -4,12 +4,12 @@ package linux
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
-	"github.com/cilium/ebpf/rlimit"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -19,34 +19,25 @@ import (
 // Dataplane is the enforcement in the kernel, opened. Its methods are safe for
 // concurrent use, save Close, after which none may be called.
 type Dataplane struct {
-	opts  Options
-	pins  pins
-	lock  *os.File // of the pins
-	space *space
-	nl    *netlink.Handle
-	state *state
-	progs *programs
-	hooks hooker
+	opts Options
+	pins pins
+	lock *os.File // of the pins
+	ns   *netNS
+	nl   *netlink.Handle
+	maps *pinnedMaps
 
-	grace *grace
+	grace *rcuGrace
 	table *table
 
-	seen struct { // what the watcher found and did last
-		sync.Mutex
-		view        *view
-		attachments []attachment
-		problem     string // with the router's own addresses
-		looked      dataplane.Boottime
-	}
+	state      state // what watch found last
+	watch      watch
+	interfaces interfaces
+	neighbors  neighbors
 
-	events    chan dataplane.Event
-	exposed   chan dataplane.Unprotected
-	ring      *ringbuf.Reader
-	watcher   *watcher
-	sightings chan dataplane.Neighbor
-	neighbors *watcher // dirty when clients are to be looked for in the tables
-	workers   sync.WaitGroup
-	closing   chan struct{}
+	events  chan dataplane.Event
+	ring    *ringbuf.Reader
+	workers sync.WaitGroup
+	closing chan struct{}
 }
 
 // Open adopts what is pinned below opts.BPFFS, or builds it, attaches the
@@ -65,12 +56,10 @@ func Open(opts Options) (*Dataplane, error) {
 		return nil, err
 	}
 	d := &Dataplane{
-		opts:      opts,
-		pins:      pins{opts.BPFFS},
-		events:    make(chan dataplane.Event, eventBacklog),
-		exposed:   make(chan dataplane.Unprotected, exposureBacklog),
-		sightings: make(chan dataplane.Neighbor, sightingBacklog),
-		closing:   make(chan struct{}),
+		opts:    opts,
+		pins:    pins{opts.BPFFS},
+		events:  make(chan dataplane.Event, eventBacklog),
+		closing: make(chan struct{}),
 	}
 	if err := d.build(); err != nil {
 		d.release()
@@ -87,16 +76,13 @@ func Open(opts Options) (*Dataplane, error) {
 
 // build makes or adopts everything that the programs need.
 func (d *Dataplane) build() error {
-	// Kernels before 5.11 charge maps to the locked memory of the process. Where
-	// the limit may not be lifted, making the maps fails and explains itself.
-	_ = rlimit.RemoveMemlock()
 	if err := d.openNetwork(); err != nil {
 		return err
 	}
 	if err := d.openPins(); err != nil {
 		return err
 	}
-	if err := d.openPrograms(); err != nil {
+	if err := d.openKernelState(); err != nil {
 		return err
 	}
 	if err := d.writeOpenServices(); err != nil {
@@ -105,7 +91,10 @@ func (d *Dataplane) build() error {
 	if err := d.writeUplink(); err != nil {
 		return err
 	}
-	if err := d.look(); err != nil {
+	if err := d.openWatch(); err != nil {
+		return err
+	}
+	if err := d.watch.refresh(); err != nil {
 		return err
 	}
 	return d.loadNeeded()
@@ -113,10 +102,10 @@ func (d *Dataplane) build() error {
 
 // loadNeeded loads what the interfaces that exist will need.
 func (d *Dataplane) loadNeeded() error {
-	v := d.currentView()
+	found := d.state.currentLinks()
 	for _, name := range d.opts.Interfaces {
-		l := v.byName[name]
-		if _, err := d.progs.get(variantOf(l != nil && v.bridge(l) != nil)); err != nil {
+		l := found.byName[name]
+		if _, err := d.interfaces.programs.get(variantOf(l != nil && found.bridge(l) != nil)); err != nil {
 			return err
 		}
 	}
@@ -124,19 +113,19 @@ func (d *Dataplane) loadNeeded() error {
 }
 
 func (d *Dataplane) openNetwork() (err error) {
-	if d.space, err = openSpace(d.opts.NetNS); err != nil {
+	if d.ns, err = openNetNS(d.opts.NetNS); err != nil {
 		return err
 	}
-	if d.nl, err = d.space.handle(); err != nil {
+	if d.nl, err = d.ns.handle(); err != nil {
 		return explain("netlink", err)
 	}
-	// Before the first look, so that no change can fall between the two.
-	d.watcher, err = newWatcher(d.space, d.opts.Log,
+	// Before the first snapshot, so that no change can fall between the two.
+	d.watch.watcher, err = newWatcher(d.ns, d.opts.Log,
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC)
 	if err != nil {
 		return explain("netlink", err)
 	}
-	if d.neighbors, err = newWatcher(d.space, d.opts.Log, unix.RTNLGRP_NEIGH); err != nil {
+	if d.neighbors.watcher, err = newWatcher(d.ns, d.opts.Log, unix.RTNLGRP_NEIGH); err != nil {
 		return explain("netlink", err)
 	}
 	return nil
@@ -152,7 +141,7 @@ func (d *Dataplane) openPins() (err error) {
 	return d.pins.prepare()
 }
 
-func (d *Dataplane) openPrograms() error {
+func (d *Dataplane) openKernelState() error {
 	spec, err := loadHotspot()
 	if err != nil {
 		return err
@@ -160,36 +149,54 @@ func (d *Dataplane) openPrograms() error {
 	spec.Maps[hotspotMapClientIndex].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapClients].MaxEntries = d.opts.MaxClients
 	spec.Maps[hotspotMapAccounts].MaxEntries = maxAccounts(d.opts.MaxClients)
-	if d.state, err = openState(spec, d.pins, d.opts); err != nil {
+	if d.maps, err = openPinnedMaps(spec, d.pins, d.opts); err != nil {
 		return err
 	}
 	if have := d.maxClients(); have != d.opts.MaxClients {
 		d.opts.Log.Warn("max_clients takes effect after a detach or a reboot, the pinned table is kept",
 			"max_clients", d.opts.MaxClients, "in_effect", have)
 	}
-	if d.grace, err = newGrace(); err != nil {
+	if d.grace, err = newRCUGrace(); err != nil {
 		return err
 	}
-	if d.table, err = openTable(d.state, d.grace); err != nil {
+	if d.table, err = openTable(d.maps, d.grace); err != nil {
 		return err
 	}
 	if err := d.table.refresh(); err != nil {
 		return err
 	}
-	if d.progs, err = openPrograms(d.pins, d.state, d.opts.mode()); err != nil {
-		return err
-	}
-	if d.ring, err = ringbuf.NewReader(d.state.Events); err != nil {
+	if d.ring, err = ringbuf.NewReader(d.maps.Events); err != nil {
 		return explain("opening the ring buffer", err)
 	}
-	d.hooks, err = newHooker(d.opts, d.pins, d.space)
-	return err
+	return nil
+}
+
+// openWatch makes what attaches, watches and delivers, over what is open.
+func (d *Dataplane) openWatch() (err error) {
+	d.interfaces = interfaces{
+		names: d.opts.Interfaces, nl: d.nl, state: &d.state, log: d.opts.Log,
+		unprotected: make(chan dataplane.Unprotected, unprotectedBacklog),
+	}
+	if d.interfaces.programs, err = openPrograms(d.pins, d.maps, d.opts.programConfig()); err != nil {
+		return err
+	}
+	if d.interfaces.attacher, err = newAttacher(d.opts, d.pins, d.ns); err != nil {
+		return err
+	}
+	d.watch.snapshot = func() (*links, error) { return d.opts.snapshot(d.nl) }
+	d.watch.router = router{d.maps, d.opts.Interfaces}
+	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
+	d.neighbors = neighbors{
+		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
+		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
+	}
+	return nil
 }
 
 // maxAccounts leaves room for accounts that are ended or paused and not settled yet.
 func maxAccounts(maxClients uint32) uint32 { return 2*maxClients + 1024 }
 
-func (d *Dataplane) maxClients() uint32 { return d.state.Clients.MaxEntries() }
+func (d *Dataplane) maxClients() uint32 { return d.maps.Clients.MaxEntries() }
 
 // writeOpenServices makes the sets of what is open before paying those of the options.
 func (d *Dataplane) writeOpenServices() error {
@@ -197,14 +204,14 @@ func (d *Dataplane) writeOpenServices() error {
 	for _, p := range d.opts.Portals {
 		portals[portalToWire(p)] = true
 	}
-	if err := syncSet(d.state.Portals, portals); err != nil {
+	if err := syncSet(d.maps.Portals, portals); err != nil {
 		return fmt.Errorf("portals: %w", err)
 	}
 	garden := make(map[hotspotPrefixKey]bool)
 	for _, p := range d.opts.WalledGarden {
 		garden[prefixToWire(p)] = true
 	}
-	if err := syncSet(d.state.WalledGarden, garden); err != nil {
+	if err := syncSet(d.maps.WalledGarden, garden); err != nil {
 		return fmt.Errorf("walled_garden: %w", err)
 	}
 	return nil
@@ -212,57 +219,57 @@ func (d *Dataplane) writeOpenServices() error {
 
 // enforce attaches, then lets go of what a former configuration or version left.
 func (d *Dataplane) enforce() error {
-	if err := d.attachAll(0); err != nil {
+	if err := d.interfaces.attachAll(d.state.currentLinks(), 0); err != nil {
 		return err
 	}
-	if err := d.releaseUnnamed(); err != nil {
+	if err := d.interfaces.releaseUnnamed(); err != nil {
 		return err
 	}
-	if err := d.state.commit(d.pins); err != nil {
+	if err := d.maps.commit(d.pins); err != nil {
 		return err
 	}
-	return prunePrograms(d.pins, d.opts.mode())
+	return prunePrograms(d.pins, d.opts.programConfig())
 }
 
 // start runs the goroutines that Close ends.
 func (d *Dataplane) start() {
-	d.workers.Go(func() { d.watcher.receive() })
-	d.workers.Go(d.watch)
+	d.workers.Go(d.watch.watcher.receive)
+	d.workers.Go(func() { d.watch.run(d.closing) })
 	d.workers.Go(d.readEvents)
-	d.neighbors.mark()
-	d.workers.Go(d.hearNeighbors)
-	d.workers.Go(d.listNeighbors)
+	d.neighbors.watcher.markDirty()
+	d.workers.Go(d.neighbors.receive)
+	d.workers.Go(d.neighbors.scan)
 }
 
 // Close stops watching and frees what this process holds. What is in the kernel
 // stays: enforcement goes on, and the next Open adopts it.
 func (d *Dataplane) Close() error {
 	close(d.closing)
-	d.watcher.close()
-	d.neighbors.close()
+	d.watch.watcher.close()
+	d.neighbors.watcher.close()
 	_ = d.ring.Close()
 	d.workers.Wait()
-	close(d.sightings)
+	close(d.neighbors.found)
 	d.release()
 	return nil
 }
 
 // release frees the handles; pins keep what they pin.
 func (d *Dataplane) release() {
-	if d.watcher != nil {
-		d.watcher.close()
+	if d.watch.watcher != nil {
+		d.watch.watcher.close()
 	}
-	if d.neighbors != nil {
-		d.neighbors.close()
+	if d.neighbors.watcher != nil {
+		d.neighbors.watcher.close()
 	}
 	if d.ring != nil {
 		_ = d.ring.Close()
 	}
-	if d.hooks != nil {
-		d.hooks.close()
+	if d.interfaces.attacher != nil {
+		d.interfaces.attacher.close()
 	}
-	if d.progs != nil {
-		d.progs.close()
+	if d.interfaces.programs != nil {
+		d.interfaces.programs.close()
 	}
 	if d.table != nil {
 		d.table.close()
@@ -270,23 +277,52 @@ func (d *Dataplane) release() {
 	if d.grace != nil {
 		d.grace.close()
 	}
-	if d.state != nil {
-		_ = d.state.Close()
+	if d.maps != nil {
+		_ = d.maps.Close()
 	}
 	if d.nl != nil {
 		d.nl.Close()
 	}
-	if d.space != nil {
-		d.space.close()
+	if d.ns != nil {
+		d.ns.close()
 	}
 	if d.lock != nil {
 		_ = d.lock.Close()
 	}
 }
 
-// Epoch identifies this set of counters: random, made with the maps, the same
-// for as long as they live.
-func (d *Dataplane) Epoch() uint64 { return d.state.epoch }
+// Unprotected delivers when a client-facing interface begins to be up without both
+// programs, and when that ends. What is not received in time is dropped; it is in the log
+// and in Status all the same.
+func (d *Dataplane) Unprotected() <-chan dataplane.Unprotected { return d.interfaces.unprotected }
+
+// Neighbors delivers where clients with a rule are: as the kernel's neighbour tables and
+// bridges report it, and once from what they have when a client gets its rule. IPv6
+// addresses are left out: hosts change them as they like. Some may be lost in a flood.
+// Close closes it.
+func (d *Dataplane) Neighbors() <-chan dataplane.Neighbor { return d.neighbors.found }
+
+// NeighborsOf returns the IPv4 addresses that the neighbour tables have of a client now,
+// NeighReachable or NeighStale. It reads them by netlink.
+func (d *Dataplane) NeighborsOf(mac dataplane.MAC) ([]dataplane.Neighbor, error) {
+	return d.neighbors.of(mac)
+}
+
+// NeighborMAC returns the MAC behind an address of a client network, from the
+// kernel's neighbour tables of the client-facing interfaces (of bridge ports: of
+// their bridge), or ErrNoNeighbor. A zone of ip must be the interface's name.
+func (d *Dataplane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
+	return d.neighbors.lookup(d.nl, ip)
+}
+
+// RouterMACs returns the addresses of the client-facing interfaces and of their
+// bridges: no customer's.
+func (d *Dataplane) RouterMACs() []dataplane.MAC {
+	return uniqueMACs(d.state.currentLinks().clientLinks(d.opts.Interfaces))
+}
+
+// unprotectedBacklog is more than a reader that works ever leaves.
+const unprotectedBacklog = 64
 
 // syncSet makes the keys of a set map those of want. New ones come first, so that
 // nothing that stays open is shut for a moment.

@@ -25,7 +25,7 @@ func detachIn(bpffs, netNS string) error {
 	if err != nil {
 		return err
 	}
-	s, err := openSpace(netNS)
+	s, err := openNetNS(netNS)
 	if err != nil {
 		return err
 	}
@@ -45,20 +45,20 @@ func detachIn(bpffs, netNS string) error {
 	return p.remove()
 }
 
-func releaseEverywhere(p pins, s *space) error {
-	clsact, err := newClsactHooks(p, s)
+func releaseEverywhere(p pins, s *netNS) error {
+	clsact, err := newClsactAttacher(p, s)
 	if err != nil {
 		return err
 	}
-	for _, h := range []hooker{newTCXHooks(p, s), clsact} {
+	for _, h := range []attacher{newTCXAttacher(p, s), clsact} {
 		err = errors.Join(err, releaseAll(h))
 		h.close()
 	}
 	return err
 }
 
-func releaseAll(h hooker) error {
-	held, err := h.held()
+func releaseAll(h attacher) error {
+	held, err := h.interfaces()
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func releaseAll(h hooker) error {
 // remove removes the folders of pins and, when nothing else is in it, the root
 // with the bpffs that was mounted for it.
 func (p pins) remove() error {
-	if err := p.forgetPast(); err != nil {
+	if err := p.removeRetired(); err != nil {
 		return err
 	}
 	for _, dir := range []string{p.links(), p.clsact(), p.programs(), p.newMaps(), p.maps()} {

@@ -114,7 +114,7 @@ func diagnoseNetwork(opts Options) []Finding {
 	failed := func(err error) []Finding {
 		return []Finding{{"network", Fail, err.Error(), "run as root"}}
 	}
-	s, err := openSpace(opts.NetNS)
+	s, err := openNetNS(opts.NetNS)
 	if err != nil {
 		return failed(err)
 	}
@@ -124,11 +124,11 @@ func diagnoseNetwork(opts Options) []Finding {
 		return failed(err)
 	}
 	defer h.Close()
-	v, err := newView(h)
+	v, err := snapshotLinks(h)
 	if err != nil {
 		return failed(err)
 	}
-	found := []Finding{checkTables(opts)}
+	found := []Finding{checkMaps(opts)}
 	for _, name := range opts.Interfaces {
 		found = append(found, checkInterface(v, name, opts.Interfaces), checkAttached(opts, s, v, name))
 	}
@@ -144,8 +144,8 @@ func diagnoseNetwork(opts Options) []Finding {
 	return append(found, checkHardware(s, v, opts.Interfaces)...)
 }
 
-// checkTables looks at the pinned maps.
-func checkTables(opts Options) Finding {
+// checkMaps looks at the pinned maps.
+func checkMaps(opts Options) Finding {
 	const check = "tables"
 	spec, err := loadHotspot()
 	if err != nil {
@@ -176,7 +176,7 @@ func checkTables(opts Options) Finding {
 }
 
 // portsOf are the ports of a bridge.
-func (v *view) portsOf(l netlink.Link) []netlink.Link {
+func (v *links) portsOf(l netlink.Link) []netlink.Link {
 	var ports []netlink.Link
 	for _, p := range v.byIndex {
 		if p.Attrs().MasterIndex == l.Attrs().Index {

@@ -65,7 +65,7 @@ const (
 
 // checkLearning judges how many MACs a bridge may learn: it keeps each that it sees for
 // five minutes, and by default as many as somebody makes up.
-func checkLearning(s *space, bridge netlink.Link) Finding {
+func checkLearning(s *netNS, bridge netlink.Link) Finding {
 	name := bridge.Attrs().Name
 	check := "learning " + name
 	var learned, most uint32

@@ -16,7 +16,7 @@ const strictSource = 1
 
 // checkForged judges whether the router answers to what a device that has not paid sends
 // as somebody else. The programs cannot tell: it may be a packet to the portal like any.
-func checkForged(s *space, l netlink.Link) Finding {
+func checkForged(s *netNS, l netlink.Link) Finding {
 	name := l.Attrs().Name
 	check := "forged addresses " + name
 	var all, own uint64

@@ -14,7 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-func checkInterface(v *view, name string, named []string) Finding {
+func checkInterface(v *links, name string, named []string) Finding {
 	check := "interface " + name
 	l := v.byName[name]
 	if l == nil {
@@ -34,7 +34,7 @@ func checkInterface(v *view, name string, named []string) Finding {
 	return f
 }
 
-func describe(v *view, l netlink.Link) string {
+func describe(v *links, l netlink.Link) string {
 	if bridge := v.bridge(l); bridge != nil {
 		return "port of " + bridge.Attrs().Name + ": frames from or to the router are metered, bridged ones are not"
 	}
@@ -58,14 +58,14 @@ func describe(v *view, l netlink.Link) string {
 }
 
 // checkAttached looks at the hooks of an interface.
-func checkAttached(opts Options, s *space, v *view, name string) Finding {
+func checkAttached(opts Options, s *netNS, v *links, name string) Finding {
 	check := "programs " + name
 	l := v.byName[name]
 	if l == nil {
 		return Finding{check, Warn, "not attached: no interface", ""}
 	}
 	p := pins{opts.BPFFS}
-	progs := &programs{pins: p, mode: opts.mode()}
+	progs := &programs{pins: p, config: opts.programConfig()}
 	ours, _ := progs.adopt(variantOf(v.bridge(l) != nil))
 	if ours != nil {
 		defer ours.close()
@@ -94,7 +94,7 @@ func checkAttached(opts Options, s *space, v *view, name string) Finding {
 }
 
 // runsBefore returns the first program of a tcx hook that is not ours, or 0.
-func runsBefore(s *space, dev device, ours *pair) (foreign ebpf.ProgramID) {
+func runsBefore(s *netNS, dev device, ours *pair) (foreign ebpf.ProgramID) {
 	for dir, prog := range ours {
 		id, err := programID(prog)
 		if err != nil {
@@ -114,7 +114,7 @@ func runsBefore(s *space, dev device, ours *pair) (foreign ebpf.ProgramID) {
 }
 
 // attachedProgram finds our program on a hook, held by a pinned link or a filter.
-func attachedProgram(p pins, s *space, dev device, dir int) (ebpf.ProgramID, bool) {
+func attachedProgram(p pins, s *netNS, dev device, dir int) (ebpf.ProgramID, bool) {
 	if l, err := link.LoadPinnedLink(filepath.Join(p.links(), linkPin(dev.name, dir)), nil); err == nil {
 		defer func() { _ = l.Close() }()
 		info, err := l.Info()
@@ -122,7 +122,7 @@ func attachedProgram(p pins, s *space, dev device, dir int) (ebpf.ProgramID, boo
 			return info.Program, true
 		}
 	}
-	c, err := newClsactHooks(p, s)
+	c, err := newClsactAttacher(p, s)
 	if err != nil {
 		return 0, false
 	}
@@ -136,7 +136,7 @@ func attachedProgram(p pins, s *space, dev device, dir int) (ebpf.ProgramID, boo
 
 // checkFlowtables judges nft's flow offload: packets of established connections
 // skip the bridge, but pass the hooks of its ports; in hardware they skip both.
-func checkFlowtables(s *space, v *view, named []string) Finding {
+func checkFlowtables(s *netNS, v *links, named []string) Finding {
 	const check = "flow offload"
 	tables, err := listFlowtables(s)
 	if err != nil {
@@ -161,7 +161,7 @@ func checkFlowtables(s *space, v *view, named []string) Finding {
 }
 
 // checkHardware finds interfaces whose hardware may forward by itself.
-func checkHardware(s *space, v *view, named []string) []Finding {
+func checkHardware(s *netNS, v *links, named []string) []Finding {
 	var found []Finding
 	for _, l := range v.clientLinks(named) {
 		for _, dev := range append(v.portsOf(l), l) {

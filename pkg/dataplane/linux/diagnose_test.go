@@ -80,7 +80,7 @@ func TestDiagnoseInterfaces(t *testing.T) {
 func TestDescribeVLANFiltering(t *testing.T) {
 	vlans := true
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Index: 1, Name: "br-lan"}, VlanFiltering: &vlans}
-	v := &view{byIndex: map[int]netlink.Link{1: bridge}}
+	v := &links{byIndex: map[int]netlink.Link{1: bridge}}
 	if got := describe(v, bridge); !strings.Contains(got, "VLAN filtering is on") {
 		t.Error(got)
 	}

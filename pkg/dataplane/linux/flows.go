@@ -56,7 +56,7 @@ func newMap(ms *ebpf.MapSpec) (*ebpf.Map, error) {
 }
 
 // unpinUnused lets go of the queues that another limiter left.
-func (s *state) unpinUnused(p pins) error {
+func (s *pinnedMaps) unpinUnused(p pins) error {
 	if s.limiter == dataplane.Fair {
 		return nil
 	}

@@ -37,7 +37,7 @@ func (f flowtable) String() string {
 
 // listFlowtables asks the kernel, so that nft need not be installed. A kernel
 // without nf_tables has none.
-func listFlowtables(s *space) ([]flowtable, error) {
+func listFlowtables(s *netNS) ([]flowtable, error) {
 	var messages [][]byte
 	err := s.run(func() (err error) {
 		req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|nftMsgGetFlowtable, unix.NLM_F_DUMP)

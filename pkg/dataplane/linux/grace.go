@@ -18,25 +18,25 @@ import (
 //
 // Grace periods, some milliseconds each, pass in the background, while somebody
 // needs one; all who ask at the same time share it. Safe for concurrent use.
-type grace struct {
+type rcuGrace struct {
 	outer, inner *ebpf.Map
 	pass         func() error // blocks for a grace period
 
 	mu      sync.Mutex
 	changed sync.Cond
-	wanted  ticket // the latest that somebody holds
-	begun   ticket
-	done    ticket
+	wanted  gracePeriod // the latest that somebody holds
+	begun   gracePeriod
+	done    gracePeriod
 	err     error // what stopped it
 	worker  sync.WaitGroup
 }
 
 // ticket numbers a grace period. 0 is one that has always passed.
-type ticket uint64
+type gracePeriod uint64
 
-var errGraceClosed = errors.New("the dataplane is closed")
+var errClosed = errors.New("the dataplane is closed")
 
-func newGrace() (*grace, error) {
+func newRCUGrace() (*rcuGrace, error) {
 	inner := &ebpf.MapSpec{Name: "grace_inner", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1}
 	outer := &ebpf.MapSpec{Name: "grace", Type: ebpf.ArrayOfMaps, KeySize: 4, ValueSize: 4, MaxEntries: 1, InnerMap: inner}
 	o, err := ebpf.NewMap(outer)
@@ -48,7 +48,7 @@ func newGrace() (*grace, error) {
 		_ = o.Close()
 		return nil, explain("making a map", err)
 	}
-	g := &grace{outer: o, inner: i}
+	g := &rcuGrace{outer: o, inner: i}
 	g.start(func() error {
 		if err := o.Put(uint32(0), i); err != nil {
 			return explain("waiting for packets in flight", err)
@@ -58,14 +58,14 @@ func newGrace() (*grace, error) {
 	return g, nil
 }
 
-func (g *grace) start(pass func() error) {
+func (g *rcuGrace) start(pass func() error) {
 	g.pass = pass
 	g.changed.L = &g.mu
 	g.worker.Go(g.run)
 }
 
 // run lets the grace periods pass that are wanted.
-func (g *grace) run() {
+func (g *rcuGrace) run() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.err == nil {
@@ -87,7 +87,7 @@ func (g *grace) run() {
 }
 
 // ticket is for a grace period that begins after now.
-func (g *grace) ticket() ticket {
+func (g *rcuGrace) next() gracePeriod {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.wanted == g.begun {
@@ -98,14 +98,14 @@ func (g *grace) ticket() ticket {
 }
 
 // passed says whether a grace period is over.
-func (g *grace) passed(t ticket) bool {
+func (g *rcuGrace) elapsed(t gracePeriod) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return t <= g.done
 }
 
 // wait blocks until a grace period is over.
-func (g *grace) wait(t ticket) error {
+func (g *rcuGrace) wait(t gracePeriod) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for t > g.done {
@@ -117,10 +117,10 @@ func (g *grace) wait(t ticket) error {
 	return nil
 }
 
-func (g *grace) close() {
+func (g *rcuGrace) close() {
 	g.mu.Lock()
 	if g.err == nil {
-		g.err = errGraceClosed
+		g.err = errClosed
 	}
 	g.changed.Broadcast()
 	g.mu.Unlock()

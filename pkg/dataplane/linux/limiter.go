@@ -13,19 +13,19 @@ import (
 )
 
 // mode is what the programs are told of the options when they are loaded.
-type mode struct {
+type programConfig struct {
 	limiter dataplane.Limiter
 	clamp   bool // receive windows of TCP flows are clamped
 	uplink  bool // clients share a total
 	bind    bool // rules bind clients to an address
 }
 
-func (o Options) mode() mode {
-	return mode{o.Limiter, o.TCPWindowClamp && o.Limiter == dataplane.Fair, o.Uplink != dataplane.Uplink{}, o.Bind}
+func (o Options) programConfig() programConfig {
+	return programConfig{o.Limiter, o.TCPWindowClamp && o.Limiter == dataplane.Fair, o.Uplink != dataplane.Uplink{}, o.Bind}
 }
 
 // String is part of the names of pinned programs.
-func (m mode) String() string {
+func (m programConfig) String() string {
 	name := ""
 	if m.limiter == dataplane.Fair {
 		name += "_fair"
@@ -43,7 +43,7 @@ func (m mode) String() string {
 }
 
 // setConstants writes what the programs are told when they are loaded.
-func setConstants(spec *ebpf.CollectionSpec, v variant, m mode) error {
+func setConstants(spec *ebpf.CollectionSpec, v variant, m programConfig) error {
 	constants := map[string]any{
 		hotspotVarConfigBridgePort: uint8(0), hotspotVarConfigUplink: uint8(0), hotspotVarConfigBind: uint8(0),
 		hotspotVarConfigFair: uint8(0), hotspotVarConfigFairSeed: uint64(0), hotspotVarConfigTcpWindowClamp: uint8(0),

@@ -27,7 +27,7 @@ func (d *Dataplane) hasQueues(t *testing.T, account dataplane.Account) bool {
 			t.Errorf("account %d has queue %d, its rule says %d", account, own.flows, r.FlowsIndex)
 		}
 	}
-	return own.flows < d.state.Flows.MaxEntries()
+	return own.flows < d.maps.Flows.MaxEntries()
 }
 
 var limited = dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, DownBPS: 1_000_000}
@@ -43,8 +43,8 @@ func TestLimiterChanges(t *testing.T) {
 		d := b.open(opts)
 		check(t, d.Grant(phone, limited))
 		b.count(limited.Account, 1500)
-		links, epoch := b.linkIDs(), d.Epoch()
-		programs := b.programIDs("lan", d.hooks.mode())
+		links, epoch := b.linkIDs(), d.maps.epoch
+		programs := b.programIDs("lan", d.interfaces.attacher.mode())
 		for _, limiter := range []dataplane.Limiter{dataplane.Fair, dataplane.Bucket, dataplane.Fair} {
 			check(t, d.Close())
 			opts.Limiter = limiter
@@ -52,13 +52,13 @@ func TestLimiterChanges(t *testing.T) {
 			if got := d.Status().Limiter; got != limiter {
 				t.Errorf("the status says %s, want %s", got, limiter)
 			}
-			if d.Epoch() != epoch {
+			if d.maps.epoch != epoch {
 				t.Errorf("%s: the counters were made anew", limiter)
 			}
 			if diff := cmp.Diff(links, b.linkIDs()); diff != "" {
 				t.Errorf("%s: links were not kept (-before +after):\n%s", limiter, diff)
 			}
-			now := b.programIDs("lan", d.hooks.mode())
+			now := b.programIDs("lan", d.interfaces.attacher.mode())
 			if now[upload] == programs[upload] || now[download] == programs[download] {
 				t.Errorf("%s: the other limiter's programs are still attached", limiter)
 			}
@@ -88,12 +88,12 @@ func TestClampingChanges(t *testing.T) {
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
 	want := hotspotFlows{Fair: [2]hotspotFair{{VtimeNs: 1}, {VtimeNs: 2}}}
-	check(t, d.state.Flows.Put(flowsOf(d, 7), &want))
-	before := b.programIDs("lan", d.hooks.mode())
+	check(t, d.maps.Flows.Put(flowsOf(d, 7), &want))
+	before := b.programIDs("lan", d.interfaces.attacher.mode())
 	for _, opts.TCPWindowClamp = range []bool{true, false} {
 		check(t, d.Close())
 		d = b.open(opts)
-		after := b.programIDs("lan", d.hooks.mode())
+		after := b.programIDs("lan", d.interfaces.attacher.mode())
 		if after[upload] == before[upload] || after[download] == before[download] {
 			t.Errorf("tcp window clamp %t: the other programs are still attached", opts.TCPWindowClamp)
 		}
@@ -101,7 +101,7 @@ func TestClampingChanges(t *testing.T) {
 			t.Errorf("tcp window clamp %t: pinned programs: %v", opts.TCPWindowClamp, left)
 		}
 		var got hotspotFlows
-		check(t, d.state.Flows.Lookup(flowsOf(d, 7), &got))
+		check(t, d.maps.Flows.Lookup(flowsOf(d, 7), &got))
 		if got != want {
 			t.Errorf("tcp window clamp %t: queues after a restart: %+v", opts.TCPWindowClamp, got)
 		}
@@ -117,11 +117,11 @@ func TestQueuesAreAdopted(t *testing.T) {
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
 	want := hotspotFlows{Fair: [2]hotspotFair{{VtimeNs: 1}, {VtimeNs: 2}}}
-	check(t, d.state.Flows.Put(flowsOf(d, 7), &want))
+	check(t, d.maps.Flows.Put(flowsOf(d, 7), &want))
 	check(t, d.Close())
 	var got hotspotFlows
 	d = b.open(opts)
-	check(t, d.state.Flows.Lookup(flowsOf(d, 7), &got))
+	check(t, d.maps.Flows.Lookup(flowsOf(d, 7), &got))
 	if got != want {
 		t.Errorf("queues after a restart: %+v", got)
 	}
@@ -134,13 +134,13 @@ func TestMissingQueues(t *testing.T) {
 	opts := b.options("lan")
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
-	epoch, before := d.Epoch(), b.programIDs("lan", d.hooks.mode())
+	epoch, before := d.maps.epoch, b.programIDs("lan", d.interfaces.attacher.mode())
 	check(t, d.Close())
 	check(t, os.Remove(filepath.Join(b.bpffs, "maps", hotspotMapFlows)))
 	d = b.open(opts)
-	after := b.programIDs("lan", d.hooks.mode())
-	if before[upload] == after[upload] || before[download] == after[download] || d.Epoch() != epoch {
-		t.Errorf("programs %v became %v, epoch %d became %d", before, after, epoch, d.Epoch())
+	after := b.programIDs("lan", d.interfaces.attacher.mode())
+	if before[upload] == after[upload] || before[download] == after[download] || d.maps.epoch != epoch {
+		t.Errorf("programs %v became %v, epoch %d became %d", before, after, epoch, d.maps.epoch)
 	}
 	if !d.hasQueues(t, limited.Account) {
 		t.Error("the account has no queues")

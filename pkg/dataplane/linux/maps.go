@@ -19,7 +19,7 @@ import (
 )
 
 // state is the pinned maps: what is enforced and what was counted.
-type state struct {
+type pinnedMaps struct {
 	hotspotMaps
 	byName   map[string]*ebpf.Map // the same maps
 	limiter  dataplane.Limiter
@@ -31,10 +31,10 @@ type state struct {
 // openState adopts the pinned maps, or makes new ones when there are none or
 // when this version cannot share them. New maps are pinned in pins.newMaps and
 // take their place by commit. spec's sizes are set to those of the maps.
-func openState(spec *ebpf.CollectionSpec, p pins, opts Options) (*state, error) {
+func openPinnedMaps(spec *ebpf.CollectionSpec, p pins, opts Options) (*pinnedMaps, error) {
 	found, err := adoptMaps(spec, p.maps())
 	if err == nil && found != nil {
-		return newState(spec, found, p.maps(), opts.Limiter, true)
+		return newPinnedMaps(spec, found, p.maps(), opts.Limiter, true)
 	}
 	if err != nil && opts.AdoptOnly {
 		return nil, fmt.Errorf("%w: %w", dataplane.ErrOtherVersion, err)
@@ -47,18 +47,18 @@ func openState(spec *ebpf.CollectionSpec, p pins, opts Options) (*state, error) 
 	if err != nil {
 		return nil, err
 	}
-	return newState(spec, made, p.newMaps(), opts.Limiter, false)
+	return newPinnedMaps(spec, made, p.newMaps(), opts.Limiter, false)
 }
 
 // newState adds the map of flows to the others, which are pinned in dir.
-func newState(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string, l dataplane.Limiter, adopted bool) (*state, error) {
+func newPinnedMaps(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string, l dataplane.Limiter, adopted bool) (*pinnedMaps, error) {
 	flows, made, err := openFlows(spec, dir, l)
 	if err != nil {
 		closeMaps(byName)
 		return nil, err
 	}
 	byName[hotspotMapFlows] = flows
-	s := &state{adopted: adopted, newFlows: made, limiter: l, byName: maps.Clone(byName)}
+	s := &pinnedMaps{adopted: adopted, newFlows: made, limiter: l, byName: maps.Clone(byName)}
 	if err := (&ebpf.Collection{Maps: byName}).Assign(&s.hotspotMaps); err != nil {
 		closeMaps(s.byName)
 		return nil, fmt.Errorf("maps: %w", err)
@@ -74,7 +74,7 @@ func newState(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string
 
 // object reads what the programs are loaded from, with the sizes of these maps. It is
 // not kept: parsed, it takes 700 KB.
-func (s *state) object() (*ebpf.CollectionSpec, error) {
+func (s *pinnedMaps) object() (*ebpf.CollectionSpec, error) {
 	spec, err := loadHotspot()
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (s *state) object() (*ebpf.CollectionSpec, error) {
 // commit makes new maps the ones that the next start adopts, and those before the
 // past. It comes after the programs are attached: a crash before it only leads to
 // another rebuild.
-func (s *state) commit(p pins) error {
+func (s *pinnedMaps) commit(p pins) error {
 	if s.adopted {
 		return s.unpinUnused(p)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
@@ -30,10 +32,15 @@ type Options struct {
 	AdoptOnly      bool                 // maps of another version are left as they are: Open fails with ErrOtherVersion
 	NetNS          string               // path of the network namespace to work in; default: the process's own
 	Log            *slog.Logger         // default: silent
+
+	snapshot func(*netlink.Handle) (*links, error) // default snapshotLinks; tests replace it
 }
 
 // normalized returns o with its defaults, or an error that names field and value.
 func (o Options) normalized() (Options, error) {
+	if o.snapshot == nil {
+		o.snapshot = snapshotLinks
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

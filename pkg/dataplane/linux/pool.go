@@ -4,21 +4,21 @@ package linux
 
 // pool hands out the indexes of an array map. One that packets in flight may still
 // know is held back until a grace period has passed.
-type pool struct {
-	size uint32
-	next uint32   // all from here on were never used
-	free []uint32 // used and free again
-	held []heldIndex
+type indexAllocator struct {
+	size        uint32
+	next        uint32   // all from here on were never used
+	free        []uint32 // used and free again
+	quarantined []quarantinedIndex
 }
 
-type heldIndex struct {
+type quarantinedIndex struct {
 	index uint32
-	until ticket
+	until gracePeriod
 }
 
-// newPool makes a pool of size indexes of which some are in use.
-func newPool(size uint32, used map[uint32]bool) pool {
-	p := pool{size: size}
+// newIndexAllocator makes a pool of size indexes of which some are in use.
+func newIndexAllocator(size uint32, used map[uint32]bool) indexAllocator {
+	p := indexAllocator{size: size}
 	for index := range used {
 		p.next = max(p.next, index+1)
 	}
@@ -32,10 +32,10 @@ func newPool(size uint32, used map[uint32]bool) pool {
 
 // take returns an index. When all that are not in use are held back, it says until
 // when, and when there are none it returns false.
-func (p *pool) take(g *grace) (index uint32, wait ticket, ok bool) {
-	for len(p.held) > 0 && g.passed(p.held[0].until) {
-		p.free = append(p.free, p.held[0].index)
-		p.held = p.held[1:]
+func (p *indexAllocator) alloc(g *rcuGrace) (index uint32, wait gracePeriod, ok bool) {
+	for len(p.quarantined) > 0 && g.elapsed(p.quarantined[0].until) {
+		p.free = append(p.free, p.quarantined[0].index)
+		p.quarantined = p.quarantined[1:]
 	}
 	switch {
 	case len(p.free) > 0:
@@ -45,13 +45,13 @@ func (p *pool) take(g *grace) (index uint32, wait ticket, ok bool) {
 	case p.next < p.size:
 		p.next++
 		return p.next - 1, 0, true
-	case len(p.held) > 0:
-		return 0, p.held[0].until, false
+	case len(p.quarantined) > 0:
+		return 0, p.quarantined[0].until, false
 	}
 	return 0, 0, false
 }
 
 // put gives an index back, to be taken again from a grace period on.
-func (p *pool) put(index uint32, until ticket) {
-	p.held = append(p.held, heldIndex{index, until})
+func (p *indexAllocator) release(index uint32, until gracePeriod) {
+	p.quarantined = append(p.quarantined, quarantinedIndex{index, until})
 }

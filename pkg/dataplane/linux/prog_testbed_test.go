@@ -37,8 +37,8 @@ type skBuff struct {
 type testbed struct {
 	hotspotObjects
 	t        testing.TB
-	clients  *shared[hotspotClient]
-	accounts *shared[hotspotAccount]
+	clients  *mmapArray[hotspotClient]
+	accounts *mmapArray[hotspotAccount]
 	// Indexes in the arrays, by MAC and by account. An account's queues have its own.
 	places, counters map[any]uint32
 }
@@ -66,7 +66,7 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if port {
 		v = bridgePort
 	}
-	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, TCPWindowClamp: testbedClamp, Uplink: testbedUplink, Bind: testbedBind}.mode()); err != nil {
+	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, TCPWindowClamp: testbedClamp, Uplink: testbedUplink, Bind: testbedBind}.programConfig()); err != nil {
 		t.Fatal(err)
 	}
 	spec.Maps[hotspotMapClientIndex].MaxEntries = testbedClients
@@ -78,8 +78,8 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	var err1, err2 error
-	b.clients, err1 = share[hotspotClient](b.Clients)
-	b.accounts, err2 = share[hotspotAccount](b.Accounts)
+	b.clients, err1 = mmap[hotspotClient](b.Clients)
+	b.accounts, err2 = mmap[hotspotAccount](b.Accounts)
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}

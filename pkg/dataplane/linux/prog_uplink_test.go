@@ -26,7 +26,7 @@ func newUplinkBed(t *testing.T, bps uint64, clients int, rule dataplane.Rule) *u
 	testbedUplink = dataplane.Uplink{UpBPS: bps}
 	defer func() { testbedUplink = dataplane.Uplink{} }()
 	b := &uplinkBed{testbed: newTestbed(t, false), bps: bps}
-	d := &Dataplane{opts: Options{Uplink: dataplane.Uplink{UpBPS: bps}}, state: &state{hotspotMaps: b.hotspotMaps}}
+	d := &Dataplane{opts: Options{Uplink: dataplane.Uplink{UpBPS: bps}}, maps: &pinnedMaps{hotspotMaps: b.hotspotMaps}}
 	check(t, d.writeUplink())
 	for i := range clients {
 		mac := dataplane.MAC{2, 9, 0, 0, byte(i >> 8), byte(i)}

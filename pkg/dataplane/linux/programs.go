@@ -26,8 +26,8 @@ const (
 // kernel's check of a program takes a slow router seconds. Not safe for concurrent use.
 type programs struct {
 	pins   pins
-	state  *state
-	mode   mode
+	maps   *pinnedMaps
+	config programConfig
 	loaded [variants]*pair
 }
 
@@ -37,7 +37,7 @@ type pair [directions]*ebpf.Program
 var programNames = [directions]string{upload: hotspotProgFromClient, download: hotspotProgToClient}
 
 // openPrograms prepares to adopt or load programs that work on the maps of s.
-func openPrograms(p pins, s *state, m mode) (*programs, error) {
+func openPrograms(p pins, s *pinnedMaps, m programConfig) (*programs, error) {
 	if !s.adopted {
 		// What is pinned works on other maps, even if it is this version's.
 		if err := removeAll(p.programs()); err != nil {
@@ -47,7 +47,7 @@ func openPrograms(p pins, s *state, m mode) (*programs, error) {
 			return nil, explain("bpffs", err)
 		}
 	}
-	return &programs{pins: p, state: s, mode: m}, nil
+	return &programs{pins: p, maps: s, config: m}, nil
 }
 
 // get returns the programs of a variant: those that are pinned, when they are
@@ -58,7 +58,7 @@ func (p *programs) get(v variant) (*pair, error) {
 	}
 	var progs *pair
 	ok := false
-	if !p.state.newFlows { // else those pinned have others
+	if !p.maps.newFlows { // else those pinned have others
 		progs, ok = p.adopt(v)
 	}
 	if !ok {
@@ -74,7 +74,7 @@ func (p *programs) get(v variant) (*pair, error) {
 func (p *programs) adopt(v variant) (*pair, bool) {
 	var progs pair
 	for dir := range progs {
-		prog, err := ebpf.LoadPinnedProgram(programPin(p.pins, v, p.mode, dir), nil)
+		prog, err := ebpf.LoadPinnedProgram(programPin(p.pins, v, p.config, dir), nil)
 		if err != nil {
 			progs.close()
 			return nil, false
@@ -85,14 +85,14 @@ func (p *programs) adopt(v variant) (*pair, bool) {
 }
 
 func (p *programs) load(v variant) (*pair, error) {
-	spec, err := p.state.object()
+	spec, err := p.maps.object()
 	if err != nil {
 		return nil, err
 	}
-	if err := setConstants(spec, v, p.mode); err != nil {
+	if err := setConstants(spec, v, p.config); err != nil {
 		return nil, err
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.state.byName})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.maps.byName})
 	if err != nil {
 		return nil, explain("loading the programs", err)
 	}
@@ -100,7 +100,7 @@ func (p *programs) load(v variant) (*pair, error) {
 	var progs pair
 	for dir, name := range programNames {
 		progs[dir] = coll.DetachProgram(name)
-		if err := replacePin(progs[dir], programPin(p.pins, v, p.mode, dir)); err != nil {
+		if err := replacePin(progs[dir], programPin(p.pins, v, p.config, dir)); err != nil {
 			progs.close()
 			return nil, explain("pinning the programs", err)
 		}
@@ -110,7 +110,7 @@ func (p *programs) load(v variant) (*pair, error) {
 
 // programPin names a pinned program. The fingerprint of the object tells programs
 // of this version from others'; the kernel's tag would not see the constants.
-func programPin(p pins, v variant, m mode, dir int) string {
+func programPin(p pins, v variant, m programConfig, dir int) string {
 	port := ""
 	if v == bridgePort {
 		port = "_port"
@@ -125,7 +125,7 @@ func fingerprint() string {
 
 // prunePrograms removes the pins of other versions' and other modes' programs. Those
 // still on a hook stay alive there.
-func prunePrograms(p pins, m mode) error {
+func prunePrograms(p pins, m programConfig) error {
 	var keep []string
 	for v := range variants {
 		for dir := range directions {

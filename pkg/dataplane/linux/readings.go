@@ -16,7 +16,7 @@ import (
 func (d *Dataplane) Read(id dataplane.Account) (dataplane.Reading, error) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	d.table.trim()
+	d.table.unmapIdle()
 	index, own := d.table.accounts.find(id)
 	if own == nil {
 		return dataplane.Reading{}, fmt.Errorf("account %d: %w", id, dataplane.ErrNoAccount)
@@ -24,16 +24,16 @@ func (d *Dataplane) Read(id dataplane.Account) (dataplane.Reading, error) {
 	return d.reading(index), nil
 }
 
-// atATime is how many accounts are read before others have a turn.
-const atATime = 256
+// batchSize is how many accounts are read before others have a turn.
+const batchSize = 256
 
 // ReadAll visits the counters of every account, some at a time, until visit returns
 // false. The slice is used again. It is a pass over memory that does not fail; accounts
 // that are made meanwhile may be left out.
 func (d *Dataplane) ReadAll(visit func([]dataplane.Reading) bool) error {
-	readings := make([]dataplane.Reading, 0, atATime)
-	for from, more := 0, true; more; from += atATime {
-		readings, more = d.readSome(readings[:0], from)
+	readings := make([]dataplane.Reading, 0, batchSize)
+	for from, more := 0, true; more; from += batchSize {
+		readings, more = d.readBatch(readings[:0], from)
 		if len(readings) > 0 && !visit(readings) {
 			break
 		}
@@ -41,12 +41,12 @@ func (d *Dataplane) ReadAll(visit func([]dataplane.Reading) bool) error {
 	return nil
 }
 
-func (d *Dataplane) readSome(readings []dataplane.Reading, from int) (_ []dataplane.Reading, more bool) {
+func (d *Dataplane) readBatch(readings []dataplane.Reading, from int) (_ []dataplane.Reading, more bool) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	d.table.trim()
+	d.table.unmapIdle()
 	all := d.table.accounts.at
-	upTo := min(from+atATime, len(all))
+	upTo := min(from+batchSize, len(all))
 	for i := min(from, upTo); i < upTo; i++ {
 		if all[i].id != 0 {
 			readings = append(readings, d.reading(uint32(i)))
@@ -58,7 +58,7 @@ func (d *Dataplane) readSome(readings []dataplane.Reading, from int) (_ []datapl
 func (d *Dataplane) reading(index uint32) dataplane.Reading {
 	counters, final := d.table.accounts.read(index)
 	return dataplane.Reading{
-		Account: d.table.accounts.at[index].id, Counters: counters, Final: final, Epoch: d.state.epoch, Slot: index,
+		Account: d.table.accounts.at[index].id, Counters: counters, Final: final, Epoch: d.maps.epoch, Slot: index,
 	}
 }
 

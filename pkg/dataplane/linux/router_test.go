@@ -31,7 +31,7 @@ func TestRouterAddressesFollow(t *testing.T) {
 	d := b.open(b.options("lan"))
 	has := func(ip string) func() bool {
 		return func() bool {
-			return setOf[hotspotAddrKey](t, d.state.RouterAddrs)[addrToWire(netip.MustParseAddr(ip))]
+			return setOf[hotspotAddrKey](t, d.maps.RouterAddrs)[addrToWire(netip.MustParseAddr(ip))]
 		}
 	}
 	if !has("10.0.0.1")() {
@@ -60,13 +60,13 @@ func TestRouterAddressesSurviveABurst(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
 	d := b.open(b.options("lan"))
-	check(t, d.watcher.sock.SetReceiveBufferSize(2304, false))
+	check(t, d.watch.watcher.sock.SetReceiveBufferSize(2304, false))
 	const n = 200
 	for i := range n {
 		b.addr("lan", fmt.Sprintf("10.1.%d.1/24", i))
 	}
 	within(t, atOnce, "all addresses", func() bool {
-		got := setOf[hotspotAddrKey](t, d.state.RouterAddrs)
+		got := setOf[hotspotAddrKey](t, d.maps.RouterAddrs)
 		for i := range n {
 			if !got[addrToWire(netip.AddrFrom4([4]byte{10, 1, byte(i), 1}))] {
 				return false
@@ -92,13 +92,13 @@ func TestRouterMACs(t *testing.T) {
 	other := dataplane.MAC{0x02, 0xaa, 0, 0, 0, 9}
 	check(t, b.Netlink().LinkSetHardwareAddr(b.link("br-lan"), other[:]))
 	within(t, atOnce, "new MAC of the bridge", func() bool {
-		return slices.Contains(d.RouterMACs(), other) && setOf[hotspotMacKey](t, d.state.RouterMacs)[macToWire(other)]
+		return slices.Contains(d.RouterMACs(), other) && setOf[hotspotMacKey](t, d.maps.RouterMacs)[macToWire(other)]
 	})
 }
 
 // More interfaces than the set has room for: the client-facing ones count.
 func TestRouterMACsWhenFull(t *testing.T) {
-	v := &view{byName: map[string]netlink.Link{}, byIndex: map[int]netlink.Link{}}
+	v := &links{byName: map[string]netlink.Link{}, byIndex: map[int]netlink.Link{}}
 	for i := range 200 {
 		l := &netlink.Device{LinkAttrs: netlink.LinkAttrs{
 			Index: i + 1, Name: fmt.Sprintf("p%d", i), HardwareAddr: []byte{2, 0, 0, 0, 1, byte(i)},

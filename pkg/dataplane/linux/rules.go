@@ -29,7 +29,7 @@ func (d *Dataplane) Grant(mac dataplane.MAC, rule dataplane.Rule) error {
 		return err
 	}
 	if before != rule.Account {
-		d.neighbors.mark() // where it is now was no sighting of this account
+		d.neighbors.watcher.markDirty() // where it is now was no sighting of this account
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (d *Dataplane) Revoke(mac dataplane.MAC) error {
 func (d *Dataplane) Forget(account dataplane.Account) error {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	d.table.trim()
+	d.table.unmapIdle()
 	return d.table.accounts.forget(account)
 }
 
@@ -70,7 +70,7 @@ func (d *Dataplane) Forget(account dataplane.Account) error {
 func (d *Dataplane) Rule(mac dataplane.MAC) dataplane.Rule {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	d.table.trim()
+	d.table.unmapIdle()
 	if rule := d.table.clients.rule(mac); rule != nil {
 		return ruleFromWire(*rule)
 	}
@@ -81,9 +81,9 @@ func (d *Dataplane) Rule(mac dataplane.MAC) dataplane.Rule {
 // changes meanwhile may be left out.
 func (d *Dataplane) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] {
 	return func(yield func(dataplane.MAC, dataplane.Rule) bool) {
-		some := make([]granted, 0, atATime)
-		for from, more := 0, true; more; from += atATime {
-			some, more = d.someRules(some[:0], from)
+		some := make([]macRule, 0, batchSize)
+		for from, more := 0, true; more; from += batchSize {
+			some, more = d.rulesBatch(some[:0], from)
 			for _, g := range some {
 				if !yield(g.mac, g.rule) {
 					return
@@ -93,19 +93,19 @@ func (d *Dataplane) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] {
 	}
 }
 
-type granted struct {
+type macRule struct {
 	mac  dataplane.MAC
 	rule dataplane.Rule
 }
 
-func (d *Dataplane) someRules(some []granted, from int) (_ []granted, more bool) {
+func (d *Dataplane) rulesBatch(some []macRule, from int) (_ []macRule, more bool) {
 	d.table.mu.Lock()
 	defer d.table.mu.Unlock()
-	d.table.trim()
-	for mac, rule := range d.table.clients.between(from, from+atATime) {
-		some = append(some, granted{mac, ruleFromWire(*rule)})
+	d.table.unmapIdle()
+	for mac, rule := range d.table.clients.between(from, from+batchSize) {
+		some = append(some, macRule{mac, ruleFromWire(*rule)})
 	}
-	return some, from+atATime < len(d.table.clients.at)
+	return some, from+batchSize < len(d.table.clients.at)
 }
 
 // deleteKey removes a key that may not be there.

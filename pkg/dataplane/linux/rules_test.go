@@ -31,7 +31,7 @@ func TestGrantReadRevokeForget(t *testing.T) {
 	}
 	reading, err := d.Read(rule.Account)
 	check(t, err)
-	if diff := cmp.Diff(dataplane.Reading{Account: rule.Account, Epoch: d.Epoch()}, reading); diff != "" {
+	if diff := cmp.Diff(dataplane.Reading{Account: rule.Account, Epoch: d.maps.epoch}, reading); diff != "" {
 		t.Errorf("reading (-want +got):\n%s", diff)
 	}
 	check(t, d.Revoke(phone))

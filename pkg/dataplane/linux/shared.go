@@ -12,13 +12,13 @@ import (
 
 // shared is an array map in this process's memory: what one side stores the other
 // loads, without a call. Words that both use are stored and loaded by sync/atomic.
-type shared[T any] struct {
+type mmapArray[T any] struct {
 	memory []byte
 	at     []T
 }
 
 // share maps an array map that was made with BPF_F_MMAPABLE.
-func share[T any](m *ebpf.Map) (*shared[T], error) {
+func mmap[T any](m *ebpf.Map) (*mmapArray[T], error) {
 	size := unsafe.Sizeof(*new(T))
 	if size != uintptr(m.ValueSize()) || size%8 != 0 {
 		return nil, fmt.Errorf("map %v: its values have %d bytes, ours %d", m, m.ValueSize(), size)
@@ -28,11 +28,11 @@ func share[T any](m *ebpf.Map) (*shared[T], error) {
 	if err != nil {
 		return nil, explain(fmt.Sprintf("mapping %v into memory", m), err)
 	}
-	return &shared[T]{memory: memory, at: unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(memory))), entries)}, nil
+	return &mmapArray[T]{memory: memory, at: unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(memory))), entries)}, nil
 }
 
 // close unmaps it. A later use ends the process.
-func (s *shared[T]) close() {
+func (s *mmapArray[T]) close() {
 	if s != nil {
 		_ = unix.Munmap(s.memory)
 	}

@@ -4,21 +4,19 @@ package linux
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // Status reads the state of everything. What it cannot read becomes a problem.
 func (d *Dataplane) Status() dataplane.Status {
-	s := dataplane.Status{Kernel: kernelRelease(), Epoch: d.state.epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maxClients())}
-	d.seen.Lock()
-	for _, a := range d.seen.attachments {
-		s.Interfaces = append(s.Interfaces, a.Interface)
+	s := dataplane.Status{Kernel: kernelRelease(), Epoch: d.maps.epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maxClients())}
+	list, problem := d.state.current()
+	s.Interfaces = slices.Clone(list)
+	if problem != "" {
+		s.Problems = append(s.Problems, problem)
 	}
-	if d.seen.problem != "" {
-		s.Problems = append(s.Problems, d.seen.problem)
-	}
-	d.seen.Unlock()
 	for _, i := range s.Interfaces {
 		if i.Problem != "" {
 			s.Problems = append(s.Problems, fmt.Sprintf("interface %s: %s", i.Name, i.Problem))
@@ -41,7 +39,7 @@ func (d *Dataplane) traffic() ([]dataplane.Traffic, error) {
 		for reason, label := range reasonLabels {
 			var perCPU []hotspotStat
 			key := dir*uint32(hotspotReasonREASONS) + uint32(reason)
-			if err := d.state.Stats.Lookup(key, &perCPU); err != nil {
+			if err := d.maps.Stats.Lookup(key, &perCPU); err != nil {
 				return nil, explain("reading the statistics", err)
 			}
 			t := dataplane.Traffic{Direction: directionLabels[dir], Reason: label}

@@ -11,14 +11,14 @@ import (
 // table is the clients and the accounts in the kernel. It sees to it that nothing is
 // written that a packet in flight may still read, see bpf/maps.h. Safe for concurrent use.
 type table struct {
-	grace    *grace
+	grace    *rcuGrace
 	mu       sync.Mutex
 	clients  clients
 	accounts accounts
 }
 
 // openTable takes over what is in the maps.
-func openTable(s *state, g *grace) (*table, error) {
+func openTable(s *pinnedMaps, g *rcuGrace) (*table, error) {
 	t := &table{
 		grace:    g,
 		clients:  clients{grace: g, keys: s.ClientIndex},
@@ -31,11 +31,11 @@ func openTable(s *state, g *grace) (*table, error) {
 	return t, nil
 }
 
-func (t *table) adopt(s *state) (err error) {
-	if t.clients.values, err = openWindow[hotspotClient](s.Clients); err != nil {
+func (t *table) adopt(s *pinnedMaps) (err error) {
+	if t.clients.values, err = openLazyMmap[hotspotClient](s.Clients); err != nil {
 		return err
 	}
-	if t.accounts.values, err = openWindow[hotspotAccount](s.Accounts); err != nil {
+	if t.accounts.values, err = openLazyMmap[hotspotAccount](s.Accounts); err != nil {
 		return err
 	}
 	if err := t.clients.adopt(); err != nil {
@@ -48,16 +48,16 @@ func (t *table) adopt(s *state) (err error) {
 	}
 	t.accounts.adoptRules(t.clients.all(), queues)
 	// The walk has mapped everything, also what nobody uses.
-	t.clients.values.empty()
-	t.accounts.values.empty()
+	t.clients.values.unmapAll()
+	t.accounts.values.unmapAll()
 	return nil
 }
 
 // trim keeps what is mapped of the tables small. The caller holds the lock, and nothing
 // of them from before.
-func (t *table) trim() {
-	t.clients.values.trim()
-	t.accounts.values.trim()
+func (t *table) unmapIdle() {
+	t.clients.values.unmapIdle()
+	t.accounts.values.unmapIdle()
 }
 
 func (t *table) close() {
@@ -79,11 +79,11 @@ func (t *table) grant(mac dataplane.MAC, rule hotspotRule) error {
 }
 
 // tryGrant is grant, unless packets in flight are in the way: then it says until when.
-func (t *table) tryGrant(mac dataplane.MAC, rule hotspotRule) (wait ticket, err error) {
+func (t *table) tryGrant(mac dataplane.MAC, rule hotspotRule) (wait gracePeriod, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.trim()
-	made, wait, err := t.accounts.open(&rule)
+	t.unmapIdle()
+	made, wait, err := t.accounts.assign(&rule)
 	if wait != 0 || err != nil || t.has(mac, rule) {
 		return wait, err
 	}
@@ -95,9 +95,9 @@ func (t *table) tryGrant(mac dataplane.MAC, rule hotspotRule) (wait ticket, err 
 		}
 		return wait, err
 	}
-	t.accounts.name(dataplane.Account(rule.Account))
+	t.accounts.addRule(dataplane.Account(rule.Account))
 	if before != nil {
-		t.accounts.unname(dataplane.Account(before.Account))
+		t.accounts.dropRule(dataplane.Account(before.Account))
 	}
 	return 0, nil
 }
@@ -111,9 +111,9 @@ func (t *table) has(mac dataplane.MAC, rule hotspotRule) bool {
 func (t *table) revoke(mac dataplane.MAC) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.trim()
+	t.unmapIdle()
 	if before := t.clients.clear(mac); before != nil {
-		t.accounts.unname(dataplane.Account(before.Account))
+		t.accounts.dropRule(dataplane.Account(before.Account))
 	}
 }
 
@@ -121,7 +121,7 @@ func (t *table) revoke(mac dataplane.MAC) {
 func (t *table) allowed(mac dataplane.MAC) (dataplane.Account, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.trim()
+	t.unmapIdle()
 	rule := t.clients.rule(mac)
 	if rule == nil || dataplane.Verdict(rule.Verdict) != dataplane.Allow {
 		return 0, false

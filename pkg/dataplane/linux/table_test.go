@@ -13,13 +13,13 @@ import (
 )
 
 // manualGrace lets a grace period pass with each value that the channel gets.
-func manualGrace(t *testing.T) (*grace, chan<- error) {
+func manualGrace(t *testing.T) (*rcuGrace, chan<- error) {
 	t.Helper()
-	g, pass := new(grace), make(chan error)
+	g, pass := new(rcuGrace), make(chan error)
 	g.start(func() error { return <-pass })
 	t.Cleanup(func() {
 		g.mu.Lock()
-		g.err = errGraceClosed
+		g.err = errClosed
 		g.changed.Broadcast()
 		g.mu.Unlock()
 		close(pass)
@@ -30,22 +30,22 @@ func manualGrace(t *testing.T) (*grace, chan<- error) {
 
 func TestGraceBeginsAfterItsTicket(t *testing.T) {
 	g, pass := manualGrace(t)
-	first := g.ticket()
-	for begun := ticket(0); begun < first; { // until it is on its way
+	first := g.next()
+	for begun := gracePeriod(0); begun < first; { // until it is on its way
 		g.mu.Lock()
 		begun = g.begun
 		g.mu.Unlock()
 	}
-	second := g.ticket()
+	second := g.next()
 	if second <= first {
 		t.Fatalf("ticket %d is for a grace period that has begun", second)
 	}
-	if third := g.ticket(); third != second {
+	if third := g.next(); third != second {
 		t.Errorf("tickets %d and %d do not share a grace period", second, third)
 	}
 	pass <- nil
-	if err := g.wait(first); err != nil || g.passed(second) {
-		t.Errorf("%v; the second has passed: %t", err, g.passed(second))
+	if err := g.wait(first); err != nil || g.elapsed(second) {
+		t.Errorf("%v; the second has passed: %t", err, g.elapsed(second))
 	}
 	pass <- nil
 	if err := g.wait(second); err != nil {
@@ -56,20 +56,20 @@ func TestGraceBeginsAfterItsTicket(t *testing.T) {
 func TestGraceTellsWhatStoppedIt(t *testing.T) {
 	g, pass := manualGrace(t)
 	broken := errors.New("broken")
-	first := g.ticket()
+	first := g.next()
 	pass <- broken
-	if err := g.wait(first); !errors.Is(err, broken) || g.passed(first) {
-		t.Errorf("%v; passed: %t", err, g.passed(first))
+	if err := g.wait(first); !errors.Is(err, broken) || g.elapsed(first) {
+		t.Errorf("%v; passed: %t", err, g.elapsed(first))
 	}
 }
 
 // What packets in flight may know is not handed out.
 func TestPoolHoldsBack(t *testing.T) {
 	g, pass := manualGrace(t)
-	p := newPool(3, map[uint32]bool{1: true})
+	p := newIndexAllocator(3, map[uint32]bool{1: true})
 	got := make(map[uint32]bool)
 	for range 2 {
-		index, _, ok := p.take(g)
+		index, _, ok := p.alloc(g)
 		if !ok {
 			t.Fatal("a free index is not handed out")
 		}
@@ -78,19 +78,19 @@ func TestPoolHoldsBack(t *testing.T) {
 	if !got[0] || !got[2] {
 		t.Errorf("took %v, want those that are free", got)
 	}
-	if _, wait, ok := p.take(g); ok || wait != 0 {
+	if _, wait, ok := p.alloc(g); ok || wait != 0 {
 		t.Errorf("an index out of nothing: wait %d, %t", wait, ok)
 	}
-	until := g.ticket()
-	p.put(1, until)
-	if _, wait, ok := p.take(g); ok || wait != until {
+	until := g.next()
+	p.release(1, until)
+	if _, wait, ok := p.alloc(g); ok || wait != until {
 		t.Errorf("wait %d, %t, want %d", wait, ok, until)
 	}
 	pass <- nil
 	if err := g.wait(until); err != nil {
 		t.Fatal(err)
 	}
-	if index, _, ok := p.take(g); !ok || index != 1 {
+	if index, _, ok := p.alloc(g); !ok || index != 1 {
 		t.Errorf("took %d, %t, want the one that was put back", index, ok)
 	}
 }
@@ -160,7 +160,7 @@ func TestRulesInAHurry(t *testing.T) {
 // Of a large table little is mapped, whatever was used of it, and what was mapped
 // once is there again when it is asked for.
 func TestTablesAreMappedAsUsed(t *testing.T) {
-	const clients = 2 * windowMost * windowPart / int(unsafe.Sizeof(hotspotClient{}))
+	const clients = 2 * maxMmapChunks * mmapChunk / int(unsafe.Sizeof(hotspotClient{}))
 	b := newBox(t)
 	opts := b.options("lan")
 	opts.MaxClients = uint32(clients)
@@ -181,12 +181,12 @@ func TestTablesAreMappedAsUsed(t *testing.T) {
 			t.Errorf("accounts at %d places, want %d", len(places), len(want))
 		}
 		clients, accounts := d.table.clients.values, d.table.accounts.values
-		if most := windowMost + 2; clients.parts > most || accounts.parts > most {
-			t.Errorf("%d parts of the clients are mapped and %d of the accounts", clients.parts, accounts.parts)
+		if most := maxMmapChunks + 2; clients.chunks > most || accounts.chunks > most {
+			t.Errorf("%d parts of the clients are mapped and %d of the accounts", clients.chunks, accounts.chunks)
 		}
 	}
 	d := b.open(opts)
-	if n := d.table.clients.values.parts + d.table.accounts.values.parts; n > 0 {
+	if n := d.table.clients.values.chunks + d.table.accounts.values.chunks; n > 0 {
 		t.Errorf("%d parts are mapped at the start, of nobody", n)
 	}
 	for i := range clients {

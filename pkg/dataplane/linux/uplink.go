@@ -23,7 +23,7 @@ func (d *Dataplane) writeUplink() error {
 	if err != nil {
 		return err
 	}
-	uplinks, err := share[hotspotUplink](d.state.Uplinks)
+	uplinks, err := mmap[hotspotUplink](d.maps.Uplinks)
 	if err != nil {
 		return err
 	}

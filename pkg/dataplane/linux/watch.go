@@ -3,118 +3,115 @@
 package linux
 
 import (
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
-
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// checkEvery bounds how long a program that someone detached from a link stays
-// away: the kernel notifies of interfaces, addresses, qdiscs and filters, not of links.
-const checkEvery = 500 * time.Millisecond
+const (
+	// checkEvery bounds how long a program that someone detached from a link stays
+	// away: the kernel notifies of interfaces, addresses, qdiscs and filters, not of links.
+	checkEvery = 500 * time.Millisecond
+	// recheckDelay is when to compare once more after a notification: the kernel notifies
+	// of filters before it removes them.
+	recheckDelay = 20 * time.Millisecond
+)
 
-// watcher hears of changes. What changed is not looked at: everything is compared
-// anew, so that lost messages (ENOBUFS) cost nothing but a look.
-type watcher struct {
-	sock  *nl.NetlinkSocket // tells of changes in some groups
-	log   *slog.Logger
-	dirty chan dataplane.Boottime // holds, while there is something to look at, since when
-
-	closing sync.Once
-	closed  chan struct{}
+// state is what the watch found last, for those who ask. Its lock is held for copies
+// alone, never over a call of the kernel.
+type state struct {
+	mu         sync.Mutex
+	links      *links
+	interfaces []dataplane.Interface
+	problem    string // with the router's own addresses
 }
 
-func newWatcher(s *space, log *slog.Logger, groups ...uint) (*watcher, error) {
-	sock, err := s.subscribe(groups...)
-	if err != nil {
-		return nil, err
-	}
-	return &watcher{sock: sock, log: log, dirty: make(chan dataplane.Boottime, 1), closed: make(chan struct{})}, nil
+func (s *state) currentLinks() *links {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.links
 }
 
-func (w *watcher) close() {
-	w.closing.Do(func() {
-		close(w.closed)
-		w.sock.Close()
-	})
+func (s *state) setLinks(l *links) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.links = l
 }
 
-// receive marks dirty until close.
-func (w *watcher) receive() {
+func (s *state) setInterfaces(list []dataplane.Interface) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.interfaces = list
+}
+
+// setProblem returns whether it is another one than before.
+func (s *state) setProblem(problem string) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed = problem != s.problem
+	s.problem = problem
+	return changed
+}
+
+// current returns the interfaces, not to be changed, and the problem.
+func (s *state) current() ([]dataplane.Interface, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.interfaces, s.problem
+}
+
+// watch keeps the router's addresses and the programs as they should be. One goroutine
+// does all its I/O: Open's, then that of run. Others read the state.
+type watch struct {
+	snapshot   func() (*links, error)
+	router     router
+	interfaces *interfaces
+	watcher    *watcher
+	state      *state
+	log        *slog.Logger
+}
+
+// run compares after each notification, and every now and then, until closing.
+func (w *watch) run(closing <-chan struct{}) {
+	timer := time.NewTimer(checkEvery)
+	defer timer.Stop()
 	for {
-		_, _, err := w.sock.Receive()
-		if err != nil && !errors.Is(err, unix.ENOBUFS) && w.pause(err) {
-			return
-		}
-		w.mark()
-	}
-}
-
-// mark has somebody look.
-func (w *watcher) mark() {
-	select {
-	case w.dirty <- BootNow():
-	default:
-	}
-}
-
-// pause keeps a socket that fails again and again from taking the CPU. It reports
-// whether the failure was close's doing.
-func (w *watcher) pause(err error) (closed bool) {
-	select {
-	case <-w.closed:
-		return true
-	default:
-	}
-	w.log.Warn("netlink notifications failed: looking at everything again", "error", err)
-	select {
-	case <-w.closed:
-		return true
-	case <-time.After(checkEvery):
-		return false
-	}
-}
-
-// settles is when to look once more after the kernel told of something: it tells of
-// filters before it takes them off.
-const settles = 20 * time.Millisecond
-
-// watch keeps addresses and programs as they should be until Close.
-func (d *Dataplane) watch() {
-	look := time.NewTimer(checkEvery)
-	defer look.Stop()
-	for {
-		var heard dataplane.Boottime
+		var notified dataplane.Boottime
 		next := checkEvery
 		select {
-		case <-d.closing:
+		case <-closing:
 			return
-		case heard = <-d.watcher.dirty:
-			d.lookAgain()
-			next = settles
-		case <-look.C:
+		case notified = <-w.watcher.dirty:
+			w.retryRefresh()
+			next = recheckDelay
+		case <-timer.C:
 		}
-		look.Reset(next)
-		// Failures are in Status and were logged when they began; the next tick
+		timer.Reset(next)
+		// Failures are in the state and were logged when they began; the next tick
 		// tries again.
-		_ = d.attachAll(heard)
+		_ = w.interfaces.attachAll(w.state.currentLinks(), notified)
 	}
 }
 
-func (d *Dataplane) lookAgain() {
+// refresh takes a snapshot of the links, and makes the router's own addresses in the
+// kernel those of it.
+func (w *watch) refresh() error {
+	now, err := w.snapshot()
+	if err != nil {
+		return err
+	}
+	w.state.setLinks(now)
+	return w.router.sync(now)
+}
+
+func (w *watch) retryRefresh() {
 	problem := ""
-	if err := d.look(); err != nil {
+	if err := w.refresh(); err != nil {
 		problem = err.Error()
 	}
-	d.seen.Lock()
-	defer d.seen.Unlock()
-	if problem != "" && problem != d.seen.problem {
-		d.opts.Log.Error("the router's own addresses are not up to date", "error", problem)
+	if w.state.setProblem(problem) && problem != "" {
+		w.log.Error("the router's own addresses are not up to date", "error", problem)
 	}
-	d.seen.problem = problem
 }

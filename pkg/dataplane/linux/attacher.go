@@ -15,17 +15,17 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// hooker puts programs on the hooks of interfaces, in one of the modes. It is
+// attacher puts programs on the hooks of interfaces, in one of the modes. It is
 // level-triggered: ensure is called again and again and only does what is missing.
 // Not safe for concurrent use.
-type hooker interface {
+type attacher interface {
 	mode() dataplane.AttachMode
 	// ensure makes prog the program on a hook of the interface and says what it did.
 	ensure(dev device, dir int, prog *ebpf.Program) (change, error)
 	// release takes our programs off an interface that is not to be metered (any more).
 	release(ifname string) error
 	// held lists the interfaces that carry our programs or pins.
-	held() ([]string, error)
+	interfaces() ([]string, error)
 	close()
 }
 
@@ -62,10 +62,10 @@ func (p programIDs) of(prog *ebpf.Program) (ebpf.ProgramID, error) {
 
 var hookNames = [directions]string{upload: "ingress", download: "egress"}
 
-// newHooker chooses tcx where the kernel has it, unless the options say otherwise.
-func newHooker(opts Options, p pins, s *space) (hooker, error) {
-	tcx := newTCXHooks(p, s)
-	clsact, err := newClsactHooks(p, s)
+// newAttacher chooses tcx where the kernel has it, unless the options say otherwise.
+func newAttacher(opts Options, p pins, s *netNS) (attacher, error) {
+	tcx := newTCXAttacher(p, s)
+	clsact, err := newClsactAttacher(p, s)
 	if err != nil {
 		return nil, err
 	}
@@ -77,16 +77,16 @@ func newHooker(opts Options, p pins, s *space) (hooker, error) {
 		}
 	}
 	if !has {
-		return clsact, refuseHeld(tcx)
+		return clsact, refuseOtherMode(tcx)
 	}
 	defer clsact.close()
-	return tcx, refuseHeld(clsact)
+	return tcx, refuseOtherMode(clsact)
 }
 
-// refuseHeld fails where the other mode has programs of ours: with both, everything
+// refuseOtherMode fails where the other mode has programs of ours: with both, everything
 // would be counted twice.
-func refuseHeld(other hooker) error {
-	held, err := other.held()
+func refuseOtherMode(other attacher) error {
+	held, err := other.interfaces()
 	if err != nil || len(held) == 0 {
 		return err
 	}

@@ -4,7 +4,9 @@ package linux
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -12,15 +14,15 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// view is the interfaces and addresses of the namespace at one moment. Immutable.
-type view struct {
+// links is a snapshot of the interfaces and addresses of a network namespace. Immutable.
+type links struct {
 	byName  map[string]netlink.Link
 	byIndex map[int]netlink.Link
 	addrs   []netip.Addr // the router's own, loopback ones left out
 }
 
-func newView(nl *netlink.Handle) (*view, error) {
-	v := &view{byName: make(map[string]netlink.Link), byIndex: make(map[int]netlink.Link)}
+func snapshotLinks(nl *netlink.Handle) (*links, error) {
+	v := &links{byName: make(map[string]netlink.Link), byIndex: make(map[int]netlink.Link)}
 	var links []netlink.Link
 	err := dump(func() (err error) {
 		links, err = nl.LinkList()
@@ -50,7 +52,7 @@ func newView(nl *netlink.Handle) (*view, error) {
 }
 
 // bridge returns the bridge that an interface is a port of, or nil.
-func (v *view) bridge(l netlink.Link) netlink.Link {
+func (v *links) bridge(l netlink.Link) netlink.Link {
 	master := v.byIndex[l.Attrs().MasterIndex]
 	if master == nil || master.Type() != "bridge" {
 		return nil
@@ -60,7 +62,7 @@ func (v *view) bridge(l netlink.Link) netlink.Link {
 
 // clientLinks are the named interfaces that exist and, of bridge ports, the
 // bridge: where clients' neighbour entries are.
-func (v *view) clientLinks(ifnames []string) []netlink.Link {
+func (v *links) clientLinks(ifnames []string) []netlink.Link {
 	var list []netlink.Link
 	seen := make(map[int]bool)
 	add := func(l netlink.Link) {
@@ -89,7 +91,7 @@ func macOf(l netlink.Link) dataplane.MAC {
 
 // dump repeats a netlink dump that a change of the table interrupted. On a table
 // that never rests the last, possibly incomplete, answer is taken: the change
-// that interrupted it notifies the watcher, which looks again.
+// that interrupted it notifies the watcher, which dumps again.
 func dump(list func() error) error {
 	const tries = 5
 	for range tries {
@@ -100,4 +102,33 @@ func dump(list func() error) error {
 		time.Sleep(time.Millisecond)
 	}
 	return nil
+}
+
+// routerMACs are the addresses on which the router takes frames: those of all of
+// its interfaces, as a bridge answers for each of its ports, and what is stacked
+// on one (VLANs, macvlans) may have an address of its own. The client-facing
+// interfaces and their bridges come first.
+func (l *links) routerMACs(ifnames []string) []dataplane.MAC {
+	macs := uniqueMACs(l.clientLinks(ifnames))
+	for _, index := range slices.Sorted(maps.Keys(l.byIndex)) {
+		macs = append(macs, uniqueMACs([]netlink.Link{l.byIndex[index]}, macs...)...)
+	}
+	return macs
+}
+
+// uniqueMACs are the Ethernet addresses of links that are not in known.
+func uniqueMACs(links []netlink.Link, known ...dataplane.MAC) []dataplane.MAC {
+	var macs []dataplane.MAC
+	for _, l := range links {
+		m := macOf(l)
+		if m.CheckClient() == nil && !slices.Contains(known, m) && !slices.Contains(macs, m) {
+			macs = append(macs, m)
+		}
+	}
+	return macs
+}
+
+// clientFacing reports whether clients' neighbour entries are those of an interface.
+func (l *links) clientFacing(ifnames []string, index int) bool {
+	return slices.ContainsFunc(l.clientLinks(ifnames), func(on netlink.Link) bool { return on.Attrs().Index == index })
 }

@@ -17,26 +17,26 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// tcxHooks attaches by pinned links: the pin holds the link, the link holds the
+// tcxAttacher attaches by pinned links: the pin holds the link, the link holds the
 // program on the interface, whether or not the agent lives.
-type tcxHooks struct {
+type tcxAttacher struct {
 	pins  pins
-	space *space
+	ns    *netNS
 	ids   programIDs
 	links map[string]link.Link // by pin name
 }
 
-func newTCXHooks(p pins, s *space) *tcxHooks {
-	return &tcxHooks{pins: p, space: s, ids: make(programIDs), links: make(map[string]link.Link)}
+func newTCXAttacher(p pins, s *netNS) *tcxAttacher {
+	return &tcxAttacher{pins: p, ns: s, ids: make(programIDs), links: make(map[string]link.Link)}
 }
 
 var tcxAttachTypes = [directions]ebpf.AttachType{upload: ebpf.AttachTCXIngress, download: ebpf.AttachTCXEgress}
 
-func (*tcxHooks) mode() dataplane.AttachMode { return dataplane.TCX }
+func (*tcxAttacher) mode() dataplane.AttachMode { return dataplane.TCX }
 
 func linkPin(ifname string, dir int) string { return pinName(ifname) + "-" + hookNames[dir] }
 
-func (t *tcxHooks) ensure(dev device, dir int, prog *ebpf.Program) (change, error) {
+func (t *tcxAttacher) ensure(dev device, dir int, prog *ebpf.Program) (change, error) {
 	pin := linkPin(dev.name, dir)
 	held, err := t.open(pin)
 	if err != nil {
@@ -48,7 +48,7 @@ func (t *tcxHooks) ensure(dev device, dir int, prog *ebpf.Program) (change, erro
 			return unchanged, fmt.Errorf("link %s: %w", pin, err)
 		}
 		if tcx := info.TCX(); tcx != nil && int(tcx.Ifindex) == dev.index {
-			return t.keep(pin, held, info, prog)
+			return t.update(pin, held, info, prog)
 		}
 		// The interface of that link is gone, or someone detached it.
 	}
@@ -56,7 +56,7 @@ func (t *tcxHooks) ensure(dev device, dir int, prog *ebpf.Program) (change, erro
 }
 
 // open returns the link of a pin, or nil when there is none.
-func (t *tcxHooks) open(pin string) (link.Link, error) {
+func (t *tcxAttacher) open(pin string) (link.Link, error) {
 	if l := t.links[pin]; l != nil {
 		return l, nil
 	}
@@ -72,7 +72,7 @@ func (t *tcxHooks) open(pin string) (link.Link, error) {
 }
 
 // keep sees that an attached link runs prog and is pinned.
-func (t *tcxHooks) keep(pin string, held link.Link, info *link.Info, prog *ebpf.Program) (change, error) {
+func (t *tcxAttacher) update(pin string, held link.Link, info *link.Info, prog *ebpf.Program) (change, error) {
 	id, err := t.ids.of(prog)
 	if err != nil {
 		return unchanged, err
@@ -85,15 +85,15 @@ func (t *tcxHooks) keep(pin string, held link.Link, info *link.Info, prog *ebpf.
 		did = replaced
 	}
 	if _, err := os.Lstat(filepath.Join(t.pins.links(), pin)); errors.Is(err, fs.ErrNotExist) {
-		return did, t.pinAgain(pin, held)
+		return did, t.repin(pin, held)
 	}
 	return did, nil
 }
 
-// pinAgain pins a link whose pin someone removed. It takes a second handle, as
+// repin pins a link whose pin someone removed. It takes a second handle, as
 // one handle remembers where it was pinned. To ask the kernel for one by the link's id
 // would need CAP_SYS_ADMIN.
-func (t *tcxHooks) pinAgain(pin string, held link.Link) error {
+func (t *tcxAttacher) repin(pin string, held link.Link) error {
 	own := held.(interface{ FD() int }).FD()
 	fd, err := unix.FcntlInt(uintptr(own), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -107,15 +107,15 @@ func (t *tcxHooks) pinAgain(pin string, held link.Link) error {
 		_ = l.Close()
 		return fmt.Errorf("pinning link %s: %w", pin, err)
 	}
-	t.hold(pin, l)
+	t.remember(pin, l)
 	return nil
 }
 
 // attach puts prog before all others on the hook: nobody's "pass" may precede
 // the default deny.
-func (t *tcxHooks) attach(pin string, dev device, dir int, prog *ebpf.Program) (change, error) {
+func (t *tcxAttacher) attach(pin string, dev device, dir int, prog *ebpf.Program) (change, error) {
 	var l link.Link
-	err := t.space.run(func() (err error) {
+	err := t.ns.run(func() (err error) {
 		l, err = link.AttachTCX(link.TCXOptions{
 			Interface: dev.index,
 			Program:   prog,
@@ -131,18 +131,18 @@ func (t *tcxHooks) attach(pin string, dev device, dir int, prog *ebpf.Program) (
 		_ = l.Close()
 		return unchanged, explain("pinning link "+pin, err)
 	}
-	t.hold(pin, l)
+	t.remember(pin, l)
 	return attached, nil
 }
 
-func (t *tcxHooks) hold(pin string, l link.Link) {
+func (t *tcxAttacher) remember(pin string, l link.Link) {
 	if old := t.links[pin]; old != nil {
 		_ = old.Close()
 	}
 	t.links[pin] = l
 }
 
-func (t *tcxHooks) release(ifname string) error {
+func (t *tcxAttacher) release(ifname string) error {
 	for dir := range directions {
 		if err := t.detach(linkPin(ifname, dir)); err != nil {
 			return err
@@ -153,7 +153,7 @@ func (t *tcxHooks) release(ifname string) error {
 
 // detach also breaks links that another process holds open. A link whose
 // interface is gone is detached already.
-func (t *tcxHooks) detach(pin string) error {
+func (t *tcxAttacher) detach(pin string) error {
 	l, err := t.open(pin)
 	if l == nil || err != nil {
 		return err
@@ -172,7 +172,7 @@ func (t *tcxHooks) detach(pin string) error {
 	return nil
 }
 
-func (t *tcxHooks) held() ([]string, error) {
+func (t *tcxAttacher) interfaces() ([]string, error) {
 	pinned, err := names(t.pins.links())
 	if err != nil {
 		return nil, fmt.Errorf("pinned links: %w", err)
@@ -188,7 +188,7 @@ func (t *tcxHooks) held() ([]string, error) {
 	return list, nil
 }
 
-func (t *tcxHooks) close() {
+func (t *tcxAttacher) close() {
 	for _, l := range t.links {
 		_ = l.Close()
 	}

@@ -15,23 +15,23 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-const pastInfix = ":past-"
+const retiredInfix = ":past-"
 
 // Past returns what maps of other versions counted, the oldest first. They are there
 // until RemoveRetired, also for a process that comes after this one. Maps that cannot be
 // read are logged and left out, and so are those that counted nothing. When it fails
 // nothing was looked at.
 func (d *Dataplane) Retired() ([]dataplane.Retired, error) {
-	dirs, err := d.pins.past()
+	dirs, err := d.pins.retired()
 	if err == nil && len(dirs) > 0 {
-		err = d.grace.wait(d.grace.ticket()) // packets in flight may still count there
+		err = d.grace.wait(d.grace.next()) // packets in flight may still count there
 	}
 	if err != nil {
 		return nil, err
 	}
 	var list []dataplane.Retired
 	for _, dir := range dirs {
-		one, err := readPast(dir)
+		one, err := readRetired(dir)
 		if err != nil {
 			d.opts.Log.Warn("what another version's maps counted since the last checkpoint is lost, in the clients' favour",
 				"maps", dir, "error", err)
@@ -45,10 +45,10 @@ func (d *Dataplane) Retired() ([]dataplane.Retired, error) {
 }
 
 // RemoveRetired removes the maps of other versions.
-func (d *Dataplane) RemoveRetired() error { return d.pins.forgetPast() }
+func (d *Dataplane) RemoveRetired() error { return d.pins.removeRetired() }
 
-func (p pins) forgetPast() error {
-	dirs, err := p.past()
+func (p pins) removeRetired() error {
+	dirs, err := p.retired()
 	for _, dir := range dirs {
 		err = errors.Join(err, removeAll(dir))
 	}
@@ -58,7 +58,7 @@ func (p pins) forgetPast() error {
 // retireMaps makes the pinned maps, if there are any, those of the past.
 func (p pins) retireMaps(until dataplane.Boottime) error {
 	// With all digits, so that the order of names is that of time.
-	err := os.Rename(p.maps(), fmt.Sprintf("%s%s%019d", p.maps(), pastInfix, until))
+	err := os.Rename(p.maps(), fmt.Sprintf("%s%s%019d", p.maps(), retiredInfix, until))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return explain("setting the former maps aside", err)
 	}
@@ -66,23 +66,23 @@ func (p pins) retireMaps(until dataplane.Boottime) error {
 }
 
 // past returns the folders of maps of the past, the oldest first.
-func (p pins) past() ([]string, error) {
+func (p pins) retired() ([]string, error) {
 	all, err := names(p.root)
 	if err != nil {
 		return nil, fmt.Errorf("pins: %w", err)
 	}
 	var dirs []string
 	for _, name := range all {
-		if strings.HasPrefix(name, filepath.Base(p.maps())+pastInfix) {
+		if strings.HasPrefix(name, filepath.Base(p.maps())+retiredInfix) {
 			dirs = append(dirs, filepath.Join(p.root, name))
 		}
 	}
 	return dirs, nil
 }
 
-func readPast(dir string) (dataplane.Retired, error) {
+func readRetired(dir string) (dataplane.Retired, error) {
 	var one dataplane.Retired
-	_, at, _ := strings.Cut(filepath.Base(dir), pastInfix)
+	_, at, _ := strings.Cut(filepath.Base(dir), retiredInfix)
 	if _, err := fmt.Sscanf(at, "%d", &one.Until); err != nil {
 		return one, fmt.Errorf("not a time: %w", err)
 	}

@@ -13,23 +13,23 @@ import (
 )
 
 // space is the network namespace a Dataplane works in. Safe for concurrent use.
-type space struct {
+type netNS struct {
 	ns netns.NsHandle // netns.None(): the one of this process, nothing to enter
 }
 
-// openSpace opens the namespace at path, or the process's own for "".
-func openSpace(path string) (*space, error) {
+// openNetNS opens the namespace at path, or the process's own for "".
+func openNetNS(path string) (*netNS, error) {
 	if path == "" {
-		return &space{ns: netns.None()}, nil
+		return &netNS{ns: netns.None()}, nil
 	}
 	ns, err := netns.GetFromPath(path)
 	if err != nil {
 		return nil, fmt.Errorf("network namespace %s: %w", path, err)
 	}
-	return &space{ns: ns}, nil
+	return &netNS{ns: ns}, nil
 }
 
-func (s *space) close() {
+func (s *netNS) close() {
 	if s.ns.IsOpen() {
 		_ = s.ns.Close()
 	}
@@ -37,7 +37,7 @@ func (s *space) close() {
 
 // run calls fn in the namespace. Sockets stay where they were made, so only what
 // makes one or looks an interface index up (attaching by tcx) has to go through here.
-func (s *space) run(fn func() error) error {
+func (s *netNS) run(fn func() error) error {
 	if !s.ns.IsOpen() {
 		return fn()
 	}
@@ -56,7 +56,7 @@ func (s *space) run(fn func() error) error {
 }
 
 // handle makes the netlink socket for requests.
-func (s *space) handle() (*netlink.Handle, error) {
+func (s *netNS) handle() (*netlink.Handle, error) {
 	var h *netlink.Handle
 	err := s.run(func() (err error) {
 		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -66,7 +66,7 @@ func (s *space) handle() (*netlink.Handle, error) {
 }
 
 // subscribe makes the netlink socket for notifications.
-func (s *space) subscribe(groups ...uint) (*nl.NetlinkSocket, error) {
+func (s *netNS) subscribe(groups ...uint) (*nl.NetlinkSocket, error) {
 	var sock *nl.NetlinkSocket
 	err := s.run(func() (err error) {
 		sock, err = nl.Subscribe(unix.NETLINK_ROUTE, groups...)

@@ -31,8 +31,8 @@ func TestPastOfAnotherLayout(t *testing.T) {
 		}
 		check(t, d.Grant(phone, allow))
 		b.count(allow.Account, 1500)
-		epoch, before := d.Epoch(), BootNow()
-		check(t, d.state.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: epoch}))
+		epoch, before := d.maps.epoch, BootNow()
+		check(t, d.maps.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: epoch}))
 		check(t, d.Close())
 
 		want := []dataplane.Retired{{Epoch: epoch, Spent: map[dataplane.Account]uint64{allow.Account: 1500}}}
@@ -71,7 +71,7 @@ func TestAnotherLayoutIsKept(t *testing.T) {
 	d := b.open(opts)
 	check(t, d.Grant(phone, allow))
 	b.count(allow.Account, 1500)
-	check(t, d.state.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: d.Epoch()}))
+	check(t, d.maps.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: d.maps.epoch}))
 	check(t, d.Close())
 	opts.AdoptOnly = true
 	if d, err := Open(opts); !errors.Is(err, dataplane.ErrOtherVersion) {
@@ -113,7 +113,7 @@ func TestPastOfFormerLayouts(t *testing.T) {
 			b.leaveLayout(layout, epoch, func(maps map[string]*ebpf.Map) { admit(t, maps, account) })
 
 			d := b.open(b.options("lan"))
-			if d.Epoch() == epoch {
+			if d.maps.epoch == epoch {
 				t.Errorf("maps of layout %d were adopted", layout)
 			}
 			if want := fmt.Sprintf("layout version %d", layout); !b.log.has(want) {

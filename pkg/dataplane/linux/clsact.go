@@ -27,26 +27,26 @@ const (
 
 var clsactParents = [directions]uint32{upload: netlink.HANDLE_MIN_INGRESS, download: netlink.HANDLE_MIN_EGRESS}
 
-// clsactHooks attaches by direct-action filters on the clsact qdisc.
-type clsactHooks struct {
+// clsactAttacher attaches by direct-action filters on the clsact qdisc.
+type clsactAttacher struct {
 	pins pins
 	nl   *netlink.Handle
 	ids  programIDs
 }
 
-func newClsactHooks(p pins, s *space) (*clsactHooks, error) {
+func newClsactAttacher(p pins, s *netNS) (*clsactAttacher, error) {
 	h, err := s.handle()
 	if err != nil {
 		return nil, explain("netlink", err)
 	}
-	return &clsactHooks{pins: p, nl: h, ids: make(programIDs)}, nil
+	return &clsactAttacher{pins: p, nl: h, ids: make(programIDs)}, nil
 }
 
-func (*clsactHooks) mode() dataplane.AttachMode { return dataplane.Clsact }
+func (*clsactAttacher) mode() dataplane.AttachMode { return dataplane.Clsact }
 
-func (c *clsactHooks) close() { c.nl.Close() }
+func (c *clsactAttacher) close() { c.nl.Close() }
 
-func (c *clsactHooks) ensure(dev device, dir int, prog *ebpf.Program) (change, error) {
+func (c *clsactAttacher) ensure(dev device, dir int, prog *ebpf.Program) (change, error) {
 	id, err := c.ids.of(prog)
 	if err != nil {
 		return unchanged, err
@@ -108,7 +108,7 @@ func filterPriority(present []netlink.Filter) uint16 {
 }
 
 // filters lists what is on a hook; without a clsact qdisc that is nothing.
-func (c *clsactHooks) filters(index, dir int) ([]netlink.Filter, error) {
+func (c *clsactAttacher) filters(index, dir int) ([]netlink.Filter, error) {
 	dev := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
 	var list []netlink.Filter
 	err := dump(func() (err error) {
@@ -133,7 +133,7 @@ func ownFilter(filters []netlink.Filter) *netlink.BpfFilter {
 
 // ensureQdisc makes the clsact qdisc when the interface has none, and remembers
 // that it was us.
-func (c *clsactHooks) ensureQdisc(dev device) error {
+func (c *clsactAttacher) ensureQdisc(dev device) error {
 	kind, err := c.ingressQdisc(dev.index)
 	switch {
 	case err != nil:
@@ -154,7 +154,7 @@ func (c *clsactHooks) ensureQdisc(dev device) error {
 	return nil
 }
 
-func (c *clsactHooks) ingressQdisc(index int) (kind string, err error) {
+func (c *clsactAttacher) ingressQdisc(index int) (kind string, err error) {
 	var list []netlink.Qdisc
 	err = dump(func() (err error) {
 		list, err = c.nl.QdiscList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}})
@@ -184,11 +184,11 @@ func clsactQdisc(index int) netlink.Qdisc {
 
 // marker is a folder on the bpffs, which holds nothing else. The index in its
 // name keeps it from meaning a later interface of the same name.
-func (c *clsactHooks) marker(dev device) string {
+func (c *clsactAttacher) marker(dev device) string {
 	return filepath.Join(c.pins.clsact(), fmt.Sprintf("%s-%d", pinName(dev.name), dev.index))
 }
 
-func (c *clsactHooks) release(ifname string) error {
+func (c *clsactAttacher) release(ifname string) error {
 	l, err := c.nl.LinkByName(ifname)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil
@@ -205,7 +205,7 @@ func (c *clsactHooks) release(ifname string) error {
 	return c.removeQdisc(dev)
 }
 
-func (c *clsactHooks) removeFilter(dev device, dir int) error {
+func (c *clsactAttacher) removeFilter(dev device, dir int) error {
 	filters, err := c.filters(dev.index, dir)
 	if err != nil {
 		return err
@@ -221,7 +221,7 @@ func (c *clsactHooks) removeFilter(dev device, dir int) error {
 }
 
 // removeQdisc removes the qdisc when we made it and nobody else uses it.
-func (c *clsactHooks) removeQdisc(dev device) error {
+func (c *clsactAttacher) removeQdisc(dev device) error {
 	if _, err := os.Stat(c.marker(dev)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -242,7 +242,7 @@ func (c *clsactHooks) removeQdisc(dev device) error {
 	return removeAll(c.marker(dev))
 }
 
-func (c *clsactHooks) held() ([]string, error) {
+func (c *clsactAttacher) interfaces() ([]string, error) {
 	var links []netlink.Link
 	err := dump(func() (err error) {
 		links, err = c.nl.LinkList()
