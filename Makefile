@@ -111,6 +111,10 @@ vet-deps: ## check the dependencies: known vulnerabilities, licences, reasons
 	@GOBIN=$(TOOLS) hack/vulncheck.sh . $(MODULES) $(EXAMPLES)
 	go test -count=1 ./internal/deptest
 
+.PHONY: vet-sdk
+vet-sdk: ## vet and build the SDK and its examples for other systems
+	@hack/vet-sdk.sh $(EXAMPLES)
+
 .PHONY: tidy
 tidy: ## compare go.mod and go.sum of every module with what the code imports
 	for module in . $(MODULES) $(EXAMPLES); do (cd "$$module" && go mod tidy -diff) || exit 1; done

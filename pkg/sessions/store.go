@@ -14,7 +14,11 @@ import (
 // A function that returns an error leaves nothing behind. Safe for concurrent use;
 // one writing transaction blocks while another runs.
 type Store interface {
+	// View is for short reads: it may make an Update wait, so fn must not call one.
 	View(ctx context.Context, fn func(Tx) error) error
+	// Snapshot is for reads of many rows. It neither waits for an Update nor makes one
+	// wait, and does not see what is committed meanwhile.
+	Snapshot(ctx context.Context, fn func(Tx) error) error
 	// Update returns nil when the transaction is on the disk.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Commit is Update without the wait for the disk. What it returned nil for
@@ -34,6 +38,16 @@ type Store interface {
 
 // Tx is one transaction. Lookups of what does not exist fail with Code NotFound.
 type Tx interface {
+	Devices
+	Sessions
+	RunningSessions
+	Claims
+	Events
+	Providers
+}
+
+// Devices are the client machines of a transaction.
+type Devices interface {
 	Device(DeviceID) (Device, error)
 	DeviceByMAC(dataplane.MAC) (Device, error)
 	DeviceByIP(netip.Addr) (Device, error) // whose IPs it is one of
@@ -42,21 +56,41 @@ type Tx interface {
 	// PutDevice inserts when ID is 0, and sets it; Conflict on a taken MAC. An address
 	// belongs to one device: others lose those of IPs.
 	PutDevice(*Device) error
+}
+
+// Sessions are the purchases of a transaction.
+type Sessions interface {
 	Session(SessionID) (Session, error)
 	Sessions(SessionFilter) ([]Session, error) // by id
 	// PastExpiry returns available and paused sessions that expired up to now, the
 	// earliest first; at most limit of them.
 	PastExpiry(now time.Time, limit int) ([]Session, error)
+	CountSessions() (map[State]int, error) // states without sessions may be left out
+	PutSession(*Session) error             // inserts when ID is 0 and sets it
+	DeleteSession(SessionID) error         // and its claim
+}
+
+// RunningSessions are those of connected devices.
+type RunningSessions interface {
 	RunningOf([]DeviceID) ([]Session, error) // what devices run, by id
 	RunningDevices() ([]DeviceID, error)     // those that run a session, by id
-	CountSessions() (map[State]int, error)   // states without sessions may be left out
-	PutSession(*Session) error               // inserts when ID is 0 and sets it
-	DeleteSession(SessionID) error           // and its claim
-	PutClaim(ClaimHash, SessionID) error     // a session has at most one
+}
+
+// Claims are the codes by which customers take a purchase to another device.
+type Claims interface {
+	PutClaim(ClaimHash, SessionID) error // a session has at most one
 	Claim(ClaimHash) (SessionID, error)
 	DeleteClaim(SessionID) error
+}
+
+// Events is the log of transitions.
+type Events interface {
 	AppendEvent(*Event) error // sets Seq, one more than the last
 	Events(after int64, limit int) ([]Event, error)
+}
+
+// Providers are the registered providers.
+type Providers interface {
 	Provider(name string) (ProviderRecord, error)
 	Providers() ([]ProviderRecord, error) // in order of registration
 	PutProvider(ProviderRecord) error     // replaces one of the same name, keeping its place
@@ -67,6 +101,16 @@ type Tx interface {
 func View[T any](ctx context.Context, store Store, fn func(Tx) (T, error)) (T, error) {
 	var value T
 	err := store.View(ctx, func(tx Tx) (err error) {
+		value, err = fn(tx)
+		return err
+	})
+	return value, err
+}
+
+// Snapshot is [View] by [Store.Snapshot], for many rows.
+func Snapshot[T any](ctx context.Context, store Store, fn func(Tx) (T, error)) (T, error) {
+	var value T
+	err := store.Snapshot(ctx, func(tx Tx) (err error) {
 		value, err = fn(tx)
 		return err
 	})

@@ -110,7 +110,7 @@ func (m *Manager) Device(ctx context.Context, id sessions.DeviceID) (sessions.De
 
 // Devices returns all devices, by id.
 func (m *Manager) Devices(ctx context.Context) ([]sessions.Device, error) {
-	return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) ([]sessions.Device, error) { return tx.Devices() })
+	return sessions.Snapshot(ctx, m.ledger.Store, sessions.Tx.Devices)
 }
 
 // FindDevice returns the device that ref names: by its id in decimal, its MAC in

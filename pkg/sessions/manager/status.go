@@ -101,7 +101,11 @@ func (m *Manager) Session(ctx context.Context, id sessions.SessionID) (sessions.
 
 // Sessions returns the selected sessions by id; running ones with live figures.
 func (m *Manager) Sessions(ctx context.Context, filter sessions.SessionFilter) ([]sessions.Session, error) {
-	list, err := sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) ([]sessions.Session, error) { return tx.Sessions(filter) })
+	read := sessions.Snapshot[[]sessions.Session]
+	if filter.Device != 0 {
+		read = sessions.View // its sessions are few
+	}
+	list, err := read(ctx, m.ledger.Store, func(tx sessions.Tx) ([]sessions.Session, error) { return tx.Sessions(filter) })
 	now := m.clock.Read()
 	for i := range list {
 		list[i] = m.withLiveUsage(list[i], now)
@@ -129,7 +133,7 @@ func (m *Manager) withLiveUsage(s sessions.Session, now sessions.Instant) sessio
 // Summary counts what there is.
 func (m *Manager) Summary(ctx context.Context) (sessions.Summary, error) {
 	sum := sessions.Summary{ClockSane: m.clock.Read().WallTrusted}
-	err := m.ledger.Store.View(ctx, func(tx sessions.Tx) error {
+	err := m.ledger.Store.Snapshot(ctx, func(tx sessions.Tx) error {
 		var err error
 		if sum.Devices, err = tx.CountDevices(); err != nil {
 			return err

@@ -74,6 +74,11 @@ func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
 	return fn(&tx{ctx: ctx, tables: s.current.Load(), readOnly: true})
 }
 
+// Snapshot is View.
+func (s *Store) Snapshot(ctx context.Context, fn func(sessions.Tx) error) error {
+	return s.View(ctx, fn)
+}
+
 // Update is Commit and Sync.
 func (s *Store) Update(ctx context.Context, fn func(sessions.Tx) error) error {
 	if err := s.Commit(ctx, fn); err != nil {

@@ -5,11 +5,16 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 )
 
 // Check reads the whole database at path without changing it, also while an agent
@@ -28,7 +33,7 @@ func Check(ctx context.Context, path string) (version int, err error) {
 		return 0, explain(path, err)
 	}
 	defer func() { _ = db.Close() }()
-	if version, err = check(ctx, db, embedded()); err != nil {
+	if version, err = schema.Check(ctx, db, schema.Embedded()); err != nil {
 		return version, explain(path, err)
 	}
 	if version == 0 {
@@ -53,3 +58,24 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// explain turns an error of Open into one line that says what to do.
+func explain(path string, err error) error {
+	var failed sqlite3.Error
+	if !errors.As(err, &failed) {
+		return fmt.Errorf("database %s: %w", path, err)
+	}
+	switch failed.Code {
+	case sqlite3.ErrNotADB:
+		return fmt.Errorf("database %s: it is not an SQLite database, or %w (%w): move it away, or restore a backup", path, ErrDamaged, err)
+	case sqlite3.ErrCorrupt:
+		return fmt.Errorf("database %s: %w (%w): move it away and restore a backup", path, ErrDamaged, err)
+	case sqlite3.ErrFull:
+		return fmt.Errorf("database %s: no space is left on its disk (%w): make room", path, err)
+	case sqlite3.ErrCantOpen, sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrAuth:
+		return fmt.Errorf("database %s: it cannot be opened for writing (%w): check that it is a file on a writable disk, and its owner and mode", path, err)
+	case sqlite3.ErrBusy, sqlite3.ErrLocked:
+		return fmt.Errorf("database %s: another process holds it locked: is an agent or a backup running?", path)
+	}
+	return fmt.Errorf("database %s: %w", path, err)
+}

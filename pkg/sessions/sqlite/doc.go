@@ -7,11 +7,17 @@
 //
 // The database is in WAL mode. Update returns when its transaction is on the disk, so
 // a purchase survives a power cut that follows it; Commit returns before. SQLite
-// itself is told synchronous=NORMAL: the WAL is synced outside the writer's turn, once
-// for all who wait. A transaction that a cut tears is gone as a whole, and none
-// survives without those before it. Readers never wait for the writer. There is one
-// writing connection, whose transactions begin IMMEDIATE, so a transaction that has
-// read never fails to write because another came between.
+// itself runs with synchronous=NORMAL: the WAL is synced outside the writer's turn, once
+// for all callers that wait. A transaction that a power cut tears is gone as a whole, and
+// none survives without those before it.
+//
+// # Connections
+//
+// One connection writes; its transactions begin IMMEDIATE, so a transaction that has read
+// never fails to write because another came between. View reads through it while it is
+// free: its page cache is always current, where each commit makes those of other
+// connections stale. While it is busy, and for Snapshot, there are reading connections,
+// which never wait for the writer and are closed when idle.
 //
 // # Flash wear
 //

@@ -13,24 +13,33 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/checkpoint"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 )
 
-// Readers bounds how many View calls read at the same time; more of them wait.
-const readers = 2
+const (
+	// maxReaders bounds how many Snapshot calls read at the same time; more of them wait.
+	maxReaders = 2
+	// readerIdle is how long a connection of Snapshot stays open behind its last use.
+	readerIdle = 30 * time.Second
+)
 
 // Store is a [sessions.Store] in one SQLite file. Safe for concurrent use, also by
 // several processes; who opened it closes it.
 type Store struct {
 	path       string
 	log        *slog.Logger
-	write      *sql.DB // one connection, whose transactions begin IMMEDIATE
-	read       *sql.DB // connections that refuse to write
+	writer     *pool // of one connection, whose writing transactions begin IMMEDIATE
+	readers    *pool // of connections that refuse to write
 	wal        wal
-	checkpoint checkpointFile
+	checkpoint *checkpoint.Files
 
-	trouble atomic.Pointer[error] // of the last writing transaction; damage stays (setTrouble)
+	health  atomic.Pointer[error] // of the last writing transaction; damage stays (setHealth)
 	writing stopwatch             // the one that has its turn
 }
 
@@ -53,58 +62,50 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	s := &Store{path: path, log: log, wal: newWAL(path + "-wal"), checkpoint: checkpointFile{path: path}}
-	if err := s.open(); err != nil {
+	s := &Store{
+		path: path, log: log, wal: newWAL(path + "-wal"), checkpoint: checkpoint.Beside(path),
+		writer: newPool(writeDSN(path), 1, 0), readers: newPool(readDSN(path), maxReaders, readerIdle),
+	}
+	if err := s.prepare(); err != nil {
 		_ = s.Close() // nothing was stored
 		return nil, explain(path, err)
 	}
 	return s, nil
 }
 
-func (s *Store) open() (err error) {
-	// The writer first: it makes the file a WAL database before readers come.
-	if s.write, err = sql.Open("sqlite3", writeDSN(s.path)); err != nil {
+// prepare makes the file a sound WAL database of this build's schema.
+func (s *Store) prepare() error {
+	db, err := sql.Open("sqlite3", writeDSN(s.path))
+	if err != nil {
 		return err
 	}
-	s.write.SetMaxOpenConns(1)
-	if err := s.sound(); err != nil {
+	defer func() { _ = db.Close() }() // nothing is left to write
+	db.SetMaxOpenConns(1)
+	if err := s.sound(db); err != nil {
 		return err
 	}
-	if err := migrate(context.Background(), s.write, embedded(), s.log); err != nil {
+	if err := schema.Migrate(context.Background(), db, schema.Embedded(), s.log); err != nil {
 		return err
 	}
 	// What an agent that died had committed is believed from now on.
 	s.wal.wrote()
-	if err := s.Sync(); err != nil {
-		return err
-	}
-	if s.read, err = sql.Open("sqlite3", readDSN(s.path)); err != nil {
-		return err
-	}
-	s.read.SetMaxOpenConns(readers)
-	s.read.SetMaxIdleConns(readers)
-	return nil
+	return s.Sync()
 }
 
-// Close waits for transactions that run, moves the WAL into the file and closes
-// it. Later calls of the Store fail with [sessions.Unavailable].
-func (s *Store) Close() error {
-	var errs []error
-	for _, db := range []*sql.DB{s.read, s.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+// sound reads the whole database before anything is built on it.
+func (s *Store) sound(db *sql.DB) error {
+	if why, err := os.ReadFile(damageMarker(s.path)); err == nil {
+		return fmt.Errorf("%w (%s)", ErrDamaged, oneLine(string(why)))
 	}
-	return errors.Join(errs...)
+	return quickCheck(context.Background(), db)
 }
 
 // Pragmas go into the data source name, so that each connection of a pool has
 // them; one sent through the pool would reach one connection.
 var common = url.Values{
-	"mode":             {"rw"}, // createFile made it, with the right mode
-	"_busy_timeout":    {"5000"},
-	"_foreign_keys":    {"on"},
-	"_stmt_cache_size": {"32"},
+	"mode":          {"rw"}, // createFile made it, with the right mode
+	"_busy_timeout": {"5000"},
+	"_foreign_keys": {"on"},
 }
 
 func writeDSN(path string) string {
@@ -143,7 +144,7 @@ func createFile(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return syncParent(path)
+	return disk.SyncParent(path)
 }
 
 // makeDir makes dir and syncs its parent: without that the first purchase could
@@ -156,15 +157,5 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return syncParent(dir)
-}
-
-// syncParent makes it durable that a file exists.
-func syncParent(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = d.Close() }()
-	return d.Sync()
+	return disk.SyncParent(dir)
 }

@@ -6,21 +6,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/mattn/go-sqlite3"
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/checkpoint"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/salvage"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/tables"
 )
 
 const asidePart = ".damaged-"
+
+// idGap is left between the last id that a damaged database shows and the first new
+// one: more than what a kiosk sells, and can no longer be read.
+const idGap = 100_000
 
 // Rescued is what Rescue kept of a damaged database.
 type Rescued struct {
@@ -38,7 +48,7 @@ func (r Rescued) String() string {
 // Rescue takes a damaged database out of the way, with its WAL and its checkpoint, and puts
 // a new one in its place that holds what can still be read. Nothing is deleted. Ids
 // stay, for they name the kernel's counters, and none that was ever given is given
-// again. A machine that dies meanwhile goes on with it at the next [Open], or has
+// again. After a power cut meanwhile the next [Open] finishes it, or has
 // changed nothing. A nil log discards.
 func Rescue(ctx context.Context, path string, now time.Time, log *slog.Logger) (Rescued, error) {
 	if log == nil {
@@ -65,21 +75,34 @@ func Rescue(ctx context.Context, path string, now time.Time, log *slog.Logger) (
 func (r *Rescued) build(ctx context.Context, path string, now time.Time, log *slog.Logger) error {
 	place := path + ".rescuing"
 	for _, part := range []string{"", "-wal", "-shm"} { // of a rescue that was broken off
-		if err := remove(place + part); err != nil {
+		if err := disk.Remove(place + part); err != nil {
 			return err
 		}
 	}
-	old, err := openWreck(path, log)
-	if err != nil {
+	old, err := conn.Open(dsn(path, url.Values{"mode": {"ro"}, "_query_only": {"on"}}))
+	if err == nil {
+		defer func() { _ = old.Close() }()
+	} else if unreadable := (sqlite3.Error{}); !errors.As(err, &unreadable) {
 		return err
 	}
-	defer func() { _ = old.db.Close() }()
 	store, err := Open(place, log)
 	if err != nil {
 		return err
 	}
-	err = store.Update(ctx, func(t sessions.Tx) error { return r.copy(ctx, old, t.(*tx), now) })
+	err = store.Update(ctx, func(t sessions.Tx) error { return r.copy(ctx, old, t.(*tables.Tx), now, log) })
 	return errors.Join(err, store.Close())
+}
+
+// copy takes over what can be read: nothing where from is nil.
+func (r *Rescued) copy(ctx context.Context, from *conn.Conn, to *tables.Tx, now time.Time, log *slog.Logger) (err error) {
+	var kept salvage.Kept
+	if from != nil {
+		if kept, err = salvage.Copy(ctx, from, to, log); err != nil {
+			return err
+		}
+	}
+	r.Devices, r.Sessions, r.Unread = kept.Devices, kept.Sessions, kept.Unread
+	return to.AdvanceSequences(kept.Last, idGap, sessions.Event{Time: now, Type: sessions.DatabaseRescued, Message: r.String()})
 }
 
 // setAside gives the files a second name. The checkpoint is copied: it is
@@ -90,19 +113,19 @@ func setAside(path, aside string) error {
 			return err
 		}
 	}
-	for _, part := range slices.Concat(checkpointParts[:], formerCheckpointParts[:]) {
-		data, err := os.ReadFile(path + part)
+	for i, name := range checkpoint.Names(path) {
+		data, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(aside+part, data, 0o600); err != nil {
+		if err := os.WriteFile(checkpoint.Names(aside)[i], data, 0o600); err != nil {
 			return err
 		}
 	}
-	return syncParent(path)
+	return disk.SyncParent(path)
 }
 
 // secondName copies a file where the file system knows no links (vfat, exfat).
@@ -111,28 +134,7 @@ func secondName(link func(from, to string) error, from, to string) error {
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
-	return copyFile(from, to)
-}
-
-// copyFile returns when the copy is on the disk; half a copy is not left.
-func copyFile(from, to string) error {
-	source, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(target, source)
-	if err == nil {
-		err = target.Sync()
-	}
-	if err = errors.Join(err, target.Close()); err != nil {
-		return errors.Join(err, remove(to))
-	}
-	return nil
+	return disk.Copy(from, to)
 }
 
 // finishRescue puts the new database in its place, if there is one that is complete:
@@ -144,33 +146,26 @@ func finishRescue(path string) error {
 		}
 		return err
 	}
-	for _, gone := range []string{path + "-wal", path + "-shm", suspicion(path)} {
-		if err := remove(gone); err != nil {
+	for _, gone := range []string{path + "-wal", path + "-shm", damageMarker(path)} {
+		if err := disk.Remove(gone); err != nil {
 			return err
 		}
 	}
 	if err := os.Rename(path+".rescued", path); err != nil {
 		return err
 	}
-	return syncParent(path)
+	return disk.SyncParent(path)
 }
 
-// Aside returns the damaged databases that were set aside and are still there.
-func Aside(path string) []string {
+// SetAsideFiles returns the damaged databases that were set aside and are still there.
+func SetAsideFiles(path string) []string {
 	found, err := filepath.Glob(path + asidePart + "*")
 	if err != nil {
-		return nil // the folder's name looks like a pattern: nobody is reminded
+		return nil // the folder's name looks like a pattern: no reminder then
 	}
 	return slices.DeleteFunc(found, func(name string) bool {
 		return strings.Contains(strings.TrimPrefix(name, path+asidePart), "-") // what was beside it
 	})
-}
-
-func remove(name string) error {
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // freeName adds a number to a name that is taken.

@@ -4,7 +4,6 @@ package sqlite
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 )
 
 // furnished makes a database with a row of every kind, and closes it.
@@ -82,7 +82,7 @@ func eventsOf(t *testing.T, path string) (all []sessions.Event) {
 	return all
 }
 
-// Events keep their numbers and all that they say, and the one that tells of the rescue
+// Events keep their numbers and all that they say, and that of the rescue
 // comes behind them.
 func TestRescueKeepsEvents(t *testing.T) {
 	path := furnished(t)
@@ -96,14 +96,14 @@ func TestRescueKeepsEvents(t *testing.T) {
 	if diff := cmp.Diff(before, after[:len(before)]); diff != "" {
 		t.Errorf("events changed (-before +after):\n%s", diff)
 	}
-	told := after[len(before)]
-	if told.Type != sessions.DatabaseRescued || told.Seq <= before[len(before)-1].Seq {
-		t.Errorf("it is told by %+v", told)
+	last := after[len(before)]
+	if last.Type != sessions.DatabaseRescued || last.Seq <= before[len(before)-1].Seq {
+		t.Errorf("its event is %+v", last)
 	}
 }
 
-// Where no event can be stored again, numbers go on behind those that were given.
-func TestRescueGoesOnBehindLostEvents(t *testing.T) {
+// Where no event can be stored again, numbers continue behind those that were given.
+func TestRescueContinuesBehindLostEvents(t *testing.T) {
 	path := furnished(t)
 	spoil(t, path, "PRAGMA writable_schema = ON", "UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'events'",
 		"PRAGMA writable_schema = RESET", "UPDATE events SET seq = seq + 500000, session_id = 'x'")
@@ -113,13 +113,13 @@ func TestRescueGoesOnBehindLostEvents(t *testing.T) {
 	}
 }
 
-// What was stored of a row may be nothing that can be stored. It costs that row and is
-// told to the log, with what is left of it; the others are kept.
+// What was stored of a row may be nothing that can be stored. It costs that row, which is
+// logged with what is left of it; the others are kept.
 func TestRescueOfRowsThatCannotBe(t *testing.T) {
 	for _, test := range []struct {
 		name, spoiled     string
 		devices, sessions int // that are kept
-		told              string
+		logged            string
 	}{
 		{"state", "UPDATE sessions SET state = 'availabme' WHERE id = 1", 5, 4, "session=1"},
 		{"time used", "UPDATE sessions SET time_used_ns = -5 WHERE id = 2", 5, 4, "session=2"},
@@ -132,16 +132,16 @@ func TestRescueOfRowsThatCannotBe(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			path := furnished(t)
 			spoil(t, path, test.spoiled)
-			var told bytes.Buffer
-			rescued, err := Rescue(t.Context(), path, time.Unix(1_800_000_000, 0), slog.New(slog.NewTextHandler(&told, nil)))
+			var log bytes.Buffer
+			rescued, err := Rescue(t.Context(), path, time.Unix(1_800_000_000, 0), slog.New(slog.NewTextHandler(&log, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if rescued.Devices != test.devices || rescued.Sessions != test.sessions || rescued.Unread == 0 {
 				t.Errorf("kept: %+v", rescued)
 			}
-			if !strings.Contains(told.String(), test.told) {
-				t.Errorf("the log lacks %q:\n%s", test.told, told.String())
+			if !strings.Contains(log.String(), test.logged) {
+				t.Errorf("the log lacks %q:\n%s", test.logged, log.String())
 			}
 			create(t, path)
 		})
@@ -157,19 +157,10 @@ func TestRescueWithoutLog(t *testing.T) {
 	}
 }
 
-// A disk that fails ends the rescue: what it could not write is not lost.
-func TestOnlyRowsAreLeftOut(t *testing.T) {
-	w := &wreck{log: slog.New(slog.DiscardHandler)}
-	full := (&Store{path: "x"}).coded(sqlite3.Error{Code: sqlite3.ErrFull})
-	if kept, err := w.keep(full, "a row"); kept || !errors.Is(err, full) || w.unread != 0 {
-		t.Errorf("a full disk: %t, %v, %d unread", kept, err, w.unread)
-	}
-}
-
 // Open reads the whole file before it migrates: on the day of an upgrade what is rescued
 // has the schema of the former agent.
 func TestRescueOfEverySchema(t *testing.T) {
-	for version := 1; version <= len(embedded()); version++ {
+	for version := 1; version <= len(schema.Embedded()); version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			path := unpack(t, fixture(version))
 			before := rowsOf(t, path)
@@ -184,7 +175,7 @@ func TestRescueOfEverySchema(t *testing.T) {
 			delete(before, "claims")
 			after := rowsWith(t, path, before)
 			for column, values := range after["events"] {
-				after["events"][column] = values[:len(values)-1] // the last tells of the rescue
+				after["events"][column] = values[:len(values)-1] // the last is that of the rescue
 			}
 			if diff := cmp.Diff(before, after); diff != "" {
 				t.Errorf("what was there changed (-before +after):\n%s", diff)
@@ -233,23 +224,23 @@ func TestDamageStaysKnown(t *testing.T) {
 	if err := s.Update(t.Context(), touch); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Trouble(t.Context()); !errors.Is(err, ErrDamaged) {
+	if err := s.Health(t.Context()); !errors.Is(err, ErrDamaged) {
 		t.Errorf("after a write that went well: %v", err)
 	}
-	s.noteTrouble(sqlite3.Error{Code: sqlite3.ErrFull})
-	if err := s.Trouble(t.Context()); !errors.Is(err, ErrDamaged) {
+	s.noteWrite(sqlite3.Error{Code: sqlite3.ErrFull})
+	if err := s.Health(t.Context()); !errors.Is(err, ErrDamaged) {
 		t.Errorf("after a disk that was full: %v", err)
 	}
 }
 
-// Trouble with the disk is over with a write that went well.
-func TestTroubleOfTheDiskEnds(t *testing.T) {
+// What is wrong with the disk is over with a write that went well.
+func TestDiskRecovers(t *testing.T) {
 	s := openTest(t)
-	s.noteTrouble(sqlite3.Error{Code: sqlite3.ErrFull})
-	if s.trouble.Load() == nil {
-		t.Fatal("a full disk is no trouble")
+	s.noteWrite(sqlite3.Error{Code: sqlite3.ErrFull})
+	if s.health.Load() == nil {
+		t.Fatal("a full disk is healthy")
 	}
-	if err := s.Trouble(t.Context()); err != nil || s.trouble.Load() != nil {
+	if err := s.Health(t.Context()); err != nil || s.health.Load() != nil {
 		t.Errorf("after a write that went well: %v", err)
 	}
 }
@@ -283,30 +274,6 @@ func TestRescueKeepsClaims(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-}
-
-// A page that was written to the wrong place shows keys that came before, and a damaged
-// counter a last key that nobody gave: the reading ends, and soon.
-func TestReadingEnds(t *testing.T) {
-	w, err := openWreck(furnished(t), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = w.db.Close() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	scan := func(row scanner) (n int64, err error) { err = row.Scan(&n); return n, err }
-	same := func(n int64) int64 { return n }
-	if got := readable(ctx, w, 1, 10, "SELECT 3 WHERE ? < 1000000", scan, same); len(got) != 1 || w.unread != 7 {
-		t.Errorf("read %d rows, %d unread", len(got), w.unread)
-	}
-	readable(ctx, w, 1, maxKey, "SELECT 'damage' WHERE ? > 0", scan, same)
-	if ctx.Err() != nil {
-		t.Error("a large last key: no end")
-	}
-	if got := w.number(t.Context(), "SELECT 1 << 62"); got != 0 {
-		t.Errorf("believed: %d", got)
 	}
 }
 

@@ -155,7 +155,7 @@ func TestRescueOfNothing(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if aside := sqlite.Aside(path); len(aside) != 1 || aside[0] != rescued.Aside {
+	if aside := sqlite.SetAsideFiles(path); len(aside) != 1 || aside[0] != rescued.Aside {
 		t.Errorf("set aside is %q", aside)
 	}
 }
@@ -192,7 +192,7 @@ func TestDamageInUse(t *testing.T) {
 	if sessions.CodeOf(err) != sessions.Unavailable || !strings.Contains(err.Error(), "restart the agent") {
 		t.Fatalf("reading: %v", err)
 	}
-	if err := store.Trouble(t.Context()); !errors.Is(err, sqlite.ErrDamaged) {
+	if err := store.Health(t.Context()); !errors.Is(err, sqlite.ErrDamaged) {
 		t.Errorf("trouble: %v", err)
 	}
 	_ = store.Close()

@@ -4,21 +4,40 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
-	"strings"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/tables"
 )
 
 var _ sessions.Store = (*Store)(nil)
 
-// View runs fn on one snapshot of the database; what fn tries to write fails.
-// It does not wait for Update. ctx ends the waiting for a free connection and,
-// between two statements, the transaction.
+// View runs fn on what is committed; what fn tries to write fails. It uses the writing
+// connection while that is free, whose page cache is never stale, so fn is to be short
+// and must not call Update or Commit. ctx ends the waiting for a connection and, between
+// two statements, the transaction.
 func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
-	err := s.transact(ctx, s.read, "BEGIN", fn)
+	c, err := s.writer.tryAcquire()
+	if err != nil {
+		return s.unavailable(ctx, err)
+	}
+	if c == nil {
+		return s.Snapshot(ctx, fn)
+	}
+	err = s.transact(ctx, s.writer, c, readOnly, fn)
+	s.noteDamage(err)
+	return err
+}
+
+// Snapshot is View on a connection of its own: for fn that reads many rows or calls
+// Update. It does not wait for Update, nor Update for it.
+func (s *Store) Snapshot(ctx context.Context, fn func(sessions.Tx) error) error {
+	c, err := s.readers.acquire(ctx)
+	if err != nil {
+		return s.unavailable(ctx, err)
+	}
+	err = s.transact(ctx, s.readers, c, readOnly, fn)
 	s.noteDamage(err)
 	return err
 }
@@ -35,12 +54,14 @@ func (s *Store) Update(ctx context.Context, fn func(sessions.Tx) error) error {
 
 // Commit is Update without the wait for the disk.
 func (s *Store) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
-	err := s.transact(ctx, s.write, "BEGIN IMMEDIATE", func(tx sessions.Tx) error {
-		s.writing.start()
-		return fn(tx)
-	})
+	c, err := s.writer.acquire(ctx)
+	if err != nil {
+		return s.unavailable(ctx, err)
+	}
+	s.writing.start()
+	err = s.transact(ctx, s.writer, c, readWrite, fn)
 	s.writing.stop()
-	s.noteTrouble(err)
+	s.noteWrite(err)
 	if err != nil {
 		return err
 	}
@@ -56,49 +77,30 @@ func (s *Store) Sync() error {
 	}
 	// SQLite's file and what the disk has may differ from now on, whatever comes after.
 	err = sessions.Errorf(sessions.Unavailable, "the database %s cannot be written to the disk; look for its errors (dmesg), mend it, restart the agent: %w", s.path, err)
-	s.setTrouble(&err)
+	s.setHealth(&err)
 	return err
 }
 
-// transact commits when fn returns nil, and rolls back when it fails or panics. It says
-// BEGIN and COMMIT itself: a sql.Tx starts a goroutine, and one more for each query.
-func (s *Store) transact(ctx context.Context, db *sql.DB, begin string, fn func(sessions.Tx) error) error {
-	conn, err := db.Conn(ctx)
+// Kinds of transaction.
+const (
+	readOnly  = false
+	readWrite = true
+)
+
+// transact commits when fn returns nil, and rolls back when it fails or panics. It gives
+// the connection back.
+func (s *Store) transact(ctx context.Context, from *pool, c *conn.Conn, writes bool, fn func(sessions.Tx) error) error {
+	usable := true
+	defer func() { from.release(c, usable) }()
+	t, err := tables.Begin(ctx, c, tables.Options{Writes: writes, Explain: s.withCode})
 	if err != nil {
-		return s.unavailable(ctx, err)
+		return err
 	}
-	defer func() { _ = conn.Close() }() // back into the pool
-	// The driver gets no context that ends: to be able to interrupt a statement it
-	// would start a goroutine for each. They are short; ctx is checked in between.
-	whole := context.WithoutCancel(ctx)
-	if _, err := conn.ExecContext(whole, begin); err != nil {
-		return s.coded(err)
-	}
-	t := &tx{ctx: ctx, whole: whole, conn: conn, store: s, writes: db == s.write}
-	defer t.end()
+	defer func() { usable = t.End() == nil }()
 	if err := fn(t); err != nil {
 		return err
 	}
-	if _, err := t.exec("COMMIT"); err != nil {
-		return err
-	}
-	t.over = true
-	return nil
-}
-
-// errOver is what a transaction's calls get that come too late.
-var errOver = errors.New("the transaction is over")
-
-// end rolls back what was not committed. A connection that cannot is not used again.
-func (t *tx) end() {
-	committed := t.over
-	t.over = true
-	if committed {
-		return
-	}
-	if _, err := t.conn.ExecContext(t.whole, "ROLLBACK"); err != nil {
-		_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
+	return t.Commit()
 }
 
 // unavailable says why there is no connection: the caller gave up, the Store is
@@ -110,97 +112,25 @@ func (s *Store) unavailable(ctx context.Context, err error) error {
 	return sessions.Errorf(sessions.Unavailable, "the database %s cannot be used: %w", s.path, err)
 }
 
-// tx is one transaction. For one goroutine, and until fn returns; calls that come
-// later fail.
-type tx struct {
-	ctx   context.Context // the caller's
-	whole context.Context // the statements': does not end
-	conn  *sql.Conn
-	store *Store
-	over  bool
-
-	writes bool
-	keys   map[sessions.SessionID]sessionKeys // as they are, of those that it read or wrote
+// PutCheckpoint replaces the checkpoint.
+func (s *Store) PutCheckpoint(k sessions.Checkpoint) error {
+	if err := s.checkpoint.Put(k); err != nil {
+		return sessions.Errorf(sessions.Unavailable, "the checkpoint of %s cannot be written: %w", s.path, err)
+	}
+	return nil
 }
 
-// usable says why there can be no more statements.
-func (t *tx) usable() error {
-	if t.over {
-		return errOver
-	}
-	return t.ctx.Err()
-}
-
-func (t *tx) exec(query string, args ...any) (sql.Result, error) {
-	if err := t.usable(); err != nil {
-		return nil, err
-	}
-	result, err := t.conn.ExecContext(t.whole, query, args...)
+// Checkpoint returns the last checkpoint.
+func (s *Store) Checkpoint() (sessions.Checkpoint, error) {
+	k, err := s.checkpoint.Last()
 	if err != nil {
-		return nil, t.store.coded(err)
+		return k, sessions.Errorf(sessions.Unavailable, "the checkpoint of %s cannot be read: %w", s.path, err)
 	}
-	return result, nil
+	return k, nil
 }
 
-// insert returns the id of the new row.
-func (t *tx) insert(query string, args ...any) (int64, error) {
-	result, err := t.exec(query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.LastInsertId()
+// Close waits for transactions that run, moves the WAL into the file and closes
+// it. Later calls of the Store fail with [sessions.Unavailable].
+func (s *Store) Close() error {
+	return errors.Join(s.readers.close(), s.writer.close())
 }
-
-// change fails with missing when no row was there to change.
-func (t *tx) change(missing func() error, query string, args ...any) error {
-	result, err := t.exec(query, args...)
-	if err != nil {
-		return err
-	}
-	n, err := result.RowsAffected()
-	if err == nil && n == 0 {
-		return missing()
-	}
-	return err
-}
-
-// scanner is a row, alone or one of many.
-type scanner interface{ Scan(...any) error }
-
-// one scans a single row, or fails with missing: a function, since the message takes
-// longer to make than most rows to read.
-func one[T any](t *tx, missing func() error, scan func(scanner) (T, error), query string, args ...any) (T, error) {
-	all, err := many(t, scan, query, args...)
-	if err == nil && len(all) == 0 {
-		err = missing()
-	}
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return all[0], nil
-}
-
-// many scans all rows; nil when there are none.
-func many[T any](t *tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	if err := t.usable(); err != nil {
-		return nil, err
-	}
-	rows, err := t.conn.QueryContext(t.whole, query, args...)
-	if err != nil {
-		return nil, t.store.coded(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, t.store.coded(err)
-		}
-		all = append(all, v)
-	}
-	return all, t.store.coded(errors.Join(rows.Err(), rows.Close()))
-}
-
-// placeholders returns n comma-separated parameters.
-func placeholders(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }

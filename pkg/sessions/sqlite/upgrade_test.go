@@ -21,6 +21,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 )
 
 var writeFixture = flag.Bool("write-fixture", false, "keep a database of the latest schema in testdata, if there is none")
@@ -31,7 +32,7 @@ func fixture(version int) string { return fmt.Sprintf("testdata/schema-%04d.db.g
 // Every schema that was ever in use becomes the latest: no row is lost, no value
 // changes, and what is there then is what a new database has.
 func TestEverySchemaBecomesTheLatest(t *testing.T) {
-	latest := len(embedded())
+	latest := len(schema.Embedded())
 	if _, err := os.Stat(fixture(latest)); *writeFixture && err != nil {
 		keepFixture(t, fixture(latest))
 	}
@@ -281,17 +282,17 @@ func furnish(tx sessions.Tx) error {
 }
 
 // later are the migrations of a later agent.
-func later(more ...string) []migration {
-	all := embedded()
+func later(more ...string) []schema.Migration {
+	all := schema.Embedded()
 	for _, sql := range more {
 		version := len(all) + 1
-		all = append(all, migration{version, fmt.Sprintf("%04d_later.sql", version), sql})
+		all = append(all, schema.Migration{Version: version, Name: fmt.Sprintf("%04d_later.sql", version), SQL: sql})
 	}
 	return all
 }
 
 // A migration that fails half-way leaves all as it was, those before it included: the
-// former agent goes on.
+// former agent can use it.
 func TestMigrationFailsHalfWay(t *testing.T) {
 	path := unpack(t, fixture(1))
 	create(t, path) // to the latest
@@ -319,11 +320,11 @@ func TestMigrationFailsHalfWay(t *testing.T) {
 func TestGoingBack(t *testing.T) {
 	path := unpack(t, fixture(1))
 	create(t, path)
-	latest, rows := len(embedded()), rowsOf(t, path)
+	latest, rows := len(schema.Embedded()), rowsOf(t, path)
 	if err := migrateAt(t, path, later("DELETE FROM events")); err != nil {
 		t.Fatal(err)
 	}
-	copied := backupOf(path, latest)
+	copied := schema.BackupOf(path, latest)
 	if info, err := os.Stat(copied); err != nil || info.Mode() != 0o600 {
 		t.Fatalf("the copy: %v, %v", info, err)
 	}
@@ -351,7 +352,7 @@ func TestGoingBack(t *testing.T) {
 func TestNoRoomForTheCopy(t *testing.T) {
 	path := unpack(t, fixture(1))
 	create(t, path)
-	if err := os.Mkdir(backupOf(path, len(embedded()))+".new", 0o700); err != nil {
+	if err := os.Mkdir(schema.BackupOf(path, len(schema.Embedded()))+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := migrateAt(t, path, later("DELETE FROM events")); err == nil || !strings.Contains(err.Error(), "before its schema changes") {
@@ -373,7 +374,7 @@ func create(t *testing.T, path string) {
 }
 
 // migrateAt is what an agent with those migrations does.
-func migrateAt(t *testing.T, path string, all []migration) error {
+func migrateAt(t *testing.T, path string, all []schema.Migration) error {
 	t.Helper()
 	db, err := sql.Open("sqlite3", writeDSN(path))
 	if err != nil {
@@ -381,5 +382,5 @@ func migrateAt(t *testing.T, path string, all []migration) error {
 	}
 	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1)
-	return migrate(t.Context(), db, all, slog.New(slog.DiscardHandler))
+	return schema.Migrate(t.Context(), db, all, slog.New(slog.DiscardHandler))
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
 )
 
 // wal makes transactions durable that SQLite, with synchronous=NORMAL, only wrote:
@@ -20,7 +22,7 @@ type wal struct {
 	over    *sync.Cond // a sync ended
 	written uint64     // transactions
 	synced  uint64     // of them
-	busy    bool       // somebody syncs
+	busy    bool       // one caller syncs
 	syncing stopwatch
 	failed  error // for good: what did not reach the disk once is not tried again by the kernel
 }
@@ -72,5 +74,5 @@ func syncData(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(fdatasync(file), file.Close())
+	return errors.Join(disk.SyncData(file), file.Close())
 }

@@ -44,7 +44,7 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"a failed Update leaves nothing", testRollback},
 		{"a panic leaves nothing", testPanic},
 		{"View does not write", testViewReadOnly},
-		{"View is one snapshot", testSnapshot},
+		{"Snapshot does not change", testSnapshot},
 		{"a context that ended", testContext},
 		{"Updates are serial", testSerial},
 		{"event numbers have no gaps", testSeqGapless},

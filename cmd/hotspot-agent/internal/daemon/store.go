@@ -44,7 +44,7 @@ func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) erro
 	defer stop(nil)
 	failing := false
 	_ = every(ctx, storeCheckEvery, func() {
-		switch err := store.Trouble(ctx); {
+		switch err := store.Health(ctx); {
 		case errors.Is(err, sqlite.ErrDamaged):
 			stop(err)
 		case err != nil && ctx.Err() == nil && !failing:
@@ -63,7 +63,7 @@ func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) erro
 
 // storeProblems is what health says of the database and its disk.
 func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config) (problems []string) {
-	if err := store.Trouble(ctx); err != nil {
+	if err := store.Health(ctx); err != nil {
 		problems = append(problems, err.Error())
 	} else if at, err := disk.Read(cfg.StateDir); err == nil {
 		switch {
@@ -73,7 +73,7 @@ func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config) 
 			problems = append(problems, fmt.Sprintf("the disk of %s is full: make room, or no purchase can be stored", at.Path))
 		}
 	}
-	for _, aside := range sqlite.Aside(cfg.Database()) {
+	for _, aside := range sqlite.SetAsideFiles(cfg.Database()) {
 		problems = append(problems, fmt.Sprintf("a damaged database was set aside as %s; the event database.rescued says what is kept; remove it when it is no longer needed", aside))
 	}
 	return problems

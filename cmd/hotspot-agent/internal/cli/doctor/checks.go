@@ -80,7 +80,7 @@ const lowDisk = 16 << 20
 // checkAside reminds of damaged databases that the agent took out of the way.
 func checkAside(path string) []finding {
 	var findings []finding
-	for _, aside := range sqlite.Aside(path) {
+	for _, aside := range sqlite.SetAsideFiles(path) {
 		findings = append(findings, finding{
 			Check: "database", Result: resultWarn, Detail: "a damaged one was set aside as " + aside + sizeOf(aside),
 			Advice: "see the event database.rescued for what is kept; sqlite3 FILE .recover may find more, hotspot-agent session import takes an export; then remove it",

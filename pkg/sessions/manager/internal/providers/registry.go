@@ -159,7 +159,7 @@ func (p *Registry) Redeliver(ctx context.Context) error {
 	if !p.Any() {
 		return nil
 	}
-	unsaved, err := sessions.View(context.WithoutCancel(ctx), p.ledger.Store, func(tx sessions.Tx) ([]sessions.Session, error) {
+	unsaved, err := sessions.Snapshot(context.WithoutCancel(ctx), p.ledger.Store, func(tx sessions.Tx) ([]sessions.Session, error) {
 		return tx.Sessions(sessions.SessionFilter{Unsaved: true})
 	})
 	p.DeliverLater(unsaved)

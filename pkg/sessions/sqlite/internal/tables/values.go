@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package tables
 
 import (
-	"database/sql"
 	"fmt"
 	"math"
 	"net/netip"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
 )
 
 // checker converts values for their columns and keeps the first that does not fit.
@@ -60,11 +60,12 @@ func (c *checker) days(field string, n *uint) any {
 	return c.amount(field, uint64(*n))
 }
 
-func unwall(ns sql.NullInt64) time.Time {
-	if !ns.Valid {
+func unwall(row *conn.Row) time.Time {
+	ns, known := row.IntOrNull()
+	if !known {
 		return time.Time{}
 	}
-	return time.Unix(0, ns.Int64).UTC()
+	return time.Unix(0, ns).UTC()
 }
 
 // decodeIPs reads a list with spaces between.
@@ -97,7 +98,8 @@ func decodeIP(text string) (ip netip.Addr, err error) {
 	return ip, nil
 }
 
-func decodeMAC(text string) (dataplane.MAC, error) {
+// DecodeMAC reads a stored MAC.
+func DecodeMAC(text string) (dataplane.MAC, error) {
 	mac, err := dataplane.ParseMAC(text)
 	if err != nil {
 		return mac, fmt.Errorf("stored MAC: %w", err)

@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package tables
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
 )
 
-const (
-	keepEvents = 10_000
-	// Trimming writes to the other end of the table, so it is done once in a while:
-	// between keepEvents and keepEvents+trimEvery-1 events are stored.
-	trimEvery = 128
-)
+type eventTable struct{ *statements }
 
-// eventColumns are the columns behind the number, in the order of [eventRow] and
-// [scanEvent].
-const eventColumns = `time, type, device_id, mac, session_id, reason, message, details`
+// KeepEvents is how many of the newest events are stored at least.
+const KeepEvents = 10_000
+
+// Trimming writes to the other end of the table, so it is done once in a while: between
+// KeepEvents and KeepEvents+trimEvery-1 events are stored.
+const trimEvery = 128
+
+// EventColumns are the columns behind the number, in the order of [ScanEvent].
+const EventColumns = `time, type, device_id, mac, session_id, reason, message, details`
 
 var (
-	insertEvent  = "INSERT INTO events (" + eventColumns + ") VALUES (" + placeholders(strings.Count(eventColumns, ",")+1) + ")"
-	selectEvents = "SELECT seq, " + eventColumns + " FROM events"
+	insertEvent  = "INSERT INTO events (" + EventColumns + ") VALUES (" + placeholders(strings.Count(EventColumns, ",")+1) + ")"
+	selectEvents = "SELECT seq, " + EventColumns + " FROM events"
 )
 
-func (t *tx) AppendEvent(e *sessions.Event) error {
+func (t eventTable) AppendEvent(e *sessions.Event) error {
 	row, err := eventRow(e)
 	if err != nil {
 		return err
@@ -39,18 +40,19 @@ func (t *tx) AppendEvent(e *sessions.Event) error {
 	}
 	e.Seq = seq
 	if seq%trimEvery == 0 {
-		_, err = t.exec("DELETE FROM events WHERE seq <= ?", seq-keepEvents)
+		_, err = t.exec("DELETE FROM events WHERE seq <= ?", seq-KeepEvents)
 	}
 	return err
 }
 
 // Events returns what is stored after a number, oldest first; all of it when limit
 // is not positive.
-func (t *tx) Events(after int64, limit int) ([]sessions.Event, error) {
+func (t eventTable) Events(after int64, limit int) ([]sessions.Event, error) {
 	if limit <= 0 {
 		limit = -1
 	}
-	return many(t, scanEvent, selectEvents+" WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+	// An expression: SQLite parses a statement anew whose LIMIT is a parameter that changed.
+	return many(t.statements, ScanEvent, selectEvents+" WHERE seq > ? ORDER BY seq LIMIT ? + 0", after, int64(limit))
 }
 
 func eventRow(e *sessions.Event) ([]any, error) {
@@ -59,19 +61,21 @@ func eventRow(e *sessions.Event) ([]any, error) {
 		return nil, err
 	}
 	var c checker
-	row := []any{c.wall("time", e.Time), string(e.Type), e.Device, e.MAC, e.Session, e.Reason, e.Message, details}
+	row := []any{c.wall("time", e.Time), string(e.Type), int64(e.Device), e.MAC, int64(e.Session), e.Reason, e.Message, details}
 	return row, c.err
 }
 
-func scanEvent(row scanner) (e sessions.Event, err error) {
-	var at sql.NullInt64
-	var details string
-	err = row.Scan(&e.Seq, &at, &e.Type, &e.Device, &e.MAC, &e.Session, &e.Reason, &e.Message, &details)
-	if err == nil && details != "" {
-		err = decodeDetails(details, &e)
+// ScanEvent reads the number and the columns.
+func ScanEvent(row *conn.Row) (sessions.Event, error) {
+	e := sessions.Event{
+		Seq: row.Int(), Time: unwall(row), Type: sessions.EventType(row.Text()), Device: sessions.DeviceID(row.Int()), MAC: row.Text(),
+		Session: sessions.SessionID(row.Int()), Reason: row.Text(), Message: row.Text(),
 	}
-	e.Time = unwall(at)
-	return e, err
+	details := row.Text()
+	if details == "" {
+		return e, nil
+	}
+	return e, decodeDetails(details, &e)
 }
 
 // eventDetails is an event without what has a column of its own: fields of these names

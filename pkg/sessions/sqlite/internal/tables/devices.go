@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package tables
 
 import (
-	"database/sql"
 	"math"
 	"net/netip"
 	"slices"
@@ -12,57 +11,59 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
 )
 
-// deviceColumns are the columns behind the id, in the order of [deviceRow] and
-// [scanDevice].
-const deviceColumns = "mac, hostname, created_at, bound"
+type deviceTable struct{ *statements }
+
+// DeviceColumns are the columns behind the id, in the order of [ScanDevice], which reads
+// a list of addresses behind them.
+const DeviceColumns = "mac, hostname, created_at, bound"
 
 // selectDevices reads the addresses, latest first, behind the columns.
-const selectDevices = "SELECT id, " + deviceColumns + `, coalesce((SELECT group_concat(ip, ' ') FROM
+const selectDevices = "SELECT id, " + DeviceColumns + `, coalesce((SELECT group_concat(ip, ' ') FROM
 	(SELECT ip FROM addresses WHERE device_id = devices.id ORDER BY recency DESC)), '') FROM devices`
 
-func (t *tx) Device(id sessions.DeviceID) (sessions.Device, error) {
+const selectDeviceByIP = selectDevices + " WHERE id = (SELECT device_id FROM addresses WHERE ip = ?)"
+
+func (t deviceTable) Device(id sessions.DeviceID) (sessions.Device, error) {
 	missing := func() error { return noDevice(id) }
-	return one(t, missing, scanDevice, selectDevices+" WHERE id = ?", id)
+	return one(t.statements, missing, ScanDevice, selectDevices+" WHERE id = ?", int64(id))
 }
 
-func (t *tx) DeviceByMAC(mac dataplane.MAC) (sessions.Device, error) {
+func (t deviceTable) DeviceByMAC(mac dataplane.MAC) (sessions.Device, error) {
 	missing := func() error { return sessions.Errorf(sessions.NotFound, "no device has the MAC %s", mac) }
-	return one(t, missing, scanDevice, selectDevices+" WHERE mac = ?", mac.String())
+	return one(t.statements, missing, ScanDevice, selectDevices+" WHERE mac = ?", mac.String())
 }
 
-func (t *tx) DeviceByIP(ip netip.Addr) (sessions.Device, error) {
+func (t deviceTable) DeviceByIP(ip netip.Addr) (sessions.Device, error) {
 	missing := func() error { return sessions.Errorf(sessions.NotFound, "no device has the address %s", ip) }
-	return one(t, missing, scanDevice, selectDevices+" WHERE id = (SELECT device_id FROM addresses WHERE ip = ?)", ip.String())
+	return one(t.statements, missing, ScanDevice, selectDeviceByIP, ip.String())
 }
 
-func (t *tx) Devices() ([]sessions.Device, error) {
-	return many(t, scanDevice, selectDevices+" ORDER BY id")
+func (t deviceTable) Devices() ([]sessions.Device, error) {
+	return many(t.statements, ScanDevice, selectDevices+" ORDER BY id")
 }
 
-func (t *tx) CountDevices() (int, error) {
-	scan := func(row scanner) (n int, err error) {
-		err = row.Scan(&n)
-		return n, err
-	}
-	return one(t, nil, scan, "SELECT count(*) FROM devices")
+func (t deviceTable) CountDevices() (int, error) {
+	n, err := one(t.statements, nil, scanInt, "SELECT count(*) FROM devices")
+	return int(n), err
 }
 
-func (t *tx) PutDevice(d *sessions.Device) error {
+func (t deviceTable) PutDevice(d *sessions.Device) error {
 	row, err := deviceRow(d)
 	if err != nil {
 		return err
 	}
 	if d.ID != 0 {
 		missing := func() error { return noDevice(d.ID) }
-		err := t.change(missing, "UPDATE devices SET ("+deviceColumns+") = (?, ?, ?, ?) WHERE id = ?", append(row, d.ID)...)
+		err := t.change(missing, "UPDATE devices SET ("+DeviceColumns+") = (?, ?, ?, ?) WHERE id = ?", append(row, int64(d.ID))...)
 		if err != nil {
 			return takenMAC(d, err)
 		}
 		return t.putAddresses(d)
 	}
-	id, err := t.insert("INSERT INTO devices ("+deviceColumns+") VALUES (?, ?, ?, ?)", row...)
+	id, err := t.insert("INSERT INTO devices ("+DeviceColumns+") VALUES (?, ?, ?, ?)", row...)
 	if err != nil {
 		return takenMAC(d, err)
 	}
@@ -72,8 +73,8 @@ func (t *tx) PutDevice(d *sessions.Device) error {
 
 // putAddresses makes a device's addresses those of d, and takes them from others. A row
 // that can stay is not written: of a known device with a new address it is one.
-func (t *tx) putAddresses(d *sessions.Device) error {
-	stored, err := many(t, scanAddress, "SELECT ip, recency FROM addresses WHERE device_id = ? ORDER BY recency", d.ID)
+func (t deviceTable) putAddresses(d *sessions.Device) error {
+	stored, err := many(t.statements, scanAddress, "SELECT ip, recency FROM addresses WHERE device_id = ? ORDER BY recency", int64(d.ID))
 	if err != nil {
 		return err
 	}
@@ -104,9 +105,9 @@ func (t *tx) putAddresses(d *sessions.Device) error {
 	return nil
 }
 
-func (t *tx) putAddress(ip string, device sessions.DeviceID, recency int64) error {
+func (t deviceTable) putAddress(ip string, device sessions.DeviceID, recency int64) error {
 	_, err := t.exec(`INSERT INTO addresses (ip, device_id, recency) VALUES (?, ?, ?)
-		ON CONFLICT (ip) DO UPDATE SET device_id = excluded.device_id, recency = excluded.recency`, ip, device, recency)
+		ON CONFLICT (ip) DO UPDATE SET device_id = excluded.device_id, recency = excluded.recency`, ip, int64(device), recency)
 	return err
 }
 
@@ -115,8 +116,8 @@ type address struct {
 	recency int64
 }
 
-func scanAddress(row scanner) (a address, err error) {
-	return a, row.Scan(&a.ip, &a.recency)
+func scanAddress(row *conn.Row) (address, error) {
+	return address{ip: row.Text(), recency: row.Int()}, nil
 }
 
 func deviceRow(d *sessions.Device) ([]any, error) {
@@ -125,14 +126,16 @@ func deviceRow(d *sessions.Device) ([]any, error) {
 	return row, c.err
 }
 
-func scanDevice(row scanner) (d sessions.Device, err error) {
-	var mac, ips, bound string
-	var created sql.NullInt64
-	if err := row.Scan(&d.ID, &mac, &d.Hostname, &created, &bound, &ips); err != nil {
+// ScanDevice reads the id, the columns, and the addresses with spaces between.
+func ScanDevice(row *conn.Row) (d sessions.Device, err error) {
+	d.ID = sessions.DeviceID(row.Int())
+	mac := row.Text()
+	d.Hostname, d.Created = row.Text(), unwall(row)
+	bound, ips := row.Text(), row.Text()
+	if err := row.Err(); err != nil {
 		return d, err
 	}
-	d.Created = unwall(created)
-	if d.MAC, err = decodeMAC(mac); err != nil {
+	if d.MAC, err = DecodeMAC(mac); err != nil {
 		return d, err
 	}
 	if d.IPs, err = decodeIPs(ips); err != nil {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package checkpoint
 
 import (
 	"encoding/binary"
@@ -18,12 +18,12 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Add(uint64(7), []byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Add(uint64(7), []byte("\x00\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x02\x00"))
 	f.Fuzz(func(t *testing.T, number uint64, rest []byte) {
-		parseCheckpoint(rest) // as a file without a header
-		_, k, whole := parseCheckpoint(sealed(number, rest))
+		decode(rest) // as a file without a header
+		_, k, whole := decode(sealed(number, rest))
 		if !whole {
 			return
 		}
-		gotNumber, got, whole := parseCheckpoint(appendCheckpoint(nil, number, k))
+		gotNumber, got, whole := decode(encode(nil, number, k))
 		if diff := cmp.Diff(k, got); !whole || gotNumber != number || diff != "" {
 			t.Errorf("%x: whole %v, number %d, want %d; %s", rest, whole, gotNumber, number, diff)
 		}
@@ -32,7 +32,7 @@ func FuzzCheckpoint(f *testing.F) {
 
 // sealed puts the header of a file that was written to its end before the rest.
 func sealed(number uint64, rest []byte) []byte {
-	b := slices.Concat([]byte(checkpointMagic), make([]byte, checkpointHeader-len(checkpointMagic)), rest)
+	b := slices.Concat([]byte(magic), make([]byte, header-len(magic)), rest)
 	binary.LittleEndian.PutUint64(b[8:], number)
 	binary.LittleEndian.PutUint32(b[16:], uint32(len(rest)))
 	binary.LittleEndian.PutUint32(b[20:], checksum(b[8:16], rest))

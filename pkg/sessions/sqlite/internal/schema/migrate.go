@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+// Package schema brings a database to the schema of this build, and refuses one that it does
+// not know.
+package schema
 
 import (
 	"context"
@@ -19,46 +21,46 @@ const applicationID = 0x48534147
 //go:embed migrations/*.sql
 var files embed.FS
 
-// A migration takes the schema from the version before its own to its own.
-type migration struct {
-	version int
-	name    string
-	sql     string
+// Migration takes the schema from the version before its own to its own.
+type Migration struct {
+	Version int
+	Name    string
+	SQL     string
 }
 
-func (m migration) checksum() string {
-	sum := sha256.Sum256([]byte(m.sql))
+func (m Migration) checksum() string {
+	sum := sha256.Sum256([]byte(m.SQL))
 	return hex.EncodeToString(sum[:])
 }
 
-// embedded returns the migrations of this build in order. A file that is misnamed
+// Embedded returns the migrations of this build in order. A file that is misnamed
 // is a mistake in the build, which the tests find: hence the panics.
-func embedded() []migration {
+func Embedded() []Migration {
 	entries, err := files.ReadDir("migrations")
 	if err != nil {
 		panic(err)
 	}
-	all := make([]migration, 0, len(entries))
+	all := make([]Migration, 0, len(entries))
 	for _, e := range entries { // sorted by name
-		m := migration{name: e.Name()}
-		if _, err := fmt.Sscanf(m.name, "%04d_", &m.version); err != nil || m.version != len(all)+1 {
-			panic(fmt.Sprintf("migrations/%s: want the number %04d", m.name, len(all)+1))
+		m := Migration{Name: e.Name()}
+		if _, err := fmt.Sscanf(m.Name, "%04d_", &m.Version); err != nil || m.Version != len(all)+1 {
+			panic(fmt.Sprintf("migrations/%s: want the number %04d", m.Name, len(all)+1))
 		}
-		text, err := files.ReadFile("migrations/" + m.name)
+		text, err := files.ReadFile("migrations/" + m.Name)
 		if err != nil {
 			panic(err)
 		}
-		m.sql = string(text)
+		m.SQL = string(text)
 		all = append(all, m)
 	}
 	return all
 }
 
-// migrate brings the schema to the last of all, in one transaction: should a migration
-// fail, the database is as it was, and the former agent goes on with it. The former
+// Migrate brings the schema to the last of all, in one transaction: should a migration
+// fail, the database is as it was, and the former agent can use it. The former
 // agent also finds a copy beside it, made before.
-func migrate(ctx context.Context, db *sql.DB, all []migration, log *slog.Logger) error {
-	from, err := check(ctx, db, all)
+func Migrate(ctx context.Context, db *sql.DB, all []Migration, log *slog.Logger) error {
+	from, err := Check(ctx, db, all)
 	if err != nil || from == len(all) {
 		return err
 	}
@@ -67,20 +69,20 @@ func migrate(ctx context.Context, db *sql.DB, all []migration, log *slog.Logger)
 			return err
 		}
 	}
-	if err := apply(ctx, db, all[from:]); err != nil {
+	if err := Apply(ctx, db, all[from:]); err != nil {
 		return err
 	}
 	log.Info("database schema migrated", "from", from, "to", len(all))
 	return nil
 }
 
-// check returns the version of a database that this build may go on with.
-func check(ctx context.Context, db *sql.DB, all []migration) (int, error) {
-	version, err := pragma(ctx, db, "user_version")
+// Check returns the version of a database that this build may use.
+func Check(ctx context.Context, db *sql.DB, all []Migration) (int, error) {
+	version, err := Pragma(ctx, db, "user_version")
 	if err != nil {
 		return 0, err
 	}
-	app, err := pragma(ctx, db, "application_id")
+	app, err := Pragma(ctx, db, "application_id")
 	if err != nil {
 		return 0, err
 	}
@@ -100,25 +102,25 @@ func check(ctx context.Context, db *sql.DB, all []migration) (int, error) {
 }
 
 // checkApplied compares what was applied with what this build would have applied.
-func checkApplied(ctx context.Context, db *sql.DB, applied []migration) error {
+func checkApplied(ctx context.Context, db *sql.DB, applied []Migration) error {
 	for _, m := range applied {
 		var stored string
-		err := db.QueryRowContext(ctx, "SELECT sha256 FROM schema_migrations WHERE version = ?", m.version).Scan(&stored)
+		err := db.QueryRowContext(ctx, "SELECT sha256 FROM schema_migrations WHERE version = ?", m.Version).Scan(&stored)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("its migration %d is not on record: the schema is not known", m.version)
+			return fmt.Errorf("its migration %d is not on record: the schema is not known", m.Version)
 		}
 		if err != nil {
 			return err
 		}
 		if stored != m.checksum() {
-			return fmt.Errorf("migration %s was edited after it had been applied here (then %.12s, now %.12s): the schema is not known", m.name, stored, m.checksum())
+			return fmt.Errorf("migration %s was edited after it had been applied here (then %.12s, now %.12s): the schema is not known", m.Name, stored, m.checksum())
 		}
 	}
 	return nil
 }
 
-// apply runs migrations and records them, in one transaction.
-func apply(ctx context.Context, db *sql.DB, migrations []migration) error {
+// Apply runs migrations and records them, in one transaction.
+func Apply(ctx context.Context, db *sql.DB, migrations []Migration) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -126,7 +128,7 @@ func apply(ctx context.Context, db *sql.DB, migrations []migration) error {
 	defer func() { _ = tx.Rollback() }() // nothing to do after a commit
 	for _, m := range migrations {
 		if err := applyOne(ctx, tx, m); err != nil {
-			return fmt.Errorf("migration %s: %w", m.name, err)
+			return fmt.Errorf("migration %s: %w", m.Name, err)
 		}
 	}
 	return tx.Commit()
@@ -134,8 +136,8 @@ func apply(ctx context.Context, db *sql.DB, migrations []migration) error {
 
 // applyOne leaves out what another process was faster with: the version is read again
 // under the write lock.
-func applyOne(ctx context.Context, tx *sql.Tx, m migration) error {
-	if version, err := pragma(ctx, tx, "user_version"); err != nil || version >= m.version {
+func applyOne(ctx context.Context, tx *sql.Tx, m Migration) error {
+	if version, err := Pragma(ctx, tx, "user_version"); err != nil || version >= m.Version {
 		return err
 	}
 	const record = `
@@ -145,18 +147,18 @@ func applyOne(ctx context.Context, tx *sql.Tx, m migration) error {
 			sha256  TEXT NOT NULL
 		) STRICT;
 		INSERT INTO schema_migrations (version, name, sha256) VALUES (?, ?, ?)`
-	if _, err := tx.ExecContext(ctx, m.sql); err != nil {
+	if _, err := tx.ExecContext(ctx, m.SQL); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, record, m.version, m.name, m.checksum()); err != nil {
+	if _, err := tx.ExecContext(ctx, record, m.Version, m.Name, m.checksum()); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", m.version))
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", m.Version))
 	return err
 }
 
-// pragma reads a numeric PRAGMA. It works on a pool and in a transaction.
-func pragma(ctx context.Context, db interface {
+// Pragma reads a numeric PRAGMA. It works on a pool and in a transaction.
+func Pragma(ctx context.Context, db interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
 }, name string) (value int, err error) {
 	err = db.QueryRowContext(ctx, "PRAGMA "+name).Scan(&value)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+package schema
 
 import (
 	"context"
@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
 )
 
-// backupOf names the copy that is kept of a database before its schema changes from
+// BackupOf names the copy that is kept of a database before its schema changes from
 // a version.
-func backupOf(path string, version int) string { return fmt.Sprintf("%s-schema%d", path, version) }
+func BackupOf(path string, version int) string { return fmt.Sprintf("%s-schema%d", path, version) }
 
 // backup keeps a copy of the database for an agent that knows no later schema. It is
 // whole, on the disk, and replaces an older copy.
@@ -22,17 +24,17 @@ func backup(ctx context.Context, db *sql.DB, version int, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	name := backupOf(path, version)
+	name := BackupOf(path, version)
 	if err := copyInto(ctx, db, name+".new"); err != nil {
 		return errors.Join(fmt.Errorf("copying it to %s before its schema changes: %w", name, err), os.RemoveAll(name+".new"))
 	}
 	if err := os.Rename(name+".new", name); err != nil {
 		return err
 	}
-	if err := syncParent(name); err != nil {
+	if err := disk.SyncParent(name); err != nil {
 		return err
 	}
-	log.Info("a copy of the database was kept for going back to the former agent", "copy", name)
+	log.Info("a copy of the database was kept for a return to the former agent", "copy", name)
 	return nil
 }
 
@@ -62,7 +64,7 @@ func newer(ctx context.Context, db *sql.DB, version, known int) error {
 	}
 	instead := "restore a backup from before its upgrade"
 	for v := known; v > 0; v-- {
-		if name := backupOf(path, v); isFile(name) {
+		if name := BackupOf(path, v); isFile(name) {
 			instead = fmt.Sprintf("go back to the copy from before its upgrade, which lacks what was sold since: rm -f %s-wal %s-shm && cp -p %s %s",
 				path, path, name, path)
 			break

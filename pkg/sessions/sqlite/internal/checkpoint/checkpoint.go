@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sqlite
+// Package checkpoint keeps the last [sessions.Checkpoint] in two files beside the database.
+package checkpoint
 
 import (
 	"encoding/binary"
@@ -13,13 +14,12 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
 )
 
-// checkpointFile keeps the last checkpoint beside the database: in SQLite the smallest
+// Files keeps the last checkpoint beside the database: in SQLite the smallest
 // transaction dirties two pages of the WAL, and one checkpoint of the WAL more. Here the
 // counts of some 500 sessions are one block.
 //
@@ -30,7 +30,9 @@ import (
 //	magic, number, length and CRC of the rest; boot id, time, epoch, and
 //	session and count of each session (all numbers of the rest are varints).
 //	The count of the last possible session is the known wall time in ns
-type checkpointFile struct {
+//
+// Safe for concurrent use.
+type Files struct {
 	path string // of the database
 
 	mu     sync.Mutex
@@ -40,41 +42,34 @@ type checkpointFile struct {
 }
 
 const (
-	checkpointMagic  = "HSAGmrk1"
-	checkpointHeader = 8 + 8 + 4 + 4
-	knownTime        = math.MaxUint64 // in place of a session
-	checkpointBlock  = 4096           // written as a whole, so that nothing has to be read for it
+	magic     = "HSAGmrk1"
+	header    = 8 + 8 + 4 + 4
+	knownTime = math.MaxUint64 // in place of a session
+	block     = 4096           // written as a whole, so that nothing has to be read for it
 )
 
 // Names of the files behind that of the database. The former ones are read as well: an
 // upgrade after a power cut loses no count.
 var (
-	checkpointParts       = [2]string{"-checkpoint0", "-checkpoint1"}
-	formerCheckpointParts = [2]string{"-marks0", "-marks1"}
+	parts       = [2]string{"-checkpoint0", "-checkpoint1"}
+	formerParts = [2]string{"-marks0", "-marks1"}
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// PutCheckpoint replaces the checkpoint.
-func (s *Store) PutCheckpoint(k sessions.Checkpoint) error {
-	if err := s.checkpoint.put(k); err != nil {
-		return sessions.Errorf(sessions.Unavailable, "the checkpoint of %s cannot be written: %w", s.path, err)
+// Beside returns the files of a database.
+func Beside(database string) *Files { return &Files{path: database} }
+
+// Names are those of the files, former ones included, of a database.
+func Names(database string) (names []string) {
+	for _, part := range slices.Concat(parts[:], formerParts[:]) {
+		names = append(names, database+part)
 	}
-	return nil
+	return names
 }
 
-// Checkpoint returns the last checkpoint.
-func (s *Store) Checkpoint() (sessions.Checkpoint, error) {
-	s.checkpoint.mu.Lock()
-	defer s.checkpoint.mu.Unlock()
-	k, err := s.checkpoint.last()
-	if err != nil {
-		return k, sessions.Errorf(sessions.Unavailable, "the checkpoint of %s cannot be read: %w", s.path, err)
-	}
-	return k, nil
-}
-
-func (f *checkpointFile) put(k sessions.Checkpoint) error {
+// Put replaces the checkpoint, and returns when it is on the disk.
+func (f *Files) Put(k sessions.Checkpoint) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.number == 0 {
@@ -83,22 +78,28 @@ func (f *checkpointFile) put(k sessions.Checkpoint) error {
 		}
 	}
 	f.number++
-	f.buffer = appendCheckpoint(f.buffer[:0], f.number, k)
-	if err := overwrite(f.path+checkpointParts[f.number%2], f.buffer); err != nil {
+	f.buffer = encode(f.buffer[:0], f.number, k)
+	if err := overwrite(f.path+parts[f.number%2], f.buffer); err != nil {
 		return err
 	}
 	if f.former {
 		f.former = false
-		for _, part := range formerCheckpointParts {
+		for _, part := range formerParts {
 			_ = os.Remove(f.path + part) // one that stays has a lower number
 		}
 	}
 	return nil
 }
 
-// last reads the newest checkpoint that is whole.
-func (f *checkpointFile) last() (newest sessions.Checkpoint, err error) {
-	for i, part := range slices.Concat(checkpointParts[:], formerCheckpointParts[:]) {
+// Last reads the newest checkpoint that is whole, the zero one when there is none.
+func (f *Files) Last() (sessions.Checkpoint, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last()
+}
+
+func (f *Files) last() (newest sessions.Checkpoint, err error) {
+	for i, part := range slices.Concat(parts[:], formerParts[:]) {
 		data, err := os.ReadFile(f.path + part)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -106,8 +107,8 @@ func (f *checkpointFile) last() (newest sessions.Checkpoint, err error) {
 		if err != nil {
 			return newest, err
 		}
-		f.former = f.former || i >= len(checkpointParts)
-		if number, k, whole := parseCheckpoint(data); whole && number >= f.number {
+		f.former = f.former || i >= len(parts)
+		if number, k, whole := decode(data); whole && number >= f.number {
 			f.number, newest = number, k
 		}
 	}
@@ -126,24 +127,17 @@ func overwrite(name string, data []byte) error {
 	}
 	_, err = file.WriteAt(data, 0)
 	if err == nil {
-		err = fdatasync(file)
+		err = disk.SyncData(file)
 	}
 	err = errors.Join(err, file.Close())
 	if made && err == nil {
-		err = syncParent(name)
+		err = disk.SyncParent(name)
 	}
 	return err
 }
 
-func fdatasync(file *os.File) error {
-	if err := unix.Fdatasync(int(file.Fd())); err != nil {
-		return &fs.PathError{Op: "fdatasync", Path: file.Name(), Err: err}
-	}
-	return nil
-}
-
-func appendCheckpoint(b []byte, number uint64, k sessions.Checkpoint) []byte {
-	b = append(b, checkpointMagic...)
+func encode(b []byte, number uint64, k sessions.Checkpoint) []byte {
+	b = append(b, magic...)
 	b = binary.LittleEndian.AppendUint64(b, number)
 	b = append(b, make([]byte, 8)...) // length and CRC, below
 	b = binary.AppendUvarint(b, uint64(len(k.Boot)))
@@ -158,10 +152,10 @@ func appendCheckpoint(b []byte, number uint64, k sessions.Checkpoint) []byte {
 		b = binary.AppendUvarint(b, uint64(count.Session))
 		b = binary.AppendUvarint(b, count.Spent)
 	}
-	rest := b[checkpointHeader:]
+	rest := b[header:]
 	binary.LittleEndian.PutUint32(b[16:], uint32(len(rest)))
 	binary.LittleEndian.PutUint32(b[20:], checksum(b[8:16], rest))
-	whole := (len(b) + checkpointBlock - 1) / checkpointBlock * checkpointBlock
+	whole := (len(b) + block - 1) / block * block
 	from := len(b)
 	b = slices.Grow(b, whole-from)[:whole]
 	clear(b[from:])
@@ -172,16 +166,16 @@ func checksum(number, rest []byte) uint32 {
 	return crc32.Update(crc32.Checksum(number, castagnoli), castagnoli, rest)
 }
 
-// parseCheckpoint reports false for what is no whole checkpoint.
-func parseCheckpoint(b []byte) (number uint64, k sessions.Checkpoint, whole bool) {
-	if len(b) < checkpointHeader || string(b[:8]) != checkpointMagic {
+// decode reports false for what is no whole checkpoint.
+func decode(b []byte) (number uint64, k sessions.Checkpoint, whole bool) {
+	if len(b) < header || string(b[:8]) != magic {
 		return 0, k, false
 	}
 	length := uint64(binary.LittleEndian.Uint32(b[16:]))
-	if length > uint64(len(b)-checkpointHeader) {
+	if length > uint64(len(b)-header) {
 		return 0, k, false
 	}
-	rest := b[checkpointHeader : checkpointHeader+length]
+	rest := b[header : header+length]
 	if checksum(b[8:16], rest) != binary.LittleEndian.Uint32(b[20:]) {
 		return 0, k, false
 	}

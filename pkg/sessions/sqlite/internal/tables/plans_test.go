@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tables
+
+import (
+	"database/sql"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
+)
+
+// TestPlans holds that the questions asked every few seconds read no more than they
+// need, however many sessions were ever sold.
+func TestPlans(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "plans.db")
+	db, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if err := schema.Migrate(t.Context(), db, schema.Embedded(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := conn.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	for query, index := range map[string]string{
+		selectSessions + " WHERE device_id = 1 ORDER BY id":                                                 "sessions_by_device",
+		selectSessions + " WHERE device_id = 1 AND (+state = 'paused' OR +state = 'available') ORDER BY id": "sessions_by_device",
+		selectSessions + " WHERE state IN ('running') ORDER BY id":                                          "sessions_by_state",
+		selectSessions + " WHERE unsaved = 1 AND id > 5 ORDER BY id":                                        "sessions_unsaved",
+		selectPastExpiry:                "sessions_by_expiry",
+		selectDevices + " WHERE id = 1": "addresses_by_device",
+		selectDeviceByIP:                "PRIMARY KEY",
+		"SELECT seq FROM events WHERE seq > 5 ORDER BY seq LIMIT 10": "PRIMARY KEY",
+		"DELETE FROM events WHERE seq <= 5":                          "PRIMARY KEY",
+	} {
+		plan := explainPlan(t, c, query)
+		if !strings.Contains(plan, index) || strings.Contains(strings.ReplaceAll(plan, "SCAN (subquery", ""), "SCAN") {
+			t.Errorf("%s\nis answered by: %s\nwant: %s", query, plan, index)
+		}
+	}
+}
+
+func explainPlan(t *testing.T, c *conn.Conn, query string) string {
+	t.Helper()
+	args := make([]any, strings.Count(query, "?"))
+	var plan []string
+	err := c.Query("EXPLAIN QUERY PLAN "+query, func(row *conn.Row) error {
+		_, _, _ = row.Int(), row.Int(), row.Int()
+		plan = append(plan, row.Text())
+		return row.Err()
+	}, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(plan, "; ")
+}

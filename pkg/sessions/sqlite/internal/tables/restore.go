@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tables
+
+import (
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
+)
+
+// What a rescue writes: rows with the ids that they had.
+
+// RestoreDevice inserts a device and its addresses.
+func (t *Tx) RestoreDevice(d sessions.Device) error {
+	row, err := deviceRow(&d)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("INSERT INTO devices (id, "+DeviceColumns+") VALUES (?, ?, ?, ?, ?)", append([]any{int64(d.ID)}, row...)...)
+	if err != nil {
+		return err
+	}
+	return t.putAddresses(&d)
+}
+
+// RestoreAddress inserts an address, or replaces one that is there.
+func (t *Tx) RestoreAddress(ip string, device sessions.DeviceID, recency int64) error {
+	return t.putAddress(ip, device, recency)
+}
+
+// RestoreSession inserts a session.
+func (t *Tx) RestoreSession(s sessions.Session) error {
+	row, err := values(&s)
+	if err != nil {
+		return err
+	}
+	k := keysOf(&s)
+	_, err = t.exec("INSERT INTO sessions (id, device_id, state, expires_at, "+SessionColumns+") VALUES (?, ?, ?, ?, "+sessionPlaceholders+")",
+		append([]any{int64(s.ID), int64(k.device), string(k.state), k.expires}, row...)...)
+	return err
+}
+
+// RestoreEvent inserts an event.
+func (t *Tx) RestoreEvent(e sessions.Event) error {
+	row, err := eventRow(&e)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("INSERT INTO events (seq, "+EventColumns+") VALUES (?, "+placeholders(len(row))+")", append([]any{e.Seq}, row...)...)
+	return err
+}
+
+// LastIDs are the largest keys that a damaged database is known to have given.
+type LastIDs struct{ Device, Session, Event int64 }
+
+// AdvanceSequences has ids continue gap behind those that may have been given, and events
+// behind those that subscribers may know, with e.
+func (t *Tx) AdvanceSequences(last LastIDs, gap int64, e sessions.Event) error {
+	for _, at := range []struct {
+		table string
+		id    int64
+	}{{"devices", last.Device}, {"sessions", last.Session}} {
+		if _, err := t.exec("DELETE FROM sqlite_sequence WHERE name = ?", at.table); err != nil {
+			return err
+		}
+		if _, err := t.exec("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", at.table, at.id+gap); err != nil {
+			return err
+		}
+	}
+	e.Seq = last.Event + gap
+	return t.RestoreEvent(e)
+}
+
+// ColumnDefaults returns the defaults of a table's columns, as SQL.
+func (t *Tx) ColumnDefaults(table string) (map[string]string, error) {
+	defaults := make(map[string]string)
+	err := t.each("SELECT name, coalesce(dflt_value, 'NULL') FROM pragma_table_info(?)", func(row *conn.Row) error {
+		name := row.Text()
+		defaults[name] = row.Text()
+		return row.Err()
+	}, table)
+	return defaults, err
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tables
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
+)
+
+// sessionTable remembers the keys of the sessions that its transaction read or wrote.
+type sessionTable struct {
+	*statements
+	keys map[sessions.SessionID]sessionKeys // as they are stored
+}
+
+// SessionColumns are the columns behind id, device, state and expiry, in the order of
+// [ScanSession]: those in no index but that of unsaved ones.
+const SessionColumns = `provider, type, time_ns, time_used_ns, data_bytes, data_used_bytes,
+	down_bps, up_bps, use_global_speed, exp_days, started_at, created_at, token, unsaved,
+	meter_epoch, meter_spent, meter_drops, meter_boot, meter_at_ns, meter_low`
+
+var (
+	sessionPlaceholders = placeholders(strings.Count(SessionColumns, ",") + 1)
+	selectSessions      = "SELECT id, device_id, state, expires_at, " + SessionColumns + " FROM sessions"
+	insertSession       = "INSERT INTO sessions (device_id, state, expires_at, " + SessionColumns + ") VALUES (?, ?, ?, " + sessionPlaceholders + ")"
+	selectPastExpiry    = selectSessions + " INDEXED BY sessions_by_expiry" +
+		" WHERE expires_at <= ? AND state IN ('available', 'paused') ORDER BY expires_at LIMIT ? + 0"
+
+	// By what of the keys changed.
+	updateSession       = "UPDATE sessions SET (device_id, state, expires_at, " + SessionColumns + ") = (?, ?, ?, " + sessionPlaceholders + ") WHERE id = ?"
+	updateSessionState  = "UPDATE sessions SET (state, " + SessionColumns + ") = (?, " + sessionPlaceholders + ") WHERE id = ?"
+	updateSessionValues = "UPDATE sessions SET (" + SessionColumns + ") = (" + sessionPlaceholders + ") WHERE id = ?"
+)
+
+// sessionKeys are the columns in an index. SQLite rewrites the index entries of every
+// column that a SET names, changed or not, and settling, by far the most frequent write,
+// should not wear the flash with that.
+type sessionKeys struct {
+	device  sessions.DeviceID
+	state   sessions.State
+	expires any // int64; nil: never
+}
+
+// keysOf computes expires_at, by the rules' own function.
+func keysOf(s *sessions.Session) sessionKeys {
+	k := sessionKeys{device: s.Device, state: s.State}
+	if s.State == sessions.Consumed || s.State == sessions.Expired {
+		return k
+	}
+	if at, ok := s.Expires(); ok && fitsWall(at) {
+		k.expires = at.UnixNano()
+	}
+	return k
+}
+
+// rememberKeys keeps what is stored as the keys of a session in a transaction that
+// writes.
+func (t *sessionTable) rememberKeys(id sessions.SessionID, k sessionKeys) {
+	if !t.writes {
+		return
+	}
+	if t.keys == nil {
+		t.keys = make(map[sessions.SessionID]sessionKeys)
+	}
+	t.keys[id] = k
+}
+
+func (t *sessionTable) scan(row *conn.Row) (sessions.Session, error) {
+	s, expires := scanSession(row)
+	if row.Err() == nil {
+		t.rememberKeys(s.ID, sessionKeys{s.Device, s.State, expires})
+	}
+	return s, nil
+}
+
+func (t *sessionTable) Session(id sessions.SessionID) (sessions.Session, error) {
+	return one(t.statements, missingSession(id), t.scan, selectSessions+" WHERE id = ?", int64(id))
+}
+
+func (t *sessionTable) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error) {
+	var where []string
+	var args []any
+	if filter.Device != 0 {
+		where, args = append(where, "device_id = ?"), append(args, int64(filter.Device))
+	}
+	if len(filter.States) > 0 {
+		where = append(where, stateIn(filter))
+		for _, state := range filter.States {
+			args = append(args, string(state))
+		}
+	}
+	if filter.Unsaved {
+		where = append(where, "unsaved = 1")
+	}
+	if filter.After != 0 {
+		where, args = append(where, "id > ?"), append(args, int64(filter.After))
+	}
+	query := selectSessions
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	query += " ORDER BY id"
+	if filter.Limit > 0 {
+		query, args = query+" LIMIT ? + 0", append(args, int64(filter.Limit))
+	}
+	return many(t.statements, t.scan, query, args...)
+}
+
+// stateIn is the condition on states. Of one device those few are compared one by one: for
+// IN, SQLite would fill a table of its own, and parse the statement each time.
+func stateIn(filter sessions.SessionFilter) string {
+	if filter.Device == 0 {
+		return "state IN (" + placeholders(len(filter.States)) + ")"
+	}
+	return "(" + strings.TrimSuffix(strings.Repeat("+state = ? OR ", len(filter.States)), " OR ") + ")"
+}
+
+func (t *sessionTable) PastExpiry(now time.Time, limit int) ([]sessions.Session, error) {
+	if !fitsWall(now) {
+		return nil, nil
+	}
+	return many(t.statements, t.scan, selectPastExpiry, now.UnixNano(), int64(limit))
+}
+
+// RunningOf names the index: left to itself SQLite looks at all that run, to get them
+// in order, each time that some are asked for.
+func (t *sessionTable) RunningOf(devices []sessions.DeviceID) ([]sessions.Session, error) {
+	args := make([]any, len(devices))
+	for i, id := range devices {
+		args[i] = int64(id)
+	}
+	return many(t.statements, t.scan, selectSessions+" INDEXED BY sessions_by_device"+
+		" WHERE device_id IN ("+placeholders(len(args))+") AND state = 'running' ORDER BY id", args...)
+}
+
+func (t *sessionTable) RunningDevices() ([]sessions.DeviceID, error) {
+	scan := func(row *conn.Row) (sessions.DeviceID, error) { return sessions.DeviceID(row.Int()), nil }
+	return many(t.statements, scan, "SELECT device_id FROM sessions WHERE state = 'running' ORDER BY device_id")
+}
+
+func (t *sessionTable) CountSessions() (map[sessions.State]int, error) {
+	counts := make(map[sessions.State]int)
+	err := t.each("SELECT state, count(*) FROM sessions GROUP BY state", func(row *conn.Row) error {
+		state := sessions.State(row.Text())
+		counts[state] = int(row.Int())
+		return row.Err()
+	})
+	return counts, err
+}
+
+func (t *sessionTable) PutSession(s *sessions.Session) error {
+	row, err := values(s)
+	if err != nil {
+		return err
+	}
+	k := keysOf(s)
+	if s.ID == 0 {
+		var id int64
+		id, err = t.insert(insertSession, append([]any{int64(k.device), string(k.state), k.expires}, row...)...)
+		s.ID = sessions.SessionID(id)
+	} else {
+		err = t.updateSession(s.ID, k, row)
+	}
+	if err != nil {
+		return unknownDevice(s, err)
+	}
+	t.rememberKeys(s.ID, k)
+	return nil
+}
+
+// updateSession names no key that is as it was.
+func (t *sessionTable) updateSession(id sessions.SessionID, k sessionKeys, row []any) error {
+	before, known := t.keys[id]
+	onlyState := before
+	onlyState.state = k.state
+	switch {
+	case known && before == k:
+		return t.change(missingSession(id), updateSessionValues, append(row, int64(id))...)
+	case known && onlyState == k:
+		return t.change(missingSession(id), updateSessionState, append(append([]any{string(k.state)}, row...), int64(id))...)
+	}
+	whole := append([]any{int64(k.device), string(k.state), k.expires}, row...)
+	return t.change(missingSession(id), updateSession, append(whole, int64(id))...)
+}
+
+func (t *sessionTable) DeleteSession(id sessions.SessionID) error {
+	return t.change(missingSession(id), "DELETE FROM sessions WHERE id = ?", int64(id))
+}
+
+// values are those of SessionColumns. It refuses what the columns cannot hold.
+func values(s *sessions.Session) ([]any, error) {
+	if s.Type > sessions.TimeOrData {
+		return nil, sessions.Invalidf("type", "%d is not a type of session", s.Type)
+	}
+	states := []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired}
+	if !slices.Contains(states, s.State) {
+		return nil, sessions.Invalidf("state", "%q is not a state of a session", s.State)
+	}
+	var c checker
+	row := []any{
+		s.Provider, int64(s.Type),
+		c.duration("time", s.Time), c.duration("time_used", s.TimeUsed),
+		c.amount("data_bytes", s.Bytes), c.amount("data_used_bytes", s.Used),
+		c.amount("down_bps", s.DownBPS), c.amount("up_bps", s.UpBPS),
+		s.UseGlobalSpeed, c.days("exp_days", s.ExpDays),
+		c.wall("started_at", s.Started), c.wall("created_at", s.Created),
+		s.Token, s.Unsaved,
+		// Whatever the kernel's 64 bits are, they come back the same.
+		int64(s.Meter.Epoch), int64(s.Meter.Spent), int64(s.Meter.Drops),
+		s.Meter.Boot, int64(s.Meter.At), s.Meter.Low,
+	}
+	return row, c.err
+}
+
+// ScanSession reads id, device, state, expiry and the columns.
+func ScanSession(row *conn.Row) (sessions.Session, error) {
+	s, _ := scanSession(row)
+	return s, nil
+}
+
+func scanSession(row *conn.Row) (s sessions.Session, expires any) {
+	s.ID, s.Device, s.State = sessions.SessionID(row.Int()), sessions.DeviceID(row.Int()), sessions.State(row.Text())
+	if at, known := row.IntOrNull(); known {
+		expires = at
+	}
+	s.Provider, s.Type = row.Text(), scanType(row)
+	s.Time, s.TimeUsed = time.Duration(row.Int()), time.Duration(row.Int())
+	s.Bytes, s.Used = uint64(row.Int()), uint64(row.Int())
+	s.DownBPS, s.UpBPS, s.UseGlobalSpeed = uint64(row.Int()), uint64(row.Int()), row.Bool()
+	if days, known := row.IntOrNull(); known {
+		n := uint(min(uint64(days), math.MaxUint))
+		s.ExpDays = &n
+	}
+	s.Started, s.Created = unwall(row), unwall(row)
+	s.Token, s.Unsaved = row.Text(), row.Bool()
+	s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = uint64(row.Int()), uint64(row.Int()), uint64(row.Int())
+	s.Meter.Boot, s.Meter.At, s.Meter.Low = row.Text(), dataplane.Boottime(row.Int()), row.Bool()
+	return s, expires
+}
+
+// scanType keeps a number that is no type one that is none.
+func scanType(row *conn.Row) sessions.Type {
+	return sessions.Type(min(uint64(row.Int()), math.MaxUint8))
+}
+
+func missingSession(id sessions.SessionID) func() error {
+	return func() error { return sessions.Errorf(sessions.NotFound, "session %d does not exist", id) }
+}
+
+func unknownDevice(s *sessions.Session, err error) error {
+	if violates(err, sqlite3.ErrConstraintForeignKey) {
+		return noDevice(s.Device)
+	}
+	return err
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tables is the SQL of the store: a [Tx] over one connection, by aggregate.
+package tables
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
+)
+
+var _ sessions.Tx = (*Tx)(nil)
+
+// Tx is one transaction. For one goroutine, and until End; calls that come later fail.
+type Tx struct {
+	deviceTable
+	sessionTable
+	claimTable
+	eventTable
+	providerTable
+
+	*statements
+}
+
+// Options of a transaction.
+type Options struct {
+	Writes  bool
+	Explain func(error) error // gives an error of a statement the code that a caller can act on
+}
+
+// Begin starts a transaction. ctx ends it between two statements.
+func Begin(ctx context.Context, c *conn.Conn, o Options) (*Tx, error) {
+	s := &statements{ctx: ctx, conn: c, explain: o.Explain, writes: o.Writes}
+	begin := "BEGIN"
+	if o.Writes {
+		begin = "BEGIN IMMEDIATE"
+	}
+	if _, err := c.Exec(begin); err != nil {
+		return nil, o.Explain(err)
+	}
+	return &Tx{deviceTable{s}, sessionTable{statements: s}, claimTable{s}, eventTable{s}, providerTable{s}, s}, nil
+}
+
+// Commit makes the transaction's writes seen by all.
+func (t *Tx) Commit() error {
+	if err := t.statements.usable(); err != nil {
+		return err
+	}
+	if _, err := t.statements.conn.Exec("COMMIT"); err != nil {
+		return t.statements.explain(err)
+	}
+	t.statements.over = true
+	return nil
+}
+
+// End rolls back what was not committed. A connection for which it fails is not to be
+// used again.
+func (t *Tx) End() error {
+	committed := t.statements.over
+	t.statements.over = true
+	if committed {
+		return nil
+	}
+	_, err := t.statements.conn.Exec("ROLLBACK")
+	return err
+}
+
+// Exec runs a statement of another subject, such as a PRAGMA.
+func (t *Tx) Exec(query string) error {
+	_, err := t.statements.exec(query)
+	return err
+}
+
+// Pragma reads a numeric PRAGMA.
+func (t *Tx) Pragma(name string) (int64, error) {
+	return one(t.statements, nil, scanInt, "PRAGMA "+name)
+}
+
+// statements runs those of one transaction.
+type statements struct {
+	ctx     context.Context
+	conn    *conn.Conn
+	explain func(error) error
+	writes  bool
+	over    bool
+}
+
+var (
+	errOver     = errors.New("the transaction is over")
+	errReadOnly = errors.New("a reading transaction cannot write")
+)
+
+// usable says why there can be no more statements.
+func (s *statements) usable() error {
+	if s.over {
+		return errOver
+	}
+	return s.ctx.Err()
+}
+
+type result interface {
+	LastInsertId() (int64, error)
+	RowsAffected() (int64, error)
+}
+
+func (s *statements) exec(query string, args ...any) (result, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	if !s.writes {
+		return nil, errReadOnly
+	}
+	done, err := s.conn.Exec(query, args...)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	return done, nil
+}
+
+// insert returns the id of the new row.
+func (s *statements) insert(query string, args ...any) (int64, error) {
+	done, err := s.exec(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return done.LastInsertId()
+}
+
+// change fails with missing when no row was there to change.
+func (s *statements) change(missing func() error, query string, args ...any) error {
+	done, err := s.exec(query, args...)
+	if err != nil {
+		return err
+	}
+	n, err := done.RowsAffected()
+	if err == nil && n == 0 {
+		return missing()
+	}
+	return err
+}
+
+// one scans a single row, or fails with missing: a function, since the message takes
+// longer to make than most rows to read.
+func one[T any](s *statements, missing func() error, scan func(*conn.Row) (T, error), query string, args ...any) (T, error) {
+	var value T
+	found := false
+	err := s.each(query, func(row *conn.Row) (err error) {
+		found = true
+		value, err = scanned(scan, row)
+		return err
+	}, args...)
+	if err == nil && !found {
+		err = missing()
+	}
+	return value, err
+}
+
+// many scans all rows; nil when there are none.
+func many[T any](s *statements, scan func(*conn.Row) (T, error), query string, args ...any) ([]T, error) {
+	var all []T
+	err := s.each(query, func(row *conn.Row) error {
+		value, err := scanned(scan, row)
+		if err == nil {
+			all = append(all, value)
+		}
+		return err
+	}, args...)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+func (s *statements) each(query string, visit func(*conn.Row) error, args ...any) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	return s.explain(s.conn.Query(query, visit, args...))
+}
+
+func scanned[T any](scan func(*conn.Row) (T, error), row *conn.Row) (T, error) {
+	value, err := scan(row)
+	return value, errors.Join(row.Err(), err)
+}
+
+func scanInt(row *conn.Row) (int64, error) { return row.Int(), nil }
+
+// placeholders returns n comma-separated parameters.
+func placeholders(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// violates reports whether err is the violation of a constraint of that kind.
+func violates(err error, kind sqlite3.ErrNoExtended) bool {
+	var failed sqlite3.Error
+	return errors.As(err, &failed) && failed.ExtendedCode == kind
+}
