@@ -97,14 +97,6 @@ lint: ## run the linters and check the formatting (needs deps-dev)
 	for module in . $(MODULES) $(EXAMPLES); do (cd "$$module" && $(TOOLS)/golangci-lint run ./...) || exit 1; done
 	$(TOOLS)/golangci-lint fmt --diff ./...
 
-# The tests of pkg/api run a whole agent, which is for Linux: they are not vetted here.
-.PHONY: portable
-portable: ## vet and build the SDK and the examples for macOS and Windows
-	@export CGO_ENABLED=0; for os in darwin windows; do export GOOS=$$os; \
-		for folder in pkg/api $(EXAMPLES); do echo "$$folder for $$os"; (cd "$$folder" && \
-			go vet $$(go list -f '{{join .GoFiles " "}}' .) && go build -o /dev/null .) || exit 1; done; \
-	done
-
 .PHONY: vet-deps
 vet-deps: ## check the dependencies: known vulnerabilities, licences, reasons
 	@GOBIN=$(TOOLS) hack/tool.sh govulncheck golang.org/x/vuln/cmd/govulncheck $(GOVULNCHECK)
