@@ -5,7 +5,7 @@
 //
 //	go run . -socket /run/hotspot-agent/agent.sock -listen :8080
 //
-// Its port belongs into the agent's configuration (portal: [":8080"]): a customer who
+// Its port belongs into the agent's configuration (portal: [":8080"]): a customer that
 // has not paid reaches nothing else.
 package main
 

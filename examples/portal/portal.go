@@ -12,7 +12,7 @@ import (
 
 type portal struct{ api *api.API }
 
-// home tells a customer where it stands.
+// home shows a customer its session.
 func (p *portal) home(w http.ResponseWriter, r *http.Request) {
 	clnt, err := p.api.Http().GetClientDevice(r)
 	if err != nil {
@@ -26,7 +26,7 @@ func (p *portal) home(w http.ResponseWriter, r *http.Request) {
 	}
 	fmt.Fprintf(w, "device %d %s, connected: %v\n", clnt.Id(), clnt.MacAddr(), isConnected)
 	if session, ok := p.api.SessionsMgr().CurrSession(clnt); ok {
-		tell(w, session)
+		show(w, session)
 	}
 }
 
@@ -107,7 +107,7 @@ func (p *portal) topUp(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	tell(w, session)
+	show(w, session)
 }
 
 // available shows what a customer could consume.
@@ -122,10 +122,10 @@ func (p *portal) available(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	tell(w, session)
+	show(w, session)
 }
 
-// notices sends the customer's browser what the agent tells of its device.
+// notices sends the customer's browser the events of its device.
 func (p *portal) notices(w http.ResponseWriter, r *http.Request) {
 	clnt, err := p.api.Http().GetClientDevice(r)
 	if err != nil {
@@ -151,7 +151,7 @@ func (p *portal) notices(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func tell(w http.ResponseWriter, s api.ClientSession) {
+func show(w http.ResponseWriter, s api.ClientSession) {
 	fmt.Fprintf(w, "%s session: %d s and %.1f MB left, %d/%d Mbit/s\n",
 		s.Provider(), s.RemainingTime(), s.RemainingData(), s.DownMbits(), s.UpMbits())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Provider sells sessions that live in its own process: every device gets one minute,
-// once. The agent asks it before it looks at its own sessions, and tells it what was
+// once. The agent asks it before it considers its own sessions, and saves what was
 // used; it could as well sit in front of a shop's database.
 //
 //	go run . -socket /run/hotspot-agent/agent.sock

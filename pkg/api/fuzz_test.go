@@ -17,7 +17,7 @@ func FuzzEvents(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		c := &transport{socket: "s", http: &http.Client{Transport: answering(body)}}
+		c := &transport{socket: "s", http: answering(body)}
 		events := 0
 		err := stream(t.Context(), c, "/v1/events", func() error { return nil }, func(Event) bool { events++; return true })
 		if !errors.Is(err, io.EOF) && CodeOf(err) != Unavailable || events > len(body) {

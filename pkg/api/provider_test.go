@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 package api_test
 
 import (
@@ -168,7 +170,7 @@ func (p *shopProcess) finish() {
 	}
 }
 
-// saved is what the provider was told.
+// saved is what the provider was given.
 func (p *shopProcess) saved() (data api.SessionData) {
 	text, err := os.ReadFile(p.file)
 	if err == nil {
@@ -196,7 +198,7 @@ func TestProviderInAnotherProcess(t *testing.T) {
 	}
 	a.Clock.Advance(10*time.Second + 700*time.Millisecond)
 	must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
-	sessionstest.WaitFor(t, "the shop is told of 10 s", func() bool { return p.saved().TimeCons == 10 })
+	sessionstest.WaitFor(t, "the shop saved 10 s", func() bool { return p.saved().TimeCons == 10 })
 
 	// The rest of a second is not lost on the way.
 	must(a.client.Connect(t.Context(), firstMAC, ""))(t)
@@ -205,7 +207,7 @@ func TestProviderInAnotherProcess(t *testing.T) {
 		t.Errorf("after 10.7 s and 0.3 s the session is %+v, want 11 s used of session %d", running, status.Session.ID)
 	}
 	must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
-	sessionstest.WaitFor(t, "the shop is told of 11 s", func() bool { return p.saved().TimeCons == 11 })
+	sessionstest.WaitFor(t, "the shop saved 11 s", func() bool { return p.saved().TimeCons == 11 })
 	p.finish()
 	if left := must(a.client.Providers(t.Context()))(t); len(left) != 0 {
 		t.Errorf("after Close the agent has %+v", left)
@@ -213,7 +215,7 @@ func TestProviderInAnotherProcess(t *testing.T) {
 }
 
 // A provider that dies costs its customers nothing, and what was used meanwhile is
-// told to the next process.
+// saved to the next process.
 func TestProviderDiesAndComesBack(t *testing.T) {
 	a := startAgent(t, server.Options{})
 	file := filepath.Join(t.TempDir(), "shop.json")
@@ -234,9 +236,9 @@ func TestProviderDiesAndComesBack(t *testing.T) {
 	wantCode(t, err, sessions.NoSession)
 
 	p = startShop(t, a, "", file)
-	sessionstest.WaitFor(t, "the new process is told of 20 s", func() bool { return p.saved().TimeCons == 20 })
+	sessionstest.WaitFor(t, "the new process saved 20 s", func() bool { return p.saved().TimeCons == 20 })
 	if status := must(a.client.Connect(t.Context(), firstMAC, ""))(t); status.Session.TimeUsedSecs != 20 {
-		t.Errorf("the session goes on as %+v, want 20 s used", status.Session)
+		t.Errorf("the session continues as %+v, want 20 s used", status.Session)
 	}
 }
 
@@ -263,7 +265,7 @@ func TestProviderMisbehaves(t *testing.T) {
 	}
 }
 
-// An agent that comes back without its memory is told again.
+// A provider registers again with an agent that lost its memory.
 func TestProviderRegistersAgain(t *testing.T) {
 	a := startAgent(t, server.Options{})
 	startShop(t, a, "", filepath.Join(t.TempDir(), "shop.json"))

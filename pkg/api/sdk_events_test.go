@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 package api_test
 
 import (
@@ -67,7 +69,7 @@ func TestEmit(t *testing.T) {
 		t.Error("an ended subscription is open")
 	}
 	const buffer = 64            // of a subscriber
-	for i := range 10 * buffer { // nobody reads: Emit does not wait
+	for i := range 10 * buffer { // without a reader Emit does not wait
 		clnt.Emit("paid", []byte{byte(i)})
 	}
 	if got, want := next(t, two)[0], byte(9*buffer%256); got != want {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 package api_test
 
 import (
@@ -195,4 +197,37 @@ func TestDeviceUpdate(t *testing.T) {
 	if clnt.MacAddr() != "02:00:00:00:00:0a" {
 		t.Errorf("a refused update left %s", clnt.MacAddr())
 	}
+}
+
+// GetSession of a connected device is its running session, also beside one that Connect
+// would choose now.
+func TestGetSessionOfAConnectedDevice(t *testing.T) {
+	agent, a, clnt := dialAgent(t)
+	running := startSession(t, a, clnt)
+	soon := uint(1)
+	if err := a.SessionsMgr().CreateSession(t.Context(), clnt.Id(), 0, 30, 0, &soon, 0, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	s := must(a.SessionsMgr().GetSession(t.Context(), clnt))(t)
+	if !s.CreatedAt().Equal(running.CreatedAt()) || s.StartedAt() == nil {
+		t.Errorf("GetSession of a connected device is %+v, want the running session", s)
+	}
+	if err := a.SessionsMgr().Disconnect(t.Context(), clnt, ""); err != nil {
+		t.Fatal(err)
+	}
+	paused := must(agent.client.AvailableSession(t.Context(), firstMAC))(t)
+	if paused.State != api.Paused {
+		t.Errorf("after Disconnect the available session is %+v, want the paused one", paused)
+	}
+}
+
+func TestDeviceWithoutARequest(t *testing.T) {
+	_, a, clnt := dialAgent(t)
+	for _, ref := range []string{"1", firstMAC, firstIP} {
+		if found := must(a.Device(t.Context(), ref))(t); found.Id() != clnt.Id() || found.MacAddr() != firstMAC {
+			t.Errorf("%s is device %d %s", ref, found.Id(), found.MacAddr())
+		}
+	}
+	_, err := a.Device(t.Context(), secondMAC)
+	wantCode(t, err, sessions.NotFound, secondMAC)
 }

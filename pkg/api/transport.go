@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"net/http"
 
@@ -21,7 +20,7 @@ const maxAnswer = 64 << 20
 // transport sends requests to one socket.
 type transport struct {
 	socket string
-	http   *http.Client
+	http   http.RoundTripper
 }
 
 // Do sends a request with a JSON body, or none when body is nil, and returns the
@@ -32,7 +31,7 @@ func (t *transport) Do(ctx context.Context, method, path string, body any) (json
 		return nil, err
 	}
 	defer wire.CloseQuietly(answer.Body)
-	raw, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	raw, err := wire.ReadAll(answer.Body, answer.ContentLength, maxAnswer)
 	if err != nil {
 		return nil, t.unreachable(ctx, err)
 	}
@@ -48,7 +47,7 @@ func (t *transport) send(ctx context.Context, method, path string, body any, acc
 	if accept != "" {
 		request.Header.Set("Accept", accept)
 	}
-	answer, err := t.http.Do(request)
+	answer, err := t.http.RoundTrip(request)
 	if err != nil {
 		return nil, t.unreachable(ctx, err)
 	}
@@ -69,7 +68,7 @@ func (t *transport) unreachable(ctx context.Context, err error) error {
 	case wire.NotListening(err):
 		return sessions.Errorf(sessions.Unavailable, "no agent answers on %s; start it with: hotspot-agent run", t.socket)
 	}
-	return sessions.Errorf(sessions.Unavailable, "the agent on %s did not answer: %w", t.socket, wire.UnwrapURL(err))
+	return sessions.Errorf(sessions.Unavailable, "the agent on %s did not answer: %w", t.socket, err)
 }
 
 // fetch does a request and reads its answer into a T.

@@ -94,7 +94,7 @@ func askOn(t *testing.T, conn net.Conn, path string) *http.Response {
 	return answer
 }
 
-func TestTooManyConnectionsAreTold(t *testing.T) {
+func TestTooManyConnectionsAreRefused(t *testing.T) {
 	a := startAgent(t, Options{MaxConnections: 2})
 	first, _ := hold(t, a.Socket(), "/v1/devices")
 	_, second := hold(t, a.Socket(), "/v1/devices")
@@ -155,7 +155,7 @@ func crowd(socket string) int {
 // A viewer that takes all it can get leaves places to everybody else.
 func TestAViewerStarvesNobody(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can be somebody else")
+		t.Skip("only root can act as another user")
 	}
 	a := startAgent(t, Options{MaxConnections: 64, Access: Access{Operators: "4242", Viewers: "4343"}})
 	letThrough(t, a.Dir)

@@ -31,7 +31,7 @@ func (a *testAgent) open(path string, header http.Header) (*http.Response, *bufi
 		a.t.Fatal(err)
 	}
 	request.Header = header
-	answer, err := wire.UnixClient(a.Socket()).Do(request)
+	answer, err := (&wire.Socket{Path: a.Socket()}).RoundTrip(request)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -113,9 +113,9 @@ func TestQuietStreamsBeat(t *testing.T) {
 	}
 }
 
-// One client that never reads holds up nobody, and is dropped: the others get on as they
+// One client that never reads blocks no other, and is dropped: the others get on as they
 // did without it, whatever the machine has to do besides.
-func TestSlowClientBlocksNobody(t *testing.T) {
+func TestSlowClientBlocksNoOther(t *testing.T) {
 	const alone, total = 300, 3000 // updates
 	a := startAgent(t, Options{WriteTimeout: 100 * time.Millisecond})
 	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)

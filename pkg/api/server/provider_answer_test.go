@@ -17,7 +17,7 @@ import (
 )
 
 // FuzzProviderAnswer: whatever a provider's process writes, it is refused, or it is a
-// session that the agent can keep and tell the provider of again.
+// session that the agent can keep and send to the provider again.
 func FuzzProviderAnswer(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `[]`, `null`, `{"found":false}`, `{"found":true}`, "\xff", `{"found":true,"found":false}`,
@@ -46,7 +46,7 @@ func FuzzProviderAnswer(f *testing.F) {
 			return
 		}
 		wantSane(t, found)
-		wantToldAgain(t, found)
+		wantRoundTrip(t, found)
 	})
 }
 
@@ -65,8 +65,8 @@ func wantSane(t *testing.T, found sessions.ProvidedSession) {
 	}
 }
 
-// wantToldAgain writes a session as a Save does, and reads it.
-func wantToldAgain(t *testing.T, found sessions.ProvidedSession) {
+// wantRoundTrip writes a session as a Save does, and reads it.
+func wantRoundTrip(t *testing.T, found sessions.ProvidedSession) {
 	t.Helper()
 	data := wire.ProviderDataOf(found.Data)
 	raw, err := json.Marshal(map[string]any{"found": true, "token": found.Token, "data": data})
@@ -79,7 +79,7 @@ func wantToldAgain(t *testing.T, found sessions.ProvidedSession) {
 	again, ok := parseFound(wire.ReadObject(raw))
 	nearly := cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() < time.Millisecond }) // a float of seconds
 	if diff := cmp.Diff(found, again, nearly); !ok || diff != "" {
-		t.Errorf("told again it is %s", diff)
+		t.Errorf("sent again it is %s", diff)
 	}
 }
 

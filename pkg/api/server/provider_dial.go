@@ -36,14 +36,12 @@ type (
 // Unavailable when it does not answer or sends an invalid answer (negative amounts, wrong
 // types, more than 1 MiB), or with the provider's own code.
 func DialProvider(record sessions.ProviderRecord) sessions.Provider {
-	client := wire.UnixClient(record.Socket)
-	client.Transport.(*http.Transport).MaxResponseHeaderBytes = maxProviderHeader
-	return &remoteProvider{record: record, http: client}
+	return &remoteProvider{record: record, socket: &wire.Socket{Path: record.Socket, MaxHeader: maxProviderHeader}}
 }
 
 type remoteProvider struct {
 	record sessions.ProviderRecord
-	http   *http.Client
+	socket *wire.Socket
 }
 
 func (p *remoteProvider) GetSession(ctx context.Context, device sessions.Device) (sessions.ProvidedSession, bool, error) {
@@ -92,7 +90,7 @@ func (p *remoteProvider) call(ctx context.Context, path string, body any) (*wire
 	if err != nil {
 		return nil, err
 	}
-	answer, err := p.http.Do(request)
+	answer, err := p.socket.RoundTrip(request)
 	if err != nil {
 		return nil, p.unanswered(ctx, err)
 	}
@@ -121,7 +119,7 @@ func (p *remoteProvider) unanswered(ctx context.Context, err error) error {
 	case wire.NotListening(err):
 		return p.unavailable("is not running: no process listens on %s", filepath.Base(p.record.Socket))
 	}
-	return p.unavailable("did not answer: %w", wire.UnwrapURL(err))
+	return p.unavailable("did not answer: %w", err)
 }
 
 // refusal passes the provider's own code on: not_found distinguishes a lost session from

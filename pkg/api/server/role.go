@@ -11,7 +11,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// Access says who may use the socket, beside root and the agent's own user. Groups
+// Access names the users of the socket, beside root and the agent's own user. Groups
 // are names or numbers; an empty one has no members.
 type Access struct {
 	Operators string // socket_group: may read and write

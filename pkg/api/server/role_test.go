@@ -43,7 +43,7 @@ func TestRoles(t *testing.T) {
 }
 
 // Whatever changes something needs an operator; so does the one question that
-// registers who is asked for.
+// registers the device that is asked for.
 func TestRoutesNeedTheirRole(t *testing.T) {
 	for _, route := range (&Server{}).routes(backend{}) {
 		want := operator
@@ -77,7 +77,7 @@ func callAsOther(socket string) int {
 
 func TestOtherUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can be somebody else")
+		t.Skip("only root can act as another user")
 	}
 	binary := copySelf(t)
 	operators, both := Access{Operators: "4242"}, Access{Operators: "4242", Viewers: "4343"}
@@ -95,7 +95,7 @@ func TestOtherUsers(t *testing.T) {
 		{"in the group", operators, syscall.Credential{Uid: 4000, Gid: 4242}, false, "done", "done", ""},
 		{"in the group beside its own", operators, syscall.Credential{Uid: 4000, Gid: 4000, Groups: []uint32{4242}}, false, "done", "done", ""},
 		{"without a group", Access{}, syscall.Credential{Uid: 4000, Gid: 4242}, false, "forbidden", "forbidden", "not permitted to use the socket"},
-		{"let in by somebody's chmod", operators, syscall.Credential{Uid: 4000, Gid: 4000}, true, "done", "forbidden", needsOperator},
+		{"let in by a chmod", operators, syscall.Credential{Uid: 4000, Gid: 4000}, true, "done", "forbidden", needsOperator},
 		{"viewer", both, syscall.Credential{Uid: 4000, Gid: 4343}, false, "done", "forbidden", needsOperator},
 		{"operator, with viewers", both, syscall.Credential{Uid: 4000, Gid: 4242}, false, "done", "done", ""},
 		{"stranger", both, syscall.Credential{Uid: 4000, Gid: 4000}, false, "forbidden", "forbidden", "is a stranger: every request needs the role viewer"},

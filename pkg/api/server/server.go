@@ -162,9 +162,15 @@ func (s *Server) logRequest(w *recorder, r *http.Request, took time.Duration) {
 	if isWrite(r.Method) && !c.noPlace {
 		level = slog.LevelInfo
 	}
-	attrs := []any{"method", r.Method, "path", r.URL.Path, "status", w.status, "took", took.Round(time.Microsecond)}
-	if c := c.caller; c.known {
-		attrs = append(attrs, "uid", c.UID, "gid", c.GID, "pid", c.PID)
+	if !s.opts.Log.Enabled(r.Context(), level) {
+		return
 	}
-	s.opts.Log.Log(r.Context(), level, "api request", attrs...)
+	attrs := []slog.Attr{
+		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", w.status), slog.Duration("took", took.Round(time.Microsecond)),
+	}
+	if c := c.caller; c.known {
+		attrs = append(attrs, slog.Int64("uid", int64(c.UID)), slog.Int64("gid", int64(c.GID)), slog.Int64("pid", int64(c.PID)))
+	}
+	s.opts.Log.LogAttrs(r.Context(), level, "api request", attrs...)
 }

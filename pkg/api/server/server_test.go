@@ -33,7 +33,7 @@ func (a *testAgent) ask(method, path, body string, header http.Header) (*http.Re
 			request.Host = values[0]
 		}
 	}
-	answer, err := wire.UnixClient(a.Socket()).Do(request)
+	answer, err := (&wire.Socket{Path: a.Socket()}).RoundTrip(request)
 	if err != nil {
 		a.t.Fatalf("%s %s: %v", method, path, err)
 	}
@@ -141,13 +141,13 @@ func TestPanicIsAnsweredAndLogged(t *testing.T) {
 	_, err := a.client.Status(t.Context())
 	wantCode(t, err, sessions.Internal, "the agent's log")
 	if log := a.log.String(); !strings.Contains(log, "on purpose") || !strings.Contains(log, "apitest") {
-		t.Errorf("the log does not tell the panic: %s", log)
+		t.Errorf("the log does not contain the panic: %s", log)
 	}
 	a.Panics = false
 	must(a.client.Status(t.Context()))(t)
 }
 
-// What is internal is logged, not told.
+// What is internal is logged, and not answered.
 func TestInternalErrorsStayInside(t *testing.T) {
 	var log logBuffer
 	agent := apitest.New(t.TempDir())

@@ -19,7 +19,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
-// A subscriber that stops reading is dropped, and goes on where it was when it comes back.
+// A subscriber that stops reading is dropped, and continues where it was when it comes back.
 func TestDroppedSubscriberResumes(t *testing.T) {
 	const total = 2000 // events, more than the socket's buffers hold
 	a := startAgent(t, Options{WriteTimeout: time.Second})
@@ -42,7 +42,7 @@ func TestDroppedSubscriberResumes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.devices(1) // tells the subscribers
+	a.devices(1) // wakes the subscribers
 	sessionstest.WaitFor(t, "the subscriber is dropped", func() bool { return hungUp(t, conn) })
 
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -9,31 +9,11 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
-	"net/url"
 	"syscall"
-	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
-
-// UnixClient speaks HTTP to a socket, whatever the host of the URL. Each request has
-// its own connection, which costs little here: one that was kept may belong to an
-// agent that restarted, and a POST that fails on it cannot simply be sent again.
-func UnixClient(socket string) *http.Client {
-	dialer := net.Dialer{Timeout: 5 * time.Second}
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, "unix", socket)
-			},
-			DisableCompression: true,
-			DisableKeepAlives:  true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
 
 // NewRequest makes a request with a JSON body, with lines of it, or with none when body
 // is nil.
@@ -64,7 +44,14 @@ type Lines []byte
 
 // ReadBody reads a whole request body within its size limit.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	length := r.ContentLength
+	if length > limit {
+		length = -1 // read until MaxBytesReader says so
+	}
+	body, err := ReadAll(http.MaxBytesReader(w, r.Body, limit), length, limit+1)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -77,15 +64,6 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 
 // CloseQuietly is for what was read or is given up: no data hangs on it.
 func CloseQuietly(c io.Closer) { _ = c.Close() }
-
-// UnwrapURL drops the method and made-up URL that net/http puts before an error.
-func UnwrapURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		return wrapped.Err
-	}
-	return err
-}
 
 // NotListening reports whether an error of a call means that no process listens on the
 // socket.
