@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
+)
+
+// interruptedClock calls a function once, at its next reading.
+type interruptedClock struct {
+	sessions.Clock
+	next atomic.Pointer[func()]
+}
+
+func (c *interruptedClock) Now() time.Time {
+	if fn := c.next.Swap(nil); fn != nil {
+		(*fn)()
+	}
+	return c.Clock.Now()
+}
+
+// TestEndOfAMovedSession: the kernel reports the end of a session that another device
+// runs by now. What the first device runs instead is not granted without its lock.
+func TestEndOfAMovedSession(t *testing.T) {
+	w := newWorld(t, manager.Config{})
+	clock := &interruptedClock{Clock: w.clock}
+	w.Manager = manager.New(w.store, w.kernel, clock, w.cfg)
+	w.ok(w.Reconcile(w.ctx))
+	first, second := w.phone(1), w.phone(2)
+	s := w.buyData(first, 3000)
+	w.connect(first)
+	w.kernel.Fill(first.MAC)
+	moved := func() {
+		_, err := w.MoveSession(w.ctx, s.ID, second.ID)
+		w.ok(err)
+		w.buyTime(first, time.Hour)
+		w.connect(first)
+		var once atomic.Bool
+		w.kernel.Intercept(func(c sessionstest.Call) error {
+			if c.Op == sessionstest.Grant && once.CompareAndSwap(false, true) {
+				w.disconnect(first)
+			}
+			return nil
+		})
+	}
+	clock.next.Store(&moved)
+	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: first.MAC, Account: s.ID.Account()}))
+	w.kernel.Intercept(nil)
+	w.disconnect(first)
+	w.passes(first, false)
+}
