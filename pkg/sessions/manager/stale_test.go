@@ -3,6 +3,7 @@
 package manager_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,4 +56,49 @@ func TestEndOfAMovedSession(t *testing.T) {
 	w.kernel.Intercept(nil)
 	w.disconnect(first)
 	w.passes(first, false)
+}
+
+// slowStore takes a while for a transaction, or for the disk.
+type slowStore struct {
+	sessions.Store
+	commit, sync func()
+}
+
+func (s *slowStore) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
+	s.commit()
+	return s.Store.Commit(ctx, fn)
+}
+
+func (s *slowStore) Sync() error {
+	s.sync()
+	return s.Store.Sync()
+}
+
+func slowWorld(t *testing.T, w *world) (commits, syncs *atomic.Int64) {
+	t.Helper()
+	commits, syncs = new(atomic.Int64), new(atomic.Int64)
+	wait := func(by *atomic.Int64) func() {
+		return func() { w.clock.Advance(time.Duration(by.Load())) }
+	}
+	w.Manager = manager.New(&slowStore{w.store, wait(commits), wait(syncs)}, w.kernel, w.clock, w.cfg)
+	w.ok(w.Reconcile(w.ctx))
+	return commits, syncs
+}
+
+// TestWaitForATransactionIsNotCharged: the next session starts when it is stored, not
+// before.
+func TestWaitForATransactionIsNotCharged(t *testing.T) {
+	w := newWorld(t, manager.Config{})
+	commits, _ := slowWorld(t, w)
+	d := w.phone(1)
+	s := w.buyData(d, 3000)
+	w.buyTime(d, time.Hour)
+	w.connect(d)
+	w.kernel.Fill(d.MAC)
+	commits.Store(int64(10 * time.Second))
+	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: d.MAC, Account: s.ID.Account()}))
+	commits.Store(0)
+	if left := w.kernel.Rule(d.MAC).Deadline.Sub(w.clock.Boot()); left != time.Hour {
+		t.Errorf("%s are left of an hour that starts now", left)
+	}
 }

@@ -36,20 +36,19 @@ func (sr *Settler) settleBatch(ctx context.Context, b batch) error {
 	}
 	held := sr.enforce.Lock(b.ending...)
 	defer held.Unlock()
-	now := sr.clock.Read()
-	next, err := sr.successors(ctx, held, b.ending, now)
+	next, err := sr.successors(ctx, held, b.ending, sr.clock.Read())
 	if err != nil {
 		return err
 	}
-	return sr.settle(ctx, held, &settlement{sr: sr, batch: b, next: next}, now)
+	return sr.settle(ctx, held, &settlement{sr: sr, batch: b, next: next})
 }
 
-// settle settles as of an instant, and brings the kernel in line.
-func (sr *Settler) settle(ctx context.Context, held enforce.Locked, t *settlement, at sessions.Instant) error {
-	if err := sr.ledger.CommitAt(ctx, at, t.run); err != nil {
+// settle runs the transaction, and brings the kernel in line.
+func (sr *Settler) settle(ctx context.Context, held enforce.Locked, t *settlement) error {
+	if err := sr.ledger.Commit(ctx, t.run); err != nil {
 		return err
 	}
-	sr.follow(context.WithoutCancel(ctx), held, t, at)
+	sr.follow(context.WithoutCancel(ctx), held, t)
 	return nil
 }
 
@@ -58,8 +57,11 @@ type settlement struct {
 	batch
 	sr   *Settler
 	next map[sessions.DeviceID]successor // of the devices whose locks are held
+	asOf dataplane.Boottime              // 0: the time of the transaction
 
-	ended []start.Ended // filled by run
+	// Filled by run.
+	at    sessions.Instant // not before the transaction began: the wait for it is not charged
+	ended []start.Ended
 }
 
 // successor is what a device starts when its session ends.
@@ -117,7 +119,10 @@ func (sr *Settler) successor(ctx context.Context, held enforce.Locked, ranked []
 }
 
 func (t *settlement) run(c *ledger.Tx) error {
-	t.ended = nil
+	if t.asOf != 0 {
+		c.Now = c.Now.At(t.asOf)
+	}
+	t.at, t.ended = c.Now, nil
 	running, err := c.RunningOf(t.devices)
 	if err != nil {
 		return err
@@ -213,9 +218,9 @@ func (t *settlement) startNext(c *ledger.Tx, d sessions.Device, next successor) 
 
 // follow brings the kernel in line with what was stored: under the locks nothing else has
 // changed what the devices run.
-func (sr *Settler) follow(ctx context.Context, held enforce.Locked, t *settlement, at sessions.Instant) {
+func (sr *Settler) follow(ctx context.Context, held enforce.Locked, t *settlement) {
 	for _, e := range t.ended {
-		err := sr.applyEnd(e, at)
+		err := sr.applyEnd(e, t.at)
 		if err != nil && e.Next != nil {
 			sr.abandon(ctx, held, e, err)
 			continue
