@@ -102,3 +102,27 @@ func TestWaitForATransactionIsNotCharged(t *testing.T) {
 		t.Errorf("%s are left of an hour that starts now", left)
 	}
 }
+
+// TestWaitForTheDiskIsNotCharged: what a provider offers is on the disk before it starts.
+func TestWaitForTheDiskIsNotCharged(t *testing.T) {
+	data := voucher(0)
+	data.Type, data.Time, data.Bytes = sessions.Time, time.Hour, 0
+	w := shopWorld(t, map[string]*shop{"a": newShop(data)}, "a")
+	_, syncs := slowWorld(t, w)
+	d := w.phone(1)
+	var granted dataplane.Boottime
+	w.kernel.Intercept(func(c sessionstest.Call) error {
+		if c.Op == sessionstest.Grant {
+			granted = w.clock.Boot()
+		}
+		return nil
+	})
+	syncs.Store(int64(10 * time.Second))
+	_, err := w.Connect(w.ctx, d.ID, "")
+	syncs.Store(0)
+	w.kernel.Intercept(nil)
+	w.ok(err)
+	if left := w.kernel.Rule(d.MAC).Deadline.Sub(granted); left != time.Hour {
+		t.Errorf("%s are left of an hour that starts now", left)
+	}
+}
