@@ -4,6 +4,7 @@ package manager_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,15 +15,19 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
-// interruptedClock calls a function once, at its next reading.
+// interruptedClock calls a function once, at a reading to come.
 type interruptedClock struct {
 	sessions.Clock
-	next atomic.Pointer[func()]
+	wait int // readings before; for one goroutine
+	next func()
 }
 
 func (c *interruptedClock) Now() time.Time {
-	if fn := c.next.Swap(nil); fn != nil {
-		(*fn)()
+	if fn := c.next; fn != nil {
+		if c.wait--; c.wait < 0 {
+			c.next = nil
+			fn()
+		}
 	}
 	return c.Clock.Now()
 }
@@ -38,7 +43,7 @@ func TestEndOfAMovedSession(t *testing.T) {
 	s := w.buyData(first, 3000)
 	w.connect(first)
 	w.kernel.Fill(first.MAC)
-	moved := func() {
+	clock.next = func() {
 		_, err := w.MoveSession(w.ctx, s.ID, second.ID)
 		w.ok(err)
 		w.buyTime(first, time.Hour)
@@ -51,11 +56,40 @@ func TestEndOfAMovedSession(t *testing.T) {
 			return nil
 		})
 	}
-	clock.next.Store(&moved)
 	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: first.MAC, Account: s.ID.Account()}))
 	w.kernel.Intercept(nil)
 	w.disconnect(first)
 	w.passes(first, false)
+}
+
+// TestReadingOfAFormerAccount: a session is paused, its account removed, and it is started
+// again, all between a reading and the transaction that debits it. The bytes were debited at
+// the pause.
+func TestReadingOfAFormerAccount(t *testing.T) {
+	w := newWorld(t, manager.Config{})
+	clock := &interruptedClock{Clock: w.clock}
+	w.Manager = manager.New(w.store, w.kernel, clock, w.cfg)
+	w.ok(w.Reconcile(w.ctx))
+	d := w.phone(1)
+	s := w.buyData(d, 10_000)
+	w.connect(d)
+	w.kernel.Download(d.MAC, 3000)
+	clock.wait, clock.next = 1, func() {
+		w.disconnect(d)
+		w.clock.Advance(time.Second)
+		w.checkpoint()
+		if _, err := w.kernel.Read(s.ID.Account()); !errors.Is(err, dataplane.ErrNoAccount) {
+			t.Errorf("the account is still there: %v", err)
+		}
+		w.connect(d)
+	}
+	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: d.MAC, Account: s.ID.Account()}))
+	if clock.next != nil {
+		t.Fatal("nothing came in between")
+	}
+	if used := w.session(s.ID).Used; used != 3000 {
+		t.Errorf("%d bytes used, want 3000", used)
+	}
 }
 
 // slowStore takes a while for a transaction, or for the disk.

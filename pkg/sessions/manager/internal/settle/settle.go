@@ -18,7 +18,8 @@ type batch struct {
 	devices []sessions.DeviceID
 	ending  []sessions.DeviceID // those whose session seems over: their locks are needed
 	read    running.Readings
-	closed  sessions.SessionID // its byte limit was reached, as the kernel reports; 0: none
+	before  map[sessions.SessionID]running.Snapshot // from before the readings, where accounts may be removed meanwhile
+	closed  sessions.SessionID                      // its byte limit was reached, as the kernel reports; 0: none
 }
 
 func (b *batch) add(id sessions.DeviceID, over bool) {
@@ -137,7 +138,7 @@ func (t *settlement) run(c *ledger.Tx) error {
 
 // settle debits one running session and ends it when it is over.
 func (t *settlement) settle(c *ledger.Tx, s sessions.Session) error {
-	r := t.read.Of(s.ID)
+	r := t.reading(s.ID)
 	a := t.activity(s, r, c.Now)
 	before := s
 	t.debit(&s, r, c.Now)
@@ -152,6 +153,15 @@ func (t *settlement) settle(c *ledger.Tx, s sessions.Session) error {
 		return nil
 	}
 	return c.Save(&s)
+}
+
+// reading returns the reading of a session, nil for none. One of an account that was removed
+// since, and made anew, would be debited again.
+func (t *settlement) reading(id sessions.SessionID) *dataplane.Reading {
+	if before, ok := t.before[id]; ok && !t.sr.table.StillRuns(before) {
+		return nil
+	}
+	return t.read.Of(id)
 }
 
 // activity gathers what is known of a running session; s is as it was before r.
