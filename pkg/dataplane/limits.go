@@ -5,6 +5,7 @@ package dataplane
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // MaxClients is the most clients that maps can be made for: sizes stay far below 32 bits.
@@ -21,3 +22,7 @@ func CheckInterfaceName(name string) error {
 	}
 	return nil
 }
+
+// EarliestClock is older than this program: a wall clock that shows less was never set.
+// The rules and the doctor agree on it.
+var EarliestClock = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -35,7 +35,7 @@ func (s *Session) Rebase(r *dataplane.Reading) {
 // Counted is the part of a baseline that is the account's.
 type Counted struct{ Epoch, Spent, Drops uint64 }
 
-// Since is what a reading of an epoch goes on from: 0 in another one than the baseline's,
+// Since is what a reading of an epoch counts on from: 0 in another one than the baseline's,
 // where the account started anew.
 func (c Counted) Since(epoch uint64) Counted {
 	if c.Epoch != epoch {
@@ -68,14 +68,14 @@ func DebitTime(s *Session, until dataplane.Boottime, now Instant) {
 // BackdateStart corrects the start of a running session that was started before the wall
 // clock was set, once that is: as far back as it has run.
 func BackdateStart(s *Session, now Instant) {
-	if s.State != Running || !now.WallTrusted || !s.Started.Before(EarliestClock) {
+	if s.State != Running || !now.WallTrusted || !s.Started.Before(dataplane.EarliestClock) {
 		return
 	}
 	DebitTime(s, now.Boot, Instant{Boot: now.Boot, BootID: now.BootID}) // no expiry bounded it
 	s.Started = now.Wall.Add(-s.TimeUsed)
 }
 
-// AsOf returns s as it is at this moment. r may be nil: no count is known.
+// AsOf returns s as it is now, with a reading of its account; nil: no count is known.
 func AsOf(s Session, r *dataplane.Reading, now Instant) Session {
 	BackdateStart(&s, now)
 	if r != nil {
@@ -85,5 +85,5 @@ func AsOf(s Session, r *dataplane.Reading, now Instant) Session {
 	return s
 }
 
-// IsTrusted tells the accounts of trusted devices from those of sessions.
+// IsTrusted reports whether an account is a trusted device's, not a session's.
 func IsTrusted(a dataplane.Account) bool { return a>>63 != 0 }

@@ -16,13 +16,13 @@ import (
 // where the row knows more it changes nothing.
 type Checkpoint struct {
 	Boot  string
-	At    dataplane.Boottime // time is used up to here, by everyone who ran
+	At    dataplane.Boottime // time of all running sessions is used up to here
 	Epoch uint64
 	Spent []Count   // of sessions whose rows say less
 	Known time.Time // wall time at At by the clock that was believed last, or the earliest that it can be; zero: never
 }
 
-// KnownAt is Known for another moment. In a later boot it is the earliest wall time that
+// KnownAt is Known at another boot time. In a later boot it is the earliest wall time that
 // this can be, as if the machine had been off for no time.
 func (k Checkpoint) KnownAt(boot string, at dataplane.Boottime) time.Time {
 	switch {

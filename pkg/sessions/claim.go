@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// A claim code is printed with a purchase: who has it may take the purchase to another
-// device, again and again. It has 60 random bits in Crockford's base 32, which tells
-// no letter from a similar digit, and only its hash is stored.
+// A claim code is printed with a purchase: its holder may move the purchase to another
+// device, again and again. It has 60 random bits in Crockford's base 32, which takes
+// letters for similar digits, and only its hash is stored.
 const (
 	claimAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 	claimLetters  = 12

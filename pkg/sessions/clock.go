@@ -8,7 +8,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// Clock tells the time. Rules never read the machine's clocks themselves.
+// Clock is the machine's clocks. Rules never read the machine's clocks themselves.
 type Clock interface {
 	Now() time.Time           // wall clock: for expiry and records only
 	Boot() dataplane.Boottime // CLOCK_BOOTTIME: for used time

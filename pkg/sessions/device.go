@@ -15,7 +15,7 @@ type BindMode string
 
 // The modes.
 const (
-	BindNone BindMode = "none" // nothing: conflicts are told, and that is all
+	BindNone BindMode = "none" // nothing: conflicts are only published
 	BindIP   BindMode = "ip"   // its IPv4 address: the kernel lets no other pass
 	BindPort BindMode = "port" // its port of the bridge: it is disconnected when it turns up on another
 )
@@ -50,7 +50,7 @@ func (d Device) IPv4() netip.Addr {
 	return netip.Addr{}
 }
 
-// BoundIPv4 is the address that the kernel is told, zero for any.
+// BoundIPv4 is the address of the device's rule, zero for any.
 func (d Device) BoundIPv4() [4]byte {
 	if !d.Bound.Is4() {
 		return [4]byte{}
@@ -58,7 +58,7 @@ func (d Device) BoundIPv4() [4]byte {
 	return d.Bound.As4()
 }
 
-// DeviceSpec describes a device that somebody registers; IP and Hostname may be
+// DeviceSpec describes a device to register; IP and Hostname may be
 // empty.
 type DeviceSpec struct {
 	MAC, IP, Hostname string

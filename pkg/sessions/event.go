@@ -68,7 +68,7 @@ type Event struct {
 
 // Why a client was disconnected or a session stopped: the Reason of an event.
 const (
-	ReasonRequest  = "request"  // somebody asked for it
+	ReasonRequest  = "request"  // Disconnect was called
 	ReasonConsumed = "consumed" // the session is used up
 	ReasonExpired  = "expired"
 	ReasonIdle     = "idle"    // the device was silent for the idle time-out
@@ -83,6 +83,6 @@ const (
 // ReasonImported is the Reason of session.created for an imported purchase.
 const ReasonImported = "imported"
 
-// ReasonClaimed is why a session went to another device: who has its code said so.
+// ReasonClaimed is why a session went to another device: its code was claimed.
 // When the operator moved it, the reason is ReasonMoved.
 const ReasonClaimed = "claimed"

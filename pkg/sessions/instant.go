@@ -8,9 +8,6 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// EarliestClock is older than this program: a clock that shows less was never set.
-var EarliestClock = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-
 // Instant is all clocks at once, so that one decision sees one time.
 type Instant struct {
 	Wall        time.Time
@@ -28,13 +25,13 @@ func (now Instant) StartTime() time.Time {
 	return time.Unix(0, int64(now.Boot)).UTC()
 }
 
-// At is another moment of this boot, by the clocks as they stand now.
+// At is the instant of another boot time, by the clocks as they stand now.
 func (now Instant) At(boot dataplane.Boottime) Instant {
 	now.Wall, now.Boot = now.WallAt(boot), boot
 	return now
 }
 
-// WallAt converts a moment on CLOCK_BOOTTIME to the wall clock as it stands now.
+// WallAt converts a time of CLOCK_BOOTTIME to the wall clock as it stands now.
 func (now Instant) WallAt(at dataplane.Boottime) time.Time {
 	if at == 0 {
 		return time.Time{}

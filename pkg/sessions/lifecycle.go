@@ -73,7 +73,7 @@ func AsStarted(s Session, r *dataplane.Reading, at Instant) Session {
 	if r != nil {
 		DebitBytes(&s, *r)
 	}
-	if s.Started.Before(EarliestClock) {
+	if s.Started.Before(dataplane.EarliestClock) {
 		s.Started = at.Wall
 	}
 	s.State = Running
@@ -87,7 +87,7 @@ func AsStarted(s Session, r *dataplane.Reading, at Instant) Session {
 const handoverLead = 20 * time.Millisecond
 
 // HandsOver reports a session that ends by time alone. Where bytes are bought, those
-// of the last moment would be charged to the wrong session.
+// of the last milliseconds would be charged to the wrong session.
 func HandsOver(s Session) bool {
 	return s.Provider == LocalProvider && s.Timed() && !s.Metered()
 }
@@ -108,7 +108,7 @@ type Activity struct {
 	IdleTimeout time.Duration      // idle time-out; 0: none
 }
 
-// NextState says whether a settled, running session goes on, and otherwise its next
+// NextState reports whether a settled, running session is over, and then its next
 // state and why.
 func NextState(s Session, w Activity, now Instant) (next State, reason string, over bool) {
 	switch {

@@ -9,7 +9,7 @@ import (
 )
 
 // Portable is a purchase as it travels from one database to another. Ids stay behind.
-// What names it everywhere is the moment when it was sold, to the nanosecond.
+// What names it everywhere is the time when it was sold, to the nanosecond.
 type Portable struct {
 	Line     int // of the file, for messages; 0: none
 	MAC      dataplane.MAC
@@ -31,9 +31,9 @@ func (p Portable) Check() error {
 	s := p.Session
 	switch {
 	case s.Created.Before(earliestSale) || s.Created.After(latestSale):
-		return Invalidf("created_at", "%s is no moment of a purchase", s.Created.Format(time.RFC3339))
+		return Invalidf("created_at", "%s is no time of a purchase", s.Created.Format(time.RFC3339))
 	case !s.Started.IsZero() && (s.Started.Before(earliestSale) || s.Started.After(latestSale)):
-		return Invalidf("started_at", "%s is no moment of a start", s.Started.Format(time.RFC3339))
+		return Invalidf("started_at", "%s is no time of a start", s.Started.Format(time.RFC3339))
 	}
 	return CheckPurchase(s)
 }

@@ -43,7 +43,7 @@ type ProvidedPage struct {
 	Count    int // how many sessions there are
 }
 
-// SessionData is what agent and provider tell each other about a session; bytes
+// SessionData is a session as agent and provider exchange it; bytes
 // are wire bytes, speeds bit/s.
 type SessionData struct {
 	Provider       string
@@ -57,8 +57,8 @@ type SessionData struct {
 	Created        time.Time
 }
 
-// DataOf is what a provider is told of a session. What was written off at the end
-// of its bytes is told as used, for else it would be offered again and again.
+// DataOf is a session as it is delivered to its provider. What was written off at the
+// end of its bytes counts as used: it would be offered again and again otherwise.
 func DataOf(s Session) SessionData {
 	if s.State == Consumed && s.Metered() && s.RemainingBytes() < mtu {
 		s.Used = max(s.Used, s.Bytes)
@@ -101,7 +101,7 @@ func (s Session) SamePurchase(d SessionData) bool {
 }
 
 // AdoptUsage brings the usage of a row in line with the provider's data. Usage that
-// the provider was not told of is kept if it is still the same purchase.
+// was not delivered is kept if it is still the same purchase.
 func (s *Session) AdoptUsage(data SessionData) {
 	if s.Unsaved && s.SamePurchase(data) {
 		return

@@ -4,6 +4,8 @@ package sessions
 
 import (
 	"time"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // Patched returns the session with the changes, or says why they are refused.
@@ -79,8 +81,8 @@ func (s *Session) setStarted(started *time.Time) error {
 	if started == nil {
 		return nil
 	}
-	if started.Before(EarliestClock) {
-		return Invalidf("started_at", "%s is before %s, which no set clock shows", started.Format(time.RFC3339), EarliestClock.Format(time.DateOnly))
+	if started.Before(dataplane.EarliestClock) {
+		return Invalidf("started_at", "%s is before %s, which no set clock shows", started.Format(time.RFC3339), dataplane.EarliestClock.Format(time.DateOnly))
 	}
 	s.Started = *started
 	return nil
@@ -142,7 +144,7 @@ func cloned(days *uint) *uint {
 }
 
 // Purchase is a session that was just bought, with the code by which the customer can
-// take it to another device. The code is not stored: nobody can be told it again.
+// take it to another device. The code is not stored, and cannot be shown again.
 type Purchase struct {
 	Session
 	Claim string

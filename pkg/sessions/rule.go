@@ -19,7 +19,7 @@ func Joined(s Session, rule dataplane.Rule, now Instant) bool {
 	return s.Meter.Boot == now.BootID && Enforces(rule, s) && PassesUntil(rule, now) == now.Boot
 }
 
-// Knows reports a reading that goes on from what was debited, as it does in health.
+// Knows reports a reading that does not say less than what was debited.
 func (c Counted) Knows(r *dataplane.Reading) bool {
 	return r != nil && r.Counters.Spent() >= c.Since(r.Epoch).Spent
 }

@@ -46,7 +46,7 @@ func (s Session) Exhausted() bool {
 // hours after its first start. It has no expiry while it was never started, or
 // when it was started under a clock that was plainly wrong.
 func (s Session) Expires() (time.Time, bool) {
-	if s.ExpDays == nil || s.Started.Before(EarliestClock) {
+	if s.ExpDays == nil || s.Started.Before(dataplane.EarliestClock) {
 		return time.Time{}, false
 	}
 	return s.Started.Add(time.Duration(*s.ExpDays) * 24 * time.Hour), true
@@ -198,7 +198,7 @@ type Session struct {
 
 	// Token names the session inside its provider's process; empty for a local one.
 	Token string
-	// Unsaved says that the provider has not yet been told of the latest usage.
+	// Unsaved says that the latest usage was not delivered to the provider yet.
 	// It outlives the agent, so that a save is sent again after a restart.
 	Unsaved bool
 

@@ -73,7 +73,7 @@ const maxToken = 1024
 // store.
 var earliestSale, latestSale = time.Unix(0, 0).UTC(), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// CheckProvided checks what a provider sent as if somebody had typed it.
+// CheckProvided checks what a provider sent as strictly as what a caller sends.
 func CheckProvided(p ProvidedSession) error {
 	if len(p.Token) > maxToken {
 		return Invalidf("token", "%d bytes is too long (at most %d)", len(p.Token), maxToken)

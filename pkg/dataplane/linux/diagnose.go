@@ -13,6 +13,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
 	"github.com/vishvananda/netlink"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // Level says how bad a Finding is.
@@ -90,11 +92,8 @@ func checkHooks() Finding {
 	return Finding{"hooks", OK, "clsact filters (tcx links need kernel >= 6.6)", ""}
 }
 
-// saneSince is before any machine can run this: a clock that shows less was never set.
-var saneSince = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
-
 func checkClock(now time.Time) Finding {
-	if now.Before(saneSince) {
+	if now.Before(dataplane.EarliestClock) {
 		return Finding{"clock", Warn, "the wall clock shows " + now.UTC().Format(time.DateTime) + ": sessions do not expire until it is set",
 			"set it, or let an NTP client do so"}
 	}

@@ -214,7 +214,10 @@ func TestClock(t *testing.T) {
 	if f := checkClock(time.Unix(1000, 0)); f.Level != Warn || !strings.Contains(f.Detail, "1970-01-01") {
 		t.Errorf("a clock that was never set: %+v", f)
 	}
-	if f := checkClock(saneSince); f.Level != OK {
+	if f := checkClock(dataplane.EarliestClock.Add(-time.Second)); f.Level != Warn {
+		t.Errorf("a clock that the rules do not believe: %+v", f)
+	}
+	if f := checkClock(dataplane.EarliestClock); f.Level != OK {
 		t.Errorf("a clock that is set: %+v", f)
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Wrong codes, of all callers together: some at once, then one in a while. At that
-// speed nobody finds one of a million codes in a thousand years.
+// rate, finding one of a million codes takes more than a thousand years.
 const (
 	guessEvery  = time.Second
 	mostGuesses = 30
@@ -25,7 +25,7 @@ type claimLimiter struct {
 	paid dataplane.Boottime // up to when the wrong ones so far use up what is granted
 }
 
-// wait is how long nobody may try a code.
+// wait is how long no code may be tried.
 func (g *claimLimiter) wait(now dataplane.Boottime) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -135,8 +135,8 @@ func (m *Manager) FindDevice(ctx context.Context, ref string) (sessions.Device, 
 	return sessions.Device{}, sessions.Invalidf("device", "%q is not an id, a MAC or an IP address", sessions.Shorten(ref))
 }
 
-// isDecimal tells ids from bare MACs: 12 decimal digits may be either, and are an
-// id first.
+// isDecimal reports whether a reference may be an id: 12 decimal digits may be a bare
+// MAC as well, and are an id first.
 func isDecimal(s string) bool {
 	_, err := strconv.ParseInt(s, 10, 64)
 	return err == nil

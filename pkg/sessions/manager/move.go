@@ -118,12 +118,12 @@ func (m *Manager) moveRule(ctx context.Context, old, d sessions.Device, s sessio
 		return err
 	}
 	if err := m.enforce.Revoke(old.MAC); err != nil {
-		m.cfg.Log.Error("the rule of the old MAC stays until the next reconciling", "mac", old.MAC, "error", err)
+		m.cfg.Log.Error("rule of the old MAC not removed before the next comparison", "mac", old.MAC, "error", err)
 	}
 	return nil
 }
 
-// MoveSession gives a session to another device. One that runs goes on there, and the
+// MoveSession gives a session to another device. One that runs continues there, and the
 // device it leaves is cut off, both before MoveSession returns; where something runs
 // already it is paused. No byte is lost: its account goes along. Codes: NotFound,
 // Invalid (the session is a provider's), Forbidden (the device is blocked), Full.

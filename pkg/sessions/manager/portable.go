@@ -24,22 +24,24 @@ func (m *Manager) Export(ctx context.Context, all bool) ([]sessions.Portable, er
 	for _, d := range devices {
 		byID[d.ID] = d
 	}
-	list, err := m.Sessions(ctx, sessions.SessionFilter{})
-	if err != nil {
-		return nil, err
-	}
 	var out []sessions.Portable
-	for _, s := range list {
-		if s.State == sessions.Running {
-			s.State = sessions.RestState(s, m.clock.Read())
+	for page := (sessions.SessionFilter{Limit: ledger.BatchSize}); ; {
+		list, err := m.Sessions(ctx, page)
+		if err != nil || len(list) == 0 {
+			return out, err
 		}
-		over := s.State.Final()
-		d, ok := byID[s.Device] // not one that came meanwhile
-		if ok && s.Provider == sessions.LocalProvider && (all || !over) {
-			out = append(out, sessions.Portable{MAC: d.MAC, Hostname: d.Hostname, Session: s})
+		now := m.clock.Read()
+		for _, s := range list {
+			if s.State == sessions.Running {
+				s.State = sessions.RestState(s, now)
+			}
+			d, ok := byID[s.Device] // not one that came meanwhile
+			if ok && s.Provider == sessions.LocalProvider && (all || !s.State.Final()) {
+				out = append(out, sessions.Portable{MAC: d.MAC, Hostname: d.Hostname, Session: s})
+			}
 		}
+		page.After = list[len(list)-1].ID
 	}
-	return out, nil
 }
 
 // Import stores purchases of another database, in one transaction: all that are new,
@@ -78,16 +80,21 @@ func (m *Manager) Import(ctx context.Context, list []sessions.Portable) (session
 	return done, err
 }
 
-// soldAt are the moments of all purchases that are here.
+// soldAt are the times of sale of all purchases that are here.
 func soldAt(c *ledger.Tx) (map[int64]bool, error) {
-	all, err := c.Sessions(sessions.SessionFilter{})
-	here := make(map[int64]bool, len(all))
-	for _, s := range all {
-		if s.Provider == sessions.LocalProvider {
-			here[s.Created.UnixNano()] = true
+	here := make(map[int64]bool)
+	for page := (sessions.SessionFilter{Limit: ledger.BatchSize}); ; {
+		list, err := c.Sessions(page)
+		if err != nil || len(list) == 0 {
+			return here, err
 		}
+		for _, s := range list {
+			if s.Provider == sessions.LocalProvider {
+				here[s.Created.UnixNano()] = true
+			}
+		}
+		page.After = list[len(list)-1].ID
 	}
-	return here, err
 }
 
 // importPurchase stores a purchase under a new id: its account is in no kernel.

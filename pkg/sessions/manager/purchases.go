@@ -124,7 +124,7 @@ func (m *Manager) endIfOver(ctx context.Context, id sessions.SessionID) error {
 
 // DeleteSession removes a session. One that runs is stopped first, for the reason
 // "deleted", and the device's next session starts. Of a registered provider's
-// session the provider is told first what was used. Codes: NotFound, Unavailable
+// session the usage is delivered to the provider first. Codes: NotFound, Unavailable
 // (the provider does not take it; nothing was changed).
 func (m *Manager) DeleteSession(ctx context.Context, id sessions.SessionID) error {
 	s, err := m.ledger.Session(ctx, id)

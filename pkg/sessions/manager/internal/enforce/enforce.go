@@ -57,7 +57,7 @@ func (e *Enforcer) Locate(mac dataplane.MAC) []dataplane.Neighbor {
 	}
 	found, err := e.cfg.Locate(mac)
 	if err != nil {
-		e.log.Warn("where a device is cannot be found out", "mac", mac, "error", err)
+		e.log.Warn("neighbour lookup failed", "mac", mac, "error", err)
 	}
 	return found
 }
@@ -202,10 +202,10 @@ func (e *Enforcer) Revoke(mac dataplane.MAC) error {
 }
 
 // RepairLater has the next Settle bring a device's rule in line with the store,
-// after the kernel failed to take it. In between the kernel goes on enforcing the
-// older rule with its limit and deadline.
+// after the kernel failed to take it. In between the kernel enforces the older
+// rule with its limit and deadline.
 func (e *Enforcer) RepairLater(id sessions.DeviceID, err error) {
-	e.log.Error("the kernel is not in line with the store; trying again at the next checkpoint", "device", id, "error", err)
+	e.log.Error("rule not applied, trying again at the next checkpoint", "device", id, "error", err)
 	e.repairs.add(id)
 }
 

@@ -34,8 +34,8 @@ func New(clock *wallclock.Clock, table *running.Table, ledger *ledger.Ledger,
 
 // Rebind binds a device that is about to be connected to where it is now. One that is
 // connected already is bound anew only when it is elsewhere, and the address that it is
-// bound to answers no more: who copied its MAC cannot take a customer's place who is
-// there.
+// bound to does not answer any more: a copy of its MAC cannot replace a customer that is
+// present.
 func (o *Observer) Rebind(ctx context.Context, id sessions.DeviceID) error {
 	if o.bind != sessions.BindIP {
 		return nil

@@ -68,7 +68,7 @@ func (l *Ledger) sync() {
 			return
 		}
 		if err := l.Store.Sync(); err != nil {
-			l.log.Error("what was used is not on the disk", "error", err)
+			l.log.Error("usage not synced to disk", "error", err)
 		}
 		for c := range slices.Values(all) {
 			l.publish(c)

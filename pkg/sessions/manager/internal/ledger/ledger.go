@@ -146,7 +146,7 @@ func (l *Ledger) DeviceByMAC(ctx context.Context, mac dataplane.MAC) (sessions.D
 }
 
 // Lookup returns a device and its running session, nil for none. Under the
-// device's lock that session goes on running; it may only be debited.
+// device's lock that session stays the running one; it may only be debited.
 func (l *Ledger) Lookup(ctx context.Context, id sessions.DeviceID) (sessions.Device, *sessions.Session, error) {
 	var d sessions.Device
 	var s sessions.Session
@@ -176,7 +176,7 @@ func (l *Ledger) DeviceSessions(ctx context.Context, id sessions.DeviceID, state
 	return d, list, err
 }
 
-// SaleTime is the moment of a sale. It names the purchase in an export, so that no
+// SaleTime is the time of a sale. It names the purchase in an export, so that no
 // two have the same, also where the clock is coarse. The caller holds commits.
 func (l *Ledger) SaleTime(now time.Time) time.Time {
 	if behind := l.sold.Sub(now); behind >= 0 && behind < time.Second {

@@ -11,8 +11,8 @@ import (
 )
 
 // hub notifies subscribers that there are new events. It carries no events: each
-// subscriber reads them from the store at its own pace, so that a slow one holds
-// up nobody and loses nothing.
+// subscriber reads them from the store at its own pace, so that a slow one delays
+// no other and loses nothing.
 //
 // Events that are not yet on the disk are held back: a power cut would take them, and
 // their numbers would come again with others.
@@ -33,7 +33,7 @@ func (h *hub) hold(seq int64) {
 	h.committed = seq
 }
 
-// release lets events up to a number go, and tells the subscribers.
+// release releases events up to a number, and wakes the subscribers.
 func (h *hub) release(seq int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -21,13 +22,14 @@ type Tx struct {
 // memory must not change by a transaction that fails.
 func (c *Tx) AfterCommit(fn func()) { c.after = append(c.after, fn) }
 
-// Save stores a session whose balance or state changed; its provider is told.
+// Save stores a session whose balance or state changed; its usage is to be
+// delivered to its provider.
 func (c *Tx) Save(s *sessions.Session) error {
 	s.Unsaved = s.Provider != sessions.LocalProvider
 	return c.Put(s)
 }
 
-// Put stores a session without telling its provider.
+// Put stores a session of which there is nothing to deliver.
 func (c *Tx) Put(s *sessions.Session) error {
 	if err := c.PutSession(s); err != nil {
 		return err
@@ -36,7 +38,7 @@ func (c *Tx) Put(s *sessions.Session) error {
 	return nil
 }
 
-// Publish appends an event at this moment.
+// Publish appends an event with the time of the transaction.
 func (c *Tx) Publish(e sessions.Event) error {
 	e.Time = c.Now.Wall
 	if err := c.AppendEvent(&e); err != nil {
@@ -52,10 +54,10 @@ func (c *Tx) NewEvent(kind sessions.EventType, d sessions.Device, s sessions.Ses
 	return sessions.Event{Type: kind, Device: d.ID, MAC: d.MAC.String(), Session: s.ID}
 }
 
-// Start makes a session the running one of its device, from the moment at; its
+// Start makes a session the running one of its device, from at on; its
 // baseline is already that of the kernel.
 func (c *Tx) Start(d sessions.Device, s *sessions.Session, at sessions.Instant) error {
-	if s.Started.Before(sessions.EarliestClock) && (s.Started.IsZero() || at.WallTrusted) {
+	if s.Started.Before(dataplane.EarliestClock) && (s.Started.IsZero() || at.WallTrusted) {
 		s.Started = at.StartTime()
 	}
 	s.State = sessions.Running
@@ -89,7 +91,7 @@ func (c *Tx) Stop(d sessions.Device, s *sessions.Session, next sessions.State, r
 	return c.Publish(e)
 }
 
-// Connected and disconnected tell of the device.
+// Connected publishes client.connected.
 func (c *Tx) Connected(d sessions.Device, s sessions.Session, message string) error {
 	e := c.NewEvent(sessions.ClientConnected, d, s)
 	e.Message = message

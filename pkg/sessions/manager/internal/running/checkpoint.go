@@ -127,7 +127,7 @@ func (e *Entry) judge(cfg Config, r *dataplane.Reading, now sessions.Instant) (n
 	s := e.row.session()
 	a := sessions.Activity{Closed: sessions.LimitMet(s, r), IdleTimeout: cfg.IdleTimeout}
 	needsRow = s.Provider != sessions.LocalProvider || // its usage is delivered
-		now.WallTrusted && s.Started.Before(sessions.EarliestClock) || // its start is dated
+		now.WallTrusted && s.Started.Before(dataplane.EarliestClock) || // its start is dated
 		a.Closed // the kernel's drops are settled
 	if r != nil {
 		a.LastSeen = e.lastSeen

@@ -11,14 +11,14 @@ import (
 )
 
 // compactSession is a running session in half the memory, without what the rules do not ask of
-// one that runs: when it was made, and whether its provider has been told.
+// one that runs: when it was made, and whether its usage was delivered.
 type compactSession struct {
 	sessions.Counted
 	id               sessions.SessionID
 	expDays          uint16 // and one more; 0: never expires
 	kind             sessions.Type
 	low, globalSpeed bool
-	plain            bool // nobody is told how far it comes, and its start is known
+	plain            bool // local, and its start is known: only its end needs a row
 
 	device         sessions.DeviceID
 	at             dataplane.Boottime
@@ -49,7 +49,7 @@ func compact(s sessions.Session, last **interned) compactSession {
 	if s.ExpDays != nil {
 		r.expDays = uint16(min(*s.ExpDays, math.MaxUint16-1)) + 1 // beyond maxDays by no verb
 	}
-	r.plain = s.Provider == sessions.LocalProvider && !s.Started.Before(sessions.EarliestClock)
+	r.plain = s.Provider == sessions.LocalProvider && !s.Started.Before(dataplane.EarliestClock)
 	if !s.Started.IsZero() {
 		r.started = s.Started.UnixNano()
 	}

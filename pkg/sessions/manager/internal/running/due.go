@@ -12,7 +12,7 @@ import (
 // first is known at once among any number. Those that are never due are not in it.
 type dueQueue struct{ entries dueHeap }
 
-// first is the earliest moment, 0 when the queue is empty.
+// first is the earliest time, 0 when the queue is empty.
 func (q *dueQueue) first() dataplane.Boottime {
 	if len(q.entries) == 0 {
 		return 0
@@ -20,7 +20,7 @@ func (q *dueQueue) first() dataplane.Boottime {
 	return q.entries[0].due
 }
 
-// set gives an entry its moment, 0 for never.
+// set sets when an entry is due, 0 for never.
 func (q *dueQueue) set(e *Entry, at dataplane.Boottime) {
 	queued := e.due != 0
 	switch {
@@ -36,7 +36,7 @@ func (q *dueQueue) set(e *Entry, at dataplane.Boottime) {
 	}
 }
 
-// until visits the entries that are due by a moment, in no order.
+// until visits the entries that are due by now, in no order.
 func (q *dueQueue) until(now dataplane.Boottime, visit func(*Entry)) {
 	q.entries.until(0, now, visit)
 }
@@ -76,7 +76,7 @@ func (h *dueHeap) Pop() any {
 	return e
 }
 
-// earlier is the smaller of two moments of which 0 means never.
+// earlier is the smaller of two times of which 0 means never.
 func earlier(a, b dataplane.Boottime) dataplane.Boottime {
 	if a == 0 || b != 0 && b < a {
 		return b

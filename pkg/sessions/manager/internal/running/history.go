@@ -14,7 +14,7 @@ import (
 const (
 	sharedWithin  = time.Minute
 	mostKnown     = 8 // values of each kind that are remembered of a session's MAC
-	mostConflicts = 8 // told of a session in conflictsPer, and remembered
+	mostConflicts = 8 // reported of a session in conflictsPer, and remembered
 	conflictsPer  = time.Minute
 )
 

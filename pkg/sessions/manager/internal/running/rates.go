@@ -10,11 +10,11 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// rateWindow is the least time over which a rate is taken: between two looks at an
-// account, by somebody's request or by a checkpoint.
+// rateWindow is the least time over which a rate is taken: between two samples of an
+// account, by a request or by a checkpoint.
 const rateWindow = 500 * time.Millisecond
 
-// rate is the last look at an account, and the speeds then, in bit/s.
+// rate is the last sample of an account, and the speeds then, in bit/s.
 type rate struct {
 	at       dataplane.Boottime // 0: none yet
 	up, down uint64             // bytes; they start at 0 when the kernel's counters are made anew
@@ -22,7 +22,7 @@ type rate struct {
 	downBPS  float32
 }
 
-// observe notes a reading and returns the current speeds. A look that is older than
+// observe notes a reading and returns the current speeds. A sample older than
 // memory says nothing of now.
 func (l *rate) observe(r *dataplane.Reading, now dataplane.Boottime, memory time.Duration) (up, down uint64) {
 	passed := now.Sub(l.at)
@@ -41,7 +41,7 @@ func bitsPerSecond(bytes uint64, d time.Duration) float32 {
 	return float32(float64(bytes) * 8 / d.Seconds())
 }
 
-// Rates has the looks at trusted devices; those at sessions are in the liveTable.
+// Rates has the samples of trusted devices; those of sessions are in the Table.
 type Rates struct {
 	memory time.Duration
 

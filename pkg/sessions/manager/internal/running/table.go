@@ -78,7 +78,7 @@ func (e *Entry) set(r compactSession, percent int) {
 }
 
 // withinLimits reports that neither a reading nor the time says anything of a session but
-// that it goes on; false that one has to look closer.
+// but that it is within its limits; false: it has to be judged.
 func (e *Entry) withinLimits(r *dataplane.Reading, now dataplane.Boottime) bool {
 	from := e.row.Since(r.Epoch)
 	spent := r.Counters.Spent()
@@ -146,7 +146,7 @@ func (t *Table) of(r *dataplane.Reading) *Entry {
 	return e
 }
 
-// setDue tells who waits when something is due earlier than all before.
+// setDue wakes the meter when something is due earlier than all before.
 func (t *Table) setDue(e *Entry, at dataplane.Boottime) {
 	if at == e.due {
 		return
@@ -234,7 +234,7 @@ func (t *Table) see(e *Entry, at dataplane.Boottime, now sessions.Instant) {
 	}
 }
 
-// Next returns the earliest moment when something is due, 0 for never.
+// Next returns the earliest time when something is due, 0 for never.
 func (t *Table) Next() dataplane.Boottime {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -250,7 +250,7 @@ func (t *Table) DueBy(now dataplane.Boottime) []sessions.DeviceID {
 	return due
 }
 
-// Postpone says that nothing is due of a device's session before a moment.
+// Postpone sets that nothing is due of a device's session before a time.
 func (t *Table) Postpone(id sessions.DeviceID, at dataplane.Boottime) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -185,7 +185,7 @@ func (sr *Settler) lockOrphans(ctx context.Context, accounts []dataplane.Account
 	return held, still, nil
 }
 
-// resetBaseline takes back the baseline of a session whose account is gone.
+// resetBaseline resets the baseline of a session whose account is gone.
 func resetBaseline(c *ledger.Tx, a dataplane.Account) error {
 	s, err := orphanedSession(c, a)
 	if err != nil || s == nil {

@@ -135,7 +135,7 @@ func (rc *Reconciler) recoverSome(ctx context.Context, devices []sessions.Device
 func (rc *Reconciler) lastCheckpoint() sessions.CheckpointIndex {
 	marks, err := rc.ledger.Store.Checkpoint()
 	if err != nil {
-		rc.log.Error("what was used up to the last checkpoint is lost, where the kernel lost it as well", "error", err)
+		rc.log.Error("last checkpoint not read; usage since the rows were written is lost where the kernel lost its counters", "error", err)
 	}
 	return marks.Index()
 }
@@ -167,7 +167,7 @@ func (rc *Reconciler) recoverOne(c *ledger.Tx, s sessions.Session, r *dataplane.
 // rejoin takes the baseline to what the kernel has. Where it does not hold the
 // session's rule, the device could not use its time, at least since its last
 // packet: that time is not charged. Nor is the time past the rule's deadline, when
-// a later one was stored that the kernel was not told of.
+// a later one was stored that the kernel never got.
 func rejoin(c *ledger.Tx, s *sessions.Session, r *dataplane.Reading, rule dataplane.Rule) {
 	if sessions.LimitMet(*s, r) { // for the settling that follows to see
 		defer func(drops uint64) { s.Meter.Drops = drops }(s.Meter.Since(r.Epoch).Drops)
@@ -185,7 +185,8 @@ func rejoin(c *ledger.Tx, s *sessions.Session, r *dataplane.Reading, rule datapl
 	s.Meter.Boot, s.Meter.At = c.Now.BootID, c.Now.Boot
 }
 
-// mayNotRun says why a session that the store has as running is not to go on.
+// mayNotRun returns why a session that the store has as running must not continue; empty:
+// it may.
 func (rc *Reconciler) mayNotRun(d sessions.Device, s sessions.Session, now sessions.Instant) (reason string) {
 	rule, static := rc.enforce.Static[d.MAC]
 	switch {
@@ -200,8 +201,7 @@ func (rc *Reconciler) mayNotRun(d sessions.Device, s sessions.Session, now sessi
 }
 
 // stale returns the MACs whose rule no running session and no configuration seems to
-// have. It looks at what is remembered, without locks: doubts are looked into by who
-// acts on them.
+// have. It reads memory without locks; denyIfStale checks again under them.
 func (rc *Reconciler) stale() (wrong []dataplane.MAC) {
 	for mac, rule := range rc.enforce.Kernel.Rules() {
 		if _, ok := rc.enforce.Static[mac]; ok {
@@ -257,8 +257,8 @@ func (rc *Reconciler) grantStatic() error {
 }
 
 // grantMissing grants what should be enforced and is not, or not as it should: in the
-// order of the devices, so that it is always the same ones who get in where there is
-// not room for all.
+// order of the devices, so that it is always the same ones that are granted where
+// there is not room for all.
 func (rc *Reconciler) grantMissing(ctx context.Context, devices []sessions.DeviceID) error {
 	var failed error
 	for _, id := range devices {
@@ -332,7 +332,7 @@ func (rc *Reconciler) restore(ctx context.Context) error {
 	return rc.providers.Load(ctx)
 }
 
-// restoreClock asks the marks, and where none told the time yet, the last event.
+// restoreClock takes the wall time of the checkpoint, or else of the last event.
 func (rc *Reconciler) restoreClock(ctx context.Context) error {
 	marks := rc.lastCheckpoint()
 	if !marks.Known.IsZero() {
@@ -348,7 +348,7 @@ func (rc *Reconciler) restoreClock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if last.Time.Before(sessions.EarliestClock) {
+		if last.Time.Before(dataplane.EarliestClock) {
 			last.Time = time.Time{}
 		}
 		rc.clock.Restore(last.Time, rc.clock.Boot(), false)

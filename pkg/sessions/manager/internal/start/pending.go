@@ -15,9 +15,9 @@ import (
 )
 
 // PendingNext holds the devices between two sessions: one ended, and what comes next
-// is being looked for. Entries change under the device's lock. A Disconnect closes
-// the gap, so that nothing starts after it, and so does a Connect, so that nobody
-// is told afterwards that the device is disconnected.
+// is being looked for. Entries change under the device's lock. A Disconnect cancels the
+// entry, so that nothing starts after it, and so does a Connect, so that no
+// client.disconnected follows it.
 type PendingNext struct {
 	mu      sync.Mutex
 	pending map[sessions.DeviceID]Ended
@@ -32,8 +32,7 @@ func (g *PendingNext) Add(e Ended) {
 	g.pending[e.Device.ID] = e
 }
 
-// Cancel closes the gap of a device and returns what it was opened with; false when
-// there is none.
+// Cancel removes the entry of a device and returns it; false when there is none.
 func (g *PendingNext) Cancel(id sessions.DeviceID) (Ended, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -42,8 +41,8 @@ func (g *PendingNext) Cancel(id sessions.DeviceID) (Ended, bool) {
 	return e, ok
 }
 
-// StartNextOrDisconnect starts what comes after a session that ended, or says that the
-// device is disconnected, unless somebody closed the gap meanwhile.
+// StartNextOrDisconnect starts what comes after a session that ended, or publishes that
+// the device is disconnected, unless the entry was cancelled meanwhile.
 func (st *Starter) StartNextOrDisconnect(ctx context.Context, e Ended) error {
 	offers := st.providers.Query(ctx, e.Device)
 	held := st.enforce.Lock(e.Device.ID)
@@ -64,7 +63,7 @@ func (st *Starter) StartNextOrDisconnect(ctx context.Context, e Ended) error {
 	return st.ledger.Commit(context.WithoutCancel(ctx), func(c *ledger.Tx) error { return publishDisconnected(c, e, e.Reason, "") })
 }
 
-// publishDisconnected says that the device of a session that ended is disconnected.
+// publishDisconnected publishes that the device of a session that ended is disconnected.
 func publishDisconnected(c *ledger.Tx, e Ended, reason, message string) error {
 	d, err := c.Device(e.Device.ID)
 	if err != nil {
@@ -73,8 +72,8 @@ func publishDisconnected(c *ledger.Tx, e Ended, reason, message string) error {
 	return c.Disconnected(d, e.Last, reason, message)
 }
 
-// CloseForgotten tells of the devices that an earlier run of the agent left between two
-// sessions: nobody looks for their next one any more. Its events say which.
+// CloseForgotten publishes client.disconnected for the devices that an earlier run of the
+// agent left between two sessions. Its events say which.
 func (st *Starter) CloseForgotten(ctx context.Context) error {
 	events, err := st.ledger.Events(ctx, 0, 0)
 	if err != nil {
@@ -100,8 +99,7 @@ func (st *Starter) closeForgotten(ctx context.Context, id sessions.DeviceID, las
 	})
 }
 
-// connectedBy returns the devices that are connected as far as their events tell,
-// each with the last event of its session.
+// connectedBy returns the devices that are connected by their events, each with the last event of its session.
 func connectedBy(events []sessions.Event) map[sessions.DeviceID]sessions.Event {
 	connected := make(map[sessions.DeviceID]sessions.Event)
 	for _, e := range events {

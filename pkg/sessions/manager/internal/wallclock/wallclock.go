@@ -80,7 +80,7 @@ func (c *Clock) trustworthy(now sessions.Instant) bool {
 	switch {
 	case !c.restored:
 		return false
-	case now.Wall.Before(sessions.EarliestClock): // never set
+	case now.Wall.Before(dataplane.EarliestClock): // never set
 		c.seen = epoch{}
 		return false
 	case c.confirmed.near(e), c.confirmed.IsZero() && c.follows(now.Wall), c.Synced(), c.hasHeld(e, now.Boot):
