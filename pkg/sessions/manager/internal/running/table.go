@@ -172,10 +172,10 @@ type Snapshot struct {
 
 func (e *Entry) snapshot() Snapshot { return Snapshot{e.row.session(), e.mac, e.bound, e} }
 
-// StillRuns reports whether a session has not stopped since a snapshot, also not for a
-// moment. A reading from after the snapshot is of the account that it counts to then: that
-// of one that stopped may have been removed, and made anew.
-func (t *Table) StillRuns(s Snapshot) bool {
+// StillRuns reports whether the session has not stopped since, not even for an instant. A
+// reading from after the snapshot is of the account that it counts to then: that of one that
+// stopped may have been removed, and made anew.
+func (s Snapshot) StillRuns(t *Table) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.byID[s.ID] == s.entry

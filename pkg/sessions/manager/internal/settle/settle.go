@@ -158,7 +158,7 @@ func (t *settlement) settle(c *ledger.Tx, s sessions.Session) error {
 // reading returns the reading of a session, nil for none. One of an account that was removed
 // since, and made anew, would be debited again.
 func (t *settlement) reading(id sessions.SessionID) *dataplane.Reading {
-	if before, ok := t.before[id]; ok && !t.sr.table.StillRuns(before) {
+	if before, ok := t.before[id]; ok && !before.StillRuns(t.sr.table) {
 		return nil
 	}
 	return t.read.Of(id)
