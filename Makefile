@@ -74,17 +74,20 @@ unit: ## run the tests that need neither root nor the kernel
 	go test -C torture -short $$(cd torture && go list ./... | grep -v /torture$$)
 
 .PHONY: fuzz
-fuzz: ## fuzz every parser of what others send, FUZZTIME=10s each
+fuzz: ## fuzz every parser of untrusted input, FUZZTIME=10s each
 	@hack/fuzz.sh $(FUZZTIME)
 
+# QUICK=1 takes 3 minutes, FULL=1 measures every cell. ONLY names studies: callpath runs
+# only when named. With BASE=REVISION callpath counts in that revision, too, and control
+# compares only the CPU of a connect with it.
 .PHONY: bench
-bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1: 3, FULL=1: every cell; ONLY=control BASE=v1.0: the CPU of a connect beside a revision; ONLY=callpath (root)
+bench: root deps build ## measure it next to its rivals in 30 minutes; QUICK=1, FULL=1, ONLY=callpath,... BASE=REVISION (root)
 	@hack/deps.sh bench
 	@go build -C bench -ldflags '-X main.version=$(VERSION)' -o ../bin/bench .
 	@bin/bench -agent bin/hotspot-agent -scale $(if $(QUICK),quick,$(if $(FULL),full,sampled)) -only '$(ONLY)' $(if $(RESUME),-resume) $(if $(BASE),-base $(BASE)) -out $(OUT)
 
 .PHONY: torture
-torture: root deps build ## hurt it in every way that we know, and print what that cost; SHORT=1, ONLY=kill,... (root)
+torture: root deps build ## inject every fault that we know, and print what each cost; SHORT=1, ONLY=kill,... (root)
 	@hack/deps.sh torture
 	@go build -C torture -ldflags '-X main.version=$(VERSION)' -o ../bin/torture .
 	@bin/torture -agent bin/hotspot-agent $(if $(SHORT),-short) $(if $(SEED),-seed $(SEED)) -only '$(ONLY)' -out $(TORTURE_OUT)
@@ -95,7 +98,7 @@ lint: ## run the linters and check the formatting (needs deps-dev)
 	$(TOOLS)/golangci-lint fmt --diff ./...
 
 .PHONY: vet-deps
-vet-deps: ## look at the dependencies: known vulnerabilities, licences, reasons
+vet-deps: ## check the dependencies: known vulnerabilities, licences, reasons
 	@GOBIN=$(TOOLS) hack/tool.sh govulncheck golang.org/x/vuln/cmd/govulncheck $(GOVULNCHECK)
 	@GOBIN=$(TOOLS) hack/vulncheck.sh . $(MODULES) $(EXAMPLES)
 	go test -count=1 ./internal/deptest

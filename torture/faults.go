@@ -18,7 +18,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/torture/upgrade"
 )
 
-// fault is one way to hurt the agent. Faults run one after another.
+// fault is one kind of failure or attack. Faults run one after another.
 type fault struct {
 	name string
 	run  func(context.Context, report.Options) ([]report.Row, error)

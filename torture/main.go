@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command torture hurts the agent in every way that a kiosk does, and strangers in
-// front of it, and prints what that cost: one line for each fault. It ends with status
-// 1 when a promise was broken. It needs root.
+// Command torture injects the faults of a kiosk and of its network, and prints what each
+// cost: one line for each fault. It exits with status 1 when a promise was broken. It
+// needs root.
 package main
 
 import (

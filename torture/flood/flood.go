@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package flood has strangers flood a router while a customer downloads: with frames of
+// Package flood has unpaid devices flood a router while a customer downloads: with frames of
 // unknown MACs, each of which the agent and the kernel might remember, and with
 // customers that come and go as fast as they can. The same floods meet the same router
 // without an agent, as most of what they cost is not the agent's.

@@ -23,8 +23,8 @@ const (
 	shortQuery = 64
 )
 
-// stranger is the address of all that did not pay.
-const stranger = "10.77.0.250"
+// unpaidAddr is the address of all that did not pay.
+const unpaidAddr = "10.77.0.250"
 
 // senders is how many addresses ask for the router, each from many MACs. The kernel's
 // table of neighbours is one for all its namespaces: to overflow it hurts the whole machine.
@@ -62,7 +62,7 @@ var kinds = []kind{
 	{"short dns", query(shortQuery), func(uint64, []byte) {}},
 }
 
-// ofDNS are the floods in which strangers use up what they have together.
+// ofDNS are the floods in which unpaid devices use up their common budget.
 var ofDNS = []string{"dns", "short dns"}
 
 // from gives the frame the source MAC of that number.
@@ -95,12 +95,12 @@ func datagram(mac net.HardwareAddr, from, to string, fromPort, toPort uint16, pa
 }
 
 func toInternet(k *lab.Kiosk) []byte {
-	return datagram(k.Router.MAC, stranger, lab.Server4, lab.EmulatedPort, lab.EmulatedPort, 36)
+	return datagram(k.Router.MAC, unpaidAddr, lab.Server4, lab.EmulatedPort, lab.EmulatedPort, 36)
 }
 
 func query(ipBytes int) func(*lab.Kiosk) []byte {
 	return func(k *lab.Kiosk) []byte {
-		return datagram(k.Router.MAC, stranger, lab.RouterLAN4, 40000, portDNS, ipBytes-ipv4-udp)
+		return datagram(k.Router.MAC, unpaidAddr, lab.RouterLAN4, 40000, portDNS, ipBytes-ipv4-udp)
 	}
 }
 

@@ -35,7 +35,7 @@ func honest(phases []phase) (sum asked) {
 func (a asked) share() float64 { return float64(a.answers) / float64(a.questions) }
 
 func (a asked) String() string {
-	return fmt.Sprintf("%d of %d queries of a stranger are answered", a.answers, a.questions)
+	return fmt.Sprintf("%d of %d queries of an unpaid device are answered", a.answers, a.questions)
 }
 
 // resolve has the router answer what is asked. The flooding device has a neighbour entry:
@@ -46,7 +46,7 @@ func (r *router) resolve() error {
 		return err
 	}
 	r.onClose(func() error { stop(); return nil })
-	return r.kiosk.Router.Command("ip", "neigh", "add", stranger, "lladdr", unknownMAC.String(), "dev", lab.Bridge).Run()
+	return r.kiosk.Router.Command("ip", "neigh", "add", unpaidAddr, "lladdr", unknownMAC.String(), "dev", lab.Bridge).Run()
 }
 
 // ask asks the router's resolver until ctx ends.

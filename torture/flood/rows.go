@@ -14,7 +14,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
-// What DNS before paying may be: of all strangers together, at once and in a second.
+// What DNS before paying may be: of all unpaid devices together, at once and in a second.
 const (
 	dnsBurstBytes     = 1 << 20
 	dnsBytesPerSecond = 128_000
@@ -66,7 +66,7 @@ func (t *trial) judge(row *report.Row, ratio float64) {
 	}
 }
 
-// judgeDNS compares what the resolver got, from its start on, to what all strangers may
+// judgeDNS compares what the resolver got, from its start on, to what all unpaid devices may
 // use. The share that is left to a device with few queries is reported, and not promised.
 func (t *trial) judgeDNS(row *report.Row, passed uint64) {
 	row.Notes = append(row.Notes, fmt.Sprintf("%.1f MB of queries passed", float64(passed)/1e6))

@@ -15,7 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/torture/report"
 )
 
-// make makes a change and waits until customers have their traffic back and strangers
+// make makes a change and waits until customers have their traffic back and unpaid devices
 // have none.
 func (t *trial) make(ctx context.Context, c change) error {
 	before, slipped := lab.Boottime(), t.unpaidArrived()
@@ -45,11 +45,11 @@ func (t *trial) make(ctx context.Context, c change) error {
 func (t *trial) flowing(ctx context.Context) error {
 	const packets = 50
 	var from []uint64
-	var strangers uint64
+	var unpaid uint64
 	return wait.Until(ctx, "traffic of paying customers only", func() (bool, error) {
 		now := t.paidArrived()
-		if n := t.unpaidArrived(); from == nil || n != strangers {
-			from, strangers = now, n
+		if n := t.unpaidArrived(); from == nil || n != unpaid {
+			from, unpaid = now, n
 			return false, nil
 		}
 		for i := range now {

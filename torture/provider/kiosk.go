@@ -25,7 +25,7 @@ const (
 	guest = iota
 	local
 	walker
-	stranger
+	unpaidCustomer
 	customers
 )
 
@@ -60,7 +60,7 @@ func (k *kiosk) send(ctx context.Context) (err error) {
 	if _, err := k.Agent.Run("device", "add", k.mac(guest)); err != nil {
 		return err
 	}
-	if _, err := k.Agent.Run("device", "add", k.mac(stranger)); err != nil {
+	if _, err := k.Agent.Run("device", "add", k.mac(unpaidCustomer)); err != nil {
 		return err
 	}
 	for _, customer := range []int{guest, local} {
@@ -74,7 +74,7 @@ func (k *kiosk) send(ctx context.Context) (err error) {
 		k.flows = append(k.flows, f)
 		k.OnClose(f.Close)
 	}
-	if k.unpaid, err = flow.Unpaid(ctx, config(k.Kiosk.Customers[stranger], k.Kiosk.Server)); err != nil {
+	if k.unpaid, err = flow.Unpaid(ctx, config(k.Kiosk.Customers[unpaidCustomer], k.Kiosk.Server)); err != nil {
 		return err
 	}
 	k.OnClose(k.unpaid.Close)
@@ -102,7 +102,7 @@ func (k *kiosk) walk(ctx context.Context, times int) (took []time.Duration, err 
 
 // tryStranger connects the unpaid customer, which fails.
 func (k *kiosk) tryStranger() (let bool) {
-	_, err := k.Agent.Connect(k.mac(stranger))
+	_, err := k.Agent.Connect(k.mac(unpaidCustomer))
 	return err == nil
 }
 

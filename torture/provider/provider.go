@@ -161,9 +161,9 @@ func (t *trial) judge(ctx context.Context) error {
 	return nil
 }
 
-// letIn has the stranger buy something.
+// letIn sells to the unpaid customer.
 func (t *trial) letIn() error {
-	_, bought := t.Agent.Buy(t.mac(stranger), "--type", "data", "--data", "100GB")
-	_, connected := t.Agent.Connect(t.mac(stranger))
+	_, bought := t.Agent.Buy(t.mac(unpaidCustomer), "--type", "data", "--data", "100GB")
+	_, connected := t.Agent.Connect(t.mac(unpaidCustomer))
 	return errors.Join(bought, connected)
 }

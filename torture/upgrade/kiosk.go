@@ -34,7 +34,7 @@ type kiosk struct {
 	unpaid  *flow.UnpaidFlow
 }
 
-const payer, stranger = 0, 1
+const payer, unpaidCustomer = 0, 1
 
 func open(ctx context.Context, o report.Options) (k *kiosk, err error) {
 	b, err := fixture.Open(o, lab.KioskConfig{Customers: 2, Offloads: lab.OffloadsInside}, "checkpoint: 1h", "limiter: fair")
@@ -68,7 +68,7 @@ func (k *kiosk) sell() (err error) {
 	return err
 }
 
-// send starts the payer's traffic both ways, and the stranger's.
+// send starts the payer's traffic both ways, and that of the unpaid customer.
 func (k *kiosk) send(ctx context.Context) (err error) {
 	customer, server := k.Kiosk.Customers[payer], k.Kiosk.Server
 	for _, c := range []flow.Config{
@@ -83,7 +83,7 @@ func (k *kiosk) send(ctx context.Context) (err error) {
 		k.OnClose(f.Close)
 	}
 	k.unpaid, err = flow.Unpaid(ctx, flow.Config{
-		From: k.Kiosk.Customers[stranger], To: server, Port: port + 1, BitsPerSecond: upBits, IPBytes: flow.MTU,
+		From: k.Kiosk.Customers[unpaidCustomer], To: server, Port: port + 1, BitsPerSecond: upBits, IPBytes: flow.MTU,
 	})
 	if err != nil {
 		return err

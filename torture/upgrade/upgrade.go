@@ -63,7 +63,7 @@ func take(ctx context.Context, o report.Options, name string, runs int, versions
 		if err := errors.Join(ctx.Err(), k.become(ctx, versions[(run+1)%len(versions)], kill)); err != nil {
 			return row, fmt.Errorf("%s, run %d, killed %v: %w\n%s", name, run+1, kill, err, k.Agent.Log())
 		}
-		s, err := k.Agent.Buy(k.mac(stranger), "--type", "data", "--data", "1MB")
+		s, err := k.Agent.Buy(k.mac(unpaidCustomer), "--type", "data", "--data", "1MB")
 		if err != nil {
 			return row, err
 		}
@@ -119,7 +119,7 @@ func (k *kiosk) judge(ctx context.Context, row *report.Row, bought []int64, anot
 		}
 	}
 	row.Purchases = report.Zero(missing)
-	unpaid, err := k.unpaid.Passed(ctx, func() error { _, err := k.Agent.Connect(k.mac(stranger)); return err })
+	unpaid, err := k.unpaid.Passed(ctx, func() error { _, err := k.Agent.Connect(k.mac(unpaidCustomer)); return err })
 	row.Unpaid = report.Zero(unpaid)
 	return err
 }
