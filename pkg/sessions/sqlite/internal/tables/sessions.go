@@ -88,14 +88,11 @@ func (t *sessionTable) Session(id sessions.SessionID) (sessions.Session, error) 
 func (t *sessionTable) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error) {
 	var where []string
 	var args []any
-	if filter.Device != 0 {
-		where, args = append(where, "device_id = ?"), append(args, int64(filter.Device))
+	if filter.Device != 0 { // with = SQLite would parse the statement anew for each device
+		where, args = append(where, "device_id IN (?)"), append(args, int64(filter.Device))
 	}
 	if len(filter.States) > 0 {
 		where = append(where, stateIn(filter))
-		for _, state := range filter.States {
-			args = append(args, string(state))
-		}
 	}
 	if filter.Unsaved {
 		where = append(where, "unsaved = 1")
@@ -104,6 +101,9 @@ func (t *sessionTable) Sessions(filter sessions.SessionFilter) ([]sessions.Sessi
 		where, args = append(where, "id > ?"), append(args, int64(filter.After))
 	}
 	query := selectSessions
+	if filter.Device != 0 {
+		query += " INDEXED BY sessions_by_device"
+	}
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
@@ -115,12 +115,17 @@ func (t *sessionTable) Sessions(filter sessions.SessionFilter) ([]sessions.Sessi
 }
 
 // stateIn is the condition on states. Of one device those few are compared one by one: for
-// IN, SQLite would fill a table of its own, and parse the statement each time.
+// IN, SQLite would fill a table of its own. They are no parameters, for which SQLite would
+// parse the statement each time.
 func stateIn(filter sessions.SessionFilter) string {
-	if filter.Device == 0 {
-		return "state IN (" + placeholders(len(filter.States)) + ")"
+	literals := make([]string, len(filter.States))
+	for i, state := range filter.States {
+		literals[i] = "'" + strings.ReplaceAll(string(state), "'", "''") + "'"
 	}
-	return "(" + strings.TrimSuffix(strings.Repeat("+state = ? OR ", len(filter.States)), " OR ") + ")"
+	if filter.Device == 0 {
+		return "state IN (" + strings.Join(literals, ", ") + ")"
+	}
+	return "(+state = " + strings.Join(literals, " OR +state = ") + ")"
 }
 
 func (t *sessionTable) PastExpiry(now time.Time, limit int) ([]sessions.Session, error) {
