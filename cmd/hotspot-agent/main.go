@@ -14,12 +14,14 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/command"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/teaterm"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
 var version string
 
 func main() {
+	teaterm.Restore()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()

@@ -124,7 +124,7 @@ var doors = []struct {
 		"the agent starts no other programs: that is slow, and fails in ways that no test covers"},
 	{[]string{"kernel.org/pub/linux/libs/security/libcap"}, []string{"cmd/hotspot-agent/internal/daemon"},
 		"what the process may do is the daemon's to give up, not the library's: that would hit its embedder"},
-	{[]string{"github.com/urfave/cli", "github.com/goccy/go-yaml", "github.com/VictoriaMetrics",
+	{[]string{"github.com/urfave/cli", "github.com/charmbracelet", "github.com/goccy/go-yaml", "github.com/VictoriaMetrics",
 		"github.com/coreos/go-systemd", "github.com/mattn/go-isatty"}, []string{"cmd"},
 		"terminal, configuration and service manager are the daemon's business, not the library's"},
 	{[]string{"testing", "github.com/google/go-cmp", "pgregory.net/rapid", "github.com/getkin/kin-openapi", "github.com/gopacket"},

@@ -29,7 +29,7 @@ func NewClient(socket string) *Client {
 	if socket == "" {
 		socket = DefaultSocket
 	}
-	agent := &transport{socket: socket, http: &wire.Socket{Path: socket}}
+	agent := &transport{socket: socket, http: wire.SocketTransport(socket, 0)}
 	return &Client{
 		agent, statusCalls{agent}, deviceCalls{agent}, sessionCalls{agent}, claimCalls{agent},
 		transferCalls{agent}, eventCalls{agent}, providerCalls{agent},

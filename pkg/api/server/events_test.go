@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -30,8 +31,8 @@ func (a *testAgent) open(path string, header http.Header) (*http.Response, *bufi
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	request.Header = header
-	answer, err := (&wire.Socket{Path: a.Socket()}).RoundTrip(request)
+	maps.Copy(request.Header, header)
+	answer, err := wire.SocketTransport(a.Socket(), 0).RoundTrip(request)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -172,7 +172,7 @@ func checked(t *testing.T) (*testAgent, *checkedTransport) {
 	}
 	a := startAgent(t, Options{})
 	a.Neighbors[netip.MustParseAddr(firstIP)] = dataplane.MAC{2, 0, 0, 0, 0, 1}
-	transport := &checkedTransport{t: t, router: router, next: &wire.Socket{Path: a.Socket()}, seen: map[string]bool{}}
+	transport := &checkedTransport{t: t, router: router, next: wire.SocketTransport(a.Socket(), 0), seen: map[string]bool{}}
 	a.client = api.NewClient(serveProxy(t, transport))
 	return a, transport
 }

@@ -36,12 +36,12 @@ type (
 // Unavailable when it does not answer or sends an invalid answer (negative amounts, wrong
 // types, more than 1 MiB), or with the provider's own code.
 func DialProvider(record sessions.ProviderRecord) sessions.Provider {
-	return &remoteProvider{record: record, socket: &wire.Socket{Path: record.Socket, MaxHeader: maxProviderHeader}}
+	return &remoteProvider{record: record, socket: wire.SocketTransport(record.Socket, maxProviderHeader)}
 }
 
 type remoteProvider struct {
 	record sessions.ProviderRecord
-	socket *wire.Socket
+	socket *http.Transport
 }
 
 func (p *remoteProvider) GetSession(ctx context.Context, device sessions.Device) (sessions.ProvidedSession, bool, error) {

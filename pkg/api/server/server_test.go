@@ -33,7 +33,7 @@ func (a *testAgent) ask(method, path, body string, header http.Header) (*http.Re
 			request.Host = values[0]
 		}
 	}
-	answer, err := (&wire.Socket{Path: a.Socket()}).RoundTrip(request)
+	answer, err := wire.SocketTransport(a.Socket(), 0).RoundTrip(request)
 	if err != nil {
 		a.t.Fatalf("%s %s: %v", method, path, err)
 	}

@@ -3,60 +3,91 @@
 package top
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 )
 
+// refreshEvery is how often the live table asks the agent.
+const refreshEvery = time.Second
+
 // model is the live table. It keeps the last answer while the agent is away.
 type model struct {
+	ctx           context.Context // of the command: bubbletea's commands carry none
+	client        *api.Client
 	connected     []api.DeviceStatus
 	at            time.Time
 	err           error
-	width, height int // of the screen; 0: not known
+	width, height int
 	offset        int // of the first row shown
 }
 
-// answer is an answer of the agent.
-type answer struct {
+// refreshed is an answer of the agent.
+type refreshed struct {
 	connected []api.DeviceStatus
 	at        time.Time
 	err       error
 }
 
-// refreshed shows an answer.
-func (m model) refreshed(a answer) model {
-	if m.err = a.err; a.err == nil {
-		m.connected, m.at = a.connected, a.at
-	}
-	return m.scrolled(0)
+type refreshDue struct{}
+
+func newModel(ctx context.Context, client *api.Client, connected []api.DeviceStatus) model {
+	return model{ctx: ctx, client: client, connected: connected, at: time.Now()}
 }
 
-// resized fits the table to a screen.
-func (m model) resized(width, height int) model {
-	m.width, m.height = width, height
-	return m.scrolled(0)
+func (m model) Init() tea.Cmd { return waitForRefresh() }
+
+func waitForRefresh() tea.Cmd {
+	return tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refreshDue{} })
 }
 
-// pressed scrolls; quit is true for the keys that end it.
-func (m model) pressed(k key) (next model, quit bool) {
-	switch k {
-	case keyQuit:
-		return m, true
-	case keyDown:
-		return m.scrolled(1), false
-	case keyUp:
-		return m.scrolled(-1), false
-	case keyPageDown:
-		return m.scrolled(m.room()), false
-	case keyPageUp:
-		return m.scrolled(-m.room()), false
+func (m model) refresh() tea.Msg {
+	ctx, cancel := context.WithTimeout(m.ctx, 5*time.Second)
+	defer cancel()
+	connected, err := fetchConnected(ctx, m.client)
+	return refreshed{connected, time.Now(), err}
+}
+
+// Update is one message: a key, a new size, the clock, or an answer.
+func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.KeyMsg:
+		return m.key(msg.String())
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+	case refreshDue:
+		return m, m.refresh
+	case refreshed:
+		if m.err = msg.err; m.err == nil {
+			m.connected, m.at = msg.connected, msg.at
+		}
+		return m.scrolled(0), waitForRefresh()
 	}
-	return m, false
+	return m, nil
+}
+
+func (m model) key(name string) (tea.Model, tea.Cmd) {
+	switch name {
+	case "q", "esc", "ctrl+c":
+		return m, tea.Quit
+	case "down", "j":
+		return m.scrolled(1), nil
+	case "up", "k":
+		return m.scrolled(-1), nil
+	case "pgdown", " ":
+		return m.scrolled(m.room()), nil
+	case "pgup":
+		return m.scrolled(-m.room()), nil
+	}
+	return m, nil
 }
 
 // room is how many rows fit between head and foot.
@@ -72,17 +103,15 @@ func (m model) scrolled(by int) model {
 	return m
 }
 
-// Select graphic rendition, ECMA-48 8.3.117.
-const (
-	bold    = "\x1b[1m"
-	faint   = "\x1b[2m"
-	reverse = "\x1b[7m"
-	red     = "\x1b[31m"
-	normal  = "\x1b[0m"
+var (
+	titleStyle  = lipgloss.NewStyle().Bold(true)
+	headerStyle = lipgloss.NewStyle().Reverse(true)
+	faintStyle  = lipgloss.NewStyle().Faint(true)
+	errorStyle  = lipgloss.NewStyle().Foreground(lipgloss.Color("1"))
 )
 
-// view is the lines of the screen.
-func (m model) view() string {
+// View is the screen.
+func (m model) View() string {
 	var text strings.Builder
 	output.Table(&text, header, rowsOf(m.connected, m.at))
 	lines := strings.Split(strings.TrimRight(text.String(), "\n"), "\n")
@@ -90,8 +119,8 @@ func (m model) view() string {
 	rows = rows[min(m.offset, len(rows)):]
 	rows = rows[:min(m.room(), len(rows))]
 
-	out := []string{bold + fmt.Sprintf("%s  %s, %s", exit.Program, output.Count(len(m.connected), "device connected", "devices connected"), m.at.Format("15:04:05")) + normal}
-	out = append(out, reverse+m.fit(head)+normal)
+	out := []string{titleStyle.Render(fmt.Sprintf("%s  %s, %s", exit.Program, output.Count(len(m.connected), "device connected", "devices connected"), m.at.Format("15:04:05")))}
+	out = append(out, headerStyle.Render(m.fit(head)))
 	for _, row := range rows {
 		out = append(out, m.fit(row))
 	}
@@ -100,9 +129,9 @@ func (m model) view() string {
 
 func (m model) foot() string {
 	if m.err != nil {
-		return red + m.fit("no answer, trying again: "+output.OneLine(m.err.Error())) + normal
+		return errorStyle.Render(m.fit("no answer, trying again: " + output.OneLine(m.err.Error())))
 	}
-	return faint + m.fit("q quits, arrows scroll") + normal
+	return faintStyle.Render(m.fit("q quits, arrows scroll"))
 }
 
 // fit cuts a line to the screen.

@@ -5,12 +5,14 @@ package top
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"time"
 
+	tea "github.com/charmbracelet/bubbletea"
 	"github.com/mattn/go-isatty"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
@@ -27,7 +29,7 @@ func Command(e command.Env) *cli.Command {
 	return &cli.Command{
 		Name:  "top",
 		Usage: "live table of connected devices; q quits",
-		Description: `Without a terminal, and with --json, it prints the table once.
+		Description: `Where the output is no terminal, and with --json, it prints the table once.
 
    hotspot-agent top`,
 		Action: e.Action(show),
@@ -40,14 +42,19 @@ func show(e command.Env, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") || !isTerminal(e.Stdout) || !isTerminal(os.Stdin) || e.Getenv("TERM") == "dumb" {
+	if c.Bool("json") || !isTerminal(e.Stdout) {
 		return output.Show(e.Stdout, c, connected, printConnected)
 	}
-	return live(c.Context, client, os.Stdin, e.Stdout.(*os.File), model{connected: connected, at: time.Now()})
+	model := newModel(c.Context, client, connected)
+	_, err = tea.NewProgram(model, tea.WithAltScreen(), tea.WithOutput(e.Stdout), tea.WithContext(c.Context)).Run()
+	if errors.Is(err, tea.ErrProgramKilled) { // by the end of the context
+		err = nil
+	}
+	return err
 }
 
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(file.Fd())
 }
 

@@ -166,9 +166,20 @@ type Snapshot struct {
 	sessions.Session
 	MAC   dataplane.MAC
 	Bound [4]byte // IPv4 address that the device is bound to; zero: any
+
+	entry *Entry
 }
 
-func (e *Entry) snapshot() Snapshot { return Snapshot{e.row.session(), e.mac, e.bound} }
+func (e *Entry) snapshot() Snapshot { return Snapshot{e.row.session(), e.mac, e.bound, e} }
+
+// StillRuns reports whether the session has not stopped since, not even for an instant. A
+// reading from after the snapshot is of the account that it counts to then: that of one that
+// stopped may have been removed, and made anew.
+func (s Snapshot) StillRuns(t *Table) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[s.ID] == s.entry
+}
 
 // Running returns what a device runs, as of its last transaction.
 func (t *Table) Running(id sessions.DeviceID) (Snapshot, bool) {

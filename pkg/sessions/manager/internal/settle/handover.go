@@ -53,5 +53,5 @@ func (sr *Settler) handOverOne(ctx context.Context, id sessions.DeviceID, end da
 		return err
 	}
 	b := batch{devices: []sessions.DeviceID{id}, read: read}
-	return sr.settle(ctx, held, &settlement{sr: sr, batch: b, next: next}, now.At(end))
+	return sr.settle(ctx, held, &settlement{sr: sr, batch: b, next: next, asOf: end})
 }

@@ -18,7 +18,8 @@ type batch struct {
 	devices []sessions.DeviceID
 	ending  []sessions.DeviceID // those whose session seems over: their locks are needed
 	read    running.Readings
-	closed  sessions.SessionID // its byte limit was reached, as the kernel reports; 0: none
+	before  map[sessions.SessionID]running.Snapshot // from before the readings, where accounts may be removed meanwhile
+	closed  sessions.SessionID                      // its byte limit was reached, as the kernel reports; 0: none
 }
 
 func (b *batch) add(id sessions.DeviceID, over bool) {
@@ -36,20 +37,19 @@ func (sr *Settler) settleBatch(ctx context.Context, b batch) error {
 	}
 	held := sr.enforce.Lock(b.ending...)
 	defer held.Unlock()
-	now := sr.clock.Read()
-	next, err := sr.successors(ctx, held, b.ending, now)
+	next, err := sr.successors(ctx, held, b.ending, sr.clock.Read())
 	if err != nil {
 		return err
 	}
-	return sr.settle(ctx, held, &settlement{sr: sr, batch: b, next: next}, now)
+	return sr.settle(ctx, held, &settlement{sr: sr, batch: b, next: next})
 }
 
-// settle settles as of an instant, and brings the kernel in line.
-func (sr *Settler) settle(ctx context.Context, held enforce.Locked, t *settlement, at sessions.Instant) error {
-	if err := sr.ledger.CommitAt(ctx, at, t.run); err != nil {
+// settle runs the transaction, and brings the kernel in line.
+func (sr *Settler) settle(ctx context.Context, held enforce.Locked, t *settlement) error {
+	if err := sr.ledger.Commit(ctx, t.run); err != nil {
 		return err
 	}
-	sr.follow(context.WithoutCancel(ctx), held, t, at)
+	sr.follow(context.WithoutCancel(ctx), held, t)
 	return nil
 }
 
@@ -58,8 +58,11 @@ type settlement struct {
 	batch
 	sr   *Settler
 	next map[sessions.DeviceID]successor // of the devices whose locks are held
+	asOf dataplane.Boottime              // 0: the time of the transaction
 
-	ended []start.Ended // filled by run
+	// Filled by run.
+	at    sessions.Instant // not before the transaction began: the wait for it is not charged
+	ended []start.Ended
 }
 
 // successor is what a device starts when its session ends.
@@ -117,7 +120,10 @@ func (sr *Settler) successor(ctx context.Context, held enforce.Locked, ranked []
 }
 
 func (t *settlement) run(c *ledger.Tx) error {
-	t.ended = nil
+	if t.asOf != 0 {
+		c.Now = c.Now.At(t.asOf)
+	}
+	t.at, t.ended = c.Now, nil
 	running, err := c.RunningOf(t.devices)
 	if err != nil {
 		return err
@@ -132,7 +138,7 @@ func (t *settlement) run(c *ledger.Tx) error {
 
 // settle debits one running session and ends it when it is over.
 func (t *settlement) settle(c *ledger.Tx, s sessions.Session) error {
-	r := t.read.Of(s.ID)
+	r := t.reading(s.ID)
 	a := t.activity(s, r, c.Now)
 	before := s
 	t.debit(&s, r, c.Now)
@@ -147,6 +153,15 @@ func (t *settlement) settle(c *ledger.Tx, s sessions.Session) error {
 		return nil
 	}
 	return c.Save(&s)
+}
+
+// reading returns the reading of a session, nil for none. One of an account that was removed
+// since, and made anew, would be debited again.
+func (t *settlement) reading(id sessions.SessionID) *dataplane.Reading {
+	if before, ok := t.before[id]; ok && !before.StillRuns(t.sr.table) {
+		return nil
+	}
+	return t.read.Of(id)
 }
 
 // activity gathers what is known of a running session; s is as it was before r.
@@ -213,9 +228,9 @@ func (t *settlement) startNext(c *ledger.Tx, d sessions.Device, next successor) 
 
 // follow brings the kernel in line with what was stored: under the locks nothing else has
 // changed what the devices run.
-func (sr *Settler) follow(ctx context.Context, held enforce.Locked, t *settlement, at sessions.Instant) {
+func (sr *Settler) follow(ctx context.Context, held enforce.Locked, t *settlement) {
 	for _, e := range t.ended {
-		err := sr.applyEnd(e, at)
+		err := sr.applyEnd(e, t.at)
 		if err != nil && e.Next != nil {
 			sr.abandon(ctx, held, e, err)
 			continue

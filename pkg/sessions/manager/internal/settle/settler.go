@@ -100,7 +100,7 @@ func (sr *Settler) Ended(ctx context.Context, e dataplane.Event) error {
 // whose byte limit the kernel reports as reached, or 0; its device is the only one then.
 func (sr *Settler) SettleRunning(ctx context.Context, devices []sessions.DeviceID, closed sessions.SessionID) error {
 	now := sr.clock.Read()
-	b := batch{read: make(running.Readings, len(devices)), closed: closed}
+	b := batch{read: make(running.Readings, len(devices)), before: make(map[sessions.SessionID]running.Snapshot, len(devices))}
 	for _, id := range devices {
 		s, ok := sr.table.Running(id)
 		if !ok {
@@ -111,10 +111,13 @@ func (sr *Settler) SettleRunning(ctx context.Context, devices []sessions.DeviceI
 			return err
 		}
 		if r != nil {
-			b.read[r.Account] = *r
+			b.read[r.Account], b.before[s.ID] = *r, s
 		}
 		_, over := sr.table.Judge(id, r, now)
-		b.add(id, over || s.ID == closed)
+		if s.ID == closed { // else the device runs another one by now
+			b.closed, over = closed, true
+		}
+		b.add(id, over)
 	}
 	return sr.settleBatch(ctx, b)
 }

@@ -64,8 +64,8 @@ func (st *Starter) Start(ctx context.Context, id sessions.DeviceID, offers []pro
 	return r, err
 }
 
-// startOne is Start under the device's lock. It reads the clocks once, but where the
-// session that it chose changed meanwhile.
+// startOne is Start under the device's lock. It reads the clocks once for each session that
+// it chooses, and again where that was stored first.
 func (st *Starter) startOne(ctx context.Context, held enforce.Locked, id sessions.DeviceID, offers []providers.Offer, then Then) (Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	for {
@@ -73,6 +73,9 @@ func (st *Starter) startOne(ctx context.Context, held enforce.Locked, id session
 		d, s, err := st.pick(ctx, held, id, offers, now)
 		if err != nil || s == nil || s.State == sessions.Running {
 			return Result{d, s, now}, err
+		}
+		if s.Provider != sessions.LocalProvider {
+			now = st.clock.Read() // the wait for the disk, by adopt, is not charged
 		}
 		started, err := st.grantAndStore(ctx, held, d, *s, now, then)
 		if err == nil {

@@ -33,8 +33,8 @@ func TestPlans(t *testing.T) {
 	for query, index := range map[string]string{
 		selectSessions + " INDEXED BY sessions_by_device WHERE device_id IN (?) ORDER BY id":                                                 "sessions_by_device",
 		selectSessions + " INDEXED BY sessions_by_device WHERE device_id IN (?) AND (+state = 'paused' OR +state = 'available') ORDER BY id": "sessions_by_device",
-		selectSessions + " WHERE state IN ('running') ORDER BY id":                                                                        "sessions_by_state",
-		selectSessions + " WHERE unsaved = 1 AND id > 5 ORDER BY id":                                                                      "sessions_unsaved",
+		selectSessions + " WHERE state IN ('running') ORDER BY id":                                                                           "sessions_by_state",
+		selectSessions + " WHERE unsaved = 1 AND id > 5 ORDER BY id":                                                                         "sessions_unsaved",
 		selectPastExpiry:                "sessions_by_expiry",
 		selectDevices + " WHERE id = 1": "addresses_by_device",
 		selectDeviceByIP:                "PRIMARY KEY",
