@@ -21,7 +21,6 @@ var knots = map[string]struct {
 	files  int
 	reason string
 }{
-	"pkg/dataplane/linux": {20, "not yet cut into internal packages"},
 }
 
 // TestKnots holds that each package of the product can be read file by file.

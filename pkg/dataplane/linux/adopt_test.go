@@ -16,6 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 func TestAdoptKeepsRulesAndCounters(t *testing.T) {
@@ -28,7 +32,7 @@ func TestAdoptKeepsRulesAndCounters(t *testing.T) {
 		b.count(allow.Account, 1500)
 		before, err := d.Read(allow.Account)
 		check(t, err)
-		programs := b.programIDs("lan", d.interfaces.attacher.mode())
+		programs := b.programIDs("lan", d.interfaces.attacher.Mode())
 		check(t, d.Close())
 
 		d = b.open(opts)
@@ -44,7 +48,7 @@ func TestAdoptKeepsRulesAndCounters(t *testing.T) {
 		if diff := cmp.Diff(map[dataplane.MAC]dataplane.Rule{phone: allow}, rules); diff != "" {
 			t.Errorf("rules after a restart (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff(programs, b.programIDs("lan", d.interfaces.attacher.mode())); diff != "" {
+		if diff := cmp.Diff(programs, b.programIDs("lan", d.interfaces.attacher.Mode())); diff != "" {
 			t.Errorf("the same programs were not adopted (-before +after):\n%s", diff)
 		}
 		if !b.log.has("adopted") {
@@ -56,15 +60,15 @@ func TestAdoptKeepsRulesAndCounters(t *testing.T) {
 // count writes a count as if the programs had.
 func (b *box) count(account dataplane.Account, bytes uint64) {
 	b.t.Helper()
-	m, err := ebpf.LoadPinnedMap(filepath.Join(b.bpffs, "maps", hotspotMapAccounts), nil)
+	m, err := ebpf.LoadPinnedMap(filepath.Join(b.bpffs, "maps", bpf.HotspotMapAccounts), nil)
 	check(b.t, err)
 	defer func() { _ = m.Close() }()
-	accounts, err := mmap[hotspotAccount](m)
+	accounts, err := tables.Mmap[bpf.HotspotAccount](m)
 	check(b.t, err)
-	defer accounts.close()
-	for i := range accounts.at {
-		if u := &accounts.at[i]; u.Id == uint64(account) {
-			u.Counter[download].Bytes = bytes
+	defer accounts.Close()
+	for i := range accounts.At {
+		if u := &accounts.At[i]; u.Id == uint64(account) {
+			u.Counter[bpf.Download].Bytes = bytes
 			return
 		}
 	}
@@ -72,16 +76,16 @@ func (b *box) count(account dataplane.Account, bytes uint64) {
 }
 
 // programIDs are the ids of our programs on the hooks of an interface.
-func (b *box) programIDs(ifname string, mode dataplane.AttachMode) (ids [directions]ebpf.ProgramID) {
+func (b *box) programIDs(ifname string, mode dataplane.AttachMode) (ids [bpf.Directions]ebpf.ProgramID) {
 	b.t.Helper()
 	for dir := range ids {
 		if mode == dataplane.TCX {
-			ids[dir] = b.linkInfo(linkPin(ifname, dir)).Program
-		} else if f := ownFilter(b.filters(ifname, dir)); f != nil {
+			ids[dir] = b.linkInfo(attach.LinkPin(ifname, dir)).Program
+		} else if f := attach.OwnFilter(b.filters(ifname, dir)); f != nil {
 			ids[dir] = ebpf.ProgramID(f.Id)
 		}
 		if ids[dir] == 0 {
-			b.t.Fatalf("no program of ours on %s %s", ifname, hookNames[dir])
+			b.t.Fatalf("no program of ours on %s %s", ifname, attach.HookNames[dir])
 		}
 	}
 	return ids
@@ -96,7 +100,7 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 		opts := b.options("lan")
 		d := b.open(opts)
 		check(t, d.Grant(phone, allow))
-		links, programs := b.linkIDs(), b.programIDs("lan", d.interfaces.attacher.mode())
+		links, programs := b.linkIDs(), b.programIDs("lan", d.interfaces.attacher.Mode())
 		check(t, d.Close())
 		b.renamePrograms()
 
@@ -104,9 +108,9 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 		if diff := cmp.Diff(links, b.linkIDs()); diff != "" {
 			t.Errorf("links were not kept (-before +after):\n%s", diff)
 		}
-		for dir, id := range b.programIDs("lan", d.interfaces.attacher.mode()) {
+		for dir, id := range b.programIDs("lan", d.interfaces.attacher.Mode()) {
 			if id == programs[dir] {
-				t.Errorf("%s still runs the old program", hookNames[dir])
+				t.Errorf("%s still runs the old program", attach.HookNames[dir])
 			}
 		}
 		rules := maps.Collect(d.Rules())
@@ -116,7 +120,7 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 		if !b.log.has("replaced in place") {
 			t.Error("the log does not tell of the upgrade")
 		}
-		if left := b.programPins(); len(left) != directions {
+		if left := b.programPins(); len(left) != bpf.Directions {
 			t.Errorf("pinned programs after an upgrade: %v", left)
 		}
 	})
@@ -125,7 +129,7 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 // renamePrograms makes the pinned programs those of another version.
 func (b *box) renamePrograms() {
 	b.t.Helper()
-	dir := pins{b.bpffs}.programs()
+	dir := pins.Folder{Root: b.bpffs}.Programs()
 	for i, name := range b.programPins() {
 		check(b.t, os.Rename(filepath.Join(dir, name), filepath.Join(dir, "other-"+string(rune('a'+i)))))
 	}
@@ -133,7 +137,7 @@ func (b *box) renamePrograms() {
 
 func (b *box) programPins() []string {
 	b.t.Helper()
-	list, err := names(pins{b.bpffs}.programs())
+	list, err := pins.Names(pins.Folder{Root: b.bpffs}.Programs())
 	check(b.t, err)
 	return list
 }
@@ -145,13 +149,13 @@ func TestAnotherLayoutIsReplaced(t *testing.T) {
 		opts := b.options("lan")
 		d := b.open(opts)
 		check(t, d.Grant(phone, allow))
-		epoch := d.maps.epoch
-		check(t, d.maps.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: epoch}))
+		epoch := d.maps.Epoch
+		check(t, d.maps.Identity.Put(uint32(0), &bpf.HotspotMeta{LayoutVersion: bpf.LayoutVersion + 1, Epoch: epoch}))
 		links := b.linkIDs()
 		check(t, d.Close())
 
 		d = b.open(opts)
-		if d.maps.epoch == epoch {
+		if d.maps.Epoch == epoch {
 			t.Error("new maps have the old epoch")
 		}
 		if rules := maps.Collect(d.Rules()); len(rules) != 0 {
@@ -164,9 +168,9 @@ func TestAnotherLayoutIsReplaced(t *testing.T) {
 		if !b.log.has("layout version") {
 			t.Error("the log does not say why the maps were replaced")
 		}
-		epoch = d.maps.epoch
+		epoch = d.maps.Epoch
 		check(t, d.Close())
-		if d = b.open(opts); d.maps.epoch != epoch {
+		if d = b.open(opts); d.maps.Epoch != epoch {
 			t.Error("the new maps were not adopted by the next start")
 		}
 	})
@@ -178,13 +182,13 @@ func (b *box) usesMaps(ifname string, d *Dataplane) {
 	info, err := d.maps.Clients.Info()
 	check(b.t, err)
 	rules, _ := info.ID()
-	for dir, id := range b.programIDs(ifname, d.interfaces.attacher.mode()) {
+	for dir, id := range b.programIDs(ifname, d.interfaces.attacher.Mode()) {
 		prog, err := ebpf.NewProgramFromID(id)
 		check(b.t, err)
 		info, err := prog.Info()
 		check(b.t, err)
 		if used, _ := info.MapIDs(); !slices.Contains(used, rules) {
-			b.t.Errorf("%s works on other maps", hookNames[dir])
+			b.t.Errorf("%s works on other maps", attach.HookNames[dir])
 		}
 		_ = prog.Close()
 	}
@@ -194,11 +198,11 @@ func TestMissingMapRebuilds(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
 	d := b.open(b.options("lan"))
-	epoch := d.maps.epoch
+	epoch := d.maps.Epoch
 	check(t, d.Close())
-	check(t, os.Remove(filepath.Join(b.bpffs, "maps", hotspotMapAccounts)))
+	check(t, os.Remove(filepath.Join(b.bpffs, "maps", bpf.HotspotMapAccounts)))
 	d = b.open(b.options("lan"))
-	if d.maps.epoch == epoch {
+	if d.maps.Epoch == epoch {
 		t.Error("counters are gone, the epoch is not")
 	}
 	b.usesMaps("lan", d)
@@ -228,13 +232,13 @@ func TestUnnamedInterfaceIsReleased(t *testing.T) {
 		check(t, b.open(opts).Close())
 		opts.Interfaces = []string{"lan"}
 		d := b.open(opts)
-		held, err := d.interfaces.attacher.interfaces()
+		held, err := d.interfaces.attacher.Interfaces()
 		check(t, err)
 		slices.Sort(held)
 		if got := slices.Compact(held); !slices.Equal(got, []string{"lan"}) {
 			t.Errorf("held interfaces: %v", got)
 		}
-		for dir := range directions {
+		for dir := range bpf.Directions {
 			if f := b.filters("guest.7", dir); len(f) != 0 {
 				t.Errorf("filters left on guest.7: %v", f)
 			}
@@ -252,14 +256,14 @@ func TestOpenServicesFollowTheOptions(t *testing.T) {
 	opts.Portals = []dataplane.Portal{{Port: 443, Protocol: "tcp"}, {Port: 443, Protocol: "udp"}}
 	d := b.open(opts)
 
-	want := make(map[hotspotPrefixKey]bool)
+	want := make(map[bpf.HotspotPrefixKey]bool)
 	for _, p := range opts.WalledGarden {
-		want[prefixToWire(p)] = true
+		want[bpf.PrefixToWire(p)] = true
 	}
-	if diff := cmp.Diff(want, setOf[hotspotPrefixKey](t, d.maps.WalledGarden)); diff != "" {
+	if diff := cmp.Diff(want, setOf[bpf.HotspotPrefixKey](t, d.maps.WalledGarden)); diff != "" {
 		t.Errorf("walled garden (-want +got):\n%s", diff)
 	}
-	if got := setOf[hotspotPortalKey](t, d.maps.Portals); len(got) != 2 {
+	if got := setOf[bpf.HotspotPortalKey](t, d.maps.Portals); len(got) != 2 {
 		t.Errorf("portals: %v", slices.Collect(maps.Keys(got)))
 	}
 }
@@ -315,7 +319,7 @@ func TestOwnMount(t *testing.T) {
 	b.bpffs = filepath.Join(t.TempDir(), "pins")
 	b.veth("lan")
 	d := b.open(b.options("lan"))
-	if !onBPFFS(b.bpffs) || !ownMount(b.bpffs) {
+	if !pins.OnBPFFS(b.bpffs) || !pins.OwnMount(b.bpffs) {
 		t.Fatal("no bpffs was mounted")
 	}
 	check(t, d.Close())

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // The watcher's promise is one second; the rest is for a machine that is busy
@@ -41,7 +43,7 @@ func TestInterfaceThatAppears(t *testing.T) {
 				i := d.Status().Interfaces[0]
 				return i.Attached && i.Index == index
 			})
-			b.programIDs("lan.20", d.interfaces.attacher.mode())
+			b.programIDs("lan.20", d.interfaces.attacher.Mode())
 			check(t, b.Netlink().LinkDel(b.link("lan.20")))
 			within(t, atOnce, "the interface is seen to be gone", func() bool { return !d.attachedTo(t, "lan.20") })
 		}
@@ -76,7 +78,7 @@ func TestProgramRemovedByAnother(t *testing.T) {
 		b.veth("lan")
 		b.open(b.options("lan"))
 		want := b.programIDs("lan", dataplane.TCX)
-		l, err := link.LoadPinnedLink(filepath.Join(b.bpffs, "links", linkPin("lan", upload)), nil)
+		l, err := link.LoadPinnedLink(filepath.Join(b.bpffs, "links", attach.LinkPin("lan", bpf.Upload)), nil)
 		check(t, err)
 		check(t, l.Update(foreignProgram(t)))
 		_ = l.Close()
@@ -91,7 +93,7 @@ func TestProgramRemovedByAnother(t *testing.T) {
 		for pin := range before {
 			check(t, os.Remove(filepath.Join(b.bpffs, "links", pin)))
 		}
-		within(t, atOnce, "the links are pinned again", func() bool { return len(b.linkIDs()) == directions })
+		within(t, atOnce, "the links are pinned again", func() bool { return len(b.linkIDs()) == bpf.Directions })
 		for pin, id := range b.linkIDs() {
 			if id != before[pin] {
 				t.Errorf("%s is another link now", pin)
@@ -104,8 +106,8 @@ func TestProgramRemovedByAnother(t *testing.T) {
 		b.clsact = true
 		opts := b.options("lan")
 		d := b.open(opts)
-		check(t, b.Netlink().FilterDel(ownFilter(b.filters("lan", download))))
-		b.attachedAgain(d, func() bool { return ownFilter(b.filters("lan", download)) != nil })
+		check(t, b.Netlink().FilterDel(attach.OwnFilter(b.filters("lan", bpf.Download))))
+		b.attachedAgain(d, func() bool { return attach.OwnFilter(b.filters("lan", bpf.Download)) != nil })
 	})
 	t.Run("qdisc deleted", func(t *testing.T) {
 		b := newBox(t)
@@ -113,9 +115,9 @@ func TestProgramRemovedByAnother(t *testing.T) {
 		b.clsact = true
 		opts := b.options("lan")
 		d := b.open(opts)
-		check(t, b.Netlink().QdiscDel(clsactQdisc(b.link("lan").Attrs().Index)))
+		check(t, b.Netlink().QdiscDel(attach.ClsactQdisc(b.link("lan").Attrs().Index)))
 		b.attachedAgain(d, func() bool {
-			return ownFilter(b.filters("lan", download)) != nil && ownFilter(b.filters("lan", upload)) != nil
+			return attach.OwnFilter(b.filters("lan", bpf.Download)) != nil && attach.OwnFilter(b.filters("lan", bpf.Upload)) != nil
 		})
 	})
 }
@@ -158,9 +160,9 @@ func TestForeignLinkStays(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	d := b.open(b.options("lan"))
 
-	id, err := programID(foreign)
+	id, err := attach.ProgramID(foreign)
 	check(t, err)
-	want := []ebpf.ProgramID{b.programIDs("lan", dataplane.TCX)[upload], id}
+	want := []ebpf.ProgramID{b.programIDs("lan", dataplane.TCX)[bpf.Upload], id}
 	if got := b.tcxPrograms("lan"); len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("programs on the hook: %v, want ours before the other: %v", got, want)
 	}
@@ -225,7 +227,7 @@ func TestForeignQdiscAndFilterStay(t *testing.T) {
 			b.veth("lan")
 			index := b.link("lan").Attrs().Index
 			if test.qdisc {
-				check(t, b.Netlink().QdiscAdd(clsactQdisc(index)))
+				check(t, b.Netlink().QdiscAdd(attach.ClsactQdisc(index)))
 			}
 			b.clsact = true
 			d := b.open(b.options("lan"))
@@ -241,7 +243,7 @@ func TestForeignQdiscAndFilterStay(t *testing.T) {
 			if test.wantQdisc == 0 {
 				return
 			}
-			left := b.filters("lan", upload)
+			left := b.filters("lan", bpf.Upload)
 			if test.filter != (len(left) == 1) || len(left) == 1 && left[0].Attrs().Handle != foreign.Handle {
 				t.Errorf("filters after a detach: %v", left)
 			}
@@ -271,7 +273,7 @@ func (b *box) clsactQdiscs(ifname string) int {
 	check(b.t, err)
 	n := 0
 	for _, q := range list {
-		if q.Type() == clsactKind {
+		if q.Type() == attach.ClsactKind {
 			n++
 		}
 	}
@@ -283,7 +285,7 @@ func TestForeignFilterOfAnotherKind(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
 	index := b.link("lan").Attrs().Index
-	check(t, b.Netlink().QdiscAdd(clsactQdisc(index)))
+	check(t, b.Netlink().QdiscAdd(attach.ClsactQdisc(index)))
 	attrs := netlink.FilterAttrs{
 		LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Priority: 1, Protocol: unix.ETH_P_ALL,
 	}
@@ -295,7 +297,7 @@ func TestForeignFilterOfAnotherKind(t *testing.T) {
 	b.clsact = true
 	opts := b.options("lan")
 	b.open(opts)
-	if ours := ownFilter(b.filters("lan", upload)); ours == nil || ours.Priority != 2 {
+	if ours := attach.OwnFilter(b.filters("lan", bpf.Upload)); ours == nil || ours.Priority != 2 {
 		t.Errorf("our filter: %+v", ours)
 	}
 }
@@ -325,15 +327,15 @@ func TestBridgePorts(t *testing.T) {
 		check(t, b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
 		opts := b.options("lan1")
 		d := b.open(opts)
-		plain := b.programIDs("lan1", d.interfaces.attacher.mode())
+		plain := b.programIDs("lan1", d.interfaces.attacher.Mode())
 
 		check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
 		within(t, atOnce, "port programs", func() bool {
-			return d.Status().Interfaces[0].Port && b.programIDs("lan1", d.interfaces.attacher.mode()) != plain
+			return d.Status().Interfaces[0].Port && b.programIDs("lan1", d.interfaces.attacher.Mode()) != plain
 		})
 		check(t, b.Netlink().LinkSetNoMaster(b.link("lan1")))
 		within(t, atOnce, "plain programs", func() bool {
-			return !d.Status().Interfaces[0].Port && b.programIDs("lan1", d.interfaces.attacher.mode()) == plain
+			return !d.Status().Interfaces[0].Port && b.programIDs("lan1", d.interfaces.attacher.Mode()) == plain
 		})
 	})
 }
@@ -351,7 +353,7 @@ func TestBridgeAndItsPort(t *testing.T) {
 	}
 	check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
 	within(t, atOnce, "the port is let go", func() bool {
-		held, err := d.interfaces.attacher.interfaces()
+		held, err := d.interfaces.attacher.Interfaces()
 		return err == nil && slices.Equal(slices.Compact(held), []string{"br-lan"}) && !d.attachedTo(t, "lan1")
 	})
 	if !b.log.has("counted twice") {

@@ -3,30 +3,13 @@
 package linux
 
 import (
-	"fmt"
-	"os"
-	"strings"
-
-	"golang.org/x/sys/unix"
-
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
 // BootNow reads CLOCK_BOOTTIME, the clock of deadlines.
-func BootNow() dataplane.Boottime {
-	var ts unix.Timespec
-	// The clock exists on every supported kernel and the pointer is valid: no
-	// error is possible.
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
-	return dataplane.Boottime(ts.Nano())
-}
+func BootNow() dataplane.Boottime { return kernel.BootNow() }
 
 // BootID identifies this boot of the machine: a Boottime of another boot means
 // nothing in this one.
-func BootID() (string, error) {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "", fmt.Errorf("boot id: %w", err)
-	}
-	return strings.TrimSpace(string(id)), nil
-}
+func BootID() (string, error) { return kernel.BootID() }

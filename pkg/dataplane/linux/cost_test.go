@@ -14,6 +14,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/baseline"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // BenchmarkCost measures what a frame costs on its way through the programs, next to
@@ -70,7 +71,7 @@ const costBPS = 20_000_000_000
 // a device without a rule.
 func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 	bed := newTestbed(b, false)
-	up := packet4(b, upload, 1500)
+	up := packet4(b, bpf.Upload, 1500)
 	bed.grant(clientMAC, dataplane.Rule{
 		Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit - 1, Deadline: math.MaxInt64, UpBPS: costBPS, DownBPS: costBPS,
 	})
@@ -82,13 +83,13 @@ func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 		return
 	}
 	// server6 is a false positive of router_filter, as 1 of 256 addresses is here.
-	up6 := build(b, l2(upload, etherIPv6), ip6(upload, "2001:db8::9", protoUDP), udp(upload, 4000, 5000), blob(1452))
-	cases[limiter+"-down"] = costCase{bed.ToClient, packet4(b, download, 1500)}
+	up6 := build(b, l2(bpf.Upload, etherIPv6), ip6(bpf.Upload, "2001:db8::9", protoUDP), udp(bpf.Upload, 4000, 5000), blob(1452))
+	cases[limiter+"-down"] = costCase{bed.ToClient, packet4(b, bpf.Download, 1500)}
 	cases[limiter+"-ipv6"] = costCase{bed.FromClient, up6}
-	stranger := udp4(b, upload, 1472)
+	stranger := udp4(b, bpf.Upload, 1472)
 	copy(stranger[6:], neighborMAC[:])
 	cases["stranger"] = costCase{bed.FromClient, stranger}
-	lookup := build(b, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(upload)...)...)
+	lookup := build(b, append([]layer{ether(neighborMAC, routerMAC, etherIPv4)}, dns4(bpf.Upload)...)...)
 	cases["stranger-dns"] = costCase{bed.FromClient, lookup}
 	cases["base"] = costCase{bed.load(b, baseline.Lookup(bed.ClientIndex, baseline.Sender)), up}
 	cases["nop"] = costCase{bed.load(b, baseline.Empty()), up}
@@ -97,13 +98,13 @@ func addCost(b *testing.B, cases map[string]costCase, limiter, suffix string) {
 // addClampCost adds the cases of TCP: a packet of data, and an acknowledgement that
 // is clamped, of which a repeated run writes the window once.
 func addClampCost(b *testing.B, cases map[string]costCase) {
-	bed := newClampBed(b, download)
+	bed := newClampBed(b, bpf.Download)
 	bed.connect(offer(7), offer(7))
 	bed.data(40)
 	bed.grant(clientMAC, dataplane.Rule{
 		Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit - 1, Deadline: math.MaxInt64, UpBPS: costBPS, DownBPS: bedBPS,
 	})
-	ack, data := bed.ack(), segment{dir: upload, window: 500, payload: 1460}
+	ack, data := bed.ack(), segment{dir: bpf.Upload, window: 500, payload: 1460}
 	cases["fair-ack"] = costCase{bed.FromClient, ack.frame(b)}
 	idle := newTestbed(b, false)
 	idle.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, UpBPS: costBPS, DownBPS: costBPS})

@@ -8,26 +8,31 @@ import (
 	"os"
 	"sync"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 // Dataplane is the enforcement in the kernel, opened. Its methods are safe for
 // concurrent use, save Close, after which none may be called.
 type Dataplane struct {
 	opts Options
-	pins pins
+	pins pins.Folder
 	lock *os.File // of the pins
-	ns   *netNS
+	ns   *links.NetNS
 	nl   *netlink.Handle
-	maps *pinnedMaps
+	maps *pins.Maps
 
-	grace *rcuGrace
-	table *table
+	grace *tables.RCU
+	table *tables.Table
 
 	state      state // what watch found last
 	watch      watch
@@ -57,7 +62,7 @@ func Open(opts Options) (*Dataplane, error) {
 	}
 	d := &Dataplane{
 		opts:    opts,
-		pins:    pins{opts.BPFFS},
+		pins:    pins.Folder{Root: opts.BPFFS},
 		events:  make(chan dataplane.Event, eventBacklog),
 		closing: make(chan struct{}),
 	}
@@ -104,8 +109,8 @@ func (d *Dataplane) build() error {
 func (d *Dataplane) loadNeeded() error {
 	found := d.state.currentLinks()
 	for _, name := range d.opts.Interfaces {
-		l := found.byName[name]
-		if _, err := d.interfaces.programs.get(variantOf(l != nil && found.bridge(l) != nil)); err != nil {
+		l := found.ByName[name]
+		if _, err := d.interfaces.programs.Get(variantOf(l != nil && found.Bridge(l) != nil)); err != nil {
 			return err
 		}
 	}
@@ -113,60 +118,60 @@ func (d *Dataplane) loadNeeded() error {
 }
 
 func (d *Dataplane) openNetwork() (err error) {
-	if d.ns, err = openNetNS(d.opts.NetNS); err != nil {
+	if d.ns, err = links.OpenNetNS(d.opts.NetNS); err != nil {
 		return err
 	}
-	if d.nl, err = d.ns.handle(); err != nil {
-		return explain("netlink", err)
+	if d.nl, err = d.ns.Handle(); err != nil {
+		return kernel.Explain("netlink", err)
 	}
 	// Before the first snapshot, so that no change can fall between the two.
-	d.watch.watcher, err = newWatcher(d.ns, d.opts.Log,
+	d.watch.watcher, err = links.NewWatcher(d.ns, d.opts.Log,
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC)
 	if err != nil {
-		return explain("netlink", err)
+		return kernel.Explain("netlink", err)
 	}
-	if d.neighbors.watcher, err = newWatcher(d.ns, d.opts.Log, unix.RTNLGRP_NEIGH); err != nil {
-		return explain("netlink", err)
+	if d.neighbors.watcher, err = links.NewWatcher(d.ns, d.opts.Log, unix.RTNLGRP_NEIGH); err != nil {
+		return kernel.Explain("netlink", err)
 	}
 	return nil
 }
 
 func (d *Dataplane) openPins() (err error) {
-	if err := ensureBPFFS(d.pins.root); err != nil {
+	if err := pins.EnsureBPFFS(d.pins.Root); err != nil {
 		return err
 	}
-	if d.lock, err = d.pins.lock(); err != nil {
+	if d.lock, err = d.pins.Lock(); err != nil {
 		return err
 	}
-	return d.pins.prepare()
+	return d.pins.Prepare()
 }
 
 func (d *Dataplane) openKernelState() error {
-	spec, err := loadHotspot()
+	spec, err := bpf.LoadHotspot()
 	if err != nil {
 		return err
 	}
-	spec.Maps[hotspotMapClientIndex].MaxEntries = d.opts.MaxClients
-	spec.Maps[hotspotMapClients].MaxEntries = d.opts.MaxClients
-	spec.Maps[hotspotMapAccounts].MaxEntries = maxAccounts(d.opts.MaxClients)
-	if d.maps, err = openPinnedMaps(spec, d.pins, d.opts); err != nil {
+	spec.Maps[bpf.HotspotMapClientIndex].MaxEntries = d.opts.MaxClients
+	spec.Maps[bpf.HotspotMapClients].MaxEntries = d.opts.MaxClients
+	spec.Maps[bpf.HotspotMapAccounts].MaxEntries = maxAccounts(d.opts.MaxClients)
+	if d.maps, err = pins.OpenMaps(spec, d.pins, pins.MapOptions{Limiter: d.opts.Limiter, AdoptOnly: d.opts.AdoptOnly, Log: d.opts.Log}); err != nil {
 		return err
 	}
 	if have := d.maxClients(); have != d.opts.MaxClients {
 		d.opts.Log.Warn("max_clients takes effect after a detach or a reboot, the pinned table is kept",
 			"max_clients", d.opts.MaxClients, "in_effect", have)
 	}
-	if d.grace, err = newRCUGrace(); err != nil {
+	if d.grace, err = tables.NewRCU(); err != nil {
 		return err
 	}
-	if d.table, err = openTable(d.maps, d.grace); err != nil {
+	if d.table, err = tables.OpenTable(d.maps, d.grace); err != nil {
 		return err
 	}
-	if err := d.table.refresh(); err != nil {
+	if err := d.table.Refresh(); err != nil {
 		return err
 	}
 	if d.ring, err = ringbuf.NewReader(d.maps.Events); err != nil {
-		return explain("opening the ring buffer", err)
+		return kernel.Explain("opening the ring buffer", err)
 	}
 	return nil
 }
@@ -177,13 +182,13 @@ func (d *Dataplane) openWatch() (err error) {
 		names: d.opts.Interfaces, nl: d.nl, state: &d.state, log: d.opts.Log,
 		unprotected: make(chan dataplane.Unprotected, unprotectedBacklog),
 	}
-	if d.interfaces.programs, err = openPrograms(d.pins, d.maps, d.opts.programConfig()); err != nil {
+	if d.interfaces.programs, err = attach.OpenPrograms(d.pins, d.maps, d.opts.programConfig()); err != nil {
 		return err
 	}
-	if d.interfaces.attacher, err = newAttacher(d.opts, d.pins, d.ns); err != nil {
+	if d.interfaces.attacher, err = attach.New(d.opts.Attach, d.pins, d.ns); err != nil {
 		return err
 	}
-	d.watch.snapshot = func() (*links, error) { return d.opts.snapshot(d.nl) }
+	d.watch.snapshot = func() (*links.Snapshot, error) { return d.opts.snapshot(d.nl) }
 	d.watch.router = router{d.maps, d.opts.Interfaces}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
 	d.neighbors = neighbors{
@@ -200,18 +205,18 @@ func (d *Dataplane) maxClients() uint32 { return d.maps.Clients.MaxEntries() }
 
 // writeOpenServices makes the sets of what is open before paying those of the options.
 func (d *Dataplane) writeOpenServices() error {
-	portals := make(map[hotspotPortalKey]bool)
+	portals := make(map[bpf.HotspotPortalKey]bool)
 	for _, p := range d.opts.Portals {
-		portals[portalToWire(p)] = true
+		portals[bpf.PortalToWire(p)] = true
 	}
-	if err := syncSet(d.maps.Portals, portals); err != nil {
+	if err := bpf.SyncSet(d.maps.Portals, portals); err != nil {
 		return fmt.Errorf("portals: %w", err)
 	}
-	garden := make(map[hotspotPrefixKey]bool)
+	garden := make(map[bpf.HotspotPrefixKey]bool)
 	for _, p := range d.opts.WalledGarden {
-		garden[prefixToWire(p)] = true
+		garden[bpf.PrefixToWire(p)] = true
 	}
-	if err := syncSet(d.maps.WalledGarden, garden); err != nil {
+	if err := bpf.SyncSet(d.maps.WalledGarden, garden); err != nil {
 		return fmt.Errorf("walled_garden: %w", err)
 	}
 	return nil
@@ -225,18 +230,18 @@ func (d *Dataplane) enforce() error {
 	if err := d.interfaces.releaseUnnamed(); err != nil {
 		return err
 	}
-	if err := d.maps.commit(d.pins); err != nil {
+	if err := d.maps.Commit(d.pins); err != nil {
 		return err
 	}
-	return prunePrograms(d.pins, d.opts.programConfig())
+	return attach.PrunePrograms(d.pins, d.opts.programConfig())
 }
 
 // start runs the goroutines that Close ends.
 func (d *Dataplane) start() {
-	d.workers.Go(d.watch.watcher.receive)
+	d.workers.Go(d.watch.watcher.Receive)
 	d.workers.Go(func() { d.watch.run(d.closing) })
 	d.workers.Go(d.readEvents)
-	d.neighbors.watcher.markDirty()
+	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)
 	d.workers.Go(d.neighbors.scan)
 }
@@ -245,8 +250,8 @@ func (d *Dataplane) start() {
 // stays: enforcement goes on, and the next Open adopts it.
 func (d *Dataplane) Close() error {
 	close(d.closing)
-	d.watch.watcher.close()
-	d.neighbors.watcher.close()
+	d.watch.watcher.Close()
+	d.neighbors.watcher.Close()
 	_ = d.ring.Close()
 	d.workers.Wait()
 	close(d.neighbors.found)
@@ -257,25 +262,25 @@ func (d *Dataplane) Close() error {
 // release frees the handles; pins keep what they pin.
 func (d *Dataplane) release() {
 	if d.watch.watcher != nil {
-		d.watch.watcher.close()
+		d.watch.watcher.Close()
 	}
 	if d.neighbors.watcher != nil {
-		d.neighbors.watcher.close()
+		d.neighbors.watcher.Close()
 	}
 	if d.ring != nil {
 		_ = d.ring.Close()
 	}
 	if d.interfaces.attacher != nil {
-		d.interfaces.attacher.close()
+		d.interfaces.attacher.Close()
 	}
 	if d.interfaces.programs != nil {
-		d.interfaces.programs.close()
+		d.interfaces.programs.Close()
 	}
 	if d.table != nil {
-		d.table.close()
+		d.table.Close()
 	}
 	if d.grace != nil {
-		d.grace.close()
+		d.grace.Close()
 	}
 	if d.maps != nil {
 		_ = d.maps.Close()
@@ -284,7 +289,7 @@ func (d *Dataplane) release() {
 		d.nl.Close()
 	}
 	if d.ns != nil {
-		d.ns.close()
+		d.ns.Close()
 	}
 	if d.lock != nil {
 		_ = d.lock.Close()
@@ -318,36 +323,8 @@ func (d *Dataplane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
 // RouterMACs returns the addresses of the client-facing interfaces and of their
 // bridges: no customer's.
 func (d *Dataplane) RouterMACs() []dataplane.MAC {
-	return uniqueMACs(d.state.currentLinks().clientLinks(d.opts.Interfaces))
+	return links.UniqueMACs(d.state.currentLinks().ClientLinks(d.opts.Interfaces))
 }
 
 // unprotectedBacklog is more than a reader that works ever leaves.
 const unprotectedBacklog = 64
-
-// syncSet makes the keys of a set map those of want. New ones come first, so that
-// nothing that stays open is shut for a moment.
-func syncSet[K comparable](m *ebpf.Map, want map[K]bool) error {
-	have := make(map[K]bool)
-	var key K
-	var mark uint8
-	for it := m.Iterate(); it.Next(&key, &mark); {
-		have[key] = true
-	}
-	for key := range want {
-		if have[key] {
-			continue
-		}
-		if err := m.Put(key, uint8(1)); err != nil {
-			return fmt.Errorf("%d entries, room for %d: %w", len(want), m.MaxEntries(), err)
-		}
-	}
-	for key := range have {
-		if want[key] {
-			continue
-		}
-		if err := deleteKey(m, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}

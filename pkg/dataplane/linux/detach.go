@@ -4,13 +4,10 @@ package linux
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"slices"
-	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 // Detach takes the programs off the hooks and removes the pins below bpffs and
@@ -25,16 +22,16 @@ func detachIn(bpffs, netNS string) error {
 	if err != nil {
 		return err
 	}
-	s, err := openNetNS(netNS)
+	s, err := links.OpenNetNS(netNS)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	p := pins{bpffs}
-	if !onBPFFS(p.root) {
+	defer s.Close()
+	p := pins.Folder{Root: bpffs}
+	if !pins.OnBPFFS(p.Root) {
 		return releaseEverywhere(p, s) // filters, whose pins someone removed
 	}
-	lock, err := p.lock()
+	lock, err := p.Lock()
 	if err != nil {
 		return err
 	}
@@ -42,60 +39,28 @@ func detachIn(bpffs, netNS string) error {
 	if err := releaseEverywhere(p, s); err != nil {
 		return err // the pins stay, to try again with
 	}
-	return p.remove()
+	return p.Remove()
 }
 
-func releaseEverywhere(p pins, s *netNS) error {
-	clsact, err := newClsactAttacher(p, s)
+func releaseEverywhere(p pins.Folder, s *links.NetNS) error {
+	clsact, err := attach.NewClsact(p, s)
 	if err != nil {
 		return err
 	}
-	for _, h := range []attacher{newTCXAttacher(p, s), clsact} {
+	for _, h := range []attach.Attacher{attach.NewTCX(p, s), clsact} {
 		err = errors.Join(err, releaseAll(h))
-		h.close()
+		h.Close()
 	}
 	return err
 }
 
-func releaseAll(h attacher) error {
-	held, err := h.interfaces()
+func releaseAll(h attach.Attacher) error {
+	held, err := h.Interfaces()
 	if err != nil {
 		return err
 	}
 	for _, name := range held {
-		err = errors.Join(err, h.release(name))
+		err = errors.Join(err, h.Release(name))
 	}
 	return err
 }
-
-// remove removes the folders of pins and, when nothing else is in it, the root
-// with the bpffs that was mounted for it.
-func (p pins) remove() error {
-	if err := p.removeRetired(); err != nil {
-		return err
-	}
-	for _, dir := range []string{p.links(), p.clsact(), p.programs(), p.newMaps(), p.maps()} {
-		if err := removeAll(dir); err != nil {
-			return err
-		}
-	}
-	left, err := names(p.root)
-	left = slices.DeleteFunc(left, madeByKernel)
-	if err != nil || len(left) > 0 || p.root == systemBPFFS {
-		return err
-	}
-	if ownMount(p.root) {
-		// Lazily: the lock keeps the mount busy until Detach returns.
-		if err := unix.Unmount(p.root, unix.MNT_DETACH); err != nil {
-			return explain("unmounting "+p.root, err)
-		}
-	}
-	if err := os.Remove(p.root); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("removing %s: %w", p.root, err)
-	}
-	return nil
-}
-
-// madeByKernel tells what a fresh bpffs holds by itself (maps.debug, progs.debug):
-// nobody else can make a name with a dot.
-func madeByKernel(name string) bool { return strings.Contains(name, ".") }

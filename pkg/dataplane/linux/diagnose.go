@@ -12,9 +12,13 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
-	"github.com/vishvananda/netlink"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 // Level says how bad a Finding is.
@@ -47,11 +51,11 @@ func Diagnose(opts Options) []Finding {
 }
 
 func checkKernel() Finding {
-	f := Finding{Check: "kernel", Level: OK, Detail: kernelRelease()}
+	f := Finding{Check: "kernel", Level: OK, Detail: kernel.Release()}
 	if err := features.HaveMapType(ebpf.Hash); errors.Is(err, os.ErrPermission) {
 		return Finding{f.Check, Fail, "not permitted to use bpf()", "run as root"}
 	}
-	if missing := missingFeature(); missing != "" {
+	if missing := kernel.MissingFeature(); missing != "" {
 		f.Level, f.Detail = Fail, missing
 		f.Advice = "run a newer kernel, or one built with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF"
 	}
@@ -72,7 +76,7 @@ func checkJIT() Finding {
 
 func checkBPFFS(dir string) Finding {
 	for at := dir; ; at = filepath.Dir(at) {
-		if onBPFFS(at) {
+		if pins.OnBPFFS(at) {
 			return Finding{"bpffs", OK, dir + " is on the bpffs at or above " + at, ""}
 		}
 		if at == filepath.Dir(at) {
@@ -82,7 +86,7 @@ func checkBPFFS(dir string) Finding {
 }
 
 func checkHooks() Finding {
-	tcx, err := haveTCX()
+	tcx, err := attach.HaveTCX()
 	switch {
 	case err != nil:
 		return Finding{"hooks", Fail, err.Error(), "run as root, on a kernel with CONFIG_NET_CLS_ACT"}
@@ -113,17 +117,17 @@ func diagnoseNetwork(opts Options) []Finding {
 	failed := func(err error) []Finding {
 		return []Finding{{"network", Fail, err.Error(), "run as root"}}
 	}
-	s, err := openNetNS(opts.NetNS)
+	s, err := links.OpenNetNS(opts.NetNS)
 	if err != nil {
 		return failed(err)
 	}
-	defer s.close()
-	h, err := s.handle()
+	defer s.Close()
+	h, err := s.Handle()
 	if err != nil {
 		return failed(err)
 	}
 	defer h.Close()
-	v, err := snapshotLinks(h)
+	v, err := links.TakeSnapshot(h)
 	if err != nil {
 		return failed(err)
 	}
@@ -131,11 +135,11 @@ func diagnoseNetwork(opts Options) []Finding {
 	for _, name := range opts.Interfaces {
 		found = append(found, checkInterface(v, name, opts.Interfaces), checkAttached(opts, s, v, name))
 	}
-	for _, l := range v.clientLinks(opts.Interfaces) {
+	for _, l := range v.ClientLinks(opts.Interfaces) {
 		if l.Type() == "bridge" {
 			found = append(found, checkLearning(s, l))
 		}
-		if v.bridge(l) == nil { // what comes by a port is the bridge's to route
+		if v.Bridge(l) == nil { // what comes by a port is the bridge's to route
 			found = append(found, checkForged(s, l))
 		}
 	}
@@ -146,21 +150,21 @@ func diagnoseNetwork(opts Options) []Finding {
 // checkMaps looks at the pinned maps.
 func checkMaps(opts Options) Finding {
 	const check = "tables"
-	spec, err := loadHotspot()
+	spec, err := bpf.LoadHotspot()
 	if err != nil {
 		return Finding{check, Fail, err.Error(), "install the agent anew"}
 	}
-	found, err := adoptMaps(spec, pins{opts.BPFFS}.maps())
+	found, err := pins.AdoptMaps(spec, pins.Folder{Root: opts.BPFFS}.Maps())
 	switch {
 	case err != nil:
 		return Finding{check, Warn, "of another version: " + err.Error(), "restart the agent; clients are let in again from the store"}
 	case found == nil:
 		return Finding{check, Warn, "none pinned: nothing is enforced", "start the agent"}
 	}
-	defer closeMaps(found)
-	rules := found[hotspotMapClients]
+	defer pins.CloseMaps(found)
+	rules := found[bpf.HotspotMapClients]
 	clients := 0
-	if err := walk(rules, 0, func(_ uint32, c *hotspotClient) {
+	if err := bpf.Walk(rules, 0, func(_ uint32, c *bpf.HotspotClient) {
 		if c.InForce > 0 {
 			clients++
 		}
@@ -172,15 +176,4 @@ func checkMaps(opts Options) Finding {
 		f.Level, f.Advice = Warn, "raise max_clients; it takes effect after a detach or a reboot"
 	}
 	return f
-}
-
-// portsOf are the ports of a bridge.
-func (v *links) portsOf(l netlink.Link) []netlink.Link {
-	var ports []netlink.Link
-	for _, p := range v.byIndex {
-		if p.Attrs().MasterIndex == l.Attrs().Index {
-			ports = append(ports, p)
-		}
-	}
-	return ports
 }

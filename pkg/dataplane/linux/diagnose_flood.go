@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 // What the kernel itself remembers of whoever sends a frame, paid or not: the agent's
@@ -65,12 +67,12 @@ const (
 
 // checkLearning judges how many MACs a bridge may learn: it keeps each that it sees for
 // five minutes, and by default as many as somebody makes up.
-func checkLearning(s *netNS, bridge netlink.Link) Finding {
+func checkLearning(s *links.NetNS, bridge netlink.Link) Finding {
 	name := bridge.Attrs().Name
 	check := "learning " + name
 	var learned, most uint32
 	var known bool
-	err := s.run(func() (err error) {
+	err := s.Run(func() (err error) {
 		learned, most, known, err = bridgeLearning(bridge.Attrs().Index)
 		return err
 	})

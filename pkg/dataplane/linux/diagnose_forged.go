@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 // strictSource is the rp_filter with which only an address that the router would answer
@@ -16,11 +18,11 @@ const strictSource = 1
 
 // checkForged judges whether the router answers to what a device that has not paid sends
 // as somebody else. The programs cannot tell: it may be a packet to the portal like any.
-func checkForged(s *netNS, l netlink.Link) Finding {
+func checkForged(s *links.NetNS, l netlink.Link) Finding {
 	name := l.Attrs().Name
 	check := "forged addresses " + name
 	var all, own uint64
-	err := s.run(func() (err error) {
+	err := s.Run(func() (err error) {
 		if all, err = sourceFilter("all"); err == nil {
 			own, err = sourceFilter(name)
 		}

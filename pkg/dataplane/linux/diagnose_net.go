@@ -12,18 +12,22 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
-func checkInterface(v *links, name string, named []string) Finding {
+func checkInterface(v *links.Snapshot, name string, named []string) Finding {
 	check := "interface " + name
-	l := v.byName[name]
+	l := v.ByName[name]
 	if l == nil {
 		return Finding{check, Warn, "does not exist (yet)", "correct `interfaces`, or let the system make it; the agent waits for it"}
 	}
 	if l.Attrs().EncapType != "ether" {
 		return Finding{check, Fail, fmt.Sprintf("is no Ethernet interface (%s)", l.Attrs().EncapType), "name the interface that has the clients' MACs"}
 	}
-	if bridge := v.bridge(l); bridge != nil && slices.Contains(named, bridge.Attrs().Name) {
+	if bridge := v.Bridge(l); bridge != nil && slices.Contains(named, bridge.Attrs().Name) {
 		return Finding{check, Fail, "is a port of " + bridge.Attrs().Name + ", which is named too", "name one of them"}
 	}
 	f := Finding{check, OK, describe(v, l), ""}
@@ -34,8 +38,8 @@ func checkInterface(v *links, name string, named []string) Finding {
 	return f
 }
 
-func describe(v *links, l netlink.Link) string {
-	if bridge := v.bridge(l); bridge != nil {
+func describe(v *links.Snapshot, l netlink.Link) string {
+	if bridge := v.Bridge(l); bridge != nil {
 		return "port of " + bridge.Attrs().Name + ": frames from or to the router are metered, bridged ones are not"
 	}
 	b, ok := l.(*netlink.Bridge)
@@ -43,7 +47,7 @@ func describe(v *links, l netlink.Link) string {
 		return l.Type()
 	}
 	var ports []string
-	for _, p := range v.portsOf(l) {
+	for _, p := range v.PortsOf(l) {
 		ports = append(ports, p.Attrs().Name)
 	}
 	slices.Sort(ports)
@@ -58,20 +62,20 @@ func describe(v *links, l netlink.Link) string {
 }
 
 // checkAttached looks at the hooks of an interface.
-func checkAttached(opts Options, s *netNS, v *links, name string) Finding {
+func checkAttached(opts Options, s *links.NetNS, v *links.Snapshot, name string) Finding {
 	check := "programs " + name
-	l := v.byName[name]
+	l := v.ByName[name]
 	if l == nil {
 		return Finding{check, Warn, "not attached: no interface", ""}
 	}
-	p := pins{opts.BPFFS}
-	progs := &programs{pins: p, config: opts.programConfig()}
-	ours, _ := progs.adopt(variantOf(v.bridge(l) != nil))
+	p := pins.Folder{Root: opts.BPFFS}
+	progs := &attach.Programs{Folder: p, Config: opts.programConfig()}
+	ours, _ := progs.Adopt(variantOf(v.Bridge(l) != nil))
 	if ours != nil {
-		defer ours.close()
+		defer ours.Close()
 	}
-	dev := device{name, l.Attrs().Index}
-	for dir, hook := range hookNames {
+	dev := attach.Device{Name: name, Index: l.Attrs().Index}
+	for dir, hook := range attach.HookNames {
 		id, ok := attachedProgram(p, s, dev, dir)
 		if !ok && ours == nil {
 			return Finding{check, Warn, "not attached: no agent ran since the start of the machine, or it was detached", "start the agent"}
@@ -82,7 +86,7 @@ func checkAttached(opts Options, s *netNS, v *links, name string) Finding {
 		if ours == nil {
 			return Finding{check, Warn, "another version's or limiter's programs are attached", "restart the agent to upgrade them in place"}
 		}
-		if want, err := programID(ours[dir]); err != nil || want != id {
+		if want, err := attach.ProgramID(ours[dir]); err != nil || want != id {
 			return Finding{check, Warn, fmt.Sprintf("%s runs program %d, not this version's", hook, id), "restart the agent to upgrade it in place"}
 		}
 	}
@@ -94,15 +98,15 @@ func checkAttached(opts Options, s *netNS, v *links, name string) Finding {
 }
 
 // runsBefore returns the first program of a tcx hook that is not ours, or 0.
-func runsBefore(s *netNS, dev device, ours *pair) (foreign ebpf.ProgramID) {
+func runsBefore(s *links.NetNS, dev attach.Device, ours *attach.Pair) (foreign ebpf.ProgramID) {
 	for dir, prog := range ours {
-		id, err := programID(prog)
+		id, err := attach.ProgramID(prog)
 		if err != nil {
 			continue
 		}
 		var on *link.QueryResult
-		err = s.run(func() (err error) {
-			on, err = link.QueryPrograms(link.QueryOptions{Target: dev.index, Attach: tcxAttachTypes[dir]})
+		err = s.Run(func() (err error) {
+			on, err = link.QueryPrograms(link.QueryOptions{Target: dev.Index, Attach: attach.TCXAttachTypes[dir]})
 			return err
 		})
 		// A kernel without tcx has no such hook.
@@ -114,21 +118,21 @@ func runsBefore(s *netNS, dev device, ours *pair) (foreign ebpf.ProgramID) {
 }
 
 // attachedProgram finds our program on a hook, held by a pinned link or a filter.
-func attachedProgram(p pins, s *netNS, dev device, dir int) (ebpf.ProgramID, bool) {
-	if l, err := link.LoadPinnedLink(filepath.Join(p.links(), linkPin(dev.name, dir)), nil); err == nil {
+func attachedProgram(p pins.Folder, s *links.NetNS, dev attach.Device, dir int) (ebpf.ProgramID, bool) {
+	if l, err := link.LoadPinnedLink(filepath.Join(p.Links(), attach.LinkPin(dev.Name, dir)), nil); err == nil {
 		defer func() { _ = l.Close() }()
 		info, err := l.Info()
-		if err == nil && info.TCX() != nil && int(info.TCX().Ifindex) == dev.index {
+		if err == nil && info.TCX() != nil && int(info.TCX().Ifindex) == dev.Index {
 			return info.Program, true
 		}
 	}
-	c, err := newClsactAttacher(p, s)
+	c, err := attach.NewClsact(p, s)
 	if err != nil {
 		return 0, false
 	}
-	defer c.close()
-	filters, err := c.filters(dev.index, dir)
-	if f := ownFilter(filters); err == nil && f != nil {
+	defer c.Close()
+	filters, err := c.Filters(dev.Index, dir)
+	if f := attach.OwnFilter(filters); err == nil && f != nil {
 		return ebpf.ProgramID(f.Id), true
 	}
 	return 0, false
@@ -136,7 +140,7 @@ func attachedProgram(p pins, s *netNS, dev device, dir int) (ebpf.ProgramID, boo
 
 // checkFlowtables judges nft's flow offload: packets of established connections
 // skip the bridge, but pass the hooks of its ports; in hardware they skip both.
-func checkFlowtables(s *netNS, v *links, named []string) Finding {
+func checkFlowtables(s *links.NetNS, v *links.Snapshot, named []string) Finding {
 	const check = "flow offload"
 	tables, err := listFlowtables(s)
 	if err != nil {
@@ -152,7 +156,7 @@ func checkFlowtables(s *netNS, v *links, named []string) Finding {
 		}
 	}
 	for _, name := range named {
-		if l := v.byName[name]; l != nil && l.Type() == "bridge" {
+		if l := v.ByName[name]; l != nil && l.Type() == "bridge" {
 			return Finding{check, Fail, tables[0].String() + " lets established connections skip " + name,
 				"turn flow offloading off (OpenWrt: uci set firewall.@defaults[0].flow_offloading=0), or name the ports of " + name + " in its place"}
 		}
@@ -161,13 +165,13 @@ func checkFlowtables(s *netNS, v *links, named []string) Finding {
 }
 
 // checkHardware finds interfaces whose hardware may forward by itself.
-func checkHardware(s *netNS, v *links, named []string) []Finding {
+func checkHardware(s *links.NetNS, v *links.Snapshot, named []string) []Finding {
 	var found []Finding
-	for _, l := range v.clientLinks(named) {
-		for _, dev := range append(v.portsOf(l), l) {
+	for _, l := range v.ClientLinks(named) {
+		for _, dev := range append(v.PortsOf(l), l) {
 			name := dev.Attrs().Name
 			var on bool
-			err := s.run(func() (err error) {
+			err := s.Run(func() (err error) {
 				on, err = hasFeature(name, "hw-tc-offload")
 				return err
 			})

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 func TestDiagnose(t *testing.T) {
@@ -80,7 +81,7 @@ func TestDiagnoseInterfaces(t *testing.T) {
 func TestDescribeVLANFiltering(t *testing.T) {
 	vlans := true
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Index: 1, Name: "br-lan"}, VlanFiltering: &vlans}
-	v := &links{byIndex: map[int]netlink.Link{1: bridge}}
+	v := &links.Snapshot{ByIndex: map[int]netlink.Link{1: bridge}}
 	if got := describe(v, bridge); !strings.Contains(got, "VLAN filtering is on") {
 		t.Error(got)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // eventBacklog is how many events wait for a slow consumer here. More wait in the
@@ -29,13 +30,13 @@ func (d *Dataplane) readEvents() {
 			d.opts.Log.Error("kernel events stopped; the meter's readings go on", "error", err)
 			return
 		}
-		var wire hotspotEvent
+		var wire bpf.HotspotEvent
 		if _, err := binary.Decode(record.RawSample, binary.NativeEndian, &wire); err != nil {
 			d.opts.Log.Error("kernel event of an unknown shape", "bytes", len(record.RawSample), "error", err)
 			continue
 		}
 		select {
-		case d.events <- eventFromWire(&wire):
+		case d.events <- bpf.EventFromWire(&wire):
 		case <-d.closing:
 			return
 		}

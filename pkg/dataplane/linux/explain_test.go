@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
 func TestOpenWithoutPrivilege(t *testing.T) {
@@ -51,7 +52,7 @@ func TestExplain(t *testing.T) {
 		"verifier":   {&ebpf.VerifierError{Cause: unix.EACCES}, dataplane.ErrUnsupported, "refuses the program"},
 		"other":      {unix.ENOMEM, nil, "making a map: "},
 	} {
-		err := explain("making a map", test.err)
+		err := kernel.Explain("making a map", test.err)
 		if test.is != nil && !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 // From linux/netfilter/nf_tables.h; golang.org/x/sys/unix does not have all.
@@ -37,9 +39,9 @@ func (f flowtable) String() string {
 
 // listFlowtables asks the kernel, so that nft need not be installed. A kernel
 // without nf_tables has none.
-func listFlowtables(s *netNS) ([]flowtable, error) {
+func listFlowtables(s *links.NetNS) ([]flowtable, error) {
 	var messages [][]byte
-	err := s.run(func() (err error) {
+	err := s.Run(func() (err error) {
 		req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|nftMsgGetFlowtable, unix.NLM_F_DUMP)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: unix.NFNETLINK_V0})
 		messages, err = req.Execute(unix.NETLINK_NETFILTER, 0)

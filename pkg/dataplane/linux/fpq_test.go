@@ -2,10 +2,12 @@
 
 package linux
 
+import "github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+
 // fpq is fair phantom queues (bpf/fair.h) in plain Go, from any state on: what
 // one packet does to it.
 type fpq struct {
-	speed      speed
+	speed      bpf.Speed
 	tat        uint64
 	vtime      uint64
 	vtimeAt    uint64
@@ -20,7 +22,7 @@ type fpq struct {
 }
 
 // fpqOf is the state in the kernel.
-func fpqOf(s speed, tat uint64, k *hotspotFair) fpq {
+func fpqOf(s bpf.Speed, tat uint64, k *bpf.HotspotFair) fpq {
 	m := fpq{
 		speed: s, tat: tat, vtime: k.VtimeNs, vtimeAt: k.VtimeAtNs, firstEmpty: k.FirstEmptyNs, lastEmpty: k.LastEmptyNs,
 		active: uint64(k.Active), sample: k.SampledNs, finish: k.FinishNs, clamp: testbedClamp, clamped: k.Clamped,
@@ -38,7 +40,7 @@ const samplePeriod = 100_000_000
 // most, which decides about a packet that just fits.
 func shareOf(ns, n uint64) uint64 { return ns * ((1 << 20) / n) >> 20 }
 
-func (m *fpq) cost(bytes uint64) uint64 { return bytes * m.speed.rateNsPerByte >> rateShift }
+func (m *fpq) cost(bytes uint64) uint64 { return bytes * m.speed.RateNsPerByte >> bpf.RateShift }
 
 // queue is what is charged to a queue and not drained yet.
 func (m *fpq) queue(i int) uint64 {
@@ -127,15 +129,15 @@ func (m fpq) admit(i int, wire, now uint64) (pass bool, queue uint64) {
 	if m.tat > now {
 		backlog = m.tat - now
 	}
-	burst, beyond := m.speed.burstNs, uint64(0)
+	burst, beyond := m.speed.BurstNs, uint64(0)
 	if i >= 0 && m.clamped>>i&1 == 1 {
 		burst, beyond = burst+burst/4, 2*m.cost(1514)
 	}
 	share := shareOf(burst, max(1, m.backlogged[0], m.backlogged[1], m.backlogged[2]))
-	most, total := max(share, 8*m.cost(1514))+beyond, 2*m.speed.burstNs
+	most, total := max(share, 8*m.cost(1514))+beyond, 2*m.speed.BurstNs
 	if queue == 0 || wire <= 256 {
 		most += 6 * m.cost(1514)
-		total += m.speed.burstNs / 4
+		total += m.speed.BurstNs / 4
 	}
 	admit := m.cost(min(wire, 1514))
 	if queue+admit > most || backlog+admit > total {

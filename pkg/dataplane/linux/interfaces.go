@@ -13,6 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 // attachment is an interface, with what only the watcher needs of it.
@@ -31,8 +35,8 @@ var errAbsent = errors.New("no such interface; it is attached to as soon as it a
 type interfaces struct {
 	names       []string
 	nl          *netlink.Handle
-	programs    *programs
-	attacher    attacher
+	programs    *attach.Programs
+	attacher    attach.Attacher
 	state       *state
 	log         *slog.Logger
 	unprotected chan dataplane.Unprotected
@@ -46,11 +50,11 @@ type interfaces struct {
 // did and what does not work any more, and returns the first failure that is not
 // just an interface that is missing. notified is when the kernel notified of a change; 0:
 // it did not.
-func (i *interfaces) attachAll(now *links, notified dataplane.Boottime) error {
+func (i *interfaces) attachAll(now *links.Snapshot, notified dataplane.Boottime) error {
 	if i.list == nil {
 		i.list = make([]attachment, len(i.names))
 	}
-	checkedAt := BootNow()
+	checkedAt := kernel.BootNow()
 	var first error
 	for at, name := range i.names {
 		if err := i.attachNamed(now, at, name, notified); err != nil && !errors.Is(err, errAbsent) && first == nil {
@@ -63,13 +67,13 @@ func (i *interfaces) attachAll(now *links, notified dataplane.Boottime) error {
 }
 
 // attachNamed does one interface of attachAll.
-func (i *interfaces) attachNamed(now *links, at int, name string, notified dataplane.Boottime) error {
+func (i *interfaces) attachNamed(now *links.Snapshot, at int, name string, notified dataplane.Boottime) error {
 	before := i.list[at]
 	after, did, err := i.attachOne(now, name)
 	if after.Attached {
 		after.Since = before.Since
-		if did == attached || before.Since == 0 {
-			after.Since = BootNow()
+		if did == attach.Attached || before.Since == 0 {
+			after.Since = kernel.BootNow()
 		}
 	}
 	i.logAttach(before, after, did)
@@ -94,24 +98,24 @@ func (i *interfaces) publish() {
 	i.pending = i.pending[:0]
 }
 
-func (i *interfaces) attachOne(found *links, name string) (attachment, change, error) {
-	now := attachment{Interface: dataplane.Interface{Name: name, Mode: i.attacher.mode()}}
-	l := found.byName[name]
+func (i *interfaces) attachOne(found *links.Snapshot, name string) (attachment, attach.Change, error) {
+	now := attachment{Interface: dataplane.Interface{Name: name, Mode: i.attacher.Mode()}}
+	l := found.ByName[name]
 	if l == nil {
 		now.Problem = errAbsent.Error()
-		return now, unchanged, errAbsent
+		return now, attach.Unchanged, errAbsent
 	}
 	now.Index = l.Attrs().Index
-	bridge := found.bridge(l)
+	bridge := found.Bridge(l)
 	now.Port = bridge != nil
 	now.covered = bridge != nil && slices.Contains(i.names, bridge.Attrs().Name)
 	err := i.attachable(l, bridge, now.covered)
-	did := unchanged
+	did := attach.Unchanged
 	if err == nil {
 		did, err = i.attachBoth(now)
 	}
 	if errors.Is(err, unix.ENODEV) { // it went since the snapshot
-		return attachment{Interface: dataplane.Interface{Name: name, Mode: now.Mode, Problem: errAbsent.Error()}}, unchanged, errAbsent
+		return attachment{Interface: dataplane.Interface{Name: name, Mode: now.Mode, Problem: errAbsent.Error()}}, attach.Unchanged, errAbsent
 	}
 	if err != nil {
 		now.Problem = err.Error()
@@ -123,8 +127,8 @@ func (i *interfaces) attachOne(found *links, name string) (attachment, change, e
 
 // isUp reports whether an interface lets packets pass. It is read anew when the
 // programs were attached: it may have come up since the snapshot, before they were there.
-func (i *interfaces) isUp(l netlink.Link, did change) bool {
-	if did == attached {
+func (i *interfaces) isUp(l netlink.Link, did attach.Change) bool {
+	if did == attach.Attached {
 		if fresh, err := i.nl.LinkByIndex(l.Attrs().Index); err == nil {
 			l = fresh
 		}
@@ -132,14 +136,14 @@ func (i *interfaces) isUp(l netlink.Link, did change) bool {
 	return l.Attrs().Flags&net.FlagUp != 0
 }
 
-func (i *interfaces) attachBoth(to attachment) (change, error) {
-	progs, err := i.programs.get(variantOf(to.Port))
+func (i *interfaces) attachBoth(to attachment) (attach.Change, error) {
+	progs, err := i.programs.Get(variantOf(to.Port))
 	if err != nil {
-		return unchanged, err
+		return attach.Unchanged, err
 	}
-	did := unchanged
+	did := attach.Unchanged
 	for dir, prog := range progs {
-		c, err := i.attacher.ensure(device{to.Name, to.Index}, dir, prog)
+		c, err := i.attacher.Ensure(attach.Device{Name: to.Name, Index: to.Index}, dir, prog)
 		if err != nil {
 			return did, err
 		}
@@ -148,11 +152,11 @@ func (i *interfaces) attachBoth(to attachment) (change, error) {
 	return did, nil
 }
 
-func variantOf(port bool) variant {
+func variantOf(port bool) bpf.Variant {
 	if port {
-		return bridgePort
+		return bpf.BridgePort
 	}
-	return wholeInterface
+	return bpf.WholeInterface
 }
 
 // attachable refuses what cannot be metered, or would be metered twice.
@@ -162,7 +166,7 @@ func (i *interfaces) attachable(l, bridge netlink.Link, covered bool) error {
 		return fmt.Errorf("%s is no Ethernet interface (it is %q): clients are told apart by their MAC", name, l.Attrs().EncapType)
 	}
 	if covered {
-		if err := i.attacher.release(name); err != nil {
+		if err := i.attacher.Release(name); err != nil {
 			return err
 		}
 		return fmt.Errorf("%s is a port of %s, which is named too: its traffic would be counted twice; name one of them",
@@ -171,8 +175,8 @@ func (i *interfaces) attachable(l, bridge netlink.Link, covered bool) error {
 	return nil
 }
 
-func (i *interfaces) logAttach(before, now attachment, did change) {
-	if did == unchanged && now.Attached == before.Attached && now.Problem == before.Problem {
+func (i *interfaces) logAttach(before, now attachment, did attach.Change) {
+	if did == attach.Unchanged && now.Attached == before.Attached && now.Problem == before.Problem {
 		return // as nearly always: a logger of its own is dear
 	}
 	log := i.log.With("interface", now.Name)
@@ -180,11 +184,11 @@ func (i *interfaces) logAttach(before, now attachment, did change) {
 	case now.Problem != "" && now.Problem != before.Problem:
 		log.Warn("not attached", "reason", now.Problem)
 	case !now.Attached:
-	case did == attached && before.Attached && before.Index == now.Index:
+	case did == attach.Attached && before.Attached && before.Index == now.Index:
 		log.Warn("our programs were removed by another, attached again", "index", now.Index, "mode", now.Mode)
-	case did == attached:
+	case did == attach.Attached:
 		log.Info("attached", "index", now.Index, "mode", now.Mode, "port", now.Port)
-	case did == replaced:
+	case did == attach.Replaced:
 		log.Info("programs replaced in place", "index", now.Index, "mode", now.Mode, "port", now.Port)
 	case !before.Attached:
 		log.Info("adopted", "index", now.Index, "mode", now.Mode, "port", now.Port)
@@ -193,7 +197,7 @@ func (i *interfaces) logAttach(before, now attachment, did change) {
 
 // releaseUnnamed takes the programs off interfaces that a former configuration named.
 func (i *interfaces) releaseUnnamed() error {
-	held, err := i.attacher.interfaces()
+	held, err := i.attacher.Interfaces()
 	if err != nil {
 		return err
 	}
@@ -201,7 +205,7 @@ func (i *interfaces) releaseUnnamed() error {
 		if slices.Contains(i.names, name) {
 			continue
 		}
-		if err := i.attacher.release(name); err != nil {
+		if err := i.attacher.Release(name); err != nil {
 			return err
 		}
 		i.log.Info("detached: no longer named in the configuration", "interface", name)
@@ -212,16 +216,16 @@ func (i *interfaces) releaseUnnamed() error {
 // recordUnprotected adds up the time for which an interface was up without both
 // programs: from when the kernel notified of the change, or where it does not, from the
 // last check that found all well. What was before the first check is unknown.
-func (i *interfaces) recordUnprotected(before, now attachment, did change, notified dataplane.Boottime) attachment {
+func (i *interfaces) recordUnprotected(before, now attachment, did attach.Change, notified dataplane.Boottime) attachment {
 	now.UnprotectedFor, now.unprotectedSince = before.UnprotectedFor, before.unprotectedSince
 	open := now.up && !now.Attached && !now.covered
-	if now.unprotectedSince == 0 && i.checkedAt != 0 && (open || now.up && did == attached) {
+	if now.unprotectedSince == 0 && i.checkedAt != 0 && (open || now.up && did == attach.Attached) {
 		now.unprotectedSince = i.unprotectedFrom(before, now, notified)
 		i.log.Warn("unprotected: an interface is up without our programs", "interface", now.Name)
 		i.pending = append(i.pending, dataplane.Unprotected{Interface: now.Name})
 	}
 	if now.unprotectedSince != 0 && !open {
-		lasted := BootNow().Sub(now.unprotectedSince)
+		lasted := kernel.BootNow().Sub(now.unprotectedSince)
 		now.unprotectedSince = 0
 		now.UnprotectedFor += lasted
 		i.log.Warn("protected again", "interface", now.Name, "unprotected_ms", lasted.Milliseconds())

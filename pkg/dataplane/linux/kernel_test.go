@@ -16,6 +16,9 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 // needKernel skips a test that cannot run here; never where nothing may be skipped.
@@ -56,14 +59,14 @@ func newBox(t *testing.T) *box {
 func needTCX(t *testing.T) {
 	t.Helper()
 	needKernel(t)
-	switch has, err := haveTCX(); {
+	switch has, err := attach.HaveTCX(); {
 	case err != nil:
 		t.Fatal(err)
 	case has:
-	case kernelAtLeast(kernelRelease(), 6, 6):
-		t.Fatalf("kernel %s has no tcx", kernelRelease())
+	case kernel.AtLeast(kernel.Release(), 6, 6):
+		t.Fatalf("kernel %s has no tcx", kernel.Release())
 	default:
-		t.Skipf("kernel %s has no tcx yet", kernelRelease())
+		t.Skipf("kernel %s has no tcx yet", kernel.Release())
 	}
 }
 
@@ -84,7 +87,7 @@ func modes(t *testing.T, test func(b *box)) {
 // boxOf also takes the enforcement down at the end of the test.
 func boxOf(t *testing.T, host *lab.Host) *box {
 	t.Helper()
-	b := &box{Host: host, t: t, bpffs: fmt.Sprintf("%s/hs-test-%d-%x", systemBPFFS, os.Getpid(), newEpoch()), log: &logbook{}}
+	b := &box{Host: host, t: t, bpffs: fmt.Sprintf("%s/hs-test-%d-%x", pins.SystemBPFFS, os.Getpid(), pins.NewEpoch()), log: &logbook{}}
 	t.Cleanup(func() {
 		check(t, detachIn(b.bpffs, host.NetNS()))
 		if t.Failed() {
@@ -157,10 +160,10 @@ func closeOnce(t *testing.T, d *Dataplane) {
 func (b *box) linkIDs() map[string]link.ID {
 	b.t.Helper()
 	ids := make(map[string]link.ID)
-	pinned, err := names(pins{b.bpffs}.links())
+	pinned, err := pins.Names(pins.Folder{Root: b.bpffs}.Links())
 	check(b.t, err)
 	for _, pin := range pinned {
-		if !strings.HasSuffix(pin, newSuffix) { // being replaced
+		if !strings.HasSuffix(pin, pins.NewSuffix) { // being replaced
 			ids[pin] = b.linkInfo(pin).ID
 		}
 	}
@@ -169,7 +172,7 @@ func (b *box) linkIDs() map[string]link.ID {
 
 func (b *box) linkInfo(pin string) *link.Info {
 	b.t.Helper()
-	l, err := link.LoadPinnedLink(pins{b.bpffs}.links()+"/"+pin, nil)
+	l, err := link.LoadPinnedLink(pins.Folder{Root: b.bpffs}.Links()+"/"+pin, nil)
 	check(b.t, err)
 	defer func() { _ = l.Close() }()
 	info, err := l.Info()
@@ -180,7 +183,7 @@ func (b *box) linkInfo(pin string) *link.Info {
 // filters lists a clsact hook of an interface.
 func (b *box) filters(ifname string, dir int) []netlink.Filter {
 	b.t.Helper()
-	list, err := b.Netlink().FilterList(b.link(ifname), clsactParents[dir])
+	list, err := b.Netlink().FilterList(b.link(ifname), attach.ClsactParents[dir])
 	check(b.t, err)
 	return list
 }

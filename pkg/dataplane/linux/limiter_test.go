@@ -13,21 +13,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // hasQueues reports whether an account has its flows' queues.
 func (d *Dataplane) hasQueues(t *testing.T, account dataplane.Account) bool {
 	t.Helper()
-	_, own := d.table.accounts.find(account)
+	_, own := d.table.Accounts.Find(account)
 	if own == nil {
 		return false
 	}
-	for _, r := range d.table.clients.all() {
-		if r.Account == uint64(account) && r.FlowsIndex != own.flows {
-			t.Errorf("account %d has queue %d, its rule says %d", account, own.flows, r.FlowsIndex)
+	for _, r := range d.table.Clients.All() {
+		if r.Account == uint64(account) && r.FlowsIndex != own.Flows {
+			t.Errorf("account %d has queue %d, its rule says %d", account, own.Flows, r.FlowsIndex)
 		}
 	}
-	return own.flows < d.maps.Flows.MaxEntries()
+	return own.Flows < d.maps.Flows.MaxEntries()
 }
 
 var limited = dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, DownBPS: 1_000_000}
@@ -43,8 +44,8 @@ func TestLimiterChanges(t *testing.T) {
 		d := b.open(opts)
 		check(t, d.Grant(phone, limited))
 		b.count(limited.Account, 1500)
-		links, epoch := b.linkIDs(), d.maps.epoch
-		programs := b.programIDs("lan", d.interfaces.attacher.mode())
+		links, epoch := b.linkIDs(), d.maps.Epoch
+		programs := b.programIDs("lan", d.interfaces.attacher.Mode())
 		for _, limiter := range []dataplane.Limiter{dataplane.Fair, dataplane.Bucket, dataplane.Fair} {
 			check(t, d.Close())
 			opts.Limiter = limiter
@@ -52,14 +53,14 @@ func TestLimiterChanges(t *testing.T) {
 			if got := d.Status().Limiter; got != limiter {
 				t.Errorf("the status says %s, want %s", got, limiter)
 			}
-			if d.maps.epoch != epoch {
+			if d.maps.Epoch != epoch {
 				t.Errorf("%s: the counters were made anew", limiter)
 			}
 			if diff := cmp.Diff(links, b.linkIDs()); diff != "" {
 				t.Errorf("%s: links were not kept (-before +after):\n%s", limiter, diff)
 			}
-			now := b.programIDs("lan", d.interfaces.attacher.mode())
-			if now[upload] == programs[upload] || now[download] == programs[download] {
+			now := b.programIDs("lan", d.interfaces.attacher.Mode())
+			if now[bpf.Upload] == programs[bpf.Upload] || now[bpf.Download] == programs[bpf.Download] {
 				t.Errorf("%s: the other limiter's programs are still attached", limiter)
 			}
 			programs = now
@@ -69,10 +70,10 @@ func TestLimiterChanges(t *testing.T) {
 			if d.hasQueues(t, limited.Account) != (limiter == dataplane.Fair) {
 				t.Errorf("%s: the account has queues: %t", limiter, limiter != dataplane.Fair)
 			}
-			if left := b.programPins(); len(left) != directions {
+			if left := b.programPins(); len(left) != bpf.Directions {
 				t.Errorf("%s: pinned programs: %v", limiter, left)
 			}
-			_, err := os.Stat(filepath.Join(b.bpffs, "maps", hotspotMapFlows))
+			_, err := os.Stat(filepath.Join(b.bpffs, "maps", bpf.HotspotMapFlows))
 			if pinned := err == nil; pinned != (limiter == dataplane.Fair) {
 				t.Errorf("%s: the queues are pinned: %t", limiter, pinned)
 			}
@@ -87,20 +88,20 @@ func TestClampingChanges(t *testing.T) {
 	opts := b.options("lan")
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
-	want := hotspotFlows{Fair: [2]hotspotFair{{VtimeNs: 1}, {VtimeNs: 2}}}
+	want := bpf.HotspotFlows{Fair: [2]bpf.HotspotFair{{VtimeNs: 1}, {VtimeNs: 2}}}
 	check(t, d.maps.Flows.Put(flowsOf(d, 7), &want))
-	before := b.programIDs("lan", d.interfaces.attacher.mode())
+	before := b.programIDs("lan", d.interfaces.attacher.Mode())
 	for _, opts.TCPWindowClamp = range []bool{true, false} {
 		check(t, d.Close())
 		d = b.open(opts)
-		after := b.programIDs("lan", d.interfaces.attacher.mode())
-		if after[upload] == before[upload] || after[download] == before[download] {
+		after := b.programIDs("lan", d.interfaces.attacher.Mode())
+		if after[bpf.Upload] == before[bpf.Upload] || after[bpf.Download] == before[bpf.Download] {
 			t.Errorf("tcp window clamp %t: the other programs are still attached", opts.TCPWindowClamp)
 		}
-		if left := b.programPins(); len(left) != directions {
+		if left := b.programPins(); len(left) != bpf.Directions {
 			t.Errorf("tcp window clamp %t: pinned programs: %v", opts.TCPWindowClamp, left)
 		}
-		var got hotspotFlows
+		var got bpf.HotspotFlows
 		check(t, d.maps.Flows.Lookup(flowsOf(d, 7), &got))
 		if got != want {
 			t.Errorf("tcp window clamp %t: queues after a restart: %+v", opts.TCPWindowClamp, got)
@@ -116,10 +117,10 @@ func TestQueuesAreAdopted(t *testing.T) {
 	opts := b.options("lan")
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
-	want := hotspotFlows{Fair: [2]hotspotFair{{VtimeNs: 1}, {VtimeNs: 2}}}
+	want := bpf.HotspotFlows{Fair: [2]bpf.HotspotFair{{VtimeNs: 1}, {VtimeNs: 2}}}
 	check(t, d.maps.Flows.Put(flowsOf(d, 7), &want))
 	check(t, d.Close())
-	var got hotspotFlows
+	var got bpf.HotspotFlows
 	d = b.open(opts)
 	check(t, d.maps.Flows.Lookup(flowsOf(d, 7), &got))
 	if got != want {
@@ -134,13 +135,13 @@ func TestMissingQueues(t *testing.T) {
 	opts := b.options("lan")
 	d := b.open(opts)
 	check(t, d.Grant(phone, limited))
-	epoch, before := d.maps.epoch, b.programIDs("lan", d.interfaces.attacher.mode())
+	epoch, before := d.maps.Epoch, b.programIDs("lan", d.interfaces.attacher.Mode())
 	check(t, d.Close())
-	check(t, os.Remove(filepath.Join(b.bpffs, "maps", hotspotMapFlows)))
+	check(t, os.Remove(filepath.Join(b.bpffs, "maps", bpf.HotspotMapFlows)))
 	d = b.open(opts)
-	after := b.programIDs("lan", d.interfaces.attacher.mode())
-	if before[upload] == after[upload] || before[download] == after[download] || d.maps.epoch != epoch {
-		t.Errorf("programs %v became %v, epoch %d became %d", before, after, epoch, d.maps.epoch)
+	after := b.programIDs("lan", d.interfaces.attacher.Mode())
+	if before[bpf.Upload] == after[bpf.Upload] || before[bpf.Download] == after[bpf.Download] || d.maps.Epoch != epoch {
+		t.Errorf("programs %v became %v, epoch %d became %d", before, after, epoch, d.maps.Epoch)
 	}
 	if !d.hasQueues(t, limited.Account) {
 		t.Error("the account has no queues")
@@ -194,6 +195,6 @@ func TestUnknownLimiter(t *testing.T) {
 
 // flowsOf returns where the queues of an account are.
 func flowsOf(d *Dataplane, id dataplane.Account) uint32 {
-	_, own := d.table.accounts.find(id)
-	return own.flows
+	_, own := d.table.Accounts.Find(id)
+	return own.Flows
 }

@@ -16,6 +16,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 var (
@@ -45,10 +48,10 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 			r.Error(why)
 		}
 	})
-	for dir := range directions {
-		for _, reason := range []hotspotReason{forwarded, local, preauth, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop} {
+	for dir := range bpf.Directions {
+		for _, reason := range []bpf.HotspotReason{forwarded, local, preauth, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop} {
 			if judges.met[dir][reason] == 0 {
-				t.Errorf("%s: no frame met %s", directionLabels[dir], reasonLabels[reason])
+				t.Errorf("%s: no frame met %s", bpf.DirectionLabels[dir], bpf.ReasonLabels[reason])
 			}
 		}
 	}
@@ -58,7 +61,7 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 // clients that are bound, and how often they said what.
 type judges struct {
 	beds [4]*testbed
-	met  [directions][hotspotReasonREASONS]int
+	met  [bpf.Directions][bpf.HotspotReasonREASONS]int
 }
 
 // What a bed's number says of it.
@@ -142,7 +145,7 @@ func (t *trial) change() {
 	switch t.below(8) {
 	case 0:
 		r = dataplane.Rule{}
-		t.setRule(clientMAC, hotspotRule{AccountIndex: noIndex, FlowsIndex: noIndex})
+		t.setRule(clientMAC, bpf.HotspotRule{AccountIndex: tables.NoIndex, FlowsIndex: tables.NoIndex})
 		t.model.rules[clientMAC] = r
 		return
 	case 1:
@@ -153,14 +156,14 @@ func (t *trial) change() {
 	case 4:
 		r.Deadline = 1 + dataplane.Boottime(t.below(2))
 	case 5:
-		r.Deadline = BootNow().Add(time.Hour)
+		r.Deadline = kernel.BootNow().Add(time.Hour)
 	case 6:
 		r = dataplane.Rule{Verdict: dataplane.Block}
 	case 7:
 		r.Account = 99
-		w, err := ruleToWire(r)
+		w, err := bpf.RuleToWire(r)
 		check(t.t, err)
-		w.AccountIndex, w.FlowsIndex = noIndex, noIndex
+		w.AccountIndex, w.FlowsIndex = tables.NoIndex, tables.NoIndex
 		t.setRule(clientMAC, w)
 		t.model.rules[clientMAC], t.model.lost[clientMAC] = r, true
 		return
@@ -172,10 +175,10 @@ func (t *trial) change() {
 // have been before and after, and where that differs, the programs may have it either way.
 func (t *trial) judge(s step) {
 	earlier, later := t.model.clone(), t.model.clone()
-	since := BootNow()
+	since := kernel.BootNow()
 	before := t.stats()
 	passed, err := t.send(s.dir, s.frame, uint32(s.gso))
-	until := BootNow()
+	until := kernel.BootNow()
 	if tooShortToRun(s.frame, err) {
 		return
 	}
@@ -190,16 +193,16 @@ func (t *trial) judge(s step) {
 		t.model = later
 	}
 	if got != first && got != last {
-		t.complain("%s: %s of %d bytes, the model says %s of %d\nframe %x, gso %d\nrules %+v", directionLabels[s.dir],
-			reasonLabels[got.Reason], got.Wire, reasonLabels[first.Reason], first.Wire, s.frame, s.gso, t.model.rules)
+		t.complain("%s: %s of %d bytes, the model says %s of %d\nframe %x, gso %d\nrules %+v", bpf.DirectionLabels[s.dir],
+			bpf.ReasonLabels[got.Reason], got.Wire, bpf.ReasonLabels[first.Reason], first.Wire, s.frame, s.gso, t.model.rules)
 	}
 	if passed != (got.Reason <= bridged) {
-		t.complain("%s, but passed = %t", reasonLabels[got.Reason], passed)
+		t.complain("%s, but passed = %t", bpf.ReasonLabels[got.Reason], passed)
 	}
 	t.compareAccounts(since, until)
 	client, _ := ends(s.dir, dataplane.MAC(s.frame[6:12]), dataplane.MAC(s.frame[0:6]))
 	if empty, known := t.model.lookups[client]; known {
-		t.model.lookups[client] = t.followLookup(t.DnsBuckets, macToWire(client), empty, since, until)
+		t.model.lookups[client] = t.followLookup(t.DnsBuckets, bpf.MACToWire(client), empty, since, until)
 	}
 	t.model.allLookups = t.followLookup(t.DnsBucketAll, uint32(0), t.model.allLookups, since, until)
 }
@@ -228,7 +231,7 @@ func (t *trial) compareAccounts(since, until dataplane.Boottime) {
 // followLookup returns when a bucket of DNS is empty, which is as the model has it, but
 // for the time that the frame took.
 func (t *trial) followLookup(buckets *ebpf.Map, key any, want, since, until dataplane.Boottime) dataplane.Boottime {
-	var got hotspotDnsBucket
+	var got bpf.HotspotDnsBucket
 	if err := buckets.Lookup(key, &got); err != nil {
 		t.complain("the bucket of %v: %v", key, err)
 	}
@@ -247,8 +250,8 @@ func (t *trial) compareEvents() {
 // compareLookups: no other MAC has a place in the kernel.
 func (t *trial) compareLookups() {
 	got := make(map[dataplane.MAC]dataplane.Boottime)
-	var key hotspotMacKey
-	var bucket hotspotDnsBucket
+	var key bpf.HotspotMacKey
+	var bucket bpf.HotspotDnsBucket
 	for entries := t.DnsBuckets.Iterate(); entries.Next(&key, &bucket); {
 		got[key.Addr] = dataplane.Boottime(bucket.TatNs)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // script reads what is to be done from bytes, each a choice, so that a fuzzer that
@@ -42,7 +43,7 @@ type step struct {
 // step builds a frame from protocol headers, that follow each other as they should or as
 // they should not, and then may spoil it.
 func (s *script) step() step {
-	st := step{dir: s.below(directions)}
+	st := step{dir: s.below(bpf.Directions)}
 	client := pick(s, clientMAC, neighborMAC, strangerMAC, blockedMAC, routerMAC, dataplane.MAC{}, multicastMAC, broadcastMAC)
 	peer := pick(s, routerMAC, broadcastMAC, multicastMAC, neighborMAC, clientMAC, dataplane.MAC{}, blockedMAC)
 	from, to := ends(st.dir, client, peer)

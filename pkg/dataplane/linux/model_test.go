@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // model is the rules of the programs in plain Go, to be read as their specification:
@@ -72,7 +73,7 @@ func (m *model) judge(dir int, raw []byte, gso int, now dataplane.Boottime) outc
 		return outcome{malformed, whole}
 	case m.port && !isGroup(d.to) && !slices.Contains(m.routerMACs, peer):
 		// Between stations, and none of our business, unless one claims to be the router.
-		if dir == upload && slices.Contains(m.routerMACs, client) {
+		if dir == bpf.Upload && slices.Contains(m.routerMACs, client) {
 			return outcome{malformed, whole}
 		}
 		return outcome{bridged, whole}
@@ -89,9 +90,9 @@ func (m *model) judge(dir int, raw []byte, gso int, now dataplane.Boottime) outc
 }
 
 // decide is about frames that the network can read.
-func (m *model) decide(f *modelFrame, rule dataplane.Rule, now dataplane.Boottime) hotspotReason {
+func (m *model) decide(f *modelFrame, rule dataplane.Rule, now dataplane.Boottime) bpf.HotspotReason {
 	switch {
-	case f.dir == download && isGroup(f.to):
+	case f.dir == bpf.Download && isGroup(f.to):
 		if f.openToAll() {
 			return preauth
 		}
@@ -123,7 +124,7 @@ func (m *model) decide(f *modelFrame, rule dataplane.Rule, now dataplane.Boottim
 
 // charge decides about a connected client's frame. Ended says that nothing more passes
 // under the rule.
-func (a *modelAccount) charge(f *modelFrame, rule dataplane.Rule, now dataplane.Boottime) (reason hotspotReason, ended bool) {
+func (a *modelAccount) charge(f *modelFrame, rule dataplane.Rule, now dataplane.Boottime) (reason bpf.HotspotReason, ended bool) {
 	spent := a.Spent()
 	switch {
 	case rule.Deadline != 0 && now >= rule.Deadline:
@@ -145,7 +146,7 @@ func (a *modelAccount) charge(f *modelFrame, rule dataplane.Rule, now dataplane.
 }
 
 func (a *modelAccount) count(f *modelFrame) {
-	if f.dir == upload {
+	if f.dir == bpf.Upload {
 		a.UpBytes, a.UpPackets = a.UpBytes+uint64(f.bytes), a.UpPackets+uint64(f.segments)
 	} else {
 		a.DownBytes, a.DownPackets = a.DownBytes+uint64(f.bytes), a.DownPackets+uint64(f.segments)
@@ -153,7 +154,7 @@ func (a *modelAccount) count(f *modelFrame) {
 }
 
 // tell tells of each end once, until there is another.
-func (m *model) tell(a *modelAccount, client dataplane.MAC, rule dataplane.Rule, why hotspotReason) {
+func (m *model) tell(a *modelAccount, client dataplane.MAC, rule dataplane.Rule, why bpf.HotspotReason) {
 	switch {
 	case why == lateDrop && a.toldDeadline != rule.Deadline:
 		a.toldDeadline = rule.Deadline
@@ -175,7 +176,7 @@ func (f *modelFrame) local() bool {
 }
 
 // before is what a device may do before it pays; else it is dropped for the reason given.
-func (m *model) before(f *modelFrame, now dataplane.Boottime, otherwise hotspotReason) hotspotReason {
+func (m *model) before(f *modelFrame, now dataplane.Boottime, otherwise bpf.HotspotReason) bpf.HotspotReason {
 	switch {
 	case f.tagged:
 		return otherwise
@@ -228,7 +229,7 @@ func (f *modelFrame) isDiscovery() bool {
 		return false
 	}
 	kind := f.transport[0]
-	if f.dir == download {
+	if f.dir == bpf.Download {
 		return kind >= 134 && kind <= 137
 	}
 	to := f.destination.As16()
@@ -254,17 +255,17 @@ func (f *modelFrame) isDHCP() bool {
 		return false
 	}
 	if f.ip == 4 {
-		toAll := f.dir == upload && f.peer == netip.MustParseAddr("255.255.255.255")
+		toAll := f.dir == bpf.Upload && f.peer == netip.MustParseAddr("255.255.255.255")
 		return client == 68 && server == 67 && (f.router || toAll)
 	}
-	toAll := f.dir == upload && f.peer == netip.MustParseAddr("ff02::1:2")
+	toAll := f.dir == bpf.Upload && f.peer == netip.MustParseAddr("ff02::1:2")
 	return client == 546 && server == 547 && (f.router || toAll)
 }
 
 func (m *model) isPortal(f *modelFrame) bool {
 	_, port, ok := f.servicePorts()
 	return ok && slices.ContainsFunc(m.portals, func(p dataplane.Portal) bool {
-		number := portalToWire(p).Protocol
+		number := bpf.PortalToWire(p).Protocol
 		at := p.Addr == f.peer || (f.router && !p.Addr.IsValid())
 		return at && p.Port == port && number == f.protocol
 	})
@@ -275,7 +276,7 @@ const lookupBurst = dataplane.Boottime(1 << 14 * 500_000)
 
 // lookup is DNS before paying: 16 kbit/s for each MAC, and 16 KiB at once; for all
 // together 64 times as much.
-func (m *model) lookup(f *modelFrame, now dataplane.Boottime) hotspotReason {
+func (m *model) lookup(f *modelFrame, now dataplane.Boottime) bpf.HotspotReason {
 	// A packet that is longer than a frame may be waits for a frame's room only.
 	charge, room := dataplane.Boottime(f.bytes)*500_000, dataplane.Boottime(min(f.bytes, 1514))*500_000
 	own, fits := fill(m.lookups[f.client], charge, room, now)

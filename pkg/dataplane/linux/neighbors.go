@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 const (
@@ -30,10 +32,10 @@ const (
 // bridges report it, and once from what they have when a client gets its rule.
 type neighbors struct {
 	ifnames []string
-	ns      *netNS
-	table   *table
+	ns      *links.NetNS
+	table   *tables.Table
 	state   *state
-	watcher *watcher // dirty when clients are to be found in the tables
+	watcher *links.Watcher // dirty when clients are to be found in the tables
 	log     *slog.Logger
 	found   chan dataplane.Neighbor
 	closing <-chan struct{}
@@ -43,17 +45,17 @@ type neighbors struct {
 func (n *neighbors) receive() {
 	second, received := time.Now(), 0
 	for {
-		messages, _, err := n.watcher.sock.Receive()
+		messages, _, err := n.watcher.Sock.Receive()
 		if errors.Is(err, unix.ENOBUFS) {
-			n.watcher.markDirty()
-		} else if err != nil && n.watcher.backOff(err) {
+			n.watcher.MarkDirty()
+		} else if err != nil && n.watcher.BackOff(err) {
 			return
 		}
 		for _, m := range messages {
 			if m.Header.Type != unix.RTM_NEWNEIGH {
 				continue
 			}
-			if entry, err := netlink.NeighDeserialize(m.Data); err == nil && !n.deliver(entry, neighStateOf(entry.State)) {
+			if entry, err := netlink.NeighDeserialize(m.Data); err == nil && !n.deliver(entry, links.NeighStateOf(entry.State)) {
 				return
 			}
 		}
@@ -76,7 +78,7 @@ func (n *neighbors) scan() {
 		select {
 		case <-n.closing:
 			return
-		case <-n.watcher.dirty:
+		case <-n.watcher.Dirty:
 		}
 		if err := n.scanTables(); err != nil {
 			n.log.Warn("neighbour tables not read, a client.conflict may be missed", "error", err)
@@ -92,8 +94,8 @@ func (n *neighbors) scan() {
 func (n *neighbors) scanTables() error {
 	for _, family := range []int{unix.AF_BRIDGE, netlink.FAMILY_V4} {
 		open := true
-		err := eachNeighbor(n.ns, family, func(entry *netlink.Neigh) bool {
-			open = neighStateOf(entry.State) != dataplane.NeighReachable || n.deliver(entry, dataplane.NeighStale)
+		err := links.EachNeighbor(n.ns, family, func(entry *netlink.Neigh) bool {
+			open = links.NeighStateOf(entry.State) != dataplane.NeighReachable || n.deliver(entry, dataplane.NeighStale)
 			return open
 		})
 		if err != nil || !open {
@@ -110,7 +112,7 @@ func (n *neighbors) deliver(entry *netlink.Neigh, state dataplane.NeighState) bo
 		return true
 	}
 	var client bool
-	if at.Account, client = n.table.allowed(at.MAC); !client || !n.state.currentLinks().locate(n.ifnames, entry, &at) {
+	if at.Account, client = n.table.Allowed(at.MAC); !client || !n.state.currentLinks().Locate(n.ifnames, entry, &at) {
 		return true
 	}
 	select {
@@ -125,13 +127,13 @@ func (n *neighbors) deliver(entry *netlink.Neigh, state dataplane.NeighState) bo
 func (n *neighbors) of(mac dataplane.MAC) ([]dataplane.Neighbor, error) {
 	now := n.state.currentLinks()
 	var found []dataplane.Neighbor
-	err := eachNeighbor(n.ns, netlink.FAMILY_V4, func(entry *netlink.Neigh) bool {
+	err := links.EachNeighbor(n.ns, netlink.FAMILY_V4, func(entry *netlink.Neigh) bool {
 		at := dataplane.Neighbor{State: dataplane.NeighStale}
-		if copy(at.MAC[:], entry.HardwareAddr) != len(at.MAC) || at.MAC != mac || nudRank(entry.State) == 0 ||
-			!now.locate(n.ifnames, entry, &at) {
+		if copy(at.MAC[:], entry.HardwareAddr) != len(at.MAC) || at.MAC != mac || links.NudRank(entry.State) == 0 ||
+			!now.Locate(n.ifnames, entry, &at) {
 			return true
 		}
-		if nudRank(entry.State) > 1 {
+		if links.NudRank(entry.State) > 1 {
 			at.State = dataplane.NeighReachable
 		}
 		found = append(found, at)
@@ -146,11 +148,11 @@ func (n *neighbors) of(mac dataplane.MAC) ([]dataplane.Neighbor, error) {
 // lookup returns the MAC behind an address, or ErrNoNeighbor.
 func (n *neighbors) lookup(h *netlink.Handle, ip netip.Addr) (dataplane.MAC, error) {
 	best, rank := dataplane.MAC{}, 0
-	for _, l := range n.state.currentLinks().clientLinks(n.ifnames) {
+	for _, l := range n.state.currentLinks().ClientLinks(n.ifnames) {
 		if ip.Zone() != "" && ip.Zone() != l.Attrs().Name {
 			continue
 		}
-		mac, r, err := macOfNeighbor(h, l, ip.WithZone("").Unmap())
+		mac, r, err := links.MacOfNeighbor(h, l, ip.WithZone("").Unmap())
 		if err != nil {
 			return dataplane.MAC{}, err
 		}

@@ -110,7 +110,7 @@ func TestSightingsInAFlood(t *testing.T) {
 	b.bridge("br-lan", "lan1", "lan2")
 	d := b.open(b.options("br-lan"))
 	check(t, d.Grant(phone, allow))
-	check(t, d.neighbors.watcher.sock.SetReceiveBufferSize(2304, false))
+	check(t, d.neighbors.watcher.Sock.SetReceiveBufferSize(2304, false))
 	for i := range 2000 {
 		b.onPort("lan1", dataplane.MAC{2, 0, 1, 0, byte(i >> 8), byte(i)})
 	}

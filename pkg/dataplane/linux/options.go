@@ -11,6 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 // DefaultBPFFS is the folder of the pins when Options names none.
@@ -33,13 +35,13 @@ type Options struct {
 	NetNS          string               // path of the network namespace to work in; default: the process's own
 	Log            *slog.Logger         // default: silent
 
-	snapshot func(*netlink.Handle) (*links, error) // default snapshotLinks; tests replace it
+	snapshot func(*netlink.Handle) (*links.Snapshot, error) // default snapshotLinks; tests replace it
 }
 
 // normalized returns o with its defaults, or an error that names field and value.
 func (o Options) normalized() (Options, error) {
 	if o.snapshot == nil {
-		o.snapshot = snapshotLinks
+		o.snapshot = links.TakeSnapshot
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -64,7 +66,7 @@ func (o Options) normalized() (Options, error) {
 	default:
 		return o, fmt.Errorf("attach %q: want %s, %s or %s", o.Attach, dataplane.Auto, dataplane.TCX, dataplane.Clsact)
 	}
-	if _, err := uplinkSpeeds(o.Uplink); err != nil {
+	if _, err := bpf.UplinkSpeeds(o.Uplink); err != nil {
 		return o, err
 	}
 	if err := checkInterfaces(o.Interfaces); err != nil {
@@ -108,4 +110,9 @@ func checkInterfaces(names []string) error {
 		seen[name] = true
 	}
 	return nil
+}
+
+// programConfig is what the programs are loaded with.
+func (o Options) programConfig() bpf.ProgramConfig {
+	return bpf.ProgramConfig{Limiter: o.Limiter, Clamp: o.TCPWindowClamp && o.Limiter == dataplane.Fair, Uplink: o.Uplink != dataplane.Uplink{}, Bind: o.Bind}
 }

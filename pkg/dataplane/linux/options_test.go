@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 func TestBadOptions(t *testing.T) {
@@ -45,7 +47,7 @@ func TestKernelAtLeast(t *testing.T) {
 		"5.15.0": true, "5.15.0-91-generic": true, "6.1": true, "10.0": true, "unknown": true,
 		"5.14.21": false, "4.19.0-26-amd64": false,
 	} {
-		if got := kernelAtLeast(release, minKernelMajor, minKernelMinor); got != want {
+		if got := kernel.AtLeast(release, kernel.MinMajor, kernel.MinMinor); got != want {
 			t.Errorf("kernelAtLeast(%q) = %v", release, got)
 		}
 	}
@@ -53,8 +55,8 @@ func TestKernelAtLeast(t *testing.T) {
 
 func TestPinNames(t *testing.T) {
 	for _, name := range []string{"br-lan", "eth0.10", "a-b.c", "wlan0-ingress"} {
-		pin := pinName(name)
-		if strings.Contains(pin, ".") || ifName(pin) != name {
+		pin := pins.PinName(name)
+		if strings.Contains(pin, ".") || pins.IfName(pin) != name {
 			t.Errorf("%q is pinned as %q", name, pin)
 		}
 	}

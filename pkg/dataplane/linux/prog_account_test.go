@@ -10,13 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
 // expect runs a frame and fails unless its reason is want.
-func (b *testbed) expect(dir int, frame []byte, want hotspotReason) {
+func (b *testbed) expect(dir int, frame []byte, want bpf.HotspotReason) {
 	b.t.Helper()
 	if got := b.run(dir, frame, 0); got.Reason != want {
-		b.t.Errorf("%s, want %s", reasonLabels[got.Reason], reasonLabels[want])
+		b.t.Errorf("%s, want %s", bpf.ReasonLabels[got.Reason], bpf.ReasonLabels[want])
 	}
 }
 
@@ -38,38 +40,38 @@ func deadlinePassed(account dataplane.Account) dataplane.Event {
 func TestCounters(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
-	before := BootNow()
+	before := kernel.BootNow()
 	for _, n := range []int{28, 29, 46, 47, 1500} { // with and without padding
-		b.expect(upload, packet4(t, upload, n), forwarded)
+		b.expect(bpf.Upload, packet4(t, bpf.Upload, n), forwarded)
 	}
-	b.expect(download, packet4(t, download, 1000), forwarded)
-	b.expect(download, packet4(t, download, 600), forwarded)
+	b.expect(bpf.Download, packet4(t, bpf.Download, 1000), forwarded)
+	b.expect(bpf.Download, packet4(t, bpf.Download, 600), forwarded)
 	got := b.counted(7)
 	want := dataplane.Counters{UpBytes: 28 + 29 + 46 + 47 + 1500, DownBytes: 1600, UpPackets: 5, DownPackets: 2, LastSeen: got.LastSeen}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
 	}
-	if got.LastSeen < before || got.LastSeen > BootNow() {
-		t.Errorf("last seen %d, want %d to %d", got.LastSeen, before, BootNow())
+	if got.LastSeen < before || got.LastSeen > kernel.BootNow() {
+		t.Errorf("last seen %d, want %d to %d", got.LastSeen, before, kernel.BootNow())
 	}
 	b.expectEvents()
 }
 
 // TestLastSeen: every frame of a client that passes shows that it is there.
 func TestLastSeen(t *testing.T) {
-	arpRequest := build(t, l2(upload, etherARP), arp(1))
-	portal := build(t, l2(upload, etherIPv4), ip4(upload, portal4, protoTCP), tcp(upload, 1, 443))
+	arpRequest := build(t, l2(bpf.Upload, etherARP), arp(1))
+	portal := build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, portal4, protoTCP), tcp(bpf.Upload, 1, 443))
 	tests := []struct {
 		name  string
 		rule  dataplane.Rule
 		frame []byte
 		seen  bool
 	}{
-		{"forwarded", dataplane.Rule{LimitBytes: dataplane.NoLimit}, packet4(t, upload, 100), true},
+		{"forwarded", dataplane.Rule{LimitBytes: dataplane.NoLimit}, packet4(t, bpf.Upload, 100), true},
 		{"local", dataplane.Rule{LimitBytes: dataplane.NoLimit}, arpRequest, true},
 		{"pre-auth after the limit", dataplane.Rule{LimitBytes: 1}, portal, true},
-		{"dropped at the limit", dataplane.Rule{LimitBytes: 1}, packet4(t, upload, 100), false},
-		{"dropped at the deadline", dataplane.Rule{LimitBytes: dataplane.NoLimit, Deadline: 1}, packet4(t, upload, 100), false},
+		{"dropped at the limit", dataplane.Rule{LimitBytes: 1}, packet4(t, bpf.Upload, 100), false},
+		{"dropped at the deadline", dataplane.Rule{LimitBytes: dataplane.NoLimit, Deadline: 1}, packet4(t, bpf.Upload, 100), false},
 	}
 	b := newTestbed(t, false)
 	for _, test := range tests {
@@ -77,9 +79,9 @@ func TestLastSeen(t *testing.T) {
 			b := b.clean(t)
 			test.rule.Verdict, test.rule.Account = dataplane.Allow, 7
 			b.grant(clientMAC, test.rule)
-			b.run(upload, packet4(t, upload, 100), 0) // exhausts where there is a limit
-			b.setAccount(7, func() hotspotAccount { u := b.account(7); u.LastSeenNs = 0; return u }())
-			b.run(upload, test.frame, 0)
+			b.run(bpf.Upload, packet4(t, bpf.Upload, 100), 0) // exhausts where there is a limit
+			b.setAccount(7, func() bpf.HotspotAccount { u := b.account(7); u.LastSeenNs = 0; return u }())
+			b.run(bpf.Upload, test.frame, 0)
 			if seen := b.counted(7).LastSeen != 0; seen != test.seen {
 				t.Errorf("seen = %t", seen)
 			}
@@ -90,12 +92,12 @@ func TestLastSeen(t *testing.T) {
 func TestLimitToTheByte(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 3000})
-	b.expect(upload, packet4(t, upload, 1000), forwarded)
-	b.expect(download, packet4(t, download, 1500), forwarded)
-	b.expect(upload, packet4(t, upload, 500), forwarded) // the last byte
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 1000), forwarded)
+	b.expect(bpf.Download, packet4(t, bpf.Download, 1500), forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 500), forwarded) // the last byte
 	b.expectEvents()
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
-	b.expect(download, packet4(t, download, 28), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
+	b.expect(bpf.Download, packet4(t, bpf.Download, 28), limitDrop)
 	b.expectEvents(exhausted(7))
 	if got := b.counted(7); got.Spent() != 3000 || got.LimitDrops != 2 {
 		t.Errorf("spent %d with %d drops, want 3000 and 2", got.Spent(), got.LimitDrops)
@@ -108,26 +110,26 @@ func TestLimitCloses(t *testing.T) {
 	b := newTestbed(t, false)
 	rule := dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 2999}
 	b.grant(clientMAC, rule)
-	b.expect(upload, packet4(t, upload, 1500), forwarded)
-	b.expect(upload, packet4(t, upload, 1500), limitDrop)
-	b.expect(upload, packet4(t, upload, 40), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 1500), forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 1500), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 40), limitDrop)
 	b.expectEvents(exhausted(7))
 
 	rule.LimitBytes += 1
 	b.grant(clientMAC, rule)
-	b.expect(upload, packet4(t, upload, 1500), forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 1500), forwarded)
 	b.expectEvents()
-	b.expect(upload, packet4(t, upload, 40), limitDrop)
-	b.expect(upload, packet4(t, upload, 40), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 40), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 40), limitDrop)
 	b.expectEvents(exhausted(7))
 
 	b.grant(clientMAC, rule) // the same again is no top-up
-	b.expect(upload, packet4(t, upload, 40), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 40), limitDrop)
 	b.expectEvents()
 
 	rule.LimitBytes = dataplane.NoLimit
 	b.grant(clientMAC, rule)
-	b.expect(upload, packet4(t, upload, 1500), forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 1500), forwarded)
 	if got := b.counted(7).Spent(); got != 4500 {
 		t.Errorf("spent %d, want 4500", got)
 	}
@@ -136,8 +138,8 @@ func TestLimitCloses(t *testing.T) {
 func TestLimitOfZero(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7})
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
 	b.expectEvents(exhausted(7))
 }
 
@@ -145,33 +147,33 @@ func TestLimitOfZero(t *testing.T) {
 func TestLowerLimit(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 10_000})
-	b.expect(upload, packet4(t, upload, 1500), forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 1500), forwarded)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 1000})
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
 	b.expectEvents(exhausted(7))
 }
 
 func TestDeadline(t *testing.T) {
 	b := newTestbed(t, false)
-	rule := dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, Deadline: BootNow().Add(time.Hour)}
+	rule := dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, Deadline: kernel.BootNow().Add(time.Hour)}
 	b.grant(clientMAC, rule)
-	b.expect(upload, packet4(t, upload, 100), forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 100), forwarded)
 
-	rule.Deadline = BootNow()
+	rule.Deadline = kernel.BootNow()
 	b.grant(clientMAC, rule)
 	for range 3 {
-		b.expect(download, packet4(t, download, 100), lateDrop)
+		b.expect(bpf.Download, packet4(t, bpf.Download, 100), lateDrop)
 	}
 	b.expectEvents(deadlinePassed(7))
 
-	rule.Deadline = BootNow() // another deadline, another event
+	rule.Deadline = kernel.BootNow() // another deadline, another event
 	b.grant(clientMAC, rule)
-	b.expect(upload, packet4(t, upload, 100), lateDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 100), lateDrop)
 	b.expectEvents(deadlinePassed(7))
 
-	rule.Deadline = BootNow().Add(time.Hour)
+	rule.Deadline = kernel.BootNow().Add(time.Hour)
 	b.grant(clientMAC, rule)
-	b.expect(upload, packet4(t, upload, 100), forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 100), forwarded)
 	if got := b.counted(7); got.Spent() != 200 || got.DeadlineDrops != 4 {
 		t.Errorf("spent %d with %d drops, want 200 and 4", got.Spent(), got.DeadlineDrops)
 	}
@@ -180,13 +182,13 @@ func TestDeadline(t *testing.T) {
 // TestDeadlineIsExact: a packet passes before the deadline and never after it.
 func TestDeadlineIsExact(t *testing.T) {
 	b := newTestbed(t, false)
-	frame := packet4(t, upload, 100)
-	deadline := BootNow().Add(20 * time.Millisecond)
+	frame := packet4(t, bpf.Upload, 100)
+	deadline := kernel.BootNow().Add(20 * time.Millisecond)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, Deadline: deadline})
 	for ended := false; !ended; {
-		before := BootNow()
-		passed, err := b.send(upload, frame, 0)
-		after := BootNow()
+		before := kernel.BootNow()
+		passed, err := b.send(bpf.Upload, frame, 0)
+		after := kernel.BootNow()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,9 +205,9 @@ func TestDeadlineIsExact(t *testing.T) {
 func TestEventTellsWhen(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 1})
-	before := BootNow()
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
-	after := BootNow()
+	before := kernel.BootNow()
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
+	after := kernel.BootNow()
 	told := b.events()
 	if len(told) != 1 || told[0].At < before || told[0].At > after {
 		t.Errorf("told %v, want one event between %d and %d", told, before, after)
@@ -215,32 +217,32 @@ func TestEventTellsWhen(t *testing.T) {
 // TestEndedWithoutRoomForEvents: the end stays, and is told when there is room.
 func TestEndedWithoutRoomForEvents(t *testing.T) {
 	b := newTestbed(t, false)
-	capacity := int(b.hotspotObjects.Events.MaxEntries()) / (32 + 8)
+	capacity := int(b.HotspotObjects.Events.MaxEntries()) / (32 + 8)
 	for account := dataplane.Account(1); account <= dataplane.Account(capacity)+10; account++ {
 		b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: account, LimitBytes: 1})
-		b.expect(upload, packet4(t, upload, 28), limitDrop)
+		b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
 	}
 	last := dataplane.Account(capacity) + 10
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
 	if told := len(b.events()); told == 0 || told > capacity {
 		t.Fatalf("%d events, want what the ring holds", told)
 	}
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
 	b.expectEvents(exhausted(last))
 }
 
 // TestLocalIsFree: the router is free, and neither slowed nor let in after the end.
 func TestLocalIsFree(t *testing.T) {
-	ssh := build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 22), blob(1000))
+	ssh := build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, router4, protoTCP), tcp(bpf.Upload, 1, 22), blob(1000))
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 1000, UpBPS: 1000})
 	for range 200 {
-		b.expect(upload, ssh, local)
+		b.expect(bpf.Upload, ssh, local)
 	}
-	b.expect(upload, packet4(t, upload, 1000), forwarded)
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
-	b.expect(upload, ssh, limitDrop)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 1000), forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
+	b.expect(bpf.Upload, ssh, limitDrop)
 	want := dataplane.Counters{UpBytes: 1000, UpPackets: 1, LimitDrops: 2}
 	if diff := cmp.Diff(want, b.counted(7), cmpopts.IgnoreFields(dataplane.Counters{}, "LastSeen")); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
@@ -251,9 +253,9 @@ func TestLocalIsFree(t *testing.T) {
 func TestTopUpAtTheEnd(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 100})
-	b.expect(upload, packet4(t, upload, 101), limitDrop)
-	b.expect(upload, build(t, append([]layer{l2(upload, etherIPv4)}, dns4(upload)...)...), preauth)
-	b.expect(upload, build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 8080)), preauth)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 101), limitDrop)
+	b.expect(bpf.Upload, build(t, append([]layer{l2(bpf.Upload, etherIPv4)}, dns4(bpf.Upload)...)...), preauth)
+	b.expect(bpf.Upload, build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, router4, protoTCP), tcp(bpf.Upload, 1, 8080)), preauth)
 	if got := b.counted(7); got.Spent() != 0 || got.LimitDrops != 1 {
 		t.Errorf("spent %d with %d drops, want 0 and 1", got.Spent(), got.LimitDrops)
 	}
@@ -265,10 +267,10 @@ func TestSharedAccount(t *testing.T) {
 	rule := dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 1000}
 	b.grant(clientMAC, rule)
 	b.grant(neighborMAC, rule)
-	other := build(t, ether(neighborMAC, routerMAC, etherIPv4), ip4(upload, server4, protoUDP), udp(upload, 1, 2), blob(572))
-	b.expect(upload, packet4(t, upload, 400), forwarded)
-	b.expect(upload, other, forwarded)
-	b.expect(upload, packet4(t, upload, 28), limitDrop)
+	other := build(t, ether(neighborMAC, routerMAC, etherIPv4), ip4(bpf.Upload, server4, protoUDP), udp(bpf.Upload, 1, 2), blob(572))
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 400), forwarded)
+	b.expect(bpf.Upload, other, forwarded)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
 	b.expectEvents(exhausted(7))
 }
 
@@ -276,9 +278,9 @@ func TestSharedAccount(t *testing.T) {
 func TestMissingAccount(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
-	b.setAccount(7, hotspotAccount{Id: 8}) // the place has another now
-	b.expect(upload, packet4(t, upload, 100), noAccount)
-	if got := b.account(7); got != (hotspotAccount{Id: 8}) {
+	b.setAccount(7, bpf.HotspotAccount{Id: 8}) // the place has another now
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 100), noAccount)
+	if got := b.account(7); got != (bpf.HotspotAccount{Id: 8}) {
 		t.Errorf("the program counted to the other account: %+v", got)
 	}
 }

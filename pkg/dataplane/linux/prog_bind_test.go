@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
-const boundDrop = hotspotReasonDROP_BOUND
+const boundDrop = bpf.HotspotReasonDROP_BOUND
 
 // as is a packet between another IPv4 address with the client's MAC and the server.
 func as(t testing.TB, dir int, address string) []byte {
 	ip := ip4(dir, server4, protoUDP)
-	if dir == upload {
+	if dir == bpf.Upload {
 		ip.SrcIP = net.ParseIP(address)
 	} else {
 		ip.DstIP = net.ParseIP(address)
@@ -28,11 +29,11 @@ func TestBound(t *testing.T) {
 	testbedBind = true
 	defer func() { testbedBind = false }()
 	b := newTestbed(t, false)
-	free := ip4(upload, router4, protoTCP)
+	free := ip4(bpf.Upload, router4, protoTCP)
 	free.SrcIP = net.ParseIP(other4)
-	discover := ip4(upload, "255.255.255.255", protoUDP)
+	discover := ip4(bpf.Upload, "255.255.255.255", protoUDP)
 	discover.SrcIP = net.IPv4zero
-	foreign := ip4(upload, router4, protoUDP)
+	foreign := ip4(bpf.Upload, router4, protoUDP)
 	foreign.SrcIP = net.ParseIP(other4)
 	question := arp(1)
 	question.SourceProtAddress = []byte{10, 0, 0, 51}
@@ -40,19 +41,19 @@ func TestBound(t *testing.T) {
 		name           string
 		dir            int
 		frame          []byte
-		bound, unbound hotspotReason
+		bound, unbound bpf.HotspotReason
 	}{
-		{"its upload", upload, packet4(t, upload, 500), forwarded, forwarded},
-		{"its download", download, packet4(t, download, 500), forwarded, forwarded},
-		{"another's upload", upload, as(t, upload, other4), boundDrop, forwarded},
-		{"another's download", download, as(t, download, other4), boundDrop, forwarded},
-		{"another's in a VLAN", upload, build(t, l2(upload, etherVLAN), tag(5, etherIPv4), foreign, udp(upload, 1, 2), blob(9)), boundDrop, local},
-		{"another's to the router", upload, build(t, l2(upload, etherIPv4), foreign, udp(upload, 1, 2), blob(9)), boundDrop, local},
-		{"another's to the portal", upload, build(t, l2(upload, etherIPv4), free, tcp(upload, 4000, 8080)), preauth, local},
-		{"a request for a lease", upload, build(t, ether(clientMAC, broadcastMAC, etherIPv4), discover, udp(upload, 68, 67), blob(300)), preauth, local},
-		{"another's renewal of its lease", upload, build(t, l2(upload, etherIPv4), foreign, udp(upload, 68, 67), blob(300)), preauth, local},
-		{"another's ARP", upload, build(t, l2(upload, etherARP), question), local, local},
-		{"IPv6", upload, build(t, l2(upload, etherIPv6), ip6(upload, server6, protoUDP), udp(upload, 1, 2), blob(9)), forwarded, forwarded},
+		{"its upload", bpf.Upload, packet4(t, bpf.Upload, 500), forwarded, forwarded},
+		{"its download", bpf.Download, packet4(t, bpf.Download, 500), forwarded, forwarded},
+		{"another's upload", bpf.Upload, as(t, bpf.Upload, other4), boundDrop, forwarded},
+		{"another's download", bpf.Download, as(t, bpf.Download, other4), boundDrop, forwarded},
+		{"another's in a VLAN", bpf.Upload, build(t, l2(bpf.Upload, etherVLAN), tag(5, etherIPv4), foreign, udp(bpf.Upload, 1, 2), blob(9)), boundDrop, local},
+		{"another's to the router", bpf.Upload, build(t, l2(bpf.Upload, etherIPv4), foreign, udp(bpf.Upload, 1, 2), blob(9)), boundDrop, local},
+		{"another's to the portal", bpf.Upload, build(t, l2(bpf.Upload, etherIPv4), free, tcp(bpf.Upload, 4000, 8080)), preauth, local},
+		{"a request for a lease", bpf.Upload, build(t, ether(clientMAC, broadcastMAC, etherIPv4), discover, udp(bpf.Upload, 68, 67), blob(300)), preauth, local},
+		{"another's renewal of its lease", bpf.Upload, build(t, l2(bpf.Upload, etherIPv4), foreign, udp(bpf.Upload, 68, 67), blob(300)), preauth, local},
+		{"another's ARP", bpf.Upload, build(t, l2(bpf.Upload, etherARP), question), local, local},
+		{"IPv6", bpf.Upload, build(t, l2(bpf.Upload, etherIPv6), ip6(bpf.Upload, server6, protoUDP), udp(bpf.Upload, 1, 2), blob(9)), forwarded, forwarded},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -63,7 +64,7 @@ func TestBound(t *testing.T) {
 			b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, Bound: [4]byte{10, 0, 0, 50}})
 			b.expect(test.dir, test.frame, test.bound)
 			if more := b.counted(7).Spent() - spent; (more != 0) != (test.bound == forwarded) {
-				t.Errorf("%s, and %d bytes debited", reasonLabels[test.bound], more)
+				t.Errorf("%s, and %d bytes debited", bpf.ReasonLabels[test.bound], more)
 			}
 		})
 	}
@@ -73,5 +74,5 @@ func TestBound(t *testing.T) {
 func TestBoundNotAsked(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, Bound: [4]byte{10, 0, 0, 50}})
-	b.expect(upload, as(t, upload, "10.0.0.51"), forwarded)
+	b.expect(bpf.Upload, as(t, bpf.Upload, "10.0.0.51"), forwarded)
 }

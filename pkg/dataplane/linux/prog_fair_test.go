@@ -13,6 +13,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 // withFair loads testbeds with the fair limiter until the test ends.
@@ -80,7 +83,7 @@ func underFair(t *testing.T) {
 type fairBed struct {
 	*testbed
 	t      testing.TB
-	speed  speed
+	speed  bpf.Speed
 	dir    int
 	frames map[string][]byte
 }
@@ -103,12 +106,12 @@ func (b *fairBed) start() {
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, UpBPS: bedBPS, DownBPS: bedBPS})
 }
 
-func (b *fairBed) queues() hotspotFair { return b.queuesOf(b.dir) }
+func (b *fairBed) queues() bpf.HotspotFair { return b.queuesOf(b.dir) }
 
 // queuesOf reads while no packet is under way.
-func (b *testbed) queuesOf(dir int) hotspotFair {
+func (b *testbed) queuesOf(dir int) bpf.HotspotFair {
 	b.t.Helper()
-	var f hotspotFlows
+	var f bpf.HotspotFlows
 	if err := b.Flows.Lookup(b.counter(7), &f); err != nil {
 		b.t.Fatal(err)
 	}
@@ -122,7 +125,7 @@ func (b *fairBed) age(d time.Duration) {
 	u := b.account(7)
 	back(&u.Bucket[b.dir].TatNs)
 	b.setAccount(7, u)
-	var f hotspotFlows
+	var f bpf.HotspotFlows
 	if err := b.Flows.Lookup(b.counter(7), &f); err != nil {
 		b.t.Fatal(err)
 	}
@@ -158,7 +161,7 @@ func (b *fairBed) model() fpq {
 // some time between before and after the run, and the queues add up to the
 // bucket's backlog.
 func TestFairAgainstModel(t *testing.T) {
-	bed := newFairBed(t, upload)
+	bed := newFairBed(t, bpf.Upload)
 	rapid.Check(t, func(r *rapid.T) {
 		bed.start()
 		tags := make(map[int]uint32)
@@ -183,9 +186,9 @@ func (b *fairBed) check(r *rapid.T, flow, n int, tags map[int]uint32) {
 	if tag, known := tags[flow]; known {
 		queue = slices.Index(k.Tag[:], tag)
 	}
-	before := uint64(BootNow())
+	before := uint64(kernel.BootNow())
 	passed := b.offer(flow, n)
-	after := uint64(BootNow())
+	after := uint64(kernel.BootNow())
 	early, least := m.admit(queue, uint64(n), before)
 	late, most := m.admit(queue, uint64(n), after)
 	possible := passed == early || passed == late
@@ -220,7 +223,7 @@ func (b *fairBed) check(r *rapid.T, flow, n int, tags map[int]uint32) {
 // TestFairShares: flows that take what they can get get the same each, and together
 // the speed, however unlike they are.
 func TestFairShares(t *testing.T) {
-	for dir := range directions {
+	for dir := range bpf.Directions {
 		b := newFairBed(t, dir)
 		for _, flows := range []int{1, 2, 4, 12} {
 			b.start()
@@ -240,26 +243,26 @@ func TestFairShares(t *testing.T) {
 			}
 			clear(passed)
 			const rounds = 4000
-			start := BootNow()
+			start := kernel.BootNow()
 			for range rounds {
 				round()
 			}
 			// What the rounds aged it by, and the time that they really took.
-			allowed := rounds*300 + float64(BootNow().Sub(start))/float64(bedByte)
+			allowed := rounds*300 + float64(kernel.BootNow().Sub(start))/float64(bedByte)
 			sum, squares := 0.0, 0.0
 			for _, bytes := range passed {
 				sum += bytes
 				squares += bytes * bytes
 			}
 			if jain := sum * sum / squares / float64(flows); jain < 0.999 {
-				t.Errorf("%s, %d flows: Jain's index %.4f: %v", directionLabels[dir], flows, jain, passed)
+				t.Errorf("%s, %d flows: Jain's index %.4f: %v", bpf.DirectionLabels[dir], flows, jain, passed)
 			}
 			tolerance := 0.002
 			if emulated() {
 				tolerance = 0.01 // a round takes as long as what it ages by
 			}
 			if share := sum / allowed; math.Abs(share-1) > tolerance {
-				t.Errorf("%s, %d flows: %.4f of the speed", directionLabels[dir], flows, share)
+				t.Errorf("%s, %d flows: %.4f of the speed", bpf.DirectionLabels[dir], flows, share)
 			}
 		}
 	}
@@ -267,7 +270,7 @@ func TestFairShares(t *testing.T) {
 
 // TestSparseFlow: one that sends little loses nothing beside many that send too much.
 func TestSparseFlow(t *testing.T) {
-	b := newFairBed(t, download)
+	b := newFairBed(t, bpf.Download)
 	const greedy, echo = 8, 100
 	for i := range 4000 {
 		b.age(150 * bedByte)
@@ -286,12 +289,12 @@ func TestSparseFlow(t *testing.T) {
 // TestFairDepth: one flow is let through to the depth of the bucket, many to twice
 // that, and a quarter more is for first packets and small ones.
 func TestFairDepth(t *testing.T) {
-	b := newFairBed(t, upload)
+	b := newFairBed(t, bpf.Upload)
 	alone := 0
 	for b.offer(0, 1500) {
 		alone += 1500
 	}
-	if most := burstFloorByte; alone > most || alone <= most-1500 {
+	if most := bpf.BurstFloorByte; alone > most || alone <= most-1500 {
 		t.Errorf("one flow: %d bytes at once, want %d", alone, most)
 	}
 	b.start()
@@ -304,27 +307,27 @@ func TestFairDepth(t *testing.T) {
 		}
 	}
 	fill(8, 20)
-	if most := 2 * burstFloorByte; all > most || all <= most-1500 {
+	if most := 2 * bpf.BurstFloorByte; all > most || all <= most-1500 {
 		t.Errorf("8 flows: %d bytes at once, want %d", all, most)
 	}
 	fill(100, 1) // of others, the first packet
-	if most := burstFloorByte * 9 / 4; all > most || all <= most-1500 {
+	if most := bpf.BurstFloorByte * 9 / 4; all > most || all <= most-1500 {
 		t.Errorf("100 flows: %d bytes at once, want %d", all, most)
 	}
 }
 
 // TestFairDirections: what is full on upload is empty on download.
 func TestFairDirections(t *testing.T) {
-	b := newFairBed(t, upload)
+	b := newFairBed(t, bpf.Upload)
 	for b.offer(0, 1500) {
 	}
-	b.expect(download, packet4(t, download, 1500), forwarded)
+	b.expect(bpf.Download, packet4(t, bpf.Download, 1500), forwarded)
 }
 
 // TestFairNewSpeed: a new speed is in force with the next packet, and the queues of
 // the old one are forgotten.
 func TestFairNewSpeed(t *testing.T) {
-	b := newFairBed(t, upload)
+	b := newFairBed(t, bpf.Upload)
 	for b.offer(0, 1500) {
 	}
 	for _, bps := range []uint64{10_000_000, 0, bedBPS} {
@@ -338,49 +341,49 @@ func TestFairNewSpeed(t *testing.T) {
 // TestFairBusy: queues that stay locked, because their holder was interrupted, cost
 // no packet: the bucket decides.
 func TestFairBusy(t *testing.T) {
-	b := newFairBed(t, upload)
-	var f hotspotFlows
-	f.Fair[upload].Lock = 1
+	b := newFairBed(t, bpf.Upload)
+	var f bpf.HotspotFlows
+	f.Fair[bpf.Upload].Lock = 1
 	b.put(b.Flows, b.counter(7), &f)
 	passed := 0
 	for b.offer(passed%3, 1500) {
 		passed++
 	}
-	if want := 2 * burstFloorByte / 1500; passed != want {
+	if want := 2 * bpf.BurstFloorByte / 1500; passed != want {
 		t.Errorf("%d packets at once, want %d", passed, want)
 	}
-	if got := b.queues(); got != f.Fair[upload] {
+	if got := b.queues(); got != f.Fair[bpf.Upload] {
 		t.Errorf("the queues changed: %+v", got)
 	}
 }
 
 // TestFairWithoutQueues: an account without a place in the map has its bucket.
 func TestFairWithoutQueues(t *testing.T) {
-	b := newFairBed(t, upload)
-	rule := b.clients.at[0].Rule[0]
-	rule.FlowsIndex = noIndex
+	b := newFairBed(t, bpf.Upload)
+	rule := b.clients.At[0].Rule[0]
+	rule.FlowsIndex = tables.NoIndex
 	b.setRule(clientMAC, rule)
 	passed := 0
 	for b.offer(passed, 1500) {
 		passed++
 	}
-	if want := burstFloorByte / 1500; passed != want {
+	if want := bpf.BurstFloorByte / 1500; passed != want {
 		t.Errorf("%d packets at once, want %d", passed, want)
 	}
 }
 
 // TestWhatIsAFlow counts the flows that two frames are.
 func TestWhatIsAFlow(t *testing.T) {
-	frame4 := func(parts ...layer) []byte { return build(t, append([]layer{l2(upload, etherIPv4)}, parts...)...) }
-	frame6 := func(parts ...layer) []byte { return build(t, append([]layer{l2(upload, etherIPv6)}, parts...)...) }
-	u := func(a, b layers.UDPPort) layer { return udp(upload, a, b) }
+	frame4 := func(parts ...layer) []byte { return build(t, append([]layer{l2(bpf.Upload, etherIPv4)}, parts...)...) }
+	frame6 := func(parts ...layer) []byte { return build(t, append([]layer{l2(bpf.Upload, etherIPv6)}, parts...)...) }
+	u := func(a, b layers.UDPPort) layer { return udp(bpf.Upload, a, b) }
 	fragment := func(offset uint16, id layers.UDPPort) []byte {
-		ip := ip4(upload, server4, protoUDP)
+		ip := ip4(bpf.Upload, server4, protoUDP)
 		ip.Flags, ip.FragOffset = layers.IPv4MoreFragments, offset
 		return frame4(ip, u(id, id), blob(100))
 	}
-	four, six := ip4(upload, server4, protoUDP), ip6(upload, server6, protoUDP)
-	other := ip4(upload, server4, protoUDP)
+	four, six := ip4(bpf.Upload, server4, protoUDP), ip6(bpf.Upload, server6, protoUDP)
+	other := ip4(bpf.Upload, server4, protoUDP)
 	other.SrcIP = []byte{10, 0, 0, 51}
 	for _, test := range []struct {
 		name          string
@@ -390,19 +393,19 @@ func TestWhatIsAFlow(t *testing.T) {
 		{"the same", frame4(four, u(1, 2), blob(9)), frame4(four, u(1, 2), blob(500)), 1},
 		{"another port of the client", frame4(four, u(1, 2)), frame4(four, u(3, 2)), 2},
 		{"another port of the server", frame4(four, u(1, 2)), frame4(four, u(1, 3)), 2},
-		{"another protocol", frame4(four, u(1, 2)), frame4(ip4(upload, server4, protoTCP), tcp(upload, 1, 2)), 2},
-		{"another server", frame4(four, u(1, 2)), frame4(ip4(upload, "198.51.100.8", protoUDP), u(1, 2)), 2},
+		{"another protocol", frame4(four, u(1, 2)), frame4(ip4(bpf.Upload, server4, protoTCP), tcp(bpf.Upload, 1, 2)), 2},
+		{"another server", frame4(four, u(1, 2)), frame4(ip4(bpf.Upload, "198.51.100.8", protoUDP), u(1, 2)), 2},
 		{"another address of the client", frame4(four, u(1, 2)), frame4(other, u(1, 2)), 2},
 		{"fragments", fragment(0, 1), fragment(100, 2), 1},
 		{"IPv6", frame6(six, u(1, 2)), frame6(six, u(1, 2)), 1},
 		{"another port over IPv6", frame6(six, u(1, 2)), frame6(six, u(1, 3)), 2},
-		{"another server over IPv6", frame6(six, u(1, 2)), frame6(ip6(upload, "2001:db8::8", protoUDP), u(1, 2)), 2},
+		{"another server over IPv6", frame6(six, u(1, 2)), frame6(ip6(bpf.Upload, "2001:db8::8", protoUDP), u(1, 2)), 2},
 		{"IPv4 and IPv6", frame4(four, u(1, 2)), frame6(six, u(1, 2)), 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := newFairBed(t, upload)
-			b.expect(upload, test.first, forwarded)
-			b.expect(upload, test.second, forwarded)
+			b := newFairBed(t, bpf.Upload)
+			b.expect(bpf.Upload, test.first, forwarded)
+			b.expect(bpf.Upload, test.second, forwarded)
 			if got := b.queues().Active; got != test.want {
 				t.Errorf("%d flows, want %d", got, test.want)
 			}
@@ -417,24 +420,24 @@ func TestFairOnManyCPUs(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, UpBPS: bps})
 	s := mustSpeed(t, bps)
-	start, before := BootNow(), b.stats()
+	start, before := kernel.BootNow(), b.stats()
 	var crew []worker
 	for i := range workers {
 		port := layers.UDPPort(1000 + i)
-		frame := build(t, l2(upload, etherIPv4), ip4(upload, server4, protoUDP), udp(upload, port, 5000), blob(1472))
-		crew = append(crew, worker{upload, frame, runs})
+		frame := build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, server4, protoUDP), udp(bpf.Upload, port, 5000), blob(1472))
+		crew = append(crew, worker{bpf.Upload, frame, runs})
 	}
 	b.hammer(crew...)
 	b.checkCounted(7, before)
-	got, k := b.counted(7), b.queuesOf(upload)
-	depth := float64(s.burstNs) * 9 / 4
-	if most := float64(bps) / 8e9 * (float64(BootNow().Sub(start)) + depth); float64(got.UpBytes) > most+1500 {
+	got, k := b.counted(7), b.queuesOf(bpf.Upload)
+	depth := float64(s.BurstNs) * 9 / 4
+	if most := float64(bps) / 8e9 * (float64(kernel.BootNow().Sub(start)) + depth); float64(got.UpBytes) > most+1500 {
 		t.Errorf("%d bytes passed, want at most %.0f", got.UpBytes, most)
 	}
 	if busy := b.since(before, busyDrop).Packets; got.UpPackets+got.RateDrops+busy != workers*runs {
 		t.Errorf("%d packets, %d drops, %d more of a busy account, want %d", got.UpPackets, got.RateDrops, busy, workers*runs)
 	}
-	tat := b.account(7).Bucket[upload].TatNs
+	tat := b.account(7).Bucket[bpf.Upload].TatNs
 	// Less, when a packet found the queues locked for long.
 	if m := fpqOf(s, tat, &k); k.Active > 0 && m.queued() > tat-k.VtimeAtNs {
 		t.Errorf("the queues add up to %d ns, the bucket's backlog is %d", m.queued(), tat-k.VtimeAtNs)

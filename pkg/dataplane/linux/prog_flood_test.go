@@ -10,6 +10,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // TestStrangersWriteNothing: of who is not known, whatever it sends, only the statistics
@@ -20,17 +21,17 @@ func TestStrangersWriteNothing(t *testing.T) {
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
 	broadcast := ether(neighborMAC, broadcastMAC, layers.EthernetTypeARP)
 	for name, frame := range map[string][]byte{
-		"to the internet":  udp4(t, upload, 100),
-		"to the portal":    build(t, l2(upload, etherIPv4), ip4(upload, router4, protoTCP), tcp(upload, 1, 8080)),
-		"to the garden":    build(t, l2(upload, etherIPv4), ip4(upload, garden4, protoTCP), tcp(upload, 1, 443)),
+		"to the internet":  udp4(t, bpf.Upload, 100),
+		"to the portal":    build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, router4, protoTCP), tcp(bpf.Upload, 1, 8080)),
+		"to the garden":    build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, garden4, protoTCP), tcp(bpf.Upload, 1, 443)),
 		"ARP":              build(t, broadcast, arp(1)),
-		"ND":               build(t, append([]layer{l2(upload, etherIPv6)}, nd(upload, router6, 135)...)...),
-		"DHCP":             build(t, l2(upload, etherIPv4), ip4(upload, "255.255.255.255", protoUDP), udp(upload, 68, 67), blob(244)),
+		"ND":               build(t, append([]layer{l2(bpf.Upload, etherIPv6)}, nd(bpf.Upload, router6, 135)...)...),
+		"DHCP":             build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, "255.255.255.255", protoUDP), udp(bpf.Upload, 68, 67), blob(244)),
 		"of no known kind": build(t, ether(neighborMAC, routerMAC, 0x88b5), blob(46)),
 	} {
 		for n := range uint32(macs) {
 			binary.BigEndian.PutUint32(frame[8:], n)
-			if _, err := b.send(upload, frame, 0); err != nil {
+			if _, err := b.send(bpf.Upload, frame, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -43,8 +44,8 @@ func TestStrangersWriteNothing(t *testing.T) {
 			}
 		}
 	}
-	for index, u := range b.accounts.at {
-		if want := (hotspotAccount{Id: u.Id}); u != want {
+	for index, u := range b.accounts.At {
+		if want := (bpf.HotspotAccount{Id: u.Id}); u != want {
 			t.Errorf("account %d is %+v", index, u)
 		}
 	}

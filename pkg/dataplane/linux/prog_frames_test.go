@@ -10,6 +10,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // Who is who on the wire of the tests.
@@ -59,7 +60,7 @@ func ether(from, to dataplane.MAC, ethertype layers.EthernetType) *layers.Ethern
 
 // l2 is the link header of a frame between the client and the router.
 func l2(dir int, ethertype layers.EthernetType) *layers.Ethernet {
-	if dir == upload {
+	if dir == bpf.Upload {
 		return ether(clientMAC, routerMAC, ethertype)
 	}
 	return ether(routerMAC, clientMAC, ethertype)
@@ -67,7 +68,7 @@ func l2(dir int, ethertype layers.EthernetType) *layers.Ethernet {
 
 // ends orders the client's end and the peer's as source and destination.
 func ends[T any](dir int, client, peer T) (source, destination T) {
-	if dir == upload {
+	if dir == bpf.Upload {
 		return client, peer
 	}
 	return peer, client

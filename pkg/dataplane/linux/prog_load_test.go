@@ -14,6 +14,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/baseline"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // lastHelperOfFloor is the newest helper of Linux 5.15 (bpf_get_branch_snapshot
@@ -24,7 +25,7 @@ const lastHelperOfFloor = 175
 // without BTF of its own: no newer helper, no kernel function, no relocation, and
 // no data but load-time constants.
 func TestPrograms(t *testing.T) {
-	spec, err := loadHotspot()
+	spec, err := bpf.LoadHotspot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +44,8 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("the object has a data map %s", name)
 		}
 	}
-	constants := []string{hotspotVarConfigBridgePort, hotspotVarConfigFair, hotspotVarConfigFairSeed, hotspotVarConfigTcpWindowClamp, hotspotVarConfigUplink,
-		hotspotVarConfigBind}
+	constants := []string{bpf.HotspotVarConfigBridgePort, bpf.HotspotVarConfigFair, bpf.HotspotVarConfigFairSeed, bpf.HotspotVarConfigTcpWindowClamp, bpf.HotspotVarConfigUplink,
+		bpf.HotspotVarConfigBind}
 	for name := range spec.Variables {
 		if !slices.Contains(constants, name) {
 			t.Errorf("the object has a variable %s", name)
@@ -77,7 +78,7 @@ func TestVerifierTime(t *testing.T) {
 
 func (b *testbed) checkVerified() {
 	b.t.Helper()
-	for dir := range directions {
+	for dir := range bpf.Directions {
 		info, err := b.program(dir).Info()
 		if err != nil {
 			b.t.Fatal(err)
@@ -96,7 +97,7 @@ func emulated() bool { return os.Getenv("HOTSPOT_EMULATED") != "" }
 func BenchmarkProgRun(b *testing.B) {
 	bed := newTestbed(b, false)
 	bed.crowd(b, 200)
-	up := packet4(b, upload, 1500)
+	up := packet4(b, bpf.Upload, 1500)
 	b.Run("nop", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Empty()), up) })
 	b.Run("lookup", func(b *testing.B) { benchmark(b, bed.load(b, baseline.Lookup(bed.ClientIndex, baseline.Sender)), up) })
 	b.Run("unpaid", func(b *testing.B) { benchmark(b, bed.FromClient, up) })
@@ -123,12 +124,12 @@ func benchmarkLimiter(b *testing.B) {
 		dir  int
 		rule dataplane.Rule
 	}{
-		{"unlimited", upload, dataplane.Rule{LimitBytes: dataplane.NoLimit}},
-		{"upload", upload, dataplane.Rule{LimitBytes: dataplane.NoLimit, UpBPS: dataplane.MaxBPS}},
-		{"download", download, dataplane.Rule{LimitBytes: dataplane.NoLimit, DownBPS: dataplane.MaxBPS}},
-		{"backlogged", upload, dataplane.Rule{LimitBytes: dataplane.NoLimit, UpBPS: 20_000_000_000}},
-		{"rate drop", upload, dataplane.Rule{LimitBytes: dataplane.NoLimit, UpBPS: dataplane.MinBPS}},
-		{"limit drop", upload, dataplane.Rule{LimitBytes: 1}},
+		{"unlimited", bpf.Upload, dataplane.Rule{LimitBytes: dataplane.NoLimit}},
+		{"upload", bpf.Upload, dataplane.Rule{LimitBytes: dataplane.NoLimit, UpBPS: dataplane.MaxBPS}},
+		{"download", bpf.Download, dataplane.Rule{LimitBytes: dataplane.NoLimit, DownBPS: dataplane.MaxBPS}},
+		{"backlogged", bpf.Upload, dataplane.Rule{LimitBytes: dataplane.NoLimit, UpBPS: 20_000_000_000}},
+		{"rate drop", bpf.Upload, dataplane.Rule{LimitBytes: dataplane.NoLimit, UpBPS: dataplane.MinBPS}},
+		{"limit drop", bpf.Upload, dataplane.Rule{LimitBytes: 1}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			bed := bed.clean(b)

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // TestPortMode: on a bridge port, frames between stations are bridged, and those
 // from or to the router follow the rules, as do those to all.
 func TestPortMode(t *testing.T) {
-	bridgedUp := build(t, ether(clientMAC, neighborMAC, etherIPv4), ip4(upload, "10.0.0.51", protoUDP), udp(upload, 1, 2), blob(100))
-	bridgedDown := build(t, ether(neighborMAC, clientMAC, etherIPv4), ip4(download, "10.0.0.51", protoUDP), udp(download, 1, 2), blob(100))
+	bridgedUp := build(t, ether(clientMAC, neighborMAC, etherIPv4), ip4(bpf.Upload, "10.0.0.51", protoUDP), udp(bpf.Upload, 1, 2), blob(100))
+	bridgedDown := build(t, ether(neighborMAC, clientMAC, etherIPv4), ip4(bpf.Download, "10.0.0.51", protoUDP), udp(bpf.Download, 1, 2), blob(100))
 	toAll := build(t, ether(clientMAC, broadcastMAC, etherARP), arp(1))
 	noise := build(t, ether(clientMAC, broadcastMAC, 0xffff), blob(60))
 	fromAll := build(t, ether(routerMAC, broadcastMAC, etherARP), arp(1))
@@ -21,16 +22,16 @@ func TestPortMode(t *testing.T) {
 		name         string
 		dir          int
 		frame        []byte
-		unpaid, paid hotspotReason
+		unpaid, paid bpf.HotspotReason
 	}{
-		{"to another station", upload, bridgedUp, bridged, bridged},
-		{"from another station", download, bridgedDown, bridged, bridged},
-		{"malformed to another station", upload, broken, bridged, bridged},
-		{"to the router", upload, packet4(t, upload, 500), noRule, forwarded},
-		{"from the router", download, packet4(t, download, 500), noRule, forwarded},
-		{"ARP to all", upload, toAll, preauth, local},
-		{"noise to all", upload, noise, noRule, local},
-		{"ARP from the router to all", download, fromAll, preauth, preauth},
+		{"to another station", bpf.Upload, bridgedUp, bridged, bridged},
+		{"from another station", bpf.Download, bridgedDown, bridged, bridged},
+		{"malformed to another station", bpf.Upload, broken, bridged, bridged},
+		{"to the router", bpf.Upload, packet4(t, bpf.Upload, 500), noRule, forwarded},
+		{"from the router", bpf.Download, packet4(t, bpf.Download, 500), noRule, forwarded},
+		{"ARP to all", bpf.Upload, toAll, preauth, local},
+		{"noise to all", bpf.Upload, noise, noRule, local},
+		{"ARP from the router to all", bpf.Download, fromAll, preauth, preauth},
 	}
 	b := newTestbed(t, true)
 	for _, test := range tests {
@@ -40,7 +41,7 @@ func TestPortMode(t *testing.T) {
 			b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
 			b.expect(test.dir, test.frame, test.paid)
 			if spent := b.counted(7).Spent(); (spent != 0) != (test.paid == forwarded) {
-				t.Errorf("%s, and %d bytes spent", reasonLabels[test.paid], spent)
+				t.Errorf("%s, and %d bytes spent", bpf.ReasonLabels[test.paid], spent)
 			}
 		})
 	}
@@ -50,12 +51,12 @@ func TestPortMode(t *testing.T) {
 func TestPortModeBlocks(t *testing.T) {
 	b := newTestbed(t, true)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Block})
-	b.expect(upload, packet4(t, upload, 500), blocked)
-	b.expect(upload, build(t, ether(clientMAC, neighborMAC, etherIPv4), ip4(upload, "10.0.0.51", protoUDP), blob(100)), bridged)
+	b.expect(bpf.Upload, packet4(t, bpf.Upload, 500), blocked)
+	b.expect(bpf.Upload, build(t, ether(clientMAC, neighborMAC, etherIPv4), ip4(bpf.Upload, "10.0.0.51", protoUDP), blob(100)), bridged)
 }
 
 // TestWholeInterface: elsewhere the router's MACs do not matter.
 func TestWholeInterface(t *testing.T) {
 	b := newTestbed(t, false)
-	b.expect(upload, build(t, ether(clientMAC, neighborMAC, etherIPv4), ip4(upload, server4, protoUDP), udp(upload, 1, 2)), noRule)
+	b.expect(bpf.Upload, build(t, ether(clientMAC, neighborMAC, etherIPv4), ip4(bpf.Upload, server4, protoUDP), udp(bpf.Upload, 1, 2)), noRule)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // segment is a TCP segment of the client's connection to the server.
@@ -176,7 +177,7 @@ func (b *clampBed) ack() segment {
 }
 
 // clampedDepth is how long the queue of one flow is to get, in bytes.
-const clampedDepth = burstFloorByte * 5 / 4
+const clampedDepth = bpf.BurstFloorByte * 5 / 4
 
 // checkRoom compares a window with the room beside as many packets.
 func checkRoom(t testing.TB, window, scale, packets int) {
@@ -190,13 +191,13 @@ func checkRoom(t testing.TB, window, scale, packets int) {
 // TestClampScale: a window is the room in the queue, in units of its sender's scale, if
 // both sides have one.
 func TestClampScale(t *testing.T) {
-	for dir := range directions {
+	for dir := range bpf.Directions {
 		b := newClampBed(t, dir)
 		for _, test := range []struct{ receiver, sender, scale int }{
 			{7, 9, 7}, {9, 2, 9}, {0, 7, 0}, {2, 0, 2}, {14, 14, 14}, {15, 0, 14}, {7, -1, 0}, {-1, 7, 0}, {-1, -1, 0},
 		} {
 			for _, b.v6 = range []bool{false, true} {
-				t.Run(fmt.Sprintf("%+v %s v6=%t", test, directionLabels[dir], b.v6), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%+v %s v6=%t", test, bpf.DirectionLabels[dir], b.v6), func(t *testing.T) {
 					b.again(t)
 					b.connect(offer(test.receiver), offer(test.sender))
 					for _, packets := range []int{20, 20} {
@@ -212,7 +213,7 @@ func TestClampScale(t *testing.T) {
 // TestClampAnyPart: acknowledgements on data, super-packets and FINs count too, and a
 // handshake that the sender of the data began.
 func TestClampAnyPart(t *testing.T) {
-	b := newClampBed(t, upload)
+	b := newClampBed(t, bpf.Upload)
 	b.same(segment{dir: b.dir, syn: true, noACK: true, window: 65535, options: offer(7)})
 	b.same(segment{dir: 1 - b.dir, syn: true, window: 65535, options: offer(2)})
 	b.data(40)
@@ -238,7 +239,7 @@ func TestClampAnyPart(t *testing.T) {
 // order as much more, so that a loss can be mended. It is never made larger.
 func TestClampFull(t *testing.T) {
 	const scale = 4
-	b := newClampBed(t, download)
+	b := newClampBed(t, bpf.Download)
 	b.connect(offer(scale), offer(7))
 	first := b.data(100)
 	b.window(b.ack())
@@ -273,7 +274,7 @@ func TestClampFull(t *testing.T) {
 func TestNotClamped(t *testing.T) {
 	connected := func(b *clampBed) { b.connect(offer(7), offer(7)) }
 	signed := func(o layers.TCPOption) []layers.TCPOption { return []layers.TCPOption{optionMSS, o} }
-	b := newClampBed(t, download)
+	b := newClampBed(t, bpf.Download)
 	for _, test := range []struct {
 		name    string
 		connect func(*clampBed)
@@ -282,8 +283,8 @@ func TestNotClamped(t *testing.T) {
 	}{
 		{"a flow that wants little", connected, 2, nil},
 		{"a handshake that was not seen", func(*clampBed) {}, 40, nil},
-		{"a SYN alone", func(b *clampBed) { b.same(segment{dir: upload, syn: true, noACK: true, options: offer(7)}) }, 40, nil},
-		{"an answer alone", func(b *clampBed) { b.same(segment{dir: download, syn: true, options: offer(7)}) }, 40, nil},
+		{"a SYN alone", func(b *clampBed) { b.same(segment{dir: bpf.Upload, syn: true, noACK: true, options: offer(7)}) }, 40, nil},
+		{"an answer alone", func(b *clampBed) { b.same(segment{dir: bpf.Download, syn: true, options: offer(7)}) }, 40, nil},
 		{"MD5 in the SYN", func(b *clampBed) { b.connect(signed(optionMD5), offer(7)) }, 40, nil},
 		{"MD5 in the answer", func(b *clampBed) { b.connect(offer(7), signed(optionMD5)) }, 40, nil},
 		{"AO", func(b *clampBed) { b.connect(signed(optionAO), signed(optionAO)) }, 40, nil},
@@ -311,7 +312,7 @@ func TestNotClamped(t *testing.T) {
 func (b *clampBed) slowHandshake(turns uint32) {
 	const age, step = 0xfc0, 0x40
 	b.same(segment{dir: 1 - b.dir, syn: true, noACK: true, options: offer(7)})
-	var f hotspotFlows
+	var f bpf.HotspotFlows
 	if err := b.Flows.Lookup(b.counter(7), &f); err != nil {
 		b.t.Fatal(err)
 	}
@@ -326,7 +327,7 @@ func (b *clampBed) slowHandshake(turns uint32) {
 
 // TestClampShortRoundTrip: the answer of another turn, but not a late one.
 func TestClampShortRoundTrip(t *testing.T) {
-	b := newClampBed(t, download)
+	b := newClampBed(t, bpf.Download)
 	b.slowHandshake(7)
 	b.data(40)
 	checkRoom(t, b.window(b.ack()), 7, 40)
@@ -335,7 +336,7 @@ func TestClampShortRoundTrip(t *testing.T) {
 // TestClampOff: the fair limiter alone changes nothing.
 func TestClampOff(t *testing.T) {
 	withFair(t)
-	b := &clampBed{fairBed: newFairBed(t, download)}
+	b := &clampBed{fairBed: newFairBed(t, bpf.Download)}
 	b.connect(offer(7), offer(7))
 	b.data(40)
 	b.same(b.ack())
@@ -346,10 +347,10 @@ func TestClampOff(t *testing.T) {
 
 // TestClampOneWay: a speed in one direction clamps that direction alone.
 func TestClampOneWay(t *testing.T) {
-	for dir := range directions {
+	for dir := range bpf.Directions {
 		b := newClampBed(t, dir)
 		rule := dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, DownBPS: bedBPS}
-		if dir == upload {
+		if dir == bpf.Upload {
 			rule.DownBPS, rule.UpBPS = 0, bedBPS
 		}
 		b.grant(clientMAC, rule)
@@ -365,11 +366,11 @@ func TestClampOneWay(t *testing.T) {
 // TestClampScalesAreReplaced: scales are kept of as many as there is room for, and of
 // those of which the last were heard last.
 func TestClampScalesAreReplaced(t *testing.T) {
-	b := newClampBed(t, download)
-	frame := segment{dir: upload, syn: true, noACK: true, options: offer(7)}.frame(t)
+	b := newClampBed(t, bpf.Download)
+	frame := segment{dir: bpf.Upload, syn: true, noACK: true, options: offer(7)}.frame(t)
 	for port := range uint16(2000) {
 		binary.BigEndian.PutUint16(frame[34:], 5000+port)
-		b.through(frame, upload, 0)
+		b.through(frame, bpf.Upload, 0)
 	}
 	b.connect(offer(3), offer(7))
 	b.data(40)
@@ -388,21 +389,21 @@ func TestClampScalesAreReplaced(t *testing.T) {
 // TestClampCutHeaders: headers that are said to be longer than the packet, or shorter
 // than any, are left as they are; and so is what follows the packet.
 func TestClampCutHeaders(t *testing.T) {
-	b := newClampBed(t, download)
+	b := newClampBed(t, bpf.Download)
 	b.connect(offer(7), offer(7))
 	b.data(40)
 	whole := b.ack().frame(t)
 	for length := 14 + 20; length < len(whole); length++ {
 		cut := bytes.Clone(whole[:length])
 		binary.BigEndian.PutUint16(cut[16:], uint16(length-14))
-		if out := b.through(cut, upload, 0); !bytes.Equal(cut, out) {
+		if out := b.through(cut, bpf.Upload, 0); !bytes.Equal(cut, out) {
 			t.Errorf("cut to %d bytes, it was changed", length)
 		}
 	}
 	for words := range 16 {
 		odd := bytes.Clone(whole)
 		odd[14+20+12] = byte(words << 4)
-		if changed := !bytes.Equal(odd, b.through(odd, upload, 0)); changed != (words >= 5 && words <= 8) {
+		if changed := !bytes.Equal(odd, b.through(odd, bpf.Upload, 0)); changed != (words >= 5 && words <= 8) {
 			t.Errorf("a header of %d words: changed = %t", words, changed)
 		}
 	}
@@ -414,7 +415,7 @@ func TestClampOddOptions(t *testing.T) {
 	for i := range nops {
 		nops[i] = optionNOP
 	}
-	b := newClampBed(t, upload)
+	b := newClampBed(t, bpf.Upload)
 	for _, options := range [][]layers.TCPOption{
 		nops, nil, {{OptionType: 200, OptionLength: 2}}, {option(3)}, {option(3, 255)}, {option(8, make([]byte, 38)...)},
 	} {
@@ -427,8 +428,8 @@ func TestClampOddOptions(t *testing.T) {
 	}
 	for length := range 2 { // of an option: none can be that short
 		b.again(t)
-		syn := segment{dir: download, syn: true, noACK: true, options: []layers.TCPOption{option(200, 0, 0)}}.frame(t)
+		syn := segment{dir: bpf.Download, syn: true, noACK: true, options: []layers.TCPOption{option(200, 0, 0)}}.frame(t)
 		syn[14+20+20+1] = byte(length)
-		b.through(syn, download, 0)
+		b.through(syn, bpf.Download, 0)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
 // The runs repeat inside the kernel, so that the programs meet each other on the
@@ -39,11 +41,11 @@ func (b *testbed) hammer(workers ...worker) {
 }
 
 // since returns what was counted for a reason, of both directions.
-func (b *testbed) since(before statistics, reason hotspotReason) (total hotspotStat) {
+func (b *testbed) since(before statistics, reason bpf.HotspotReason) (total bpf.HotspotStat) {
 	b.t.Helper()
 	after := b.stats()
-	for dir := range directions {
-		key := dir*int(hotspotReasonREASONS) + int(reason)
+	for dir := range bpf.Directions {
+		key := dir*int(bpf.HotspotReasonREASONS) + int(reason)
 		total.Packets += after[key].Packets - before[key].Packets
 		total.Bytes += after[key].Bytes - before[key].Bytes
 	}
@@ -54,12 +56,12 @@ func (b *testbed) since(before statistics, reason hotspotReason) (total hotspotS
 func (b *testbed) checkCounted(account dataplane.Account, before statistics) {
 	b.t.Helper()
 	passed, c := b.since(before, forwarded), b.counted(account)
-	if got := (hotspotStat{Packets: c.UpPackets + c.DownPackets, Bytes: c.Spent()}); got != passed {
+	if got := (bpf.HotspotStat{Packets: c.UpPackets + c.DownPackets, Bytes: c.Spent()}); got != passed {
 		b.t.Errorf("the account counted %+v, %+v passed", got, passed)
 	}
-	for reason, counted := range map[hotspotReason]uint64{rateDrop: c.RateDrops, limitDrop: c.LimitDrops, lateDrop: c.DeadlineDrops} {
+	for reason, counted := range map[bpf.HotspotReason]uint64{rateDrop: c.RateDrops, limitDrop: c.LimitDrops, lateDrop: c.DeadlineDrops} {
 		if n := b.since(before, reason).Packets; n != counted {
-			b.t.Errorf("%s: the account counted %d, dropped were %d", reasonLabels[reason], counted, n)
+			b.t.Errorf("%s: the account counted %d, dropped were %d", bpf.ReasonLabels[reason], counted, n)
 		}
 	}
 }
@@ -67,7 +69,7 @@ func (b *testbed) checkCounted(account dataplane.Account, before statistics) {
 // packets are workers with frames of these IP lengths, in both directions.
 func packets(t *testing.T, runs uint32, sizes ...int) (workers []worker) {
 	for i, n := range sizes {
-		workers = append(workers, worker{i % directions, packet4(t, i%directions, n), runs})
+		workers = append(workers, worker{i % bpf.Directions, packet4(t, i%bpf.Directions, n), runs})
 	}
 	return workers
 }
@@ -133,12 +135,12 @@ func TestRateOnManyCPUs(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, UpBPS: bps})
 	s := mustSpeed(t, bps)
-	before, start := b.stats(), BootNow()
-	tat := b.setBucket(7, upload, s, s.burstNs)
-	frame := packet4(t, upload, 1500)
-	b.hammer(worker{upload, frame, 400_000}, worker{upload, frame, 400_000}, worker{upload, frame, 400_000})
-	most := float64(bps) / 8 * BootNow().Sub(start).Seconds()
-	got, charged := b.counted(7), b.account(7).Bucket[upload].TatNs-tat
+	before, start := b.stats(), kernel.BootNow()
+	tat := b.setBucket(7, bpf.Upload, s, s.BurstNs)
+	frame := packet4(t, bpf.Upload, 1500)
+	b.hammer(worker{bpf.Upload, frame, 400_000}, worker{bpf.Upload, frame, 400_000}, worker{bpf.Upload, frame, 400_000})
+	most := float64(bps) / 8 * kernel.BootNow().Sub(start).Seconds()
+	got, charged := b.counted(7), b.account(7).Bucket[bpf.Upload].TatNs-tat
 	if float64(got.UpBytes) > most+1500 {
 		t.Errorf("%d bytes passed, want at most %.0f", got.UpBytes, most)
 	}
@@ -152,11 +154,11 @@ func TestRateOnManyCPUs(t *testing.T) {
 func TestDNSOnManyCPUs(t *testing.T) {
 	b := newTestbed(t, false)
 	// Only while it has room is a bucket raced for: many buckets, small queries.
-	query := build(t, l2(upload, etherIPv4), ip4(upload, router4, protoUDP), udp(upload, 40000, 53))
+	query := build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, router4, protoUDP), udp(bpf.Upload, 40000, 53))
 	for range 200 {
 		b := b.clean(t)
-		before, start := b.stats(), BootNow()
-		b.hammer(worker{upload, query, 2000}, worker{upload, query, 2000})
+		before, start := b.stats(), kernel.BootNow()
+		b.hammer(worker{bpf.Upload, query, 2000}, worker{bpf.Upload, query, 2000})
 		if spent, most := int(b.since(before, preauth).Bytes), dnsMost(start); spent > most || spent < dnsBurstBytes-28 {
 			t.Fatalf("%d bytes, want %d to %d", spent, dnsBurstBytes-28, most)
 		}

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
 // A run of a program takes frames of a page at most, linear ones, and sets no
@@ -88,8 +91,8 @@ func furnishTap(t *testing.T, b *testbed) (index int) {
 			t.Fatal(err)
 		}
 	}
-	must(netlink.QdiscAdd(clsactQdisc(index)))
-	for dir, parent := range [directions]uint32{upload: netlink.HANDLE_MIN_INGRESS, download: netlink.HANDLE_MIN_EGRESS} {
+	must(netlink.QdiscAdd(attach.ClsactQdisc(index)))
+	for dir, parent := range [bpf.Directions]uint32{bpf.Upload: netlink.HANDLE_MIN_INGRESS, bpf.Download: netlink.HANDLE_MIN_EGRESS} {
 		must(netlink.FilterAdd(&netlink.BpfFilter{
 			FilterAttrs:  netlink.FilterAttrs{LinkIndex: index, Parent: parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
 			Fd:           b.program(dir).FD(),
@@ -108,7 +111,7 @@ func (p *tap) receive(header virtioHeader, frame []byte) outcome {
 	if _, err := p.file.Write(p.withHeader(header, frame)); err != nil {
 		p.t.Fatal(err)
 	}
-	return p.only(upload, before)
+	return p.only(bpf.Upload, before)
 }
 
 // transmit sends a frame, and returns what became of it.
@@ -128,7 +131,7 @@ func (p *tap) transmit(header virtioHeader, frame []byte) outcome {
 	if err := unix.Sendto(fd, p.withHeader(header, frame), 0, to); err != nil && err != unix.ENOBUFS {
 		p.t.Fatal(err)
 	}
-	return p.only(download, before)
+	return p.only(bpf.Download, before)
 }
 
 func (p *tap) withHeader(header virtioHeader, frame []byte) []byte {
@@ -184,7 +187,7 @@ func TestSuperPacketsOnTheWire(t *testing.T) {
 	b := newTestbed(t, false)
 	for _, kind := range superCases() {
 		header, ok := headers[kind.name]
-		if !ok || header.Type == virtioUDP && !kernelAtLeast(kernelRelease(), 6, 2) {
+		if !ok || header.Type == virtioUDP && !kernel.AtLeast(kernel.Release(), 6, 2) {
 			continue
 		}
 		for _, n := range []struct{ payload, size int }{{60_000, 1400}, {1401, 1400}, {2800, 1400}, {40_000, 536}} {
@@ -202,7 +205,7 @@ func testOnTheWire(p *tap, kind superCase, header virtioHeader, payload int) {
 	t := p.t
 	bytes, packets := segmented(kind.headers, payload, int(header.SegmentLen))
 	want := outcome{forwarded, bytes}
-	if got := p.transmit(header, kind.frame(t, download, payload)); got != want {
+	if got := p.transmit(header, kind.frame(t, bpf.Download, payload)); got != want {
 		t.Errorf("sent: %v, want %v", got, want)
 	}
 	if got := p.sent(packets); got != bytes {
@@ -210,7 +213,7 @@ func testOnTheWire(p *tap, kind superCase, header virtioHeader, payload int) {
 	}
 	for _, linear := range []uint16{header.HeaderBytes, 14, 0} { // bytes that are not in pages
 		header.HeaderBytes = linear
-		if got := p.receive(header, kind.frame(t, upload, payload)); got != want {
+		if got := p.receive(header, kind.frame(t, bpf.Upload, payload)); got != want {
 			t.Errorf("received with %d bytes linear: %v, want %v", linear, got, want)
 		}
 	}
@@ -230,8 +233,8 @@ func TestSuperPacketPassesSlowBucket(t *testing.T) {
 	s := mustSpeed(t, 64_000)
 	kind, header := superCases()[0], bigCases()["TCP"]
 	header.SegmentLen = size
-	frame := kind.frame(t, download, payload)
-	p.setBucket(7, download, s, s.burstNs-gcra{speed: s}.cost(2000))
+	frame := kind.frame(t, bpf.Download, payload)
+	p.setBucket(7, bpf.Download, s, s.BurstNs-gcra{speed: s}.cost(2000))
 
 	bytes, packets := segmented(kind.headers, payload, size)
 	if got, want := p.transmit(header, frame), (outcome{forwarded, bytes}); got != want {
@@ -240,12 +243,12 @@ func TestSuperPacketPassesSlowBucket(t *testing.T) {
 	if got := p.sent(packets); got != bytes {
 		t.Errorf("the kernel sent %d bytes, charged were %d", got, bytes)
 	}
-	backlog := p.account(7).Bucket[download].TatNs - uint64(BootNow())
-	if least := s.burstNs + (gcra{speed: s}).cost(bytes-2000) - uint64(5*time.Second); backlog < least {
+	backlog := p.account(7).Bucket[bpf.Download].TatNs - uint64(kernel.BootNow())
+	if least := s.BurstNs + (gcra{speed: s}).cost(bytes-2000) - uint64(5*time.Second); backlog < least {
 		t.Errorf("%d ns of backlog, want more than %d", backlog, least)
 	}
 	if got := p.transmit(header, frame); got.Reason != rateDrop {
-		t.Errorf("the next one: %s", reasonLabels[got.Reason])
+		t.Errorf("the next one: %s", bpf.ReasonLabels[got.Reason])
 	}
 }
 
@@ -254,13 +257,13 @@ func TestSuperPacketPassesSlowBucket(t *testing.T) {
 func TestTagsOutsideTheFrame(t *testing.T) {
 	b := newTestbed(t, false)
 	for _, c := range tagCases(t) {
-		if c.dir != upload || c.unpaid == malformed {
+		if c.dir != bpf.Upload || c.unpaid == malformed {
 			continue // the kernel drops those before
 		}
 		t.Run(c.name, func(t *testing.T) {
 			p := newTap(t, b.clean(t))
 			if got := p.receive(virtioHeader{}, c.frame); got.Reason != c.unpaid {
-				t.Errorf("no rule: %s, want %s", reasonLabels[got.Reason], reasonLabels[c.unpaid])
+				t.Errorf("no rule: %s, want %s", bpf.ReasonLabels[got.Reason], bpf.ReasonLabels[c.unpaid])
 			}
 			want := outcome{c.paid, c.wire}
 			if c.name == "three tags" {
@@ -280,10 +283,10 @@ func TestCutFrames(t *testing.T) {
 	b := newTestbed(t, false)
 	p := newTap(t, b)
 	p.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
-	for _, whole := range [][]byte{packet4(t, upload, 100), build(t, append([]layer{l2(upload, etherIPv6)}, dns6(upload)...)...)} {
+	for _, whole := range [][]byte{packet4(t, bpf.Upload, 100), build(t, append([]layer{l2(bpf.Upload, etherIPv6)}, dns6(bpf.Upload)...)...)} {
 		for n := 14; n < len(whole); n++ {
 			if got := p.receive(virtioHeader{}, whole[:n]); got.Reason != malformed {
-				t.Errorf("%d bytes of a frame of %d: %s", n, len(whole), reasonLabels[got.Reason])
+				t.Errorf("%d bytes of a frame of %d: %s", n, len(whole), bpf.ReasonLabels[got.Reason])
 			}
 		}
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 // What tc programs return: "the next one decides", and drop.
@@ -35,10 +37,10 @@ type skBuff struct {
 
 // testbed is one load of the programs, with maps of its own, attached nowhere.
 type testbed struct {
-	hotspotObjects
+	bpf.HotspotObjects
 	t        testing.TB
-	clients  *mmapArray[hotspotClient]
-	accounts *mmapArray[hotspotAccount]
+	clients  *tables.MmapArray[bpf.HotspotClient]
+	accounts *tables.MmapArray[bpf.HotspotAccount]
 	// Indexes in the arrays, by MAC and by account. An account's queues have its own.
 	places, counters map[any]uint32
 }
@@ -58,32 +60,32 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}
-	spec, err := loadHotspot()
+	spec, err := bpf.LoadHotspot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := wholeInterface
+	v := bpf.WholeInterface
 	if port {
-		v = bridgePort
+		v = bpf.BridgePort
 	}
-	if err := setConstants(spec, v, Options{Limiter: testbedLimiter, TCPWindowClamp: testbedClamp, Uplink: testbedUplink, Bind: testbedBind}.programConfig()); err != nil {
+	if err := bpf.SetConstants(spec, v, Options{Limiter: testbedLimiter, TCPWindowClamp: testbedClamp, Uplink: testbedUplink, Bind: testbedBind}.programConfig()); err != nil {
 		t.Fatal(err)
 	}
-	spec.Maps[hotspotMapClientIndex].MaxEntries = testbedClients
-	spec.Maps[hotspotMapClients].MaxEntries = testbedClients
-	spec.Maps[hotspotMapAccounts].MaxEntries = maxAccounts(testbedClients)
+	spec.Maps[bpf.HotspotMapClientIndex].MaxEntries = testbedClients
+	spec.Maps[bpf.HotspotMapClients].MaxEntries = testbedClients
+	spec.Maps[bpf.HotspotMapAccounts].MaxEntries = maxAccounts(testbedClients)
 	b := &testbed{t: t, places: make(map[any]uint32), counters: make(map[any]uint32)}
-	if err := spec.LoadAndAssign(&b.hotspotObjects, nil); err != nil {
+	if err := spec.LoadAndAssign(&b.HotspotObjects, nil); err != nil {
 		t.Fatalf("%+v", err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	var err1, err2 error
-	b.clients, err1 = mmap[hotspotClient](b.Clients)
-	b.accounts, err2 = mmap[hotspotAccount](b.Accounts)
+	b.clients, err1 = tables.Mmap[bpf.HotspotClient](b.Clients)
+	b.accounts, err2 = tables.Mmap[bpf.HotspotAccount](b.Accounts)
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { b.clients.close(); b.accounts.close() })
+	t.Cleanup(func() { b.clients.Close(); b.accounts.Close() })
 	b.furnish()
 	return b
 }
@@ -94,8 +96,8 @@ func (b *testbed) clean(t testing.TB) *testbed {
 	again := *b
 	again.t, again.places, again.counters = t, make(map[any]uint32), make(map[any]uint32)
 	for _, index := range b.counters {
-		again.put(b.Flows, index, new(hotspotFlows))
-		b.accounts.at[index] = hotspotAccount{}
+		again.put(b.Flows, index, new(bpf.HotspotFlows))
+		b.accounts.At[index] = bpf.HotspotAccount{}
 	}
 	for _, m := range []*ebpf.Map{b.ClientIndex, b.DnsBuckets} {
 		var keys [][]byte
@@ -109,7 +111,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 			}
 		}
 	}
-	again.put(b.DnsBucketAll, uint32(0), new(hotspotDnsBucket))
+	again.put(b.DnsBucketAll, uint32(0), new(bpf.HotspotDnsBucket))
 	_ = again.events()
 	return &again
 }
@@ -117,19 +119,19 @@ func (b *testbed) clean(t testing.TB) *testbed {
 // furnish writes the router, a portal on it, one elsewhere, and a walled garden.
 func (b *testbed) furnish() {
 	b.t.Helper()
-	var filter routerFilter
+	var filter bpf.RouterFilter
 	for _, addr := range []string{router4, router6, routerLL, routerGarden4} {
-		key := addrToWire(netip.MustParseAddr(addr))
+		key := bpf.AddrToWire(netip.MustParseAddr(addr))
 		b.put(b.RouterAddrs, key, uint8(1))
-		filter.add(key)
+		filter.Add(key)
 	}
 	b.put(b.RouterFilter, uint32(0), &filter)
-	b.put(b.RouterMacs, macToWire(routerMAC), uint8(1))
+	b.put(b.RouterMacs, bpf.MACToWire(routerMAC), uint8(1))
 	for _, p := range furnishedPortals() {
-		b.put(b.Portals, portalToWire(p), uint8(1))
+		b.put(b.Portals, bpf.PortalToWire(p), uint8(1))
 	}
 	for _, prefix := range []string{"192.0.2.0/24", "2001:db8:cafe::/48"} {
-		b.put(b.WalledGarden, prefixToWire(netip.MustParsePrefix(prefix)), uint8(1))
+		b.put(b.WalledGarden, bpf.PrefixToWire(netip.MustParsePrefix(prefix)), uint8(1))
 	}
 }
 
@@ -152,11 +154,11 @@ func (b *testbed) put(m *ebpf.Map, key, value any) {
 // packet is under way, or one that may see either rule.
 func (b *testbed) grant(mac dataplane.MAC, r dataplane.Rule) {
 	b.t.Helper()
-	w, err := ruleToWire(r)
+	w, err := bpf.RuleToWire(r)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	w.AccountIndex, w.FlowsIndex = noIndex, noIndex
+	w.AccountIndex, w.FlowsIndex = tables.NoIndex, tables.NoIndex
 	if r.Account != 0 {
 		w.AccountIndex = b.counter(r.Account)
 		w.FlowsIndex = w.AccountIndex
@@ -165,14 +167,14 @@ func (b *testbed) grant(mac dataplane.MAC, r dataplane.Rule) {
 }
 
 // setRule puts a rule in force.
-func (b *testbed) setRule(mac dataplane.MAC, w hotspotRule) {
+func (b *testbed) setRule(mac dataplane.MAC, w bpf.HotspotRule) {
 	b.t.Helper()
 	index := indexOf(b.places, mac)
-	client := &b.clients.at[index]
+	client := &b.clients.At[index]
 	place := atomic.LoadUint32(&client.InForce) % uint32(len(client.Rule))
 	client.Rule[place] = w
 	atomic.StoreUint32(&client.InForce, place+1)
-	b.put(b.ClientIndex, macToWire(mac), index)
+	b.put(b.ClientIndex, bpf.MACToWire(mac), index)
 }
 
 // counter is the index of an account's counters, which it makes.
@@ -181,7 +183,7 @@ func (b *testbed) counter(account dataplane.Account) uint32 {
 		return index
 	}
 	index := indexOf(b.counters, account)
-	b.accounts.at[index] = hotspotAccount{Id: uint64(account)}
+	b.accounts.At[index] = bpf.HotspotAccount{Id: uint64(account)}
 	return index
 }
 
@@ -192,23 +194,23 @@ func indexOf(indexes map[any]uint32, key any) uint32 {
 	return indexes[key]
 }
 
-func (b *testbed) account(account dataplane.Account) hotspotAccount {
+func (b *testbed) account(account dataplane.Account) bpf.HotspotAccount {
 	b.t.Helper()
-	return b.accounts.at[b.counter(account)]
+	return b.accounts.At[b.counter(account)]
 }
 
 // setUsage replaces an account's counters, as no agent may do.
-func (b *testbed) setAccount(account dataplane.Account, u hotspotAccount) {
+func (b *testbed) setAccount(account dataplane.Account, u bpf.HotspotAccount) {
 	b.t.Helper()
-	b.accounts.at[b.counter(account)] = u
+	b.accounts.At[b.counter(account)] = u
 }
 
 func (b *testbed) counted(id dataplane.Account) dataplane.Counters {
-	return countersFromWire(&b.accounts.at[b.counter(id)])
+	return tables.CountersFromWire(&b.accounts.At[b.counter(id)])
 }
 
 func (b *testbed) program(dir int) *ebpf.Program {
-	if dir == upload {
+	if dir == bpf.Upload {
 		return b.FromClient
 	}
 	return b.ToClient
@@ -229,7 +231,7 @@ func (b *testbed) send(dir int, frame []byte, gsoSize uint32) (bool, error) {
 
 // outcome is what the programs said of one frame.
 type outcome struct {
-	Reason hotspotReason
+	Reason bpf.HotspotReason
 	Wire   uint64 // bytes
 }
 
@@ -243,7 +245,7 @@ func (b *testbed) run(dir int, frame []byte, gsoSize uint32) outcome {
 		b.t.Fatal(err)
 	}
 	got := b.only(dir, before)
-	if passed != (got.Reason <= hotspotReasonPASS_BRIDGED) {
+	if passed != (got.Reason <= bpf.HotspotReasonPASS_BRIDGED) {
 		b.t.Fatalf("%v, but passed = %t", got, passed)
 	}
 	return got
@@ -254,8 +256,8 @@ func (b *testbed) only(dir int, before statistics) outcome {
 	b.t.Helper()
 	var found []outcome
 	for key, after := range b.stats() {
-		if n := after.Packets - before[key].Packets; n == 1 && key/int(hotspotReasonREASONS) == dir {
-			reason := hotspotReason(key % int(hotspotReasonREASONS))
+		if n := after.Packets - before[key].Packets; n == 1 && key/int(bpf.HotspotReasonREASONS) == dir {
+			reason := bpf.HotspotReason(key % int(bpf.HotspotReasonREASONS))
 			found = append(found, outcome{reason, after.Bytes - before[key].Bytes})
 		} else if n != 0 {
 			b.t.Fatalf("one frame counted %d times, key %d", n, key)
@@ -268,14 +270,14 @@ func (b *testbed) only(dir int, before statistics) outcome {
 }
 
 // statistics are by direction and reason.
-type statistics [directions * int(hotspotReasonREASONS)]hotspotStat
+type statistics [bpf.Directions * int(bpf.HotspotReasonREASONS)]bpf.HotspotStat
 
 // stats sums the statistics of all CPUs.
 func (b *testbed) stats() statistics {
 	b.t.Helper()
 	var sums statistics
 	for key := range sums {
-		var perCPU []hotspotStat
+		var perCPU []bpf.HotspotStat
 		if err := b.Stats.Lookup(uint32(key), &perCPU); err != nil {
 			b.t.Fatal(err)
 		}
@@ -290,7 +292,7 @@ func (b *testbed) stats() statistics {
 // events reads all that the programs have notified of so far.
 func (b *testbed) events() []dataplane.Event {
 	b.t.Helper()
-	reader, err := ringbuf.NewReader(b.hotspotObjects.Events)
+	reader, err := ringbuf.NewReader(b.HotspotObjects.Events)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -305,10 +307,10 @@ func (b *testbed) events() []dataplane.Event {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		var wire hotspotEvent
+		var wire bpf.HotspotEvent
 		if _, err := binary.Decode(record.RawSample, binary.NativeEndian, &wire); err != nil {
 			b.t.Fatal(err)
 		}
-		events = append(events, eventFromWire(&wire))
+		events = append(events, bpf.EventFromWire(&wire))
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 // uplinkBed is clients that send to the uplink, some as much as they can and others
@@ -26,14 +29,14 @@ func newUplinkBed(t *testing.T, bps uint64, clients int, rule dataplane.Rule) *u
 	testbedUplink = dataplane.Uplink{UpBPS: bps}
 	defer func() { testbedUplink = dataplane.Uplink{} }()
 	b := &uplinkBed{testbed: newTestbed(t, false), bps: bps}
-	d := &Dataplane{opts: Options{Uplink: dataplane.Uplink{UpBPS: bps}}, maps: &pinnedMaps{hotspotMaps: b.hotspotMaps}}
+	d := &Dataplane{opts: Options{Uplink: dataplane.Uplink{UpBPS: bps}}, maps: &pins.Maps{HotspotMaps: b.HotspotMaps}}
 	check(t, d.writeUplink())
 	for i := range clients {
 		mac := dataplane.MAC{2, 9, 0, 0, byte(i >> 8), byte(i)}
 		rule.Verdict, rule.Account, rule.LimitBytes = dataplane.Allow, dataplane.Account(100+i), dataplane.NoLimit
 		b.grant(mac, rule)
-		b.frames = append(b.frames, build(t, ether(mac, routerMAC, etherIPv4), ip4(upload, server4, layers.IPProtocolUDP),
-			udp(upload, 4000, 5000), blob(1472)))
+		b.frames = append(b.frames, build(t, ether(mac, routerMAC, etherIPv4), ip4(bpf.Upload, server4, layers.IPProtocolUDP),
+			udp(bpf.Upload, 4000, 5000), blob(1472)))
 	}
 	return b
 }
@@ -41,7 +44,7 @@ func newUplinkBed(t *testing.T, bps uint64, clients int, rule dataplane.Rule) *u
 // offer sends a packet of a client, and says whether it passed.
 func (b *uplinkBed) offer(client int) bool {
 	b.t.Helper()
-	passed, err := b.send(upload, b.frames[client], 0)
+	passed, err := b.send(bpf.Upload, b.frames[client], 0)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -76,10 +79,10 @@ func (b *uplinkBed) load(heavy, light int, period, d time.Duration) (passed []in
 	return passed, lost
 }
 
-func (b *uplinkBed) uplink() hotspotUplink {
+func (b *uplinkBed) uplink() bpf.HotspotUplink {
 	b.t.Helper()
-	var l hotspotUplink
-	check(b.t, b.Uplinks.Lookup(uint32(upload), &l))
+	var l bpf.HotspotUplink
+	check(b.t, b.Uplinks.Lookup(uint32(bpf.Upload), &l))
 	return l
 }
 
@@ -143,7 +146,7 @@ func TestUplinkBurst(t *testing.T) {
 	for b.offer(0) {
 		passed++
 	}
-	if want := burstFloorByte / 1500; passed < want || passed > want+1 {
+	if want := bpf.BurstFloorByte / 1500; passed < want || passed > want+1 {
 		t.Errorf("%d packets at once, want %d", passed, want)
 	}
 }
@@ -161,14 +164,14 @@ func TestUplinkLeavesTheSpeed(t *testing.T) {
 		}
 	}
 	// A bucket that has run empty meanwhile, as on an emulated CPU, is charged from now on.
-	if after := b.uplink(); after.Bucket.TatNs > max(before.Bucket.TatNs, uint64(BootNow())) {
+	if after := b.uplink(); after.Bucket.TatNs > max(before.Bucket.TatNs, uint64(kernel.BootNow())) {
 		t.Error("a drop for the speed was charged to the uplink")
 	}
 	b = newUplinkBed(t, dataplane.MinBPS, 1, dataplane.Rule{UpBPS: 100_000_000})
 	for b.offer(0) {
 	}
-	tat := b.account(100).Bucket[upload].TatNs
-	if b.offer(0) || b.account(100).Bucket[upload].TatNs != tat {
+	tat := b.account(100).Bucket[bpf.Upload].TatNs
+	if b.offer(0) || b.account(100).Bucket[bpf.Upload].TatNs != tat {
 		t.Error("a drop for the uplink was charged to the speed")
 	}
 	if got := b.counted(100).RateDrops; got != 2 {
@@ -182,7 +185,7 @@ func TestUplinkOfAnotherClock(t *testing.T) {
 	b := newUplinkBed(t, 1_000_000, 1, dataplane.Rule{})
 	for _, end := range []uint64{1 << 62, ^uint64(0), 1} {
 		u := b.account(100)
-		u.UplinkNs[upload] = end
+		u.UplinkNs[bpf.Upload] = end
 		b.setAccount(100, u)
 		if !b.offer(0) {
 			t.Errorf("dropped with %d on the clock", end)
@@ -193,17 +196,17 @@ func TestUplinkOfAnotherClock(t *testing.T) {
 // TestUplinkOnManyCPUs: the sums hold when all CPUs charge at once.
 func TestUplinkOnManyCPUs(t *testing.T) {
 	b := newUplinkBed(t, 50_000_000, 4, dataplane.Rule{})
-	before, start := b.stats(), BootNow()
+	before, start := b.stats(), kernel.BootNow()
 	var crew []worker
 	for _, frame := range b.frames {
-		crew = append(crew, worker{upload, frame, 200_000})
+		crew = append(crew, worker{bpf.Upload, frame, 200_000})
 	}
 	b.hammer(crew...)
 	b.met = true
 	s := mustSpeed(t, b.bps)
-	depth := float64(s.burstNs) * 9 / 4
+	depth := float64(s.BurstNs) * 9 / 4
 	passed := b.since(before, forwarded)
-	if most := float64(b.bps) / 8e9 * (float64(BootNow().Sub(start)) + depth); float64(passed.Bytes) > most+1500 {
+	if most := float64(b.bps) / 8e9 * (float64(kernel.BootNow().Sub(start)) + depth); float64(passed.Bytes) > most+1500 {
 		t.Errorf("%d bytes passed, want at most %.0f", passed.Bytes, most)
 	}
 	b.checkWork()
@@ -215,8 +218,8 @@ func TestUplinkBusy(t *testing.T) {
 	b := newUplinkBed(t, 1_000_000, 1, dataplane.Rule{})
 	l := b.uplink()
 	l.Lock = 1
-	b.put(b.Uplinks, uint32(upload), &l)
-	b.expect(upload, b.frames[0], forwarded)
+	b.put(b.Uplinks, uint32(bpf.Upload), &l)
+	b.expect(bpf.Upload, b.frames[0], forwarded)
 	after := b.uplink()
 	if after.Bucket.TatNs == l.Bucket.TatNs || after.LastSlot != l.LastSlot {
 		t.Errorf("the bucket alone should have been charged: %+v", after)

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // segmented is what a super-packet is on the wire, counted segment by segment.
@@ -90,7 +91,7 @@ func TestSuperPackets(t *testing.T) {
 			{20, 1},
 			{100, 65535},
 		} {
-			for dir := range directions {
+			for dir := range bpf.Directions {
 				t.Run(kind.name, func(t *testing.T) { testSuperPacket(t, b.clean(t), kind, dir, n.payload, n.size) })
 			}
 		}
@@ -105,7 +106,7 @@ func testSuperPacket(t *testing.T, b *testbed, kind superCase, dir, payload, siz
 		t.Errorf("%d bytes by %d: %v, want %v", payload, size, got, want)
 	}
 	want := dataplane.Counters{UpBytes: bytes, UpPackets: packets}
-	if dir == download {
+	if dir == bpf.Download {
 		want = dataplane.Counters{DownBytes: bytes, DownPackets: packets}
 	}
 	if diff := cmp.Diff(want, b.counted(7), cmpopts.IgnoreFields(dataplane.Counters{}, "LastSeen")); diff != "" {
@@ -122,7 +123,7 @@ func TestSuperPacketsOfAnySize(t *testing.T) {
 		size := rapid.IntRange(1, 4000).Draw(r, "size")
 		b := b.clean(t)
 		b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
-		got := b.run(upload, kind.frame(t, upload, payload), uint32(size))
+		got := b.run(bpf.Upload, kind.frame(t, bpf.Upload, payload), uint32(size))
 		if bytes, _ := segmented(kind.headers, payload, size); got.Reason != forwarded || got.Wire != bytes {
 			r.Fatalf("%v, want %d bytes forwarded", got, bytes)
 		}
@@ -134,10 +135,10 @@ func TestSuperPacketsOfAnySize(t *testing.T) {
 func TestSuperPacketLength(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
-	frame := udp4(t, upload, 2000)
+	frame := udp4(t, bpf.Upload, 2000)
 	frame[16], frame[17] = 0, 0
 	bytes, _ := segmented(28, 2000, 1000)
-	if got, want := b.run(upload, frame, 1000), (outcome{forwarded, bytes}); got != want {
+	if got, want := b.run(bpf.Upload, frame, 1000), (outcome{forwarded, bytes}); got != want {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
@@ -148,16 +149,16 @@ func TestSuperPacketAtTheLimit(t *testing.T) {
 	b := newTestbed(t, false)
 	whole, _ := segmented(28, 3000, 1000)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: whole + 1028})
-	super := udp4(t, upload, 3000)
+	super := udp4(t, bpf.Upload, 3000)
 	for _, want := range []outcome{{forwarded, whole}, {limitDrop, whole}} {
-		if got := b.run(upload, super, 1000); got != want {
+		if got := b.run(bpf.Upload, super, 1000); got != want {
 			t.Fatalf("%v, want %v", got, want)
 		}
 	}
 	b.expectEvents()
-	b.expect(upload, udp4(t, upload, 1000), forwarded) // its first segment, alone
-	if got := b.run(upload, super, 1000); got.Reason != limitDrop {
-		t.Errorf("%v, want %s", got, reasonLabels[limitDrop])
+	b.expect(bpf.Upload, udp4(t, bpf.Upload, 1000), forwarded) // its first segment, alone
+	if got := b.run(bpf.Upload, super, 1000); got.Reason != limitDrop {
+		t.Errorf("%v, want %s", got, bpf.ReasonLabels[limitDrop])
 	}
 	b.expectEvents(exhausted(7))
 	want := dataplane.Counters{UpBytes: whole + 1028, UpPackets: 4, LimitDrops: 1} // of the last one
@@ -171,9 +172,9 @@ func TestSuperPacketAtTheLimit(t *testing.T) {
 func TestSuperPacketIsNoAllowance(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 2000})
-	garden := build(t, l2(upload, etherIPv4), ip4(upload, garden4, protoUDP), udp(upload, 1, 2), blob(3000))
-	if got := b.run(upload, garden, 1000); got.Reason != limitDrop {
-		t.Errorf("%v, want %s", got, reasonLabels[limitDrop])
+	garden := build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, garden4, protoUDP), udp(bpf.Upload, 1, 2), blob(3000))
+	if got := b.run(bpf.Upload, garden, 1000); got.Reason != limitDrop {
+		t.Errorf("%v, want %s", got, bpf.ReasonLabels[limitDrop])
 	}
 	b.expectEvents()
 }

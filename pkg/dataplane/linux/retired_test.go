@@ -17,6 +17,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 // What another layout's maps counted is there for whoever starts, until it is forgotten.
@@ -31,8 +35,8 @@ func TestPastOfAnotherLayout(t *testing.T) {
 		}
 		check(t, d.Grant(phone, allow))
 		b.count(allow.Account, 1500)
-		epoch, before := d.maps.epoch, BootNow()
-		check(t, d.maps.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: epoch}))
+		epoch, before := d.maps.Epoch, kernel.BootNow()
+		check(t, d.maps.Identity.Put(uint32(0), &bpf.HotspotMeta{LayoutVersion: bpf.LayoutVersion + 1, Epoch: epoch}))
 		check(t, d.Close())
 
 		want := []dataplane.Retired{{Epoch: epoch, Spent: map[dataplane.Account]uint64{allow.Account: 1500}}}
@@ -50,14 +54,14 @@ func TestPastOfAnotherLayout(t *testing.T) {
 // What an agent without CAP_SYS_ADMIN takes the layout for is what the maps say of it.
 func TestOwnAccountLayoutIsTheMaps(t *testing.T) {
 	b := newTestbed(t, false)
-	got, err := accountLayoutOf(b.Accounts, versionsOfAccountNames[0])
+	got, err := pins.AccountLayoutOf(b.Accounts, pins.VersionsOfAccountNames[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := ownAccountLayout(); got != want {
+	if want := pins.OwnAccountLayout(); got != want {
 		t.Errorf("the maps say %+v, without asking it is %+v", got, want)
 	}
-	if size := binary.Size(hotspotAccount{}); size != int(b.Accounts.ValueSize()) {
+	if size := binary.Size(bpf.HotspotAccount{}); size != int(b.Accounts.ValueSize()) {
 		t.Errorf("values have %d bytes, not %d", b.Accounts.ValueSize(), size)
 	}
 }
@@ -71,7 +75,7 @@ func TestAnotherLayoutIsKept(t *testing.T) {
 	d := b.open(opts)
 	check(t, d.Grant(phone, allow))
 	b.count(allow.Account, 1500)
-	check(t, d.maps.Identity.Put(uint32(0), &hotspotMeta{LayoutVersion: layoutVersion + 1, Epoch: d.maps.epoch}))
+	check(t, d.maps.Identity.Put(uint32(0), &bpf.HotspotMeta{LayoutVersion: bpf.LayoutVersion + 1, Epoch: d.maps.Epoch}))
 	check(t, d.Close())
 	opts.AdoptOnly = true
 	if d, err := Open(opts); !errors.Is(err, dataplane.ErrOtherVersion) {
@@ -89,7 +93,7 @@ func (b *box) wantPast(d *Dataplane, when string, before dataplane.Boottime, wan
 	got, err := d.Retired()
 	check(b.t, err)
 	for i := range got {
-		if got[i].Until < before || got[i].Until > BootNow() {
+		if got[i].Until < before || got[i].Until > kernel.BootNow() {
 			b.t.Errorf("%s: counted until %d, not after %d", when, got[i].Until, before)
 		}
 		got[i].Until = 0
@@ -113,7 +117,7 @@ func TestPastOfFormerLayouts(t *testing.T) {
 			b.leaveLayout(layout, epoch, func(maps map[string]*ebpf.Map) { admit(t, maps, account) })
 
 			d := b.open(b.options("lan"))
-			if d.maps.epoch == epoch {
+			if d.maps.Epoch == epoch {
 				t.Errorf("maps of layout %d were adopted", layout)
 			}
 			if want := fmt.Sprintf("layout version %d", layout); !b.log.has(want) {
@@ -130,8 +134,8 @@ func TestPastOfFormerLayouts(t *testing.T) {
 func (b *box) leaveLayout(layout uint32, epoch uint64, admit func(map[string]*ebpf.Map)) {
 	t := b.t
 	t.Helper()
-	check(t, ensureBPFFS(b.bpffs))
-	dir := pins{b.bpffs}.maps()
+	check(t, pins.EnsureBPFFS(b.bpffs))
+	dir := pins.Folder{Root: b.bpffs}.Maps()
 	check(t, os.Mkdir(dir, 0o700))
 	coll, err := ebpf.NewCollection(readSpec(t, fmt.Sprintf("testdata/layout-%d.o.gz", layout)))
 	check(t, err)
@@ -145,8 +149,8 @@ func (b *box) leaveLayout(layout uint32, epoch uint64, admit func(map[string]*eb
 	meta = binary.NativeEndian.AppendUint32(meta, 0)
 	check(t, coll.Maps["identity"].Put(uint32(0), binary.NativeEndian.AppendUint64(meta, epoch)))
 	admit(coll.Maps)
-	for dir, size := range [directions]int{upload: 1500, download: 900} {
-		verdict, err := coll.Programs[programNames[dir]].Run(&ebpf.RunOptions{Data: packet4(t, dir, size)})
+	for dir, size := range [bpf.Directions]int{bpf.Upload: 1500, bpf.Download: 900} {
+		verdict, err := coll.Programs[bpf.ProgramNames[dir]].Run(&ebpf.RunOptions{Data: packet4(t, dir, size)})
 		if err != nil || verdict != actUnspec {
 			t.Fatalf("a packet of %d bytes: verdict %d, %v", size, verdict, err)
 		}
@@ -157,14 +161,14 @@ func (b *box) leaveLayout(layout uint32, epoch uint64, admit func(map[string]*eb
 func admitInLayout2(t *testing.T, maps map[string]*ebpf.Map, account uint64) {
 	rule := append(formerRule(account), byte(dataplane.Allow), 0, 0, 0, 0, 0, 0, 0)
 	check(t, maps["usages"].Put(account, make([]byte, maps["usages"].ValueSize())))
-	check(t, maps["rules"].Put(macToWire(clientMAC), rule))
+	check(t, maps["rules"].Put(bpf.MACToWire(clientMAC), rule))
 }
 
 // admitInLayout5 does so with the indexes of the account and of its queues before the
 // verdict, and the bound address after it.
 func admitInLayout5(t *testing.T, maps map[string]*ebpf.Map, account uint64) {
 	rule := formerRule(account)
-	for _, word := range []uint32{3, noIndex, uint32(dataplane.Allow), 0} {
+	for _, word := range []uint32{3, tables.NoIndex, uint32(dataplane.Allow), 0} {
 		rule = binary.NativeEndian.AppendUint32(rule, word)
 	}
 	client := binary.NativeEndian.AppendUint64(nil, 0)
@@ -176,7 +180,7 @@ func admitInLayout5(t *testing.T, maps map[string]*ebpf.Map, account uint64) {
 	}
 	check(t, maps["usages"].Put(uint32(3), pad(usage, maps["usages"])))
 	check(t, maps["rules"].Put(uint32(5), pad(client, maps["rules"])))
-	check(t, maps["clients"].Put(macToWire(clientMAC), uint32(5)))
+	check(t, maps["clients"].Put(bpf.MACToWire(clientMAC), uint32(5)))
 }
 
 // formerRule is what rules of all layouts begin with: account, byte limit, deadline,
@@ -186,7 +190,7 @@ func formerRule(account uint64) []byte {
 	for range 2 {
 		rule = binary.NativeEndian.AppendUint64(rule, dataplane.NoLimit)
 	}
-	return append(rule, make([]byte, directions*24)...)
+	return append(rule, make([]byte, bpf.Directions*24)...)
 }
 
 func readSpec(t *testing.T, path string) *ebpf.CollectionSpec {
@@ -209,7 +213,7 @@ func TestPastThatCannotBeRead(t *testing.T) {
 	b.veth("lan")
 	d := b.open(b.options("lan"))
 	check(t, d.Close())
-	check(t, os.Remove(filepath.Join(pins{b.bpffs}.maps(), hotspotMapAccounts)))
+	check(t, os.Remove(filepath.Join(pins.Folder{Root: b.bpffs}.Maps(), bpf.HotspotMapAccounts)))
 	d = b.open(b.options("lan"))
 	b.wantPast(d, "without its accounts", 0, nil)
 	if !b.log.has("lost, in the clients' favour") {

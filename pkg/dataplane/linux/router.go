@@ -2,41 +2,48 @@
 
 package linux
 
+import (
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
+)
+
 // router keeps the router's own addresses in the kernel.
 type router struct {
-	maps    *pinnedMaps
+	maps    *pins.Maps
 	ifnames []string // client-facing
 }
 
 // sync writes the addresses of a snapshot.
-func (r router) sync(now *links) error {
-	addrs := make(map[hotspotAddrKey]bool)
-	for _, a := range now.addrs {
-		addrs[addrToWire(a)] = true
+func (r router) sync(now *links.Snapshot) error {
+	addrs := make(map[bpf.HotspotAddrKey]bool)
+	for _, a := range now.Addrs {
+		addrs[bpf.AddrToWire(a)] = true
 	}
 	if err := r.syncAddrs(addrs); err != nil {
-		return explain("the router's own addresses", err)
+		return kernel.Explain("the router's own addresses", err)
 	}
-	macs := make(map[hotspotMacKey]bool)
-	own := now.routerMACs(r.ifnames)
+	macs := make(map[bpf.HotspotMacKey]bool)
+	own := now.RouterMACs(r.ifnames)
 	for _, m := range own[:min(len(own), int(r.maps.RouterMacs.MaxEntries()))] {
-		macs[macToWire(m)] = true
+		macs[bpf.MACToWire(m)] = true
 	}
-	if err := syncSet(r.maps.RouterMacs, macs); err != nil {
-		return explain("the router's own MACs", err)
+	if err := bpf.SyncSet(r.maps.RouterMacs, macs); err != nil {
+		return kernel.Explain("the router's own MACs", err)
 	}
 	return nil
 }
 
 // syncAddrs changes the set of addresses, and the filter before it: at no time
 // does that lack one of the set.
-func (r router) syncAddrs(addrs map[hotspotAddrKey]bool) error {
-	var now, want routerFilter
+func (r router) syncAddrs(addrs map[bpf.HotspotAddrKey]bool) error {
+	var now, want bpf.RouterFilter
 	if err := r.maps.RouterFilter.Lookup(uint32(0), &now); err != nil {
 		return err
 	}
 	for a := range addrs {
-		want.add(a)
+		want.Add(a)
 	}
 	for i := range now {
 		now[i] |= want[i]
@@ -44,7 +51,7 @@ func (r router) syncAddrs(addrs map[hotspotAddrKey]bool) error {
 	if err := r.maps.RouterFilter.Put(uint32(0), &now); err != nil {
 		return err
 	}
-	if err := syncSet(r.maps.RouterAddrs, addrs); err != nil {
+	if err := bpf.SyncSet(r.maps.RouterAddrs, addrs); err != nil {
 		return err
 	}
 	return r.maps.RouterFilter.Put(uint32(0), &want)

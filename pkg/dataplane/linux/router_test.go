@@ -13,6 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 func prefixes(list ...string) []netip.Prefix {
@@ -31,7 +33,7 @@ func TestRouterAddressesFollow(t *testing.T) {
 	d := b.open(b.options("lan"))
 	has := func(ip string) func() bool {
 		return func() bool {
-			return setOf[hotspotAddrKey](t, d.maps.RouterAddrs)[addrToWire(netip.MustParseAddr(ip))]
+			return setOf[bpf.HotspotAddrKey](t, d.maps.RouterAddrs)[bpf.AddrToWire(netip.MustParseAddr(ip))]
 		}
 	}
 	if !has("10.0.0.1")() {
@@ -60,15 +62,15 @@ func TestRouterAddressesSurviveABurst(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
 	d := b.open(b.options("lan"))
-	check(t, d.watch.watcher.sock.SetReceiveBufferSize(2304, false))
+	check(t, d.watch.watcher.Sock.SetReceiveBufferSize(2304, false))
 	const n = 200
 	for i := range n {
 		b.addr("lan", fmt.Sprintf("10.1.%d.1/24", i))
 	}
 	within(t, atOnce, "all addresses", func() bool {
-		got := setOf[hotspotAddrKey](t, d.maps.RouterAddrs)
+		got := setOf[bpf.HotspotAddrKey](t, d.maps.RouterAddrs)
 		for i := range n {
-			if !got[addrToWire(netip.AddrFrom4([4]byte{10, 1, byte(i), 1}))] {
+			if !got[bpf.AddrToWire(netip.AddrFrom4([4]byte{10, 1, byte(i), 1}))] {
 				return false
 			}
 		}
@@ -84,7 +86,7 @@ func TestRouterMACs(t *testing.T) {
 	check(t, b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
 	check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
 	d := b.open(b.options("lan1"))
-	want := uniqueMACs([]netlink.Link{b.link("lan1"), b.link("br-lan")})
+	want := links.UniqueMACs([]netlink.Link{b.link("lan1"), b.link("br-lan")})
 	if diff := cmp.Diff(want, d.RouterMACs()); diff != "" {
 		t.Errorf("router MACs (-want +got):\n%s", diff)
 	}
@@ -92,20 +94,20 @@ func TestRouterMACs(t *testing.T) {
 	other := dataplane.MAC{0x02, 0xaa, 0, 0, 0, 9}
 	check(t, b.Netlink().LinkSetHardwareAddr(b.link("br-lan"), other[:]))
 	within(t, atOnce, "new MAC of the bridge", func() bool {
-		return slices.Contains(d.RouterMACs(), other) && setOf[hotspotMacKey](t, d.maps.RouterMacs)[macToWire(other)]
+		return slices.Contains(d.RouterMACs(), other) && setOf[bpf.HotspotMacKey](t, d.maps.RouterMacs)[bpf.MACToWire(other)]
 	})
 }
 
 // More interfaces than the set has room for: the client-facing ones count.
 func TestRouterMACsWhenFull(t *testing.T) {
-	v := &links{byName: map[string]netlink.Link{}, byIndex: map[int]netlink.Link{}}
+	v := &links.Snapshot{ByName: map[string]netlink.Link{}, ByIndex: map[int]netlink.Link{}}
 	for i := range 200 {
 		l := &netlink.Device{LinkAttrs: netlink.LinkAttrs{
 			Index: i + 1, Name: fmt.Sprintf("p%d", i), HardwareAddr: []byte{2, 0, 0, 0, 1, byte(i)},
 		}}
-		v.byName[l.Name], v.byIndex[l.Index] = l, l
+		v.ByName[l.Name], v.ByIndex[l.Index] = l, l
 	}
-	got := v.routerMACs([]string{"p150"})
+	got := v.RouterMACs([]string{"p150"})
 	if len(got) != 200 || got[0] != (dataplane.MAC{2, 0, 0, 0, 1, 150}) {
 		t.Errorf("%d MACs, the first %v", len(got), got[0])
 	}

@@ -3,13 +3,11 @@
 package linux
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // Grant makes or replaces the rule of a MAC, its account's counter first. Counters
@@ -24,94 +22,57 @@ func (d *Dataplane) Grant(mac dataplane.MAC, rule dataplane.Rule) error {
 	if err != nil {
 		return err
 	}
-	before, _ := d.table.allowed(mac)
-	if err := d.table.grant(mac, wire); err != nil {
+	before, _ := d.table.Allowed(mac)
+	if err := d.table.Grant(mac, wire); err != nil {
 		return err
 	}
 	if before != rule.Account {
-		d.neighbors.watcher.markDirty() // where it is now was no sighting of this account
+		d.neighbors.watcher.MarkDirty() // where it is now was no sighting of this account
 	}
 	return nil
 }
 
-func checkRule(mac dataplane.MAC, rule dataplane.Rule) (hotspotRule, error) {
+func checkRule(mac dataplane.MAC, rule dataplane.Rule) (bpf.HotspotRule, error) {
 	if err := mac.CheckClient(); err != nil {
-		return hotspotRule{}, fmt.Errorf("mac: %w", err)
+		return bpf.HotspotRule{}, fmt.Errorf("mac: %w", err)
 	}
 	switch {
 	case rule.Verdict != dataplane.Allow && rule.Verdict != dataplane.Block:
-		return hotspotRule{}, fmt.Errorf("verdict %d: want Allow or Block", rule.Verdict)
+		return bpf.HotspotRule{}, fmt.Errorf("verdict %d: want Allow or Block", rule.Verdict)
 	case rule.Verdict == dataplane.Allow && rule.Account == 0:
-		return hotspotRule{}, fmt.Errorf("account 0: a device that is let through needs one")
+		return bpf.HotspotRule{}, fmt.Errorf("account 0: a device that is let through needs one")
 	case rule.Deadline < 0:
-		return hotspotRule{}, fmt.Errorf("deadline %d: before the machine started", rule.Deadline)
+		return bpf.HotspotRule{}, fmt.Errorf("deadline %d: before the machine started", rule.Deadline)
 	}
-	return ruleToWire(rule)
+	return bpf.RuleToWire(rule)
 }
 
 // Revoke removes the rule of a MAC, if it has one. When it returns the next packet
 // does not pass; one that is in the programs at this moment may still pass and count
 // to the rule's account, see Reading.Final. It takes a microsecond.
 func (d *Dataplane) Revoke(mac dataplane.MAC) error {
-	d.table.revoke(mac)
+	d.table.Revoke(mac)
 	return nil
 }
 
 // Forget removes the counter of an account, if it exists, with all that is counted
 // from now on: forget one whose reading is Final. It fails while a rule names it.
-func (d *Dataplane) Forget(account dataplane.Account) error {
-	d.table.mu.Lock()
-	defer d.table.mu.Unlock()
-	d.table.unmapIdle()
-	return d.table.accounts.forget(account)
-}
+func (d *Dataplane) Forget(account dataplane.Account) error { return d.table.Forget(account) }
 
 // Rule returns the rule of a client that is enforced now, the zero Rule for none.
-func (d *Dataplane) Rule(mac dataplane.MAC) dataplane.Rule {
-	d.table.mu.Lock()
-	defer d.table.mu.Unlock()
-	d.table.unmapIdle()
-	if rule := d.table.clients.rule(mac); rule != nil {
-		return ruleFromWire(*rule)
-	}
-	return dataplane.Rule{}
-}
+func (d *Dataplane) Rule(mac dataplane.MAC) dataplane.Rule { return d.table.Rule(mac) }
 
 // Rules visits what is enforced, without a copy of all: there may be a million. What
 // changes meanwhile may be left out.
-func (d *Dataplane) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] {
-	return func(yield func(dataplane.MAC, dataplane.Rule) bool) {
-		some := make([]macRule, 0, batchSize)
-		for from, more := 0, true; more; from += batchSize {
-			some, more = d.rulesBatch(some[:0], from)
-			for _, g := range some {
-				if !yield(g.mac, g.rule) {
-					return
-				}
-			}
-		}
-	}
-}
+func (d *Dataplane) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] { return d.table.Rules() }
 
-type macRule struct {
-	mac  dataplane.MAC
-	rule dataplane.Rule
-}
+// Read returns the counters of one account, or ErrNoAccount.
+func (d *Dataplane) Read(id dataplane.Account) (dataplane.Reading, error) { return d.table.Read(id) }
 
-func (d *Dataplane) rulesBatch(some []macRule, from int) (_ []macRule, more bool) {
-	d.table.mu.Lock()
-	defer d.table.mu.Unlock()
-	d.table.unmapIdle()
-	for mac, rule := range d.table.clients.between(from, from+batchSize) {
-		some = append(some, macRule{mac, ruleFromWire(*rule)})
-	}
-	return some, from+batchSize < len(d.table.clients.at)
-}
-
-// deleteKey removes a key that may not be there.
-func deleteKey(m *ebpf.Map, key any) error {
-	if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return err
-	}
+// ReadAll visits the counters of every account, some at a time, until visit returns
+// false. The slice is used again. It is a pass over memory that does not fail; accounts
+// that are made meanwhile may be left out.
+func (d *Dataplane) ReadAll(visit func([]dataplane.Reading) bool) error {
+	d.table.ReadAll(visit)
 	return nil
 }

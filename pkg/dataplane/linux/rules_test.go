@@ -14,13 +14,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
 func TestGrantReadRevokeForget(t *testing.T) {
 	b := newBox(t)
 	d := b.open(b.options("lan"))
 	rule := dataplane.Rule{
-		Verdict: dataplane.Allow, Account: 1 << 63, LimitBytes: 10_000_000, Deadline: BootNow().Add(time.Hour),
+		Verdict: dataplane.Allow, Account: 1 << 63, LimitBytes: 10_000_000, Deadline: kernel.BootNow().Add(time.Hour),
 		DownBPS: 10_000_000, UpBPS: 1_000_000,
 	}
 	check(t, d.Grant(phone, rule))
@@ -31,7 +32,7 @@ func TestGrantReadRevokeForget(t *testing.T) {
 	}
 	reading, err := d.Read(rule.Account)
 	check(t, err)
-	if diff := cmp.Diff(dataplane.Reading{Account: rule.Account, Epoch: d.maps.epoch}, reading); diff != "" {
+	if diff := cmp.Diff(dataplane.Reading{Account: rule.Account, Epoch: d.maps.Epoch}, reading); diff != "" {
 		t.Errorf("reading (-want +got):\n%s", diff)
 	}
 	check(t, d.Revoke(phone))

@@ -7,11 +7,13 @@ import (
 	"slices"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
 // Status reads the state of everything. What it cannot read becomes a problem.
 func (d *Dataplane) Status() dataplane.Status {
-	s := dataplane.Status{Kernel: kernelRelease(), Epoch: d.maps.epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maxClients())}
+	s := dataplane.Status{Kernel: kernel.Release(), Epoch: d.maps.Epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maxClients())}
 	list, problem := d.state.current()
 	s.Interfaces = slices.Clone(list)
 	if problem != "" {
@@ -22,9 +24,7 @@ func (d *Dataplane) Status() dataplane.Status {
 			s.Problems = append(s.Problems, fmt.Sprintf("interface %s: %s", i.Name, i.Problem))
 		}
 	}
-	d.table.mu.Lock()
-	s.Clients = d.table.clients.enforced
-	d.table.mu.Unlock()
+	s.Clients = d.table.RuleCount()
 	var err error
 	if s.Traffic, err = d.traffic(); err != nil {
 		s.Problems = append(s.Problems, err.Error())
@@ -35,14 +35,14 @@ func (d *Dataplane) Status() dataplane.Status {
 
 func (d *Dataplane) traffic() ([]dataplane.Traffic, error) {
 	var list []dataplane.Traffic
-	for dir := range uint32(directions) {
-		for reason, label := range reasonLabels {
-			var perCPU []hotspotStat
-			key := dir*uint32(hotspotReasonREASONS) + uint32(reason)
+	for dir := range uint32(bpf.Directions) {
+		for reason, label := range bpf.ReasonLabels {
+			var perCPU []bpf.HotspotStat
+			key := dir*uint32(bpf.HotspotReasonREASONS) + uint32(reason)
 			if err := d.maps.Stats.Lookup(key, &perCPU); err != nil {
-				return nil, explain("reading the statistics", err)
+				return nil, kernel.Explain("reading the statistics", err)
 			}
-			t := dataplane.Traffic{Direction: directionLabels[dir], Reason: label}
+			t := dataplane.Traffic{Direction: bpf.DirectionLabels[dir], Reason: label}
 			for _, cpu := range perCPU {
 				t.Frames += cpu.Packets
 				t.Bytes += cpu.Bytes

@@ -10,45 +10,47 @@ import (
 	"unsafe"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
 // manualGrace lets a grace period pass with each value that the channel gets.
-func manualGrace(t *testing.T) (*rcuGrace, chan<- error) {
+func manualGrace(t *testing.T) (*tables.RCU, chan<- error) {
 	t.Helper()
-	g, pass := new(rcuGrace), make(chan error)
-	g.start(func() error { return <-pass })
+	g, pass := new(tables.RCU), make(chan error)
+	g.Start(func() error { return <-pass })
 	t.Cleanup(func() {
-		g.mu.Lock()
-		g.err = errClosed
-		g.changed.Broadcast()
-		g.mu.Unlock()
+		g.Mu.Lock()
+		g.Err = tables.ErrClosed
+		g.Changed.Broadcast()
+		g.Mu.Unlock()
 		close(pass)
-		g.worker.Wait()
+		g.Worker.Wait()
 	})
 	return g, pass
 }
 
 func TestGraceBeginsAfterItsTicket(t *testing.T) {
 	g, pass := manualGrace(t)
-	first := g.next()
-	for begun := gracePeriod(0); begun < first; { // until it is on its way
-		g.mu.Lock()
-		begun = g.begun
-		g.mu.Unlock()
+	first := g.Next()
+	for begun := tables.GracePeriod(0); begun < first; { // until it is on its way
+		g.Mu.Lock()
+		begun = g.Begun
+		g.Mu.Unlock()
 	}
-	second := g.next()
+	second := g.Next()
 	if second <= first {
 		t.Fatalf("ticket %d is for a grace period that has begun", second)
 	}
-	if third := g.next(); third != second {
+	if third := g.Next(); third != second {
 		t.Errorf("tickets %d and %d do not share a grace period", second, third)
 	}
 	pass <- nil
-	if err := g.wait(first); err != nil || g.elapsed(second) {
-		t.Errorf("%v; the second has passed: %t", err, g.elapsed(second))
+	if err := g.Wait(first); err != nil || g.Elapsed(second) {
+		t.Errorf("%v; the second has passed: %t", err, g.Elapsed(second))
 	}
 	pass <- nil
-	if err := g.wait(second); err != nil {
+	if err := g.Wait(second); err != nil {
 		t.Error(err)
 	}
 }
@@ -56,20 +58,20 @@ func TestGraceBeginsAfterItsTicket(t *testing.T) {
 func TestGraceTellsWhatStoppedIt(t *testing.T) {
 	g, pass := manualGrace(t)
 	broken := errors.New("broken")
-	first := g.next()
+	first := g.Next()
 	pass <- broken
-	if err := g.wait(first); !errors.Is(err, broken) || g.elapsed(first) {
-		t.Errorf("%v; passed: %t", err, g.elapsed(first))
+	if err := g.Wait(first); !errors.Is(err, broken) || g.Elapsed(first) {
+		t.Errorf("%v; passed: %t", err, g.Elapsed(first))
 	}
 }
 
 // What packets in flight may know is not handed out.
 func TestPoolHoldsBack(t *testing.T) {
 	g, pass := manualGrace(t)
-	p := newIndexAllocator(3, map[uint32]bool{1: true})
+	p := tables.NewIndexAllocator(3, map[uint32]bool{1: true})
 	got := make(map[uint32]bool)
 	for range 2 {
-		index, _, ok := p.alloc(g)
+		index, _, ok := p.Alloc(g)
 		if !ok {
 			t.Fatal("a free index is not handed out")
 		}
@@ -78,19 +80,19 @@ func TestPoolHoldsBack(t *testing.T) {
 	if !got[0] || !got[2] {
 		t.Errorf("took %v, want those that are free", got)
 	}
-	if _, wait, ok := p.alloc(g); ok || wait != 0 {
+	if _, wait, ok := p.Alloc(g); ok || wait != 0 {
 		t.Errorf("an index out of nothing: wait %d, %t", wait, ok)
 	}
-	until := g.next()
-	p.release(1, until)
-	if _, wait, ok := p.alloc(g); ok || wait != until {
+	until := g.Next()
+	p.Release(1, until)
+	if _, wait, ok := p.Alloc(g); ok || wait != until {
 		t.Errorf("wait %d, %t, want %d", wait, ok, until)
 	}
 	pass <- nil
-	if err := g.wait(until); err != nil {
+	if err := g.Wait(until); err != nil {
 		t.Fatal(err)
 	}
-	if index, _, ok := p.alloc(g); !ok || index != 1 {
+	if index, _, ok := p.Alloc(g); !ok || index != 1 {
 		t.Errorf("took %d, %t, want the one that was put back", index, ok)
 	}
 }
@@ -110,7 +112,7 @@ func TestPlacesAreReclaimed(t *testing.T) {
 		check(t, d.Revoke(mac))
 		check(t, d.Forget(dataplane.Account(i+1)))
 	}
-	if n := len(d.table.clients.byMAC); n > 4 {
+	if n := len(d.table.Clients.ByMAC); n > 4 {
 		t.Errorf("%d clients are remembered", n)
 	}
 }
@@ -160,7 +162,7 @@ func TestRulesInAHurry(t *testing.T) {
 // Of a large table little is mapped, whatever was used of it, and what was mapped
 // once is there again when it is asked for.
 func TestTablesAreMappedAsUsed(t *testing.T) {
-	const clients = 2 * maxMmapChunks * mmapChunk / int(unsafe.Sizeof(hotspotClient{}))
+	const clients = 2 * tables.MaxMmapChunks * tables.MmapChunk / int(unsafe.Sizeof(bpf.HotspotClient{}))
 	b := newBox(t)
 	opts := b.options("lan")
 	opts.MaxClients = uint32(clients)
@@ -180,13 +182,13 @@ func TestTablesAreMappedAsUsed(t *testing.T) {
 		if len(places) != len(want) {
 			t.Errorf("accounts at %d places, want %d", len(places), len(want))
 		}
-		clients, accounts := d.table.clients.values, d.table.accounts.values
-		if most := maxMmapChunks + 2; clients.chunks > most || accounts.chunks > most {
-			t.Errorf("%d parts of the clients are mapped and %d of the accounts", clients.chunks, accounts.chunks)
+		clients, accounts := d.table.Clients.Values, d.table.Accounts.Values
+		if most := tables.MaxMmapChunks + 2; clients.Chunks > most || accounts.Chunks > most {
+			t.Errorf("%d parts of the clients are mapped and %d of the accounts", clients.Chunks, accounts.Chunks)
 		}
 	}
 	d := b.open(opts)
-	if n := d.table.clients.values.chunks + d.table.accounts.values.chunks; n > 0 {
+	if n := d.table.Clients.Values.Chunks + d.table.Accounts.Values.Chunks; n > 0 {
 		t.Errorf("%d parts are mapped at the start, of nobody", n)
 	}
 	for i := range clients {

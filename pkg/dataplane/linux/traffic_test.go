@@ -10,6 +10,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
 // kiosk is a box with one customer and a server beyond it.
@@ -83,7 +84,7 @@ func TestTrafficIsEnforced(t *testing.T) {
 		defer down.Stop()
 		select {
 		case e := <-d.Events():
-			if e.Kind != dataplane.Exhausted || e.MAC != k.mac || e.Account != 7 || e.At <= 0 || e.At > BootNow() {
+			if e.Kind != dataplane.Exhausted || e.MAC != k.mac || e.Account != 7 || e.At <= 0 || e.At > kernel.BootNow() {
 				t.Errorf("event: %+v", e)
 			}
 		case <-time.After(20 * time.Second):

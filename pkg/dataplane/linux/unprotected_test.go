@@ -12,6 +12,8 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // next takes the next exposure, which must come by itself.
@@ -77,7 +79,7 @@ func TestExposureByAnother(t *testing.T) {
 		b := newBox(t)
 		b.veth("lan")
 		d := b.open(b.options("lan"))
-		l, err := link.LoadPinnedLink(filepath.Join(b.bpffs, "links", linkPin("lan", upload)), nil)
+		l, err := link.LoadPinnedLink(filepath.Join(b.bpffs, "links", attach.LinkPin("lan", bpf.Upload)), nil)
 		check(t, err)
 		check(t, l.Detach())
 		check(t, l.Close())
@@ -88,7 +90,7 @@ func TestExposureByAnother(t *testing.T) {
 		b.veth("lan")
 		b.clsact = true
 		d := b.open(b.options("lan"))
-		check(t, b.Netlink().QdiscDel(clsactQdisc(b.link("lan").Attrs().Index)))
+		check(t, b.Netlink().QdiscDel(attach.ClsactQdisc(b.link("lan").Attrs().Index)))
 		exposedOnce(t, d, "lan")
 	})
 }
@@ -129,7 +131,7 @@ func TestExposureThatLasts(t *testing.T) {
 	}}
 	// The agent may be faster than the second step: then its qdisc is taken away again.
 	within(t, atOnce, "another kind of qdisc is there", func() bool {
-		_ = b.Netlink().QdiscDel(clsactQdisc(index))
+		_ = b.Netlink().QdiscDel(attach.ClsactQdisc(index))
 		return b.Netlink().QdiscAdd(ingress) == nil
 	})
 	within(t, atOnce, "not attached", func() bool { return !d.attachedTo(t, "lan") })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 const (
@@ -23,18 +24,18 @@ const (
 // alone, never over a call of the kernel.
 type state struct {
 	mu         sync.Mutex
-	links      *links
+	links      *links.Snapshot
 	interfaces []dataplane.Interface
 	problem    string // with the router's own addresses
 }
 
-func (s *state) currentLinks() *links {
+func (s *state) currentLinks() *links.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.links
 }
 
-func (s *state) setLinks(l *links) {
+func (s *state) setLinks(l *links.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.links = l
@@ -65,10 +66,10 @@ func (s *state) current() ([]dataplane.Interface, string) {
 // watch keeps the router's addresses and the programs as they should be. One goroutine
 // does all its I/O: Open's, then that of run. Others read the state.
 type watch struct {
-	snapshot   func() (*links, error)
+	snapshot   func() (*links.Snapshot, error)
 	router     router
 	interfaces *interfaces
-	watcher    *watcher
+	watcher    *links.Watcher
 	state      *state
 	log        *slog.Logger
 }
@@ -83,7 +84,7 @@ func (w *watch) run(closing <-chan struct{}) {
 		select {
 		case <-closing:
 			return
-		case notified = <-w.watcher.dirty:
+		case notified = <-w.watcher.Dirty:
 			w.retryRefresh()
 			next = recheckDelay
 		case <-timer.C:

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 // Readers wait for no netlink dump: while one hangs they get what was found last.
@@ -18,12 +19,12 @@ func TestStatusWhileARefreshHangs(t *testing.T) {
 	b.veth("lan")
 	opts := b.options("lan")
 	hang, entered, release := &atomic.Bool{}, make(chan struct{}, 1), make(chan struct{})
-	opts.snapshot = func(h *netlink.Handle) (*links, error) {
+	opts.snapshot = func(h *netlink.Handle) (*links.Snapshot, error) {
 		if hang.CompareAndSwap(true, false) {
 			entered <- struct{}{}
 			<-release
 		}
-		return snapshotLinks(h)
+		return links.TakeSnapshot(h)
 	}
 	d := b.open(opts)
 	hang.Store(true)
@@ -44,5 +45,5 @@ func TestStatusWhileARefreshHangs(t *testing.T) {
 		}
 	})
 	close(release)
-	within(t, atOnce, "the comparison continues", func() bool { return d.state.currentLinks().byName["other"] != nil })
+	within(t, atOnce, "the comparison continues", func() bool { return d.state.currentLinks().ByName["other"] != nil })
 }

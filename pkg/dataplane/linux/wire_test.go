@@ -15,15 +15,16 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // The constants that Go repeats are those of the C side.
 func TestABI(t *testing.T) {
 	for name, values := range map[string][2]uint64{
-		"VERDICT_ALLOW":   {uint64(dataplane.Allow), uint64(hotspotVerdictVERDICT_ALLOW)},
-		"VERDICT_BLOCK":   {uint64(dataplane.Block), uint64(hotspotVerdictVERDICT_BLOCK)},
-		"EVENT_EXHAUSTED": {uint64(dataplane.Exhausted), uint64(hotspotEventKindEVENT_EXHAUSTED)},
-		"EVENT_DEADLINE":  {uint64(dataplane.DeadlinePassed), uint64(hotspotEventKindEVENT_DEADLINE)},
+		"VERDICT_ALLOW":   {uint64(dataplane.Allow), uint64(bpf.HotspotVerdictVERDICT_ALLOW)},
+		"VERDICT_BLOCK":   {uint64(dataplane.Block), uint64(bpf.HotspotVerdictVERDICT_BLOCK)},
+		"EVENT_EXHAUSTED": {uint64(dataplane.Exhausted), uint64(bpf.HotspotEventKindEVENT_EXHAUSTED)},
+		"EVENT_DEADLINE":  {uint64(dataplane.DeadlinePassed), uint64(bpf.HotspotEventKindEVENT_DEADLINE)},
 	} {
 		if values[0] != values[1] {
 			t.Errorf("%s: abi.h says %d, Go says %d", name, values[1], values[0])
@@ -36,8 +37,8 @@ func TestABI(t *testing.T) {
 	if found == nil {
 		t.Fatal("ABI_FILTER_MULTIPLIER is not in abi.h")
 	}
-	if got, err := strconv.ParseUint(string(found[1]), 0, 64); err != nil || got != filterMultiplier {
-		t.Errorf("ABI_FILTER_MULTIPLIER: abi.h says %s, Go says %#x", found[1], uint64(filterMultiplier))
+	if got, err := strconv.ParseUint(string(found[1]), 0, 64); err != nil || got != bpf.FilterMultiplier {
+		t.Errorf("ABI_FILTER_MULTIPLIER: abi.h says %s, Go says %#x", found[1], uint64(bpf.FilterMultiplier))
 	}
 }
 
@@ -46,12 +47,12 @@ func TestReasonLabels(t *testing.T) {
 	header, err := os.ReadFile("../../../bpf/abi.h")
 	check(t, err)
 	codes := regexp.MustCompile(`((?:PASS|DROP)_\w+) = (\d+),`).FindAllStringSubmatch(string(header), -1)
-	if len(codes) != len(reasonLabels) {
-		t.Errorf("abi.h has %d reasons, Go has %d labels", len(codes), len(reasonLabels))
+	if len(codes) != len(bpf.ReasonLabels) {
+		t.Errorf("abi.h has %d reasons, Go has %d labels", len(codes), len(bpf.ReasonLabels))
 	}
 	for _, code := range codes {
 		n, _ := strconv.Atoi(code[2])
-		if n >= len(reasonLabels) || reasonLabels[n] != strings.ToLower(code[1]) {
+		if n >= len(bpf.ReasonLabels) || bpf.ReasonLabels[n] != strings.ToLower(code[1]) {
 			t.Errorf("reason %d is %s in abi.h", n, code[1])
 		}
 	}
@@ -71,13 +72,13 @@ func TestSpeed(t *testing.T) {
 		{100_000_000_000, 83_886, 200_000_000},
 	}
 	for _, test := range tests {
-		got, err := newSpeed("DownBPS", test.bps)
-		if want := (speed{test.bps, test.nsPerByte, test.burstNs}); err != nil || got != want {
+		got, err := bpf.NewSpeed("DownBPS", test.bps)
+		if want := (bpf.Speed{BitPerS: test.bps, RateNsPerByte: test.nsPerByte, BurstNs: test.burstNs}); err != nil || got != want {
 			t.Errorf("newSpeed(%d) = %+v, %v, want %+v", test.bps, got, err, want)
 		}
 	}
 	for _, bps := range []uint64{1, 999, dataplane.MaxBPS + 1, math.MaxUint64} {
-		if _, err := newSpeed("DownBPS", bps); err == nil || !strings.Contains(err.Error(), strconv.FormatUint(bps, 10)) {
+		if _, err := bpf.NewSpeed("DownBPS", bps); err == nil || !strings.Contains(err.Error(), strconv.FormatUint(bps, 10)) {
 			t.Errorf("newSpeed(%d): %v, want an error that names it", bps, err)
 		}
 	}
@@ -87,18 +88,18 @@ func TestSpeed(t *testing.T) {
 func TestSpeedBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bps := rapid.Uint64Range(dataplane.MinBPS, dataplane.MaxBPS).Draw(t, "bps")
-		s, err := newSpeed("DownBPS", bps)
+		s, err := bpf.NewSpeed("DownBPS", bps)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if hi, _ := bits.Mul64(s.rateNsPerByte, uint64(hotspotAbiABI_COST_BYTES)); hi != 0 {
+		if hi, _ := bits.Mul64(s.RateNsPerByte, uint64(bpf.HotspotAbiABI_COST_BYTES)); hi != 0 {
 			t.Fatal("the charge of a super-packet overflows")
 		}
-		exact := 8e9 / float64(bps) * (1 << rateShift)
-		if off := math.Abs(float64(s.rateNsPerByte)-exact) / exact; off > 1e-5 {
+		exact := 8e9 / float64(bps) * (1 << bpf.RateShift)
+		if off := math.Abs(float64(s.RateNsPerByte)-exact) / exact; off > 1e-5 {
 			t.Fatalf("off by %g", off)
 		}
-		if depth := float64(s.burstNs) * float64(bps) / 8e9; depth < burstFloorByte-float64(bps)/8e9-1 {
+		if depth := float64(s.BurstNs) * float64(bps) / 8e9; depth < bpf.BurstFloorByte-float64(bps)/8e9-1 {
 			t.Fatalf("a bucket of %g bytes", depth)
 		}
 	})
@@ -115,26 +116,26 @@ func TestRuleRoundTrip(t *testing.T) {
 			DownBPS:    speeds.Draw(t, "down"),
 			UpBPS:      speeds.Draw(t, "up"),
 		}
-		wire, err := ruleToWire(r)
+		wire, err := bpf.RuleToWire(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back := ruleFromWire(wire); back != r {
+		if back := bpf.RuleFromWire(wire); back != r {
 			t.Fatalf("%+v came back as %+v", r, back)
 		}
 	})
 }
 
 func TestWireAddresses(t *testing.T) {
-	v4 := prefixToWire(netip.MustParsePrefix("192.0.2.77/24"))
+	v4 := bpf.PrefixToWire(netip.MustParsePrefix("192.0.2.77/24"))
 	if v4.PrefixLen != 120 || v4.Addr != netip.MustParseAddr("::ffff:192.0.2.0").As16() {
 		t.Errorf("IPv4 prefix: %+v", v4)
 	}
-	v6 := prefixToWire(netip.MustParsePrefix("2001:db8::1/32"))
+	v6 := bpf.PrefixToWire(netip.MustParsePrefix("2001:db8::1/32"))
 	if v6.PrefixLen != 32 || v6.Addr != netip.MustParseAddr("2001:db8::").As16() {
 		t.Errorf("IPv6 prefix: %+v", v6)
 	}
-	portal := portalToWire(dataplane.Portal{Port: 443, Protocol: "udp"})
+	portal := bpf.PortalToWire(dataplane.Portal{Port: 443, Protocol: "udp"})
 	if portal.Addr != [16]byte{} || portal.Protocol != 17 {
 		t.Errorf("portal: %+v", portal)
 	}

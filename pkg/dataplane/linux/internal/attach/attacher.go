@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package attach
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
+)
+
+// attacher puts programs on the hooks of interfaces, in one of the modes. It is
+// level-triggered: ensure is called again and again and only does what is missing.
+// Not safe for concurrent use.
+type Attacher interface {
+	Mode() dataplane.AttachMode
+	// ensure makes prog the program on a hook of the interface and says what it did.
+	Ensure(dev Device, dir int, prog *ebpf.Program) (Change, error)
+	// release takes our programs off an interface that is not to be metered (any more).
+	Release(ifname string) error
+	// held lists the interfaces that carry our programs or pins.
+	Interfaces() ([]string, error)
+	Close()
+}
+
+// device is an interface as found now.
+type Device struct {
+	Name  string
+	Index int
+}
+
+// change is what ensure did.
+type Change int
+
+const (
+	Unchanged Change = iota
+	Attached         // there was no program of ours
+	Replaced         // there was another one of ours, replaced without a gap
+)
+
+// programIDs remembers the ids of programs. They never change, and are asked for at
+// every look at a hook, which is twice a second: the kernel's answer is a long one.
+type programIDs map[*ebpf.Program]ebpf.ProgramID
+
+func (p programIDs) of(prog *ebpf.Program) (ebpf.ProgramID, error) {
+	if id, ok := p[prog]; ok {
+		return id, nil
+	}
+	id, err := ProgramID(prog)
+	if err != nil {
+		return 0, kernel.Explain("program id", err)
+	}
+	p[prog] = id
+	return id, nil
+}
+
+var HookNames = [bpf.Directions]string{bpf.Upload: "ingress", bpf.Download: "egress"}
+
+// newAttacher chooses tcx where the kernel has it, unless the options say otherwise.
+func New(mode dataplane.AttachMode, p pins.Folder, s *links.NetNS) (Attacher, error) {
+	tcx := NewTCX(p, s)
+	clsact, err := NewClsact(p, s)
+	if err != nil {
+		return nil, err
+	}
+	has := mode != dataplane.Clsact
+	if mode == dataplane.Auto {
+		if has, err = HaveTCX(); err != nil {
+			clsact.Close()
+			return nil, err
+		}
+	}
+	if !has {
+		return clsact, refuseOtherMode(tcx)
+	}
+	defer clsact.Close()
+	return tcx, refuseOtherMode(clsact)
+}
+
+// refuseOtherMode fails where the other mode has programs of ours: with both, everything
+// would be counted twice.
+func refuseOtherMode(other Attacher) error {
+	held, err := other.Interfaces()
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	return fmt.Errorf("attach: our programs are on %s by %s already; take them off first: hotspot-agent detach",
+		strings.Join(slices.Compact(held), ", "), other.Mode())
+}
+
+// haveTCX tries to attach to an interface that cannot exist: a kernel with tcx
+// misses the interface, one without misses the feature.
+func HaveTCX() (bool, error) {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name:         "probe",
+		Type:         ebpf.SchedCLS,
+		License:      "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
+	})
+	if err != nil {
+		return false, kernel.Explain("loading a program", err)
+	}
+	defer func() { _ = prog.Close() }()
+	const noIndex = 1<<31 - 1
+	l, err := link.AttachTCX(link.TCXOptions{Interface: noIndex, Program: prog, Attach: ebpf.AttachTCXIngress})
+	if err == nil {
+		_ = l.Close()
+		return false, fmt.Errorf("probing for tcx: attached to interface %d, which cannot exist", noIndex)
+	}
+	return !errors.Is(err, ebpf.ErrNotSupported), nil
+}

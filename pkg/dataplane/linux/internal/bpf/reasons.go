@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+// reasonLabels are the names of the kernel's reasons in Status and in metrics:
+// as stable as the codes (enum reason of bpf/abi.h), append only.
+var ReasonLabels = [HotspotReasonREASONS]string{
+	HotspotReasonPASS_FORWARDED:    "pass_forwarded",
+	HotspotReasonPASS_LOCAL:        "pass_local",
+	HotspotReasonPASS_PREAUTH:      "pass_preauth",
+	HotspotReasonPASS_BRIDGED:      "pass_bridged",
+	HotspotReasonDROP_NO_RULE:      "drop_no_rule",
+	HotspotReasonDROP_BLOCKED:      "drop_blocked",
+	HotspotReasonDROP_RATE:         "drop_rate",
+	HotspotReasonDROP_LIMIT:        "drop_limit",
+	HotspotReasonDROP_DEADLINE:     "drop_deadline",
+	HotspotReasonDROP_MALFORMED:    "drop_malformed",
+	HotspotReasonDROP_PREAUTH_RATE: "drop_preauth_rate",
+	HotspotReasonDROP_NO_ACCOUNT:   "drop_no_account",
+	HotspotReasonDROP_BUSY:         "drop_busy",
+	HotspotReasonDROP_UPLINK:       "drop_uplink",
+	HotspotReasonDROP_BOUND:        "drop_bound",
+}
