@@ -90,6 +90,27 @@ func TestCheckpointAfterRestart(t *testing.T) {
 	}
 }
 
+// TestCheckpointThatCannotBeWritten: the one before is read, and is not written over by the
+// next attempt.
+func TestCheckpointThatCannotBeWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hotspot.db")
+	store := open(t, path)
+	if err := store.PutCheckpoint(checkpointAt(1, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere/at/all", path+"-checkpoint0"); err != nil {
+		t.Fatal(err)
+	}
+	for at := range dataplane.Boottime(2) {
+		if err := store.PutCheckpoint(checkpointAt(2+at, 3)); err == nil {
+			t.Error("it was written nowhere")
+		}
+		if got, err := store.Checkpoint(); err != nil || got.At != 1 {
+			t.Errorf("the checkpoint is of %d, %v; want that of 1", got.At, err)
+		}
+	}
+}
+
 // TestFormerCheckpointNames: what an agent of the former names wrote last is found, also
 // when the first checkpoint after the upgrade was torn, and is gone after one that is whole.
 func TestFormerCheckpointNames(t *testing.T) {

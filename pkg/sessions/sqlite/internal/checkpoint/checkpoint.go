@@ -77,11 +77,12 @@ func (f *Files) Put(k sessions.Checkpoint) error {
 			return err
 		}
 	}
-	f.number++
-	f.buffer = encode(f.buffer[:0], f.number, k)
-	if err := overwrite(f.path+parts[f.number%2], f.buffer); err != nil {
-		return err
+	number := f.number + 1
+	f.buffer = encode(f.buffer[:0], number, k)
+	if err := overwrite(f.path+parts[number%2], f.buffer); err != nil {
+		return err // the next one goes to the same file: the other one has the last that is whole
 	}
+	f.number = number
 	if f.former {
 		f.former = false
 		for _, part := range formerParts {
