@@ -20,8 +20,7 @@ const maxKnot = 6
 var knots = map[string]struct {
 	files  int
 	reason string
-}{
-}
+}{}
 
 // TestKnots holds that each package of the product can be read file by file.
 func TestKnots(t *testing.T) {

@@ -15,9 +15,10 @@ import (
 // when one packet does not fit any more, so less than this may be written off.
 const mtu = 1500
 
-// Timed and metered report which allowances bound the session.
+// Timed reports whether the session has a time allowance.
 func (s Session) Timed() bool { return s.Type.Timed() }
 
+// Metered reports whether the session has a data allowance.
 func (s Session) Metered() bool { return s.Type.Metered() }
 
 // RemainingTime is what is left of the bought time; 0 for a data session.
@@ -149,9 +150,12 @@ func ParseType(text string) (Type, bool) {
 	return 0, false
 }
 
-// Timed and metered report which allowances bound a session of the type.
+// Timed reports whether sessions of the type have a time allowance; false for an invalid
+// type.
 func (t Type) Timed() bool { return t.Valid() && types[t].timed }
 
+// Metered reports whether sessions of the type have a data allowance; false for an
+// invalid type.
 func (t Type) Metered() bool { return t.Valid() && types[t].metered }
 
 // State is where a session is in its life.
