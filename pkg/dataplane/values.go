@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Boottime is a moment on CLOCK_BOOTTIME, in nanoseconds since the kernel
+// Boottime is an instant on CLOCK_BOOTTIME, in nanoseconds since the kernel
 // started, suspended time included (clock_gettime(2)). 0 stands for "none".
 type Boottime int64
 
@@ -25,7 +25,7 @@ func (b Boottime) Add(d time.Duration) Boottime {
 func (b Boottime) Sub(earlier Boottime) time.Duration { return time.Duration(b - earlier) }
 
 // Account names a counter in the kernel. One session is one account for its
-// whole life, so that a count that lands late can reach nobody else's.
+// whole life, so that a count that lands late reaches no other account.
 type Account uint64
 
 // TrustedAccount is the account of a trusted device: counted, never debited.
@@ -56,7 +56,7 @@ type Rule struct {
 	Verdict    Verdict
 	Account    Account  // where the bytes are counted; 0 only for Block
 	LimitBytes uint64   // the account's Spent may reach this and not exceed it; NoLimit for none
-	Deadline   Boottime // nothing passes from this moment on; 0 for never
+	Deadline   Boottime // nothing passes from then on; 0 for never
 	DownBPS    uint64   // bit/s of IP packets towards the client; 0 for no limit
 	UpBPS      uint64   // bit/s of IP packets from the client; 0 for no limit
 	Bound      [4]byte  // with Options.Bind, the only IPv4 address that is let through; zero for any
@@ -78,15 +78,18 @@ type Counters struct {
 // Spent is what the byte limit is compared with.
 func (c Counters) Spent() uint64 { return c.UpBytes + c.DownBytes }
 
-// Reading is one account's counters at one moment.
+// Reading is one account's counters at one time.
 type Reading struct {
 	Account  Account
 	Counters Counters
 	// Epoch identifies the kernel's set of counters. A baseline taken in another
 	// epoch (before a reboot, or before a detach) means nothing in this one.
 	Epoch uint64
-	// Final says that nothing is added to the counters any more: no rule names the
-	// account, and packets judged by the last one that did have left the programs.
+	// Final is set when nothing can be added to the counters any more: no rule in force
+	// names the account, and an RCU grace period has passed since the last one that did, so
+	// that no packet judged by it is still in the programs. The dataplane sets it, from when
+	// the rule was removed; for an account that it adopts without a rule, from its start.
+	// A rule that names the account again clears it.
 	Final bool
 	// Slot is a small number that the account keeps while it lives, and no other account
 	// has meanwhile: an index for tables of the caller.

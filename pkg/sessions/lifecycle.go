@@ -90,7 +90,7 @@ const handoverLead = 20 * time.Millisecond
 // HandsOver reports a session that ends by time alone. Where bytes are bought, those
 // of the last milliseconds would be charged to the wrong session.
 func HandsOver(s Session) bool {
-	return s.Provider == LocalProvider && s.Timed() && !s.Metered()
+	return s.Provider == LocalProvider && s.Type.Timed() && !s.Type.Metered()
 }
 
 // HandoverAt is when a running session may hand over, 0 for never.
@@ -125,7 +125,7 @@ func NextState(s Session, w Activity, now Instant) (next State, reason string, o
 
 // BelowOnePacket reports that a session whose byte limit was met has no use for what is
 // left. With more left, it was topped up since.
-func (s Session) BelowOnePacket() bool { return s.Metered() && s.RemainingBytes() < mtu }
+func (s Session) BelowOnePacket() bool { return s.Type.Metered() && s.RemainingBytes() < mtu }
 
 // LimitMet reports that the kernel dropped frames at the byte limit since the
 // baseline. Its event may be lost or still on its way.

@@ -60,7 +60,7 @@ type SessionData struct {
 // DataOf is a session as it is delivered to its provider. What was written off at the
 // end of its bytes counts as used: it would be offered again and again otherwise.
 func DataOf(s Session) SessionData {
-	if s.State == Consumed && s.Metered() && s.RemainingBytes() < mtu {
+	if s.State == Consumed && s.Type.Metered() && s.RemainingBytes() < mtu {
 		s.Used = max(s.Used, s.Bytes)
 	}
 	return SessionData{

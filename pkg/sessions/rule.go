@@ -60,7 +60,7 @@ func RuleOf(s Session, global GlobalSpeeds, now Instant) dataplane.Rule {
 		DownBPS:    s.DownBPS,
 		UpBPS:      s.UpBPS,
 	}
-	if s.Metered() {
+	if s.Type.Metered() {
 		rule.LimitBytes = addBytes(s.Meter.Spent, s.RemainingBytes())
 	}
 	if s.UseGlobalSpeed {
@@ -73,7 +73,7 @@ func RuleOf(s Session, global GlobalSpeeds, now Instant) dataplane.Rule {
 // expiry bounds only while the wall clock can be believed.
 func Deadline(s Session, now Instant) dataplane.Boottime {
 	var end dataplane.Boottime
-	if s.Timed() {
+	if s.Type.Timed() {
 		end = max(1, s.Meter.At.Add(s.RemainingTime()))
 	}
 	if expires, ok := s.Expires(); ok && now.WallTrusted {

@@ -83,7 +83,7 @@ func TestDebitDoesNotDependOnCheckpoints(t *testing.T) {
 		if atOnce.Used != stepwise.Used || atOnce.TimeUsed != stepwise.TimeUsed {
 			t.Errorf("at once %d bytes %s, stepwise %d bytes %s", atOnce.Used, atOnce.TimeUsed, stepwise.Used, stepwise.TimeUsed)
 		}
-		if s.Timed() && stepwise.TimeUsed > stepwise.Time {
+		if s.Type.Timed() && stepwise.TimeUsed > stepwise.Time {
 			t.Errorf("%s of %s used", stepwise.TimeUsed, stepwise.Time)
 		}
 	})

@@ -15,15 +15,9 @@ import (
 // when one packet does not fit any more, so less than this may be written off.
 const mtu = 1500
 
-// Timed reports whether the session has a time allowance.
-func (s Session) Timed() bool { return s.Type.Timed() }
-
-// Metered reports whether the session has a data allowance.
-func (s Session) Metered() bool { return s.Type.Metered() }
-
 // RemainingTime is what is left of the bought time; 0 for a data session.
 func (s Session) RemainingTime() time.Duration {
-	if !s.Timed() || s.TimeUsed >= s.Time {
+	if !s.Type.Timed() || s.TimeUsed >= s.Time {
 		return 0
 	}
 	return s.Time - s.TimeUsed
@@ -32,7 +26,7 @@ func (s Session) RemainingTime() time.Duration {
 // RemainingBytes is what is left of the bought bytes; 0 for a time session.
 // A consumed session may show less than one packet that was written off.
 func (s Session) RemainingBytes() uint64 {
-	if !s.Metered() || s.Used >= s.Bytes {
+	if !s.Type.Metered() || s.Used >= s.Bytes {
 		return 0
 	}
 	return s.Bytes - s.Used
@@ -40,7 +34,7 @@ func (s Session) RemainingBytes() uint64 {
 
 // Exhausted reports whether one of the allowances that bound the session is used up.
 func (s Session) Exhausted() bool {
-	return s.Timed() && s.RemainingTime() == 0 || s.Metered() && s.RemainingBytes() == 0
+	return s.Type.Timed() && s.TimeUsed >= s.Time || s.Type.Metered() && s.Used >= s.Bytes
 }
 
 // Expires returns when the session ends whatever is left of it: ExpDays times 24
@@ -74,8 +68,8 @@ func IsLow(s Session, percent int) bool {
 		return false
 	}
 	share := uint64(percent)
-	return s.Metered() && s.RemainingBytes() <= PercentOf(s.Bytes, share) ||
-		s.Timed() && uint64(s.RemainingTime()) <= PercentOf(uint64(s.Time), share)
+	return s.Type.Metered() && s.RemainingBytes() <= PercentOf(s.Bytes, share) ||
+		s.Type.Timed() && uint64(s.RemainingTime()) <= PercentOf(uint64(s.Time), share)
 }
 
 // PercentOf does not overflow for what a store can keep.
@@ -85,7 +79,7 @@ func PercentOf(total, percent uint64) uint64 {
 
 // LowBalanceAt is when a running session becomes low by time; 0 when it does not.
 func LowBalanceAt(s Session, percent int) dataplane.Boottime {
-	if percent <= 0 || !s.Timed() || s.Meter.Low {
+	if percent <= 0 || !s.Type.Timed() || s.Meter.Low {
 		return 0
 	}
 	left := s.RemainingTime() - time.Duration(PercentOf(uint64(s.Time), uint64(percent)))
@@ -152,11 +146,11 @@ func ParseType(text string) (Type, bool) {
 
 // Timed reports whether sessions of the type have a time allowance; false for an invalid
 // type.
-func (t Type) Timed() bool { return t.Valid() && types[t].timed }
+func (t Type) Timed() bool { return int(t) < len(types) && types[t].timed }
 
 // Metered reports whether sessions of the type have a data allowance; false for an
 // invalid type.
-func (t Type) Metered() bool { return t.Valid() && types[t].metered }
+func (t Type) Metered() bool { return int(t) < len(types) && types[t].metered }
 
 // State is where a session is in its life.
 type State string

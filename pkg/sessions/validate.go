@@ -47,9 +47,9 @@ func CheckPurchase(s Session) error {
 	switch {
 	case !s.Type.Valid():
 		return Invalidf("type", "%d is not a type (0 time, 1 data, 2 time_or_data)", s.Type)
-	case s.Timed() && s.Time == 0:
+	case s.Type.Timed() && s.Time == 0:
 		return Invalidf("time_secs", "0 is no allowance for this type of session")
-	case s.Metered() && s.Bytes == 0:
+	case s.Type.Metered() && s.Bytes == 0:
 		return Invalidf("data_bytes", "0 is no allowance for this type of session")
 	case s.ExpDays != nil && (*s.ExpDays == 0 || *s.ExpDays > maxDays):
 		return Invalidf("exp_days", "%d is out of range (1 to %d, none for never)", *s.ExpDays, maxDays)

@@ -90,10 +90,10 @@ func (d *Dataplane) build() error {
 	if err := d.openKernelState(); err != nil {
 		return err
 	}
-	if err := d.writeOpenServices(); err != nil {
+	if err := writeOpenServices(d.maps, d.opts.Portals, d.opts.WalledGarden); err != nil {
 		return err
 	}
-	if err := d.writeUplink(); err != nil {
+	if err := writeUplink(d.maps, d.opts.Uplink); err != nil {
 		return err
 	}
 	if err := d.openWatch(); err != nil {
@@ -102,19 +102,7 @@ func (d *Dataplane) build() error {
 	if err := d.watch.refresh(); err != nil {
 		return err
 	}
-	return d.loadNeeded()
-}
-
-// loadNeeded loads what the interfaces that exist will need.
-func (d *Dataplane) loadNeeded() error {
-	found := d.state.currentLinks()
-	for _, name := range d.opts.Interfaces {
-		l := found.ByName[name]
-		if _, err := d.interfaces.programs.Get(variantOf(l != nil && found.Bridge(l) != nil)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.interfaces.loadNeeded(d.state.currentLinks())
 }
 
 func (d *Dataplane) openNetwork() (err error) {
@@ -157,7 +145,7 @@ func (d *Dataplane) openKernelState() error {
 	if d.maps, err = pins.OpenMaps(spec, d.pins, pins.MapOptions{Limiter: d.opts.Limiter, AdoptOnly: d.opts.AdoptOnly, Log: d.opts.Log}); err != nil {
 		return err
 	}
-	if have := d.maxClients(); have != d.opts.MaxClients {
+	if have := d.maps.Clients.MaxEntries(); have != d.opts.MaxClients {
 		d.opts.Log.Warn("max_clients takes effect after a detach or a reboot, the pinned table is kept",
 			"max_clients", d.opts.MaxClients, "in_effect", have)
 	}
@@ -201,27 +189,6 @@ func (d *Dataplane) openWatch() (err error) {
 // maxAccounts leaves room for accounts that are ended or paused and not settled yet.
 func maxAccounts(maxClients uint32) uint32 { return 2*maxClients + 1024 }
 
-func (d *Dataplane) maxClients() uint32 { return d.maps.Clients.MaxEntries() }
-
-// writeOpenServices makes the sets of what is open before paying those of the options.
-func (d *Dataplane) writeOpenServices() error {
-	portals := make(map[bpf.HotspotPortalKey]bool)
-	for _, p := range d.opts.Portals {
-		portals[bpf.PortalToWire(p)] = true
-	}
-	if err := bpf.SyncSet(d.maps.Portals, portals); err != nil {
-		return fmt.Errorf("portals: %w", err)
-	}
-	garden := make(map[bpf.HotspotPrefixKey]bool)
-	for _, p := range d.opts.WalledGarden {
-		garden[bpf.PrefixToWire(p)] = true
-	}
-	if err := bpf.SyncSet(d.maps.WalledGarden, garden); err != nil {
-		return fmt.Errorf("walled_garden: %w", err)
-	}
-	return nil
-}
-
 // enforce attaches, then lets go of what a former configuration or version left.
 func (d *Dataplane) enforce() error {
 	if err := d.interfaces.attachAll(d.state.currentLinks(), 0); err != nil {
@@ -240,14 +207,14 @@ func (d *Dataplane) enforce() error {
 func (d *Dataplane) start() {
 	d.workers.Go(d.watch.watcher.Receive)
 	d.workers.Go(func() { d.watch.run(d.closing) })
-	d.workers.Go(d.readEvents)
+	d.workers.Go(func() { readEvents(d.ring, d.events, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)
 	d.workers.Go(d.neighbors.scan)
 }
 
 // Close stops watching and frees what this process holds. What is in the kernel
-// stays: enforcement goes on, and the next Open adopts it.
+// stays: enforcement continues, and the next Open adopts it.
 func (d *Dataplane) Close() error {
 	close(d.closing)
 	d.watch.watcher.Close()
@@ -328,3 +295,22 @@ func (d *Dataplane) RouterMACs() []dataplane.MAC {
 
 // unprotectedBacklog is more than a reader that works ever leaves.
 const unprotectedBacklog = 64
+
+// writeOpenServices makes the sets of what is open before paying those of the options.
+func writeOpenServices(maps *pins.Maps, services []dataplane.Portal, networks []netip.Prefix) error {
+	portals := make(map[bpf.HotspotPortalKey]bool)
+	for _, p := range services {
+		portals[bpf.PortalToWire(p)] = true
+	}
+	if err := bpf.SyncSet(maps.Portals, portals); err != nil {
+		return fmt.Errorf("portals: %w", err)
+	}
+	garden := make(map[bpf.HotspotPrefixKey]bool)
+	for _, p := range networks {
+		garden[bpf.PrefixToWire(p)] = true
+	}
+	if err := bpf.SyncSet(maps.WalledGarden, garden); err != nil {
+		return fmt.Errorf("walled_garden: %w", err)
+	}
+	return nil
+}

@@ -32,14 +32,14 @@ func checkNeighbors(files []string, maxClients uint32) Finding {
 	for _, file := range files {
 		room, err := numberIn(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // a namespace that cannot tell, or no IPv6
+			continue // not visible in this namespace, or no IPv6
 		}
 		if err != nil {
-			return Finding{check, Warn, "cannot tell: " + err.Error(), ""}
+			return Finding{check, Warn, "not readable: " + err.Error(), ""}
 		}
 		if room < 2*uint64(maxClients) {
 			return Finding{check, Warn,
-				fmt.Sprintf("%s is %d: with that many devices around, or made up by somebody, clients lose packets (max_clients %d)", file, room, maxClients),
+				fmt.Sprintf("%s is %d: with that many devices around, or made up by an attacker, clients lose packets (max_clients %d)", file, room, maxClients),
 				fmt.Sprintf("raise gc_thresh3 of net.ipv4.neigh.default and net.ipv6.neigh.default to %d, and gc_thresh2 to %d", 4*maxClients, 2*maxClients)}
 		}
 	}
@@ -59,14 +59,14 @@ func numberIn(file string) (uint64, error) {
 	return number, nil
 }
 
-// The attributes of a bridge that tell how many MACs it has learned, and may learn.
+// The attributes of a bridge for how many MACs it has learned, and may learn.
 const (
 	iflaBridgeLearned   = 48 // IFLA_BR_FDB_N_LEARNED, Linux 6.8
 	iflaBridgeLearnMost = 49 // IFLA_BR_FDB_MAX_LEARNED
 )
 
 // checkLearning judges how many MACs a bridge may learn: it keeps each that it sees for
-// five minutes, and by default as many as somebody makes up.
+// five minutes, and by default as many as an attacker makes up.
 func checkLearning(s *links.NetNS, bridge netlink.Link) Finding {
 	name := bridge.Attrs().Name
 	check := "learning " + name
@@ -78,11 +78,11 @@ func checkLearning(s *links.NetNS, bridge netlink.Link) Finding {
 	})
 	switch {
 	case err != nil:
-		return Finding{check, Warn, "cannot tell: " + err.Error(), "see `ip -d link show " + name + "`"}
+		return Finding{check, Warn, "not readable: " + err.Error(), "see `ip -d link show " + name + "`"}
 	case !known:
 		return Finding{check, OK, "this kernel cannot bound how many MACs a bridge learns (6.8 can)", ""}
 	case most == 0:
-		return Finding{check, Warn, fmt.Sprintf("%d MACs, and as many as somebody makes up: each takes memory of the kernel for five minutes", learned),
+		return Finding{check, Warn, fmt.Sprintf("%d MACs, and as many as an attacker makes up: each takes memory of the kernel for five minutes", learned),
 			"ip link set " + name + " type bridge fdb_max_learned 16384 (iproute2 6.8)"}
 	}
 	return Finding{check, OK, fmt.Sprintf("%d MACs of at most %d", learned, most), ""}

@@ -17,7 +17,7 @@ import (
 const strictSource = 1
 
 // checkForged judges whether the router answers to what a device that has not paid sends
-// as somebody else. The programs cannot tell: it may be a packet to the portal like any.
+// under another address. The programs cannot see it: it may be a packet to the portal like any.
 func checkForged(s *links.NetNS, l netlink.Link) Finding {
 	name := l.Attrs().Name
 	check := "forged addresses " + name
@@ -29,7 +29,7 @@ func checkForged(s *links.NetNS, l netlink.Link) Finding {
 		return err
 	})
 	if err != nil {
-		return Finding{check, Warn, "cannot tell: " + err.Error(), ""}
+		return Finding{check, Warn, "not readable: " + err.Error(), ""}
 	}
 	if max(all, own) == strictSource { // the kernel goes by the larger one
 		return Finding{check, OK, "IPv4 packets from addresses of elsewhere are dropped (rp_filter 1)", ""}

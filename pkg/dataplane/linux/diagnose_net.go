@@ -144,7 +144,7 @@ func checkFlowtables(s *links.NetNS, v *links.Snapshot, named []string) Finding 
 	const check = "flow offload"
 	tables, err := listFlowtables(s)
 	if err != nil {
-		return Finding{check, Warn, "cannot tell: " + err.Error(), "see `nft list flowtables`"}
+		return Finding{check, Warn, "not readable: " + err.Error(), "see `nft list flowtables`"}
 	}
 	if len(tables) == 0 {
 		return Finding{check, OK, "no nft flowtable", ""}

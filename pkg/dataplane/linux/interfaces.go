@@ -163,7 +163,7 @@ func variantOf(port bool) bpf.Variant {
 func (i *interfaces) attachable(l, bridge netlink.Link, covered bool) error {
 	name := l.Attrs().Name
 	if l.Attrs().EncapType != "ether" {
-		return fmt.Errorf("%s is no Ethernet interface (it is %q): clients are told apart by their MAC", name, l.Attrs().EncapType)
+		return fmt.Errorf("%s is no Ethernet interface (it is %q): clients are distinguished by their MAC", name, l.Attrs().EncapType)
 	}
 	if covered {
 		if err := i.attacher.Release(name); err != nil {
@@ -244,4 +244,15 @@ func (i *interfaces) unprotectedFrom(before, now attachment, notified dataplane.
 		return i.checkedAt
 	}
 	return notified
+}
+
+// loadNeeded loads what the interfaces that exist will need.
+func (i *interfaces) loadNeeded(found *links.Snapshot) error {
+	for _, name := range i.names {
+		l := found.ByName[name]
+		if _, err := i.programs.Get(variantOf(l != nil && found.Bridge(l) != nil)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

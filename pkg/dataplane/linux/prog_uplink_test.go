@@ -30,7 +30,7 @@ func newUplinkBed(t *testing.T, bps uint64, clients int, rule dataplane.Rule) *u
 	defer func() { testbedUplink = dataplane.Uplink{} }()
 	b := &uplinkBed{testbed: newTestbed(t, false), bps: bps}
 	d := &Dataplane{opts: Options{Uplink: dataplane.Uplink{UpBPS: bps}}, maps: &pins.Maps{HotspotMaps: b.HotspotMaps}}
-	check(t, d.writeUplink())
+	check(t, writeUplink(d.maps, d.opts.Uplink))
 	for i := range clients {
 		mac := dataplane.MAC{2, 9, 0, 0, byte(i >> 8), byte(i)}
 		rule.Verdict, rule.Account, rule.LimitBytes = dataplane.Allow, dataplane.Account(100+i), dataplane.NoLimit

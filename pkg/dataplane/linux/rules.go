@@ -12,7 +12,7 @@ import (
 
 // Grant makes or replaces the rule of a MAC, its account's counter first. Counters
 // are never touched. When it returns nil the next packet is judged by the rule; one
-// that is in the programs at this moment may still be judged by the former. Making
+// that is in the programs at this time may still be judged by the former. Making
 // and replacing takes some microseconds; replacing again within a grace period of the
 // kernel, some milliseconds, waits for its end.
 //
@@ -48,7 +48,7 @@ func checkRule(mac dataplane.MAC, rule dataplane.Rule) (bpf.HotspotRule, error) 
 }
 
 // Revoke removes the rule of a MAC, if it has one. When it returns the next packet
-// does not pass; one that is in the programs at this moment may still pass and count
+// does not pass; one that is in the programs at this time may still pass and count
 // to the rule's account, see Reading.Final. It takes a microsecond.
 func (d *Dataplane) Revoke(mac dataplane.MAC) error {
 	d.table.Revoke(mac)

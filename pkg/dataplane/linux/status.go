@@ -9,11 +9,12 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 // Status reads the state of everything. What it cannot read becomes a problem.
 func (d *Dataplane) Status() dataplane.Status {
-	s := dataplane.Status{Kernel: kernel.Release(), Epoch: d.maps.Epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maxClients())}
+	s := dataplane.Status{Kernel: kernel.Release(), Epoch: d.maps.Epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maps.Clients.MaxEntries())}
 	list, problem := d.state.current()
 	s.Interfaces = slices.Clone(list)
 	if problem != "" {
@@ -26,20 +27,20 @@ func (d *Dataplane) Status() dataplane.Status {
 	}
 	s.Clients = d.table.RuleCount()
 	var err error
-	if s.Traffic, err = d.traffic(); err != nil {
+	if s.Traffic, err = traffic(d.maps); err != nil {
 		s.Problems = append(s.Problems, err.Error())
 	}
 	s.Healthy = len(s.Problems) == 0
 	return s
 }
 
-func (d *Dataplane) traffic() ([]dataplane.Traffic, error) {
+func traffic(maps *pins.Maps) ([]dataplane.Traffic, error) {
 	var list []dataplane.Traffic
 	for dir := range uint32(bpf.Directions) {
 		for reason, label := range bpf.ReasonLabels {
 			var perCPU []bpf.HotspotStat
 			key := dir*uint32(bpf.HotspotReasonREASONS) + uint32(reason)
-			if err := d.maps.Stats.Lookup(key, &perCPU); err != nil {
+			if err := maps.Stats.Lookup(key, &perCPU); err != nil {
 				return nil, kernel.Explain("reading the statistics", err)
 			}
 			t := dataplane.Traffic{Direction: bpf.DirectionLabels[dir], Reason: label}

@@ -145,6 +145,29 @@ func TestFinalReading(t *testing.T) {
 	}
 }
 
+// An account that no rule named when the agent ended is final after the next start, too:
+// the packets of before have left the programs by then.
+func TestFinalReadingAfterARestart(t *testing.T) {
+	b := newBox(t)
+	opts := b.options("lan")
+	d := b.open(opts)
+	named := allow
+	named.Account++
+	check(t, d.Grant(phone, allow))
+	check(t, d.Grant(dataplane.MAC{2, 0, 0, 0, 0, 9}, named))
+	check(t, d.Revoke(phone))
+	check(t, d.Close())
+	d = b.open(opts)
+	within(t, atOnce, "final", func() bool {
+		r, err := d.Read(allow.Account)
+		check(t, err)
+		return r.Final
+	})
+	if r, err := d.Read(named.Account); err != nil || r.Final {
+		t.Errorf("an account that a rule names: final %t, %v", r.Final, err)
+	}
+}
+
 // Rules that come faster than grace periods pass wait for them, and none is lost.
 func TestRulesInAHurry(t *testing.T) {
 	b := newBox(t)

@@ -5,17 +5,19 @@ package linux
 import (
 	"sync/atomic"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
-// writeUplink tells the programs, which may run already.
-func (d *Dataplane) writeUplink() error {
-	speeds, err := bpf.UplinkSpeeds(d.opts.Uplink)
+// writeUplink sets the total in the maps of programs that may run already.
+func writeUplink(maps *pins.Maps, total dataplane.Uplink) error {
+	speeds, err := bpf.UplinkSpeeds(total)
 	if err != nil {
 		return err
 	}
-	uplinks, err := tables.Mmap[bpf.HotspotUplink](d.maps.Uplinks)
+	uplinks, err := tables.Mmap[bpf.HotspotUplink](maps.Uplinks)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,6 @@ func (s *Store) noteWrite(err error) {
 	switch {
 	case err == nil:
 		s.setHealth(nil)
-	case s.noteDamage(err):
 	case errors.As(err, &failed) && problemOf(failed) != "":
 		s.setHealth(&err)
 	}
@@ -90,19 +89,18 @@ func (s *Store) setHealth(now *error) {
 	}
 }
 
-// noteDamage reports that a transaction met damage. The next Open takes the file for
+// noteDamage remembers that a transaction met damage. The next Open takes the file for
 // damaged then, also where its check would find nothing.
-func (s *Store) noteDamage(err error) bool {
+func (s *Store) noteDamage(err error) {
 	var failed sqlite3.Error
 	if !errors.As(err, &failed) || failed.Code != sqlite3.ErrCorrupt && failed.Code != sqlite3.ErrNotADB {
-		return false
+		return
 	}
 	damaged := fmt.Errorf("%w: %w", ErrDamaged, err)
 	s.health.Store(&damaged)
 	if err := os.WriteFile(damageMarker(s.path), []byte(failed.Error()+"\n"), 0o600); err != nil {
 		s.log.Error("marker of a damaged database not written", "error", err)
 	}
-	return true
 }
 
 // damageMarker is a file that says what made the database look damaged.

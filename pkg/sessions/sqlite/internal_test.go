@@ -44,10 +44,12 @@ func TestPragmas(t *testing.T) {
 	defer s.writer.release(c, true)
 	wantPragmas(t, "writer", map[string]int64{"synchronous": normal, "foreign_keys": 1, "busy_timeout": 5000, "query_only": 0}, c)
 	if err := c.Query("PRAGMA journal_mode", func(row *conn.Row) error {
-		if mode := row.Text(); mode != "wal" {
+		var mode string
+		err := row.Scan(&mode)
+		if mode != "wal" {
 			t.Errorf("journal_mode is %q", mode)
 		}
-		return row.Err()
+		return err
 	}); err != nil {
 		t.Error(err)
 	}
@@ -57,10 +59,12 @@ func wantPragmas(t *testing.T, kind string, want map[string]int64, c *conn.Conn)
 	t.Helper()
 	for name, value := range want {
 		err := c.Query("PRAGMA "+name, func(row *conn.Row) error {
-			if got := row.Int(); got != value {
+			var got int64
+			err := row.Scan(&got)
+			if got != value {
 				t.Errorf("%s: %s is %d, want %d", kind, name, got, value)
 			}
-			return row.Err()
+			return err
 		})
 		if err != nil {
 			t.Errorf("%s: %s: %v", kind, name, err)

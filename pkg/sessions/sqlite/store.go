@@ -25,9 +25,7 @@ func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
 	if c == nil {
 		return s.Snapshot(ctx, fn)
 	}
-	err = s.transact(ctx, s.writer, c, readOnly, fn)
-	s.noteDamage(err)
-	return err
+	return s.transact(ctx, s.writer, c, readOnly, fn)
 }
 
 // Snapshot is View on a connection of its own: for fn that reads many rows or calls
@@ -37,9 +35,7 @@ func (s *Store) Snapshot(ctx context.Context, fn func(sessions.Tx) error) error 
 	if err != nil {
 		return s.unavailable(ctx, err)
 	}
-	err = s.transact(ctx, s.readers, c, readOnly, fn)
-	s.noteDamage(err)
-	return err
+	return s.transact(ctx, s.readers, c, readOnly, fn)
 }
 
 // Update runs fn in a transaction and returns nil when that is on disk. Updates
@@ -90,17 +86,26 @@ const (
 // transact commits when fn returns nil, and rolls back when it fails or panics. It gives
 // the connection back.
 func (s *Store) transact(ctx context.Context, from *pool, c *conn.Conn, writes bool, fn func(sessions.Tx) error) error {
-	usable := true
-	defer func() { from.release(c, usable) }()
-	t, err := tables.Begin(ctx, c, tables.Options{Writes: writes, Explain: s.withCode})
+	t, err := tables.Begin(ctx, c, writes)
 	if err != nil {
-		return err
+		from.release(c, true)
+		return s.failed(err)
 	}
-	defer func() { usable = t.End() == nil }()
-	if err := fn(t); err != nil {
-		return err
+	defer func() { from.release(c, t.End() == nil) }()
+	if err = fn(t); err == nil {
+		err = t.Commit()
 	}
-	return t.Commit()
+	if err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+// failed handles the error of a transaction.
+func (s *Store) failed(err error) error {
+	err = s.withCode(err)
+	s.noteDamage(err)
+	return err
 }
 
 // unavailable says why there is no connection: the caller gave up, the Store is

@@ -19,27 +19,27 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
-// attacher puts programs on the hooks of interfaces, in one of the modes. It is
+// Attacher puts programs on the hooks of interfaces, in one of the modes. It is
 // level-triggered: ensure is called again and again and only does what is missing.
 // Not safe for concurrent use.
 type Attacher interface {
 	Mode() dataplane.AttachMode
-	// ensure makes prog the program on a hook of the interface and says what it did.
+	// Ensure makes prog the program on a hook of the interface and says what it did.
 	Ensure(dev Device, dir int, prog *ebpf.Program) (Change, error)
-	// release takes our programs off an interface that is not to be metered (any more).
+	// Release takes our programs off an interface that is not to be metered (any more).
 	Release(ifname string) error
-	// held lists the interfaces that carry our programs or pins.
+	// Interfaces lists the interfaces that carry our programs or pins.
 	Interfaces() ([]string, error)
 	Close()
 }
 
-// device is an interface as found now.
+// Device is an interface as found now.
 type Device struct {
 	Name  string
 	Index int
 }
 
-// change is what ensure did.
+// Change is what ensure did.
 type Change int
 
 const (
@@ -98,7 +98,7 @@ func refuseOtherMode(other Attacher) error {
 		strings.Join(slices.Compact(held), ", "), other.Mode())
 }
 
-// haveTCX tries to attach to an interface that cannot exist: a kernel with tcx
+// HaveTCX tries to attach to an interface that cannot exist: a kernel with tcx
 // misses the interface, one without misses the feature.
 func HaveTCX() (bool, error) {
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{

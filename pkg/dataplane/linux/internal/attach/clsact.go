@@ -111,7 +111,7 @@ func filterPriority(present []netlink.Filter) uint16 {
 	return prio
 }
 
-// filters lists what is on a hook; without a clsact qdisc that is nothing.
+// Filters lists what is on a hook; without a clsact qdisc that is nothing.
 func (c *Clsact) Filters(index, dir int) ([]netlink.Filter, error) {
 	dev := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
 	var list []netlink.Filter
@@ -224,7 +224,7 @@ func (c *Clsact) removeFilter(dev Device, dir int) error {
 	return nil
 }
 
-// removeQdisc removes the qdisc when we made it and nobody else uses it.
+// removeQdisc removes the qdisc when we made it and no other program uses it.
 func (c *Clsact) removeQdisc(dev Device) error {
 	if _, err := os.Stat(c.marker(dev)); errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
-// programs loads what is attached. Each variant is loaded when first needed: the
+// Programs loads what is attached. Each variant is loaded when first needed: the
 // kernel's check of a program takes a slow router seconds. Not safe for concurrent use.
 type Programs struct {
 	Folder pins.Folder
@@ -24,10 +24,10 @@ type Programs struct {
 	loaded [bpf.Variants]*Pair
 }
 
-// pair is the programs of a variant, by direction.
+// Pair is the programs of a variant, by direction.
 type Pair [bpf.Directions]*ebpf.Program
 
-// openPrograms prepares to adopt or load programs that work on the maps of s.
+// OpenPrograms prepares to adopt or load programs that work on the maps of s.
 func OpenPrograms(p pins.Folder, s *pins.Maps, m bpf.ProgramConfig) (*Programs, error) {
 	if !s.Adopted {
 		// What is pinned works on other maps, even if it is this version's.
@@ -41,7 +41,7 @@ func OpenPrograms(p pins.Folder, s *pins.Maps, m bpf.ProgramConfig) (*Programs, 
 	return &Programs{Folder: p, maps: s, Config: m}, nil
 }
 
-// get returns the programs of a variant: those that are pinned, when they are
+// Get returns the programs of a variant: those that are pinned, when they are
 // this version's, or newly loaded and pinned ones.
 func (p *Programs) Get(v bpf.Variant) (*Pair, error) {
 	if p.loaded[v] != nil {
@@ -99,7 +99,7 @@ func (p *Programs) load(v bpf.Variant) (*Pair, error) {
 	return &progs, nil
 }
 
-// programPin names a pinned program. The fingerprint of the object tells programs
+// programPin names a pinned program. The fingerprint of the object distinguishes programs
 // of this version from others'; the kernel's tag would not see the constants.
 func programPin(p pins.Folder, v bpf.Variant, m bpf.ProgramConfig, dir int) string {
 	port := ""
@@ -109,7 +109,7 @@ func programPin(p pins.Folder, v bpf.Variant, m bpf.ProgramConfig, dir int) stri
 	return filepath.Join(p.Programs(), fmt.Sprintf("%s%s%s-%s", bpf.ProgramNames[dir], port, m, bpf.Fingerprint()))
 }
 
-// prunePrograms removes the pins of other versions' and other modes' programs. Those
+// PrunePrograms removes the pins of other versions' and other modes' programs. Those
 // still on a hook stay alive there.
 func PrunePrograms(p pins.Folder, m bpf.ProgramConfig) error {
 	var keep []string
@@ -149,7 +149,7 @@ func (p *Programs) Close() {
 	}
 }
 
-// programID is how the kernel's reports name prog.
+// ProgramID is how the kernel's reports name prog.
 func ProgramID(prog *ebpf.Program) (ebpf.ProgramID, error) {
 	info, err := prog.Info()
 	if err != nil {
@@ -157,7 +157,7 @@ func ProgramID(prog *ebpf.Program) (ebpf.ProgramID, error) {
 	}
 	id, ok := info.ID()
 	if !ok {
-		return 0, fmt.Errorf("kernel %s does not tell program ids", kernel.Release())
+		return 0, fmt.Errorf("kernel %s does not report program ids", kernel.Release())
 	}
 	return id, nil
 }

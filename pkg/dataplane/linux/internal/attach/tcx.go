@@ -75,7 +75,7 @@ func (t *TCX) open(pin string) (link.Link, error) {
 	return l, nil
 }
 
-// keep sees that an attached link runs prog and is pinned.
+// update sees that an attached link runs prog and is pinned.
 func (t *TCX) update(pin string, held link.Link, info *link.Info, prog *ebpf.Program) (Change, error) {
 	id, err := t.ids.of(prog)
 	if err != nil {
@@ -115,7 +115,7 @@ func (t *TCX) repin(pin string, held link.Link) error {
 	return nil
 }
 
-// attach puts prog before all others on the hook: nobody's "pass" may precede
+// attach puts prog before all others on the hook: no other program's "pass" may precede
 // the default deny.
 func (t *TCX) attach(pin string, dev Device, dir int, prog *ebpf.Program) (Change, error) {
 	var l link.Link

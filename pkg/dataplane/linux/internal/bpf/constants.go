@@ -14,7 +14,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// mode is what the programs are told of the options when they are loaded.
+// ProgramConfig is the load-time constants of the programs, from the options.
 type ProgramConfig struct {
 	Limiter dataplane.Limiter
 	Clamp   bool // receive windows of TCP flows are clamped
@@ -40,7 +40,7 @@ func (m ProgramConfig) String() string {
 	return name
 }
 
-// setConstants writes what the programs are told when they are loaded.
+// SetConstants writes the load-time constants.
 func SetConstants(spec *ebpf.CollectionSpec, v Variant, m ProgramConfig) error {
 	constants := map[string]any{
 		HotspotVarConfigBridgePort: uint8(0), HotspotVarConfigUplink: uint8(0), HotspotVarConfigBind: uint8(0),
@@ -81,7 +81,7 @@ func newSeed() uint64 {
 	return binary.NativeEndian.Uint64(b[:])
 }
 
-// variant is how an interface is metered: all of its frames, or, on a bridge
+// Variant is how an interface is metered: all of its frames, or, on a bridge
 // port, only those from or to the router itself.
 type Variant int
 
@@ -91,16 +91,16 @@ const (
 	Variants
 )
 
-// programNames are those of bpf/hotspot.c.
+// ProgramNames are those of bpf/hotspot.c.
 var ProgramNames = [Directions]string{Upload: HotspotProgFromClient, Download: HotspotProgToClient}
 
-// fingerprint tells this version of the object from others.
+// Fingerprint distinguishes this version of the object from others.
 func Fingerprint() string {
 	sum := sha256.Sum256(_HotspotBytes)
 	return fmt.Sprintf("%x", sum[:6])
 }
 
-// uplinkSpeeds are those of an uplink, by direction.
+// UplinkSpeeds are those of an uplink, by direction.
 func UplinkSpeeds(u dataplane.Uplink) (by [Directions]Speed, err error) {
 	if by[Download], err = NewSpeed("uplink.down_mbps", u.DownBPS); err != nil {
 		return by, err
@@ -109,7 +109,7 @@ func UplinkSpeeds(u dataplane.Uplink) (by [Directions]Speed, err error) {
 	return by, err
 }
 
-// slotShift is the least with which the slots of the clock reach over the depth of
+// SlotShift is the least with which the slots of the clock reach over the depth of
 // the bucket and a super-packet, and a super-packet of 64 KB over 16 of them.
 func SlotShift(s Speed) uint64 {
 	const superPacket, reach = 1 << 16, 16

@@ -4,10 +4,10 @@ package bpf
 
 import "encoding/binary"
 
-// routerFilter is a Bloom filter of addresses, with one hash (bpf/router.h).
+// RouterFilter is a Bloom filter of addresses, with one hash (bpf/router.h).
 type RouterFilter [HotspotAbiABI_FILTER_BITS / 64]uint64
 
-// filterMultiplier is ABI_FILTER_MULTIPLIER of bpf/abi.h.
+// FilterMultiplier is ABI_FILTER_MULTIPLIER of bpf/abi.h.
 const FilterMultiplier = 0x61c8864680b583eb
 
 func (f *RouterFilter) Add(a HotspotAddrKey) {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// walk visits every entry of a hash map by batches (kernel >= 5.6): a walk key by
+// Walk visits every entry of a hash map by batches (kernel >= 5.6): a walk key by
 // key starts over when its key is removed under it, and costs two calls an entry.
 func Walk[K, V any](m *ebpf.Map, flags ebpf.MapLookupFlags, visit func(K, *V)) error {
 	size := min(int(m.MaxEntries()), 1024)
@@ -36,7 +36,7 @@ func Walk[K, V any](m *ebpf.Map, flags ebpf.MapLookupFlags, visit func(K, *V)) e
 	}
 }
 
-// deleteKey removes a key that may not be there.
+// DeleteKey removes a key that may not be there.
 func DeleteKey(m *ebpf.Map, key any) error {
 	if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return err
@@ -44,8 +44,8 @@ func DeleteKey(m *ebpf.Map, key any) error {
 	return nil
 }
 
-// syncSet makes the keys of a set map those of want. New ones come first, so that
-// nothing that stays open is shut for a moment.
+// SyncSet makes the keys of a set map those of want. New ones come first, so that
+// nothing that stays open is shut meanwhile.
 func SyncSet[K comparable](m *ebpf.Map, want map[K]bool) error {
 	have := make(map[K]bool)
 	var key K

@@ -15,12 +15,12 @@ const (
 	nsBitsPerByte  = 8 * 1_000_000_000
 )
 
-// speed is what the kernel's bucket needs to know about a bit rate.
+// Speed is what the kernel's bucket needs to know about a bit rate.
 type Speed struct {
 	BitPerS, RateNsPerByte, BurstNs uint64
 }
 
-// newSpeed computes the bucket of a bit rate: a byte costs 8e9/bps ns (fixed
+// NewSpeed computes the bucket of a bit rate: a byte costs 8e9/bps ns (fixed
 // point, rounded to nearest), and the bucket is max(bps x 200 ms, 64 KB) deep.
 // field names the rate in the error for one out of bounds.
 func NewSpeed(field string, bps uint64) (Speed, error) {

@@ -2,7 +2,7 @@
 
 package bpf
 
-// reasonLabels are the names of the kernel's reasons in Status and in metrics:
+// ReasonLabels are the names of the kernel's reasons in Status and in metrics:
 // as stable as the codes (enum reason of bpf/abi.h), append only.
 var ReasonLabels = [HotspotReasonREASONS]string{
 	HotspotReasonPASS_FORWARDED:    "pass_forwarded",

@@ -14,7 +14,7 @@ import (
 
 // This file is where the generated types of bpf/abi.h meet the public ones.
 
-// layoutVersion: pinned maps of another one are not adopted.
+// LayoutVersion: pinned maps of another one are not adopted.
 const LayoutVersion = uint32(HotspotAbiABI_LAYOUT_VERSION)
 
 // Direction, as the client sees it.

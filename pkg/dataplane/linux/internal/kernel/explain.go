@@ -21,7 +21,7 @@ const (
 	MinMinor = 15
 )
 
-// explain turns a failed kernel call into an error that says why and what to do.
+// Explain turns a failed kernel call into an error that says why and what to do.
 // It looks for the cause only now, after trying.
 func Explain(action string, err error) error {
 	var rejected *ebpf.VerifierError
@@ -37,7 +37,7 @@ func Explain(action string, err error) error {
 	return fmt.Errorf("%s: %w", action, err)
 }
 
-// missingFeature names what the running kernel lacks, or is "".
+// MissingFeature names what the running kernel lacks, or is "".
 func MissingFeature() string {
 	probes := []struct {
 		err  error
@@ -69,7 +69,7 @@ func Release() string {
 }
 
 // kernelAtLeast compares the leading numbers of a release like "5.15.0-91-generic".
-// A release it cannot read counts as new enough: the kernel calls will tell.
+// A release it cannot read counts as new enough: the kernel calls will show.
 func AtLeast(release string, major, minor int) bool {
 	var ma, mi int
 	if n, _ := fmt.Sscanf(release, "%d.%d", &ma, &mi); n != 2 {

@@ -15,7 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
-// links is a snapshot of the interfaces and addresses of a network namespace. Immutable.
+// Snapshot is a snapshot of the interfaces and addresses of a network namespace. Immutable.
 type Snapshot struct {
 	ByName  map[string]netlink.Link
 	ByIndex map[int]netlink.Link
@@ -52,7 +52,7 @@ func TakeSnapshot(nl *netlink.Handle) (*Snapshot, error) {
 	return v, nil
 }
 
-// bridge returns the bridge that an interface is a port of, or nil.
+// Bridge returns the bridge that an interface is a port of, or nil.
 func (v *Snapshot) Bridge(l netlink.Link) netlink.Link {
 	master := v.ByIndex[l.Attrs().MasterIndex]
 	if master == nil || master.Type() != "bridge" {
@@ -61,7 +61,7 @@ func (v *Snapshot) Bridge(l netlink.Link) netlink.Link {
 	return master
 }
 
-// clientLinks are the named interfaces that exist and, of bridge ports, the
+// ClientLinks are the named interfaces that exist and, of bridge ports, the
 // bridge: where clients' neighbour entries are.
 func (v *Snapshot) ClientLinks(ifnames []string) []netlink.Link {
 	var list []netlink.Link
@@ -90,7 +90,7 @@ func macOf(l netlink.Link) dataplane.MAC {
 	return m
 }
 
-// dump repeats a netlink dump that a change of the table interrupted. On a table
+// Dump repeats a netlink dump that a change of the table interrupted. On a table
 // that never rests the last, possibly incomplete, answer is taken: the change
 // that interrupted it notifies the watcher, which dumps again.
 func Dump(list func() error) error {
@@ -105,7 +105,7 @@ func Dump(list func() error) error {
 	return nil
 }
 
-// routerMACs are the addresses on which the router takes frames: those of all of
+// RouterMACs are the addresses on which the router takes frames: those of all of
 // its interfaces, as a bridge answers for each of its ports, and what is stacked
 // on one (VLANs, macvlans) may have an address of its own. The client-facing
 // interfaces and their bridges come first.
@@ -117,7 +117,7 @@ func (l *Snapshot) RouterMACs(ifnames []string) []dataplane.MAC {
 	return macs
 }
 
-// uniqueMACs are the Ethernet addresses of links that are not in known.
+// UniqueMACs are the Ethernet addresses of links that are not in known.
 func UniqueMACs(links []netlink.Link, known ...dataplane.MAC) []dataplane.MAC {
 	var macs []dataplane.MAC
 	for _, l := range links {
@@ -134,7 +134,7 @@ func (l *Snapshot) clientFacing(ifnames []string, index int) bool {
 	return slices.ContainsFunc(l.ClientLinks(ifnames), func(on netlink.Link) bool { return on.Attrs().Index == index })
 }
 
-// portsOf are the ports of a bridge.
+// PortsOf are the ports of a bridge.
 func (l *Snapshot) PortsOf(bridge netlink.Link) []netlink.Link {
 	var ports []netlink.Link
 	for _, p := range l.ByIndex {

@@ -13,7 +13,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
-// neighStateOf is that of a notification, 0 for none: a state that only says that the
+// NeighStateOf is that of a notification, 0 for none: a state that only says that the
 // kernel is about to probe, or got no answer.
 func NeighStateOf(state int) dataplane.NeighState {
 	switch {
@@ -25,7 +25,7 @@ func NeighStateOf(state int) dataplane.NeighState {
 	return 0
 }
 
-// nudRank prefers what the kernel confirmed lately; 0 is no neighbour at all.
+// NudRank prefers what the kernel confirmed lately; 0 is no neighbour at all.
 func NudRank(state int) int {
 	switch {
 	case state&(netlink.NUD_PERMANENT|netlink.NUD_REACHABLE) != 0:
@@ -38,7 +38,7 @@ func NudRank(state int) int {
 	return 0
 }
 
-// eachNeighbor visits the neighbours of all interfaces, until visit returns false: one by
+// EachNeighbor visits the neighbours of all interfaces, until visit returns false: one by
 // one, as an attacker may have made up very many. Where the table changes meanwhile some
 // are visited again.
 func EachNeighbor(ns *NetNS, family int, visit func(*netlink.Neigh) bool) error {
@@ -56,7 +56,7 @@ func EachNeighbor(ns *NetNS, family int, visit func(*netlink.Neigh) bool) error 
 	return nil
 }
 
-// macOfNeighbor finds the MAC behind an address in the neighbour table of an interface, and
+// MacOfNeighbor finds the MAC behind an address in the neighbour table of an interface, and
 // its rank; 0 when there is none.
 func MacOfNeighbor(h *netlink.Handle, on netlink.Link, ip netip.Addr) (dataplane.MAC, int, error) {
 	family := netlink.FAMILY_V6
@@ -81,7 +81,7 @@ func MacOfNeighbor(h *netlink.Handle, on netlink.Link, ip netip.Addr) (dataplane
 	return dataplane.MAC{}, 0, nil
 }
 
-// locate fills in where a neighbour is; false when that is no place of clients.
+// Locate fills in where a neighbour is; false when that is no place of clients.
 func (l *Snapshot) Locate(ifnames []string, n *netlink.Neigh, at *dataplane.Neighbor) bool {
 	index := n.LinkIndex // of a bridge's own table: the port
 	if n.Family == unix.AF_BRIDGE {

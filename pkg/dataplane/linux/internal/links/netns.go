@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// space is the network namespace a Dataplane works in. Safe for concurrent use.
+// NetNS is the network namespace a Dataplane works in. Safe for concurrent use.
 type NetNS struct {
 	ns netns.NsHandle // netns.None(): the one of this process, nothing to enter
 }
 
-// openNetNS opens the namespace at path, or the process's own for "".
+// OpenNetNS opens the namespace at path, or the process's own for "".
 func OpenNetNS(path string) (*NetNS, error) {
 	if path == "" {
 		return &NetNS{ns: netns.None()}, nil
@@ -35,7 +35,7 @@ func (s *NetNS) Close() {
 	}
 }
 
-// run calls fn in the namespace. Sockets stay where they were made, so only what
+// Run calls fn in the namespace. Sockets stay where they were made, so only what
 // makes one or looks an interface index up (attaching by tcx) has to go through here.
 func (s *NetNS) Run(fn func() error) error {
 	if !s.ns.IsOpen() {
@@ -43,7 +43,7 @@ func (s *NetNS) Run(fn func() error) error {
 	}
 	done := make(chan error, 1)
 	go func() {
-		// Never unlocked: a thread that changed namespace must serve nobody else,
+		// Never unlocked: a thread that changed namespace must serve no other goroutine,
 		// and ends with this goroutine.
 		runtime.LockOSThread()
 		if err := netns.Set(s.ns); err != nil {
@@ -55,7 +55,7 @@ func (s *NetNS) Run(fn func() error) error {
 	return <-done
 }
 
-// handle makes the netlink socket for requests.
+// Handle makes the netlink socket for requests.
 func (s *NetNS) Handle() (*netlink.Handle, error) {
 	var h *netlink.Handle
 	err := s.Run(func() (err error) {

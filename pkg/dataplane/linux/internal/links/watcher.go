@@ -18,7 +18,7 @@ import (
 // errorDelay is how long a socket that failed rests.
 const errorDelay = 500 * time.Millisecond
 
-// watcher receives notifications of changes. Their content is not used: everything is
+// Watcher receives notifications of changes. Their content is not used: everything is
 // compared anew, so that lost messages (ENOBUFS) cost one more comparison.
 type Watcher struct {
 	Sock  *nl.NetlinkSocket // of some groups
@@ -44,7 +44,7 @@ func (w *Watcher) Close() {
 	})
 }
 
-// receive marks dirty until close.
+// Receive marks dirty until close.
 func (w *Watcher) Receive() {
 	for {
 		_, _, err := w.Sock.Receive()
@@ -55,7 +55,7 @@ func (w *Watcher) Receive() {
 	}
 }
 
-// markDirty requests a comparison.
+// MarkDirty requests a comparison.
 func (w *Watcher) MarkDirty() {
 	select {
 	case w.Dirty <- kernel.BootNow():
@@ -63,7 +63,7 @@ func (w *Watcher) MarkDirty() {
 	}
 }
 
-// backOff keeps a socket that fails again and again from taking the CPU. It reports
+// BackOff keeps a socket that fails again and again from taking the CPU. It reports
 // whether close caused the failure.
 func (w *Watcher) BackOff(err error) (closed bool) {
 	select {

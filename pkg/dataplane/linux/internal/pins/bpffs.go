@@ -23,7 +23,7 @@ const (
 	NewSuffix   = ":new"          // of a pin or folder about to be renamed into place
 )
 
-// pins is the folder tree that outlives the process:
+// Folder is the folder tree that outlives the process:
 //
 //	maps/<map>                         the state of enforcement
 //	maps:past-<boottime>/<map>         what another version's counted up to then, see Past
@@ -44,7 +44,7 @@ func (p Folder) Clsact() string   { return filepath.Join(p.Root, "clsact") }
 func PinName(ifname string) string { return strings.ReplaceAll(ifname, ".", ":") }
 func IfName(pin string) string     { return strings.ReplaceAll(pin, ":", ".") }
 
-// lock takes the folder for this process until the file is closed or the process
+// Lock takes the folder for this process until the file is closed or the process
 // ends. Two agents on one set of pins would undo each other's work.
 func (p Folder) Lock() (*os.File, error) {
 	f, err := os.Open(p.Root)
@@ -61,7 +61,7 @@ func (p Folder) Lock() (*os.File, error) {
 	return f, nil
 }
 
-// prepare makes the folders. Left-overs of a start that failed are removed.
+// Prepare makes the folders. Left-overs of a start that failed are removed.
 func (p Folder) Prepare() error {
 	for _, dir := range []string{p.Programs(), p.Links(), p.Clsact()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -71,7 +71,7 @@ func (p Folder) Prepare() error {
 	return RemoveAll(p.newMaps())
 }
 
-// ensureBPFFS makes dir, on a bpffs. One is mounted at /sys/fs/bpf when dir is
+// EnsureBPFFS makes dir, on a bpffs. One is mounted at /sys/fs/bpf when dir is
 // below it and the system left it out (dir could not be made on the sysfs
 // beneath), else at dir itself.
 func EnsureBPFFS(dir string) error {
@@ -106,7 +106,7 @@ func OnBPFFS(dir string) bool {
 	return unix.Statfs(dir, &st) == nil && uint32(st.Type) == unix.BPF_FS_MAGIC
 }
 
-// ownMount reports whether dir is where a bpffs was mounted by ensureBPFFS.
+// OwnMount reports whether dir is where a bpffs was mounted by ensureBPFFS.
 func OwnMount(dir string) bool {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
@@ -127,7 +127,7 @@ func OwnMount(dir string) bool {
 // pinner is a map, program or link.
 type pinner interface{ Pin(path string) error }
 
-// replacePin pins obj at path, over what is pinned there.
+// ReplacePin pins obj at path, over what is pinned there.
 func ReplacePin(obj pinner, path string) error {
 	tmp := path + NewSuffix
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -139,7 +139,7 @@ func ReplacePin(obj pinner, path string) error {
 	return os.Rename(tmp, path)
 }
 
-// names lists a folder; one that does not exist is empty.
+// Names lists a folder; one that does not exist is empty.
 func Names(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -152,7 +152,7 @@ func Names(dir string) ([]string, error) {
 	return list, err
 }
 
-// removeAll removes a folder of pins and what is in it.
+// RemoveAll removes a folder of pins and what is in it.
 func RemoveAll(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("removing pins: %w", err)
@@ -160,7 +160,7 @@ func RemoveAll(dir string) error {
 	return nil
 }
 
-// remove removes the folders of pins and, when nothing else is in it, the root
+// Remove removes the folders of pins and, when nothing else is in it, the root
 // with the bpffs that was mounted for it.
 func (p Folder) Remove() error {
 	if err := p.RemoveRetired(); err != nil {
@@ -188,6 +188,6 @@ func (p Folder) Remove() error {
 	return nil
 }
 
-// madeByKernel tells what a fresh bpffs holds by itself (maps.debug, progs.debug):
-// nobody else can make a name with a dot.
+// madeByKernel reports what a fresh bpffs holds by itself (maps.debug, progs.debug):
+// no process can make a name with a dot.
 func madeByKernel(name string) bool { return strings.Contains(name, ".") }

@@ -21,7 +21,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
-// state is the pinned maps: what is enforced and what was counted.
+// Maps is the pinned maps: what is enforced and what was counted.
 type Maps struct {
 	bpf.HotspotMaps
 	ByName   map[string]*ebpf.Map // the same maps
@@ -31,14 +31,14 @@ type Maps struct {
 	NewFlows bool // but not the flows' queues
 }
 
-// mapOptions say which maps are wanted.
+// MapOptions say which maps are wanted.
 type MapOptions struct {
 	Limiter   dataplane.Limiter
 	AdoptOnly bool // maps of another version are left as they are
 	Log       *slog.Logger
 }
 
-// openPinnedMaps adopts the pinned maps, or makes new ones when there are none or
+// OpenMaps adopts the pinned maps, or makes new ones when there are none or
 // when this version cannot share them. New maps are pinned in pins.newMaps and
 // take their place by commit. spec's sizes are set to those of the maps.
 func OpenMaps(spec *ebpf.CollectionSpec, p Folder, o MapOptions) (*Maps, error) {
@@ -60,7 +60,7 @@ func OpenMaps(spec *ebpf.CollectionSpec, p Folder, o MapOptions) (*Maps, error) 
 	return newPinnedMaps(spec, made, p.newMaps(), o.Limiter, false)
 }
 
-// newState adds the map of flows to the others, which are pinned in dir.
+// newPinnedMaps adds the map of flows to the others, which are pinned in dir.
 func newPinnedMaps(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir string, l dataplane.Limiter, adopted bool) (*Maps, error) {
 	flows, made, err := openFlows(spec, dir, l)
 	if err != nil {
@@ -82,7 +82,7 @@ func newPinnedMaps(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map, dir s
 	return s, nil
 }
 
-// object reads what the programs are loaded from, with the sizes of these maps. It is
+// Object reads what the programs are loaded from, with the sizes of these maps. It is
 // not kept: parsed, it takes 700 KB.
 func (s *Maps) Object() (*ebpf.CollectionSpec, error) {
 	spec, err := bpf.LoadHotspot()
@@ -95,7 +95,7 @@ func (s *Maps) Object() (*ebpf.CollectionSpec, error) {
 	return spec, nil
 }
 
-// commit makes new maps the ones that the next start adopts, and those before the
+// Commit makes new maps the ones that the next start adopts, and those before the
 // past. It comes after the programs are attached: a crash before it only leads to
 // another rebuild.
 func (s *Maps) Commit(p Folder) error {
@@ -111,7 +111,7 @@ func (s *Maps) Commit(p Folder) error {
 	return nil
 }
 
-// adoptMaps opens the pinned maps. It returns nil when there are none, and an
+// AdoptMaps opens the pinned maps. It returns nil when there are none, and an
 // error when they cannot serve this version's programs.
 func AdoptMaps(spec *ebpf.CollectionSpec, dir string) (map[string]*ebpf.Map, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -215,7 +215,7 @@ func CloseMaps(byName map[string]*ebpf.Map) {
 	}
 }
 
-// newEpoch is random and never 0.
+// NewEpoch is random and never 0.
 func NewEpoch() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (Go 1.24)

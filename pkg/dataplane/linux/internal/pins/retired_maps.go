@@ -41,7 +41,7 @@ func (p Folder) retireMaps(until dataplane.Boottime) error {
 	return nil
 }
 
-// past returns the folders of maps of the past, the oldest first.
+// Retired returns the folders of maps of the past, the oldest first.
 func (p Folder) Retired() ([]string, error) {
 	all, err := Names(p.Root)
 	if err != nil {
@@ -111,7 +111,7 @@ func spentIn(accounts *ebpf.Map, names accountNames) (map[dataplane.Account]uint
 // accountNames are what one version's maps call what was counted.
 type accountNames struct{ table, value, id, counter string }
 
-// versionsOfAccountNames are those of all layouts, ours first.
+// VersionsOfAccountNames are those of all layouts, ours first.
 var VersionsOfAccountNames = []accountNames{
 	{bpf.HotspotMapAccounts, "account", "id", "counter"},
 	{"usages", "usage", "account", "passed"}, // up to layout 5
@@ -151,7 +151,7 @@ func AccountLayoutOf(accounts *ebpf.Map, names accountNames) (accountLayout, err
 	return l.withBytes(int(counter.Offset.Bytes()), list.Type)
 }
 
-// ownAccountLayout is that of the maps that this version makes.
+// OwnAccountLayout is that of the maps that this version makes.
 func OwnAccountLayout() accountLayout {
 	var own bpf.HotspotAccount
 	l := accountLayout{id: int(unsafe.Offsetof(own.Id))}

@@ -26,7 +26,7 @@ type accounts struct {
 }
 
 type account struct {
-	id       dataplane.Account // 0: nobody's
+	id       dataplane.Account // 0: free
 	Flows    uint32            // or noIndex
 	rules    uint32            // in force that name it
 	inFlight GracePeriod       // until when packets may count to it, once no rule names it
@@ -58,7 +58,7 @@ func (a *accounts) add(id dataplane.Account, index uint32) *account {
 	return &a.at[index]
 }
 
-// find returns an account and where it is, nil when there is none. It moves when another
+// Find returns an account and where it is, nil when there is none. It moves when another
 // is added.
 func (a *accounts) Find(id dataplane.Account) (index uint32, own *account) {
 	if index, ok := a.byID[id]; ok {
@@ -84,7 +84,7 @@ func (a *accounts) adoptRules(rules iter.Seq2[dataplane.MAC, *bpf.HotspotRule], 
 	a.queues = NewIndexAllocator(flows, used)
 }
 
-// open tells a rule where its account's counters and queues are, and makes what is
+// assign writes into a rule where its account's counters and queues are, and makes what is
 // missing. Without room it says until when places are held back, or fails with
 // ErrFull; it has changed nothing then.
 func (a *accounts) assign(rule *bpf.HotspotRule) (made bool, wait GracePeriod, err error) {
@@ -128,14 +128,14 @@ func hasSpeed(r *bpf.HotspotRule) bool {
 	return r.Speed[bpf.Upload].BitPerS != 0 || r.Speed[bpf.Download].BitPerS != 0
 }
 
-// name counts a rule in force that names an account.
+// addRule counts a rule in force that names an account.
 func (a *accounts) addRule(id dataplane.Account) {
 	if _, own := a.Find(id); own != nil {
 		own.rules++
 	}
 }
 
-// unname is for a rule that was taken out of force. Its packets in flight may count
+// dropRule is for a rule that was taken out of force. Its packets in flight may count
 // to the account still.
 func (a *accounts) dropRule(id dataplane.Account) {
 	_, own := a.Find(id)
@@ -177,7 +177,7 @@ func (a *accounts) read(index uint32) (c dataplane.Counters, final bool) {
 	return CountersFromWire(a.Values.at(index)), final
 }
 
-// countersFromWire reads while the programs write: each word is one that they wrote.
+// CountersFromWire reads while the programs write: each word is one that they wrote.
 func CountersFromWire(u *bpf.HotspotAccount) dataplane.Counters {
 	return dataplane.Counters{
 		UpBytes:       atomic.LoadUint64(&u.Counter[bpf.Upload].Bytes),

@@ -27,7 +27,7 @@ type clients struct {
 }
 
 type client struct {
-	mac      dataplane.MAC                              // zero: nobody
+	mac      dataplane.MAC                              // zero: free
 	inFlight [len(bpf.HotspotClient{}.Rule)]GracePeriod // until when packets read a rule that was in force
 }
 
@@ -63,7 +63,7 @@ func (c *clients) add(mac dataplane.MAC, index uint32, until GracePeriod) {
 	}
 }
 
-// all visits the rules in force, in the order of the table. A rule is there until the
+// All visits the rules in force, in the order of the table. A rule is there until the
 // next one.
 func (c *clients) All() iter.Seq2[dataplane.MAC, *bpf.HotspotRule] { return c.between(0, len(c.at)) }
 
@@ -148,7 +148,7 @@ func (c *clients) freeSlot(index uint32) (place int, wait GracePeriod) {
 	return place, 0
 }
 
-// enforce makes the rule at a place, counted from 1, or with 0 none, the one in
+// activate makes the rule at a place, counted from 1, or with 0 none, the one in
 // force, for the next packet. It returns the one that was.
 func (c *clients) activate(index, place uint32) (before *bpf.HotspotRule) {
 	entry := c.Values.at(index)

@@ -12,14 +12,14 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
-// shared is an array map in this process's memory: what one side stores the other
+// MmapArray is an array map in this process's memory: what one side stores the other
 // loads, without a call. Words that both use are stored and loaded by sync/atomic.
 type MmapArray[T any] struct {
 	memory []byte
 	At     []T
 }
 
-// share maps an array map that was made with BPF_F_MMAPABLE.
+// Mmap maps an array map that was made with BPF_F_MMAPABLE.
 func Mmap[T any](m *ebpf.Map) (*MmapArray[T], error) {
 	size := unsafe.Sizeof(*new(T))
 	if size != uintptr(m.ValueSize()) || size%8 != 0 {
@@ -33,14 +33,14 @@ func Mmap[T any](m *ebpf.Map) (*MmapArray[T], error) {
 	return &MmapArray[T]{memory: memory, At: unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(memory))), entries)}, nil
 }
 
-// close unmaps it. A later use ends the process.
+// Close unmaps it. A later use ends the process.
 func (s *MmapArray[T]) Close() {
 	if s != nil {
 		_ = unix.Munmap(s.memory)
 	}
 }
 
-// window is a large array map as shared is, of which only those parts are mapped that
+// lazyMmap is a large array map as shared is, of which only those parts are mapped that
 // were used lately: what is mapped counts as memory of the process, used or not, and
 // would be most of it with many clients. Not safe for concurrent use.
 type lazyMmap[T any] struct {
@@ -88,7 +88,7 @@ func (w *lazyMmap[T]) mapChunk(part int) {
 	w.Chunks++
 }
 
-// trim lets go of what is mapped, when it has become much.
+// unmapIdle lets go of what is mapped, when it has become much.
 func (w *lazyMmap[T]) unmapIdle() {
 	if w.Chunks >= MaxMmapChunks {
 		w.unmapAll()
@@ -101,8 +101,8 @@ func (w *lazyMmap[T]) unmapAll() {
 	w.Chunks = 0
 }
 
-// place maps something in the place of a part of the memory. Without memory for that
-// the process ends, as the runtime of Go ends it; the kernel goes on enforcing.
+// remap maps something in the place of a part of the memory. Without memory for that
+// the process ends, as the runtime of Go ends it; the kernel continues to enforce.
 func (w *lazyMmap[T]) remap(from, upTo, fd, prot, flags int) {
 	at := unsafe.Pointer(&w.memory[from])
 	if _, err := unix.MmapPtr(fd, int64(from), at, uintptr(upTo-from), prot, flags|unix.MAP_FIXED); err != nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
-// grace lets RCU grace periods pass: after one, every packet that was on its way
+// RCU lets RCU grace periods pass: after one, every packet that was on its way
 // through the programs when it began has left them.
 //
 // The kernel promises this of an update of a map of maps ("user space knows that
 // all programs use the new map", maybe_wait_bpf_programs in kernel/bpf/syscall.c,
 // since 5.0). membarrier(2) would do the same, but is left out of some router kernels.
 //
-// Grace periods, some milliseconds each, pass in the background, while somebody
+// Grace periods, some milliseconds each, pass in the background, while a caller
 // needs one; all who ask at the same time share it. Safe for concurrent use.
 type RCU struct {
 	outer, inner *ebpf.Map
@@ -26,14 +26,14 @@ type RCU struct {
 
 	Mu      sync.Mutex
 	Changed sync.Cond
-	wanted  GracePeriod // the latest that somebody holds
+	wanted  GracePeriod // the latest that was handed out
 	Begun   GracePeriod
 	done    GracePeriod
 	Err     error // what stopped it
 	Worker  sync.WaitGroup
 }
 
-// ticket numbers a grace period. 0 is one that has always passed.
+// GracePeriod numbers a grace period. 0 is one that has always passed.
 type GracePeriod uint64
 
 var ErrClosed = errors.New("the dataplane is closed")
@@ -88,7 +88,7 @@ func (g *RCU) run() {
 	}
 }
 
-// ticket is for a grace period that begins after now.
+// Next is for a grace period that begins after now.
 func (g *RCU) Next() GracePeriod {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
@@ -99,14 +99,14 @@ func (g *RCU) Next() GracePeriod {
 	return g.wanted
 }
 
-// passed says whether a grace period is over.
+// Elapsed says whether a grace period is over.
 func (g *RCU) Elapsed(t GracePeriod) bool {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
 	return t <= g.done
 }
 
-// wait blocks until a grace period is over.
+// Wait blocks until a grace period is over.
 func (g *RCU) Wait(t GracePeriod) error {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
@@ -131,7 +131,7 @@ func (g *RCU) Close() {
 	_ = g.inner.Close()
 }
 
-// pool hands out the indexes of an array map. One that packets in flight may still
+// IndexAllocator hands out the indexes of an array map. One that packets in flight may still
 // know is held back until a grace period has passed.
 type IndexAllocator struct {
 	size        uint32
@@ -145,7 +145,7 @@ type quarantinedIndex struct {
 	until GracePeriod
 }
 
-// newIndexAllocator makes a pool of size indexes of which some are in use.
+// NewIndexAllocator makes a pool of size indexes of which some are in use.
 func NewIndexAllocator(size uint32, used map[uint32]bool) IndexAllocator {
 	p := IndexAllocator{size: size}
 	for index := range used {
@@ -159,7 +159,7 @@ func NewIndexAllocator(size uint32, used map[uint32]bool) IndexAllocator {
 	return p
 }
 
-// take returns an index. When all that are not in use are held back, it says until
+// Alloc returns an index. When all that are not in use are held back, it says until
 // when, and when there are none it returns false.
 func (p *IndexAllocator) Alloc(g *RCU) (index uint32, wait GracePeriod, ok bool) {
 	for len(p.quarantined) > 0 && g.Elapsed(p.quarantined[0].until) {
@@ -180,7 +180,7 @@ func (p *IndexAllocator) Alloc(g *RCU) (index uint32, wait GracePeriod, ok bool)
 	return 0, 0, false
 }
 
-// put gives an index back, to be taken again from a grace period on.
+// Release gives an index back, to be taken again from a grace period on.
 func (p *IndexAllocator) Release(index uint32, until GracePeriod) {
 	p.quarantined = append(p.quarantined, quarantinedIndex{index, until})
 }

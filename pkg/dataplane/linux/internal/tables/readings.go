@@ -10,7 +10,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
-// forget removes the counter of an account, if it exists, with all that is counted
+// Forget removes the counter of an account, if it exists, with all that is counted
 // from now on: forget one whose reading is Final. It fails while a rule names it.
 func (t *Table) Forget(account dataplane.Account) error {
 	t.mu.Lock()
@@ -19,7 +19,7 @@ func (t *Table) Forget(account dataplane.Account) error {
 	return t.Accounts.forget(account)
 }
 
-// rule returns the rule of a client that is enforced now, the zero Rule for none.
+// Rule returns the rule of a client that is enforced now, the zero Rule for none.
 func (t *Table) Rule(mac dataplane.MAC) dataplane.Rule {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -30,7 +30,7 @@ func (t *Table) Rule(mac dataplane.MAC) dataplane.Rule {
 	return dataplane.Rule{}
 }
 
-// rules visits what is enforced, without a copy of all: there may be a million. What
+// Rules visits what is enforced, without a copy of all: there may be a million. What
 // changes meanwhile may be left out.
 func (t *Table) Rules() iter.Seq2[dataplane.MAC, dataplane.Rule] {
 	return func(yield func(dataplane.MAC, dataplane.Rule) bool) {
@@ -61,7 +61,7 @@ func (t *Table) rulesBatch(some []macRule, from int) (_ []macRule, more bool) {
 	return some, from+batchSize < len(t.Clients.at)
 }
 
-// read returns the counters of one account, or ErrNoAccount.
+// Read returns the counters of one account, or ErrNoAccount.
 func (t *Table) Read(id dataplane.Account) (dataplane.Reading, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,7 +76,7 @@ func (t *Table) Read(id dataplane.Account) (dataplane.Reading, error) {
 // batchSize is how many accounts are read before the lock is released for others.
 const batchSize = 256
 
-// readAll visits the counters of every account, some at a time, until visit returns
+// ReadAll visits the counters of every account, some at a time, until visit returns
 // false. The slice is used again. It is a pass over memory that does not fail; accounts
 // that are made meanwhile may be left out.
 func (t *Table) ReadAll(visit func([]dataplane.Reading) bool) {
@@ -110,7 +110,7 @@ func (t *Table) reading(index uint32) dataplane.Reading {
 	}
 }
 
-// ruleCount is how many rules are in force.
+// RuleCount is how many rules are in force.
 func (t *Table) RuleCount() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
-// table is the clients and the accounts in the kernel. It sees to it that nothing is
+// Table is the clients and the accounts in the kernel. It sees to it that nothing is
 // written that a packet in flight may still read, see bpf/maps.h. Safe for concurrent use.
 type Table struct {
 	grace    *RCU
@@ -20,7 +20,7 @@ type Table struct {
 	Accounts accounts
 }
 
-// openTable takes over what is in the maps.
+// OpenTable takes over what is in the maps.
 func OpenTable(s *pins.Maps, g *RCU) (*Table, error) {
 	t := &Table{
 		grace:    g,
@@ -51,13 +51,13 @@ func (t *Table) adopt(s *pins.Maps) (err error) {
 		queues = s.Flows.MaxEntries()
 	}
 	t.Accounts.adoptRules(t.Clients.All(), queues)
-	// The walk has mapped everything, also what nobody uses.
+	// The walk has mapped everything, also what no client uses.
 	t.Clients.Values.unmapAll()
 	t.Accounts.Values.unmapAll()
 	return nil
 }
 
-// trim keeps what is mapped of the tables small. The caller holds the lock, and nothing
+// unmapIdle keeps what is mapped of the tables small. The caller holds the lock, and nothing
 // of them from before.
 func (t *Table) unmapIdle() {
 	t.Clients.Values.unmapIdle()
@@ -69,7 +69,7 @@ func (t *Table) Close() {
 	t.Accounts.Values.close()
 }
 
-// grant makes or replaces the rule of a client, its account first.
+// Grant makes or replaces the rule of a client, its account first.
 func (t *Table) Grant(mac dataplane.MAC, rule bpf.HotspotRule) error {
 	for {
 		wait, err := t.tryGrant(mac, rule)
@@ -111,7 +111,7 @@ func (t *Table) has(mac dataplane.MAC, rule bpf.HotspotRule) bool {
 	return now != nil && *now == rule
 }
 
-// revoke takes the rule of a client out of force.
+// Revoke takes the rule of a client out of force.
 func (t *Table) Revoke(mac dataplane.MAC) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,7 +121,7 @@ func (t *Table) Revoke(mac dataplane.MAC) {
 	}
 }
 
-// allowed returns the account of a client that is let through.
+// Allowed returns the account of a client that is let through.
 func (t *Table) Allowed(mac dataplane.MAC) (dataplane.Account, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,7 +133,7 @@ func (t *Table) Allowed(mac dataplane.MAC) (dataplane.Account, bool) {
 	return dataplane.Account(rule.Account), true
 }
 
-// refresh grants all rules anew, so that they have the queues that the limiter wants.
+// Refresh grants all rules anew, so that they have the queues that the limiter wants.
 func (t *Table) Refresh() error {
 	rules := make(map[dataplane.MAC]bpf.HotspotRule, t.Clients.enforced)
 	for mac, rule := range t.Clients.All() {

@@ -68,7 +68,7 @@ func (e *Entry) set(r compactSession, percent int) {
 	e.row = r
 	s := r.session()
 	e.bytesLeft = math.MaxUint64
-	if !s.Metered() {
+	if !s.Type.Metered() {
 		return
 	}
 	e.bytesLeft = s.RemainingBytes()

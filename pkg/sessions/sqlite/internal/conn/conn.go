@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 )
@@ -22,7 +23,7 @@ const maxStatements = 80
 type Conn struct {
 	driver     *sqlite3.SQLiteConn
 	statements map[string]*sqlite3.SQLiteStmt
-	args       []driver.NamedValue // used again by each statement
+	args       []driver.NamedValue // reused by each statement
 	row        Row                 // likewise
 }
 
@@ -47,62 +48,67 @@ func (c *Conn) Close() error {
 
 // Exec runs a statement that returns no rows.
 func (c *Conn) Exec(query string, args ...any) (driver.Result, error) {
-	statement, err := c.prepare(query)
+	statement, err := c.bind(query, args)
 	if err != nil {
-		return nil, err
-	}
-	if err := c.bind(args); err != nil {
 		return nil, err
 	}
 	// A context that can end would cost a goroutine for each statement.
 	return statement.ExecContext(context.Background(), c.args)
 }
 
-// Query calls each for every row, until it fails. The Row is used again.
+// Query calls each for every row, until it fails. The Row is reused.
 func (c *Conn) Query(query string, each func(*Row) error, args ...any) error {
-	statement, err := c.prepare(query)
+	statement, err := c.bind(query, args)
 	if err != nil {
-		return err
-	}
-	if err := c.bind(args); err != nil {
 		return err
 	}
 	rows, err := statement.QueryContext(context.Background(), c.args)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.visit(rows, each), rows.Close())
-}
-
-func (c *Conn) visit(rows driver.Rows, each func(*Row) error) error {
-	n := len(rows.Columns())
-	if cap(c.row.values) < n {
+	if n := len(rows.Columns()); cap(c.row.values) < n {
 		c.row.values = make([]driver.Value, n)
+	} else {
+		c.row.values = c.row.values[:n]
 	}
-	c.row.values = c.row.values[:n]
 	for {
-		c.row.next, c.row.err = 0, nil
-		if err := rows.Next(c.row.values); err != nil {
+		if err = rows.Next(c.row.values); err != nil {
 			if errors.Is(err, io.EOF) {
-				return nil
+				err = nil
 			}
-			return err
+			break
 		}
-		if err := each(&c.row); err != nil {
-			return err
+		if err = each(&c.row); err != nil {
+			break
 		}
 	}
+	return errors.Join(err, rows.Close())
 }
 
-func (c *Conn) prepare(query string) (*sqlite3.SQLiteStmt, error) {
+// bind returns the statement of a query, and makes c.args of what the columns hold: nil,
+// int64, string, []byte, bool.
+func (c *Conn) bind(query string, args []any) (*sqlite3.SQLiteStmt, error) {
+	c.args = c.args[:0]
+	for i, arg := range args {
+		switch arg.(type) {
+		case nil, int64, string, []byte, bool:
+			c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: arg})
+		default:
+			return nil, fmt.Errorf("argument %d of a statement is a %T", i+1, arg)
+		}
+	}
 	if statement, ok := c.statements[query]; ok {
 		return statement, nil
 	}
+	return c.prepare(query)
+}
+
+func (c *Conn) prepare(query string) (*sqlite3.SQLiteStmt, error) {
 	prepared, err := c.driver.Prepare(query)
 	if err != nil {
 		return nil, err
 	}
-	for other, statement := range c.statements { // one that comes first makes room
+	for other, statement := range c.statements { // any one makes room
 		if len(c.statements) < maxStatements {
 			break
 		}
@@ -114,66 +120,48 @@ func (c *Conn) prepare(query string) (*sqlite3.SQLiteStmt, error) {
 	return statement, nil
 }
 
-// bind makes arguments of what the columns hold: nil, int64, string, []byte, bool.
-func (c *Conn) bind(args []any) error {
-	c.args = c.args[:0]
-	for i, arg := range args {
-		switch arg.(type) {
-		case nil, int64, string, []byte, bool:
-			c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: arg})
+// Row is one row of a query.
+type Row struct{ values []driver.Value }
+
+// Scan reads all columns in their order: an INTEGER into *int64, *uint64, *bool (false
+// for 0), **int64 (nil for NULL) or *time.Time (Unix nanoseconds; zero for NULL), a TEXT
+// into *string, a BLOB, which is the caller's, into *[]byte. It fails when one is of
+// another kind; columns before that one are read.
+func (r *Row) Scan(columns ...any) error {
+	if len(columns) != len(r.values) {
+		return fmt.Errorf("%d columns of a row of %d are read", len(columns), len(r.values))
+	}
+	for i, column := range columns {
+		value := r.values[i]
+		n, ok := value.(int64)
+		switch to := column.(type) {
+		case *int64:
+			*to = n
+		case *uint64:
+			*to = uint64(n)
+		case *bool:
+			*to = n != 0
+		case **int64:
+			*to, ok = nil, ok || value == nil
+			if value != nil {
+				known := n
+				*to = &known
+			}
+		case *time.Time:
+			*to, ok = time.Time{}, ok || value == nil
+			if value != nil {
+				*to = time.Unix(0, n).UTC()
+			}
+		case *string:
+			*to, ok = value.(string)
+		case *[]byte:
+			*to, ok = value.([]byte)
 		default:
-			return fmt.Errorf("argument %d of a statement is a %T", i+1, arg)
+			ok = false
+		}
+		if !ok {
+			return fmt.Errorf("column %d is a %T, which its reader does not expect", i+1, value)
 		}
 	}
 	return nil
-}
-
-// Row is one row of a query. Its values are read in the order of the columns; the first
-// one that is not of the kind that is read fails them all.
-type Row struct {
-	values []driver.Value
-	next   int
-	err    error
-}
-
-// Err is the first failure of reading a value.
-func (r *Row) Err() error { return r.err }
-
-// Int reads an INTEGER.
-func (r *Row) Int() int64 { return read[int64](r) }
-
-// Text reads a TEXT.
-func (r *Row) Text() string { return read[string](r) }
-
-// Blob reads a BLOB; it is the caller's.
-func (r *Row) Blob() []byte { return read[[]byte](r) }
-
-// Bool reads an INTEGER, false for 0.
-func (r *Row) Bool() bool { return r.Int() != 0 }
-
-// IntOrNull reads an INTEGER; known is false for NULL.
-func (r *Row) IntOrNull() (value int64, known bool) {
-	if r.err == nil && r.next < len(r.values) && r.values[r.next] == nil {
-		r.next++
-		return 0, false
-	}
-	value = r.Int()
-	return value, r.err == nil
-}
-
-func read[T any](r *Row) T {
-	var none T
-	switch {
-	case r.err != nil:
-		return none
-	case r.next >= len(r.values):
-		r.err = fmt.Errorf("column %d of a row of %d is read", r.next+1, len(r.values))
-		return none
-	}
-	value, ok := r.values[r.next].(T)
-	r.next++
-	if !ok {
-		r.err = fmt.Errorf("column %d is a %T, want a %T", r.next, r.values[r.next-1], none)
-	}
-	return value
 }

@@ -55,15 +55,13 @@ type damaged struct {
 }
 
 // number is the answer to a query, 0 where there is none that can be.
-func (w *damaged) number(query string) (n int64) {
-	err := w.conn.Query(query, func(row *conn.Row) error {
-		n, _ = row.IntOrNull()
-		return row.Err()
-	})
-	if err != nil || n > maxKey {
+func (w *damaged) number(query string) int64 {
+	var found *int64
+	err := w.conn.Query(query, func(row *conn.Row) error { return row.Scan(&found) })
+	if err != nil || found == nil || *found > maxKey {
 		return 0
 	}
-	return n
+	return *found
 }
 
 // last is the largest key of a table, as far as anything says.
@@ -115,16 +113,18 @@ var (
 
 // columnsOf is empty for a table that there is not.
 func (w *damaged) columnsOf(table string) (names []string) {
-	w.read("SELECT name FROM pragma_table_info('"+table+"')", func(row *conn.Row) { names = append(names, row.Text()) })
+	w.read("SELECT name FROM pragma_table_info('"+table+"')", func(row *conn.Row) error {
+		var name string
+		err := row.Scan(&name)
+		names = append(names, name)
+		return err
+	})
 	return names
 }
 
 // read visits rows until it meets damage, and reports whether it met none.
-func (w *damaged) read(query string, visit func(*conn.Row)) (whole bool) {
-	return nil == w.conn.Query(query, func(row *conn.Row) error {
-		visit(row)
-		return row.Err()
-	})
+func (w *damaged) read(query string, visit func(*conn.Row) error) (whole bool) {
+	return w.conn.Query(query, visit) == nil
 }
 
 // readable reads the rows with a key from first to last that can be read. The query
@@ -154,7 +154,7 @@ func readOne[T any](c *conn.Conn, scan func(*conn.Row) (T, error), query string,
 	err = c.Query(query, func(row *conn.Row) (err error) {
 		found = true
 		value, err = scan(row)
-		return errors.Join(row.Err(), err)
+		return err
 	}, key)
 	return value, found, err
 }
@@ -244,11 +244,16 @@ func (w *damaged) keepSession(s sessions.Session) (kept bool, err error) {
 func (w *damaged) copyAddresses(*Kept) error {
 	found := make(map[string]storedAddress)
 	for _, order := range []string{"ip", "ip DESC"} { // from both ends up to damage; none in a schema without them
-		w.read("SELECT ip, device_id, recency FROM addresses ORDER BY "+order, func(row *conn.Row) {
-			ip, a := row.Text(), storedAddress{sessions.DeviceID(row.Int()), row.Int()}
+		w.read("SELECT ip, device_id, recency FROM addresses ORDER BY "+order, func(row *conn.Row) error {
+			var ip string
+			var a storedAddress
+			if err := row.Scan(&ip, (*int64)(&a.device), &a.recency); err != nil {
+				return err
+			}
 			if addr, err := netip.ParseAddr(ip); err == nil && addr.String() == ip && a.recency < maxKey {
 				found[ip] = a
 			}
+			return nil
 		})
 	}
 	for ip, a := range found {
@@ -298,11 +303,16 @@ func (w *damaged) copyClaims(*Kept) error {
 
 // claims finds codes until it meets damage, and reports whether it met none.
 func (w *damaged) claims(order string, found map[sessions.SessionID]sessions.ClaimHash) (whole bool) {
-	return w.read("SELECT hash, session_id FROM claims ORDER BY "+order, func(row *conn.Row) {
-		hash, id := row.Blob(), sessions.SessionID(row.Int())
+	return w.read("SELECT hash, session_id FROM claims ORDER BY "+order, func(row *conn.Row) error {
+		var hash []byte
+		var id sessions.SessionID
+		if err := row.Scan(&hash, (*int64)(&id)); err != nil {
+			return err
+		}
 		if _, known := found[id]; !known && len(hash) == len(sessions.ClaimHash{}) {
 			found[id] = sessions.ClaimHash(hash)
 		}
+		return nil
 	})
 }
 
@@ -360,12 +370,17 @@ func (w *damaged) otherDevices(known []sessions.Device) (found []sessions.Device
 
 // macs yields what a query finds until it meets damage.
 func (w *damaged) macs(query string, yield func(sessions.Device)) {
-	w.read(query, func(row *conn.Row) {
-		d, text := sessions.Device{ID: sessions.DeviceID(row.Int())}, row.Text()
+	w.read(query, func(row *conn.Row) error {
+		var d sessions.Device
+		var text string
+		if err := row.Scan((*int64)(&d.ID), &text); err != nil {
+			return err
+		}
 		if mac, err := tables.DecodeMAC(text); err == nil && d.ID > 0 && d.ID <= maxKey {
 			d.MAC = mac
 			yield(d)
 		}
+		return nil
 	})
 }
 
@@ -374,6 +389,7 @@ type orderedProvider struct {
 	sessions.ProviderRecord
 }
 
-func scanProvider(row *conn.Row) (orderedProvider, error) {
-	return orderedProvider{row.Int(), sessions.ProviderRecord{Name: row.Text(), Socket: row.Text()}}, nil
+func scanProvider(row *conn.Row) (p orderedProvider, err error) {
+	err = row.Scan(&p.order, &p.Name, &p.Socket)
+	return p, err
 }

@@ -35,7 +35,10 @@ func TestReadingEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	w := &damaged{ctx: ctx, conn: c}
-	scan := func(row *conn.Row) (int64, error) { return row.Int(), nil }
+	scan := func(row *conn.Row) (n int64, err error) {
+		err = row.Scan(&n)
+		return n, err
+	}
 	same := func(n int64) int64 { return n }
 	if got := readable(w, 1, 10, "SELECT 3 WHERE ? < 1000000", scan, same); len(got) != 1 || w.unread != 7 {
 		t.Errorf("read %d rows, %d unread", len(got), w.unread)

@@ -116,8 +116,9 @@ type address struct {
 	recency int64
 }
 
-func scanAddress(row *conn.Row) (address, error) {
-	return address{ip: row.Text(), recency: row.Int()}, nil
+func scanAddress(row *conn.Row) (a address, err error) {
+	err = row.Scan(&a.ip, &a.recency)
+	return a, err
 }
 
 func deviceRow(d *sessions.Device) ([]any, error) {
@@ -128,11 +129,8 @@ func deviceRow(d *sessions.Device) ([]any, error) {
 
 // ScanDevice reads the id, the columns, and the addresses with spaces between.
 func ScanDevice(row *conn.Row) (d sessions.Device, err error) {
-	d.ID = sessions.DeviceID(row.Int())
-	mac := row.Text()
-	d.Hostname, d.Created = row.Text(), unwall(row)
-	bound, ips := row.Text(), row.Text()
-	if err := row.Err(); err != nil {
+	var mac, bound, ips string
+	if err := row.Scan((*int64)(&d.ID), &mac, &d.Hostname, &d.Created, &bound, &ips); err != nil {
 		return d, err
 	}
 	if d.MAC, err = DecodeMAC(mac); err != nil {

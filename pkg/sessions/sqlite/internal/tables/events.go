@@ -66,14 +66,12 @@ func eventRow(e *sessions.Event) ([]any, error) {
 }
 
 // ScanEvent reads the number and the columns.
-func ScanEvent(row *conn.Row) (sessions.Event, error) {
-	e := sessions.Event{
-		Seq: row.Int(), Time: unwall(row), Type: sessions.EventType(row.Text()), Device: sessions.DeviceID(row.Int()), MAC: row.Text(),
-		Session: sessions.SessionID(row.Int()), Reason: row.Text(), Message: row.Text(),
-	}
-	details := row.Text()
-	if details == "" {
-		return e, nil
+func ScanEvent(row *conn.Row) (e sessions.Event, err error) {
+	var details string
+	err = row.Scan(&e.Seq, &e.Time, (*string)(&e.Type), (*int64)(&e.Device), &e.MAC,
+		(*int64)(&e.Session), &e.Reason, &e.Message, &details)
+	if err != nil || details == "" {
+		return e, err
 	}
 	return e, decodeDetails(details, &e)
 }

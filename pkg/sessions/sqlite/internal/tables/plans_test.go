@@ -53,9 +53,11 @@ func explainPlan(t *testing.T, c *conn.Conn, query string) string {
 	args := make([]any, strings.Count(query, "?"))
 	var plan []string
 	err := c.Query("EXPLAIN QUERY PLAN "+query, func(row *conn.Row) error {
-		_, _, _ = row.Int(), row.Int(), row.Int()
-		plan = append(plan, row.Text())
-		return row.Err()
+		var id, parent, unused int64
+		var detail string
+		err := row.Scan(&id, &parent, &unused, &detail)
+		plan = append(plan, detail)
+		return err
 	}, args...)
 	if err != nil {
 		t.Fatal(err)

@@ -29,8 +29,9 @@ func (t providerTable) DeleteProvider(name string) error {
 	return t.change(noProvider(name), "DELETE FROM providers WHERE name = ?", name)
 }
 
-func scanProvider(row *conn.Row) (sessions.ProviderRecord, error) {
-	return sessions.ProviderRecord{Name: row.Text(), Socket: row.Text()}, nil
+func scanProvider(row *conn.Row) (p sessions.ProviderRecord, err error) {
+	err = row.Scan(&p.Name, &p.Socket)
+	return p, err
 }
 
 func noProvider(name string) func() error {

@@ -74,9 +74,10 @@ func (t *Tx) AdvanceSequences(last LastIDs, gap int64, e sessions.Event) error {
 func (t *Tx) ColumnDefaults(table string) (map[string]string, error) {
 	defaults := make(map[string]string)
 	err := t.each("SELECT name, coalesce(dflt_value, 'NULL') FROM pragma_table_info(?)", func(row *conn.Row) error {
-		name := row.Text()
-		defaults[name] = row.Text()
-		return row.Err()
+		var name, value string
+		err := row.Scan(&name, &value)
+		defaults[name] = value
+		return err
 	}, table)
 	return defaults, err
 }

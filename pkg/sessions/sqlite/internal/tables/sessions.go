@@ -10,7 +10,6 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
 )
@@ -74,11 +73,11 @@ func (t *sessionTable) rememberKeys(id sessions.SessionID, k sessionKeys) {
 }
 
 func (t *sessionTable) scan(row *conn.Row) (sessions.Session, error) {
-	s, expires := scanSession(row)
-	if row.Err() == nil {
+	s, expires, err := scanSession(row)
+	if err == nil {
 		t.rememberKeys(s.ID, sessionKeys{s.Device, s.State, expires})
 	}
-	return s, nil
+	return s, err
 }
 
 func (t *sessionTable) Session(id sessions.SessionID) (sessions.Session, error) {
@@ -147,16 +146,21 @@ func (t *sessionTable) RunningOf(devices []sessions.DeviceID) ([]sessions.Sessio
 }
 
 func (t *sessionTable) RunningDevices() ([]sessions.DeviceID, error) {
-	scan := func(row *conn.Row) (sessions.DeviceID, error) { return sessions.DeviceID(row.Int()), nil }
+	scan := func(row *conn.Row) (id sessions.DeviceID, err error) {
+		err = row.Scan((*int64)(&id))
+		return id, err
+	}
 	return many(t.statements, scan, "SELECT device_id FROM sessions WHERE state = 'running' ORDER BY device_id")
 }
 
 func (t *sessionTable) CountSessions() (map[sessions.State]int, error) {
 	counts := make(map[sessions.State]int)
 	err := t.each("SELECT state, count(*) FROM sessions GROUP BY state", func(row *conn.Row) error {
-		state := sessions.State(row.Text())
-		counts[state] = int(row.Int())
-		return row.Err()
+		var state string
+		var n int64
+		err := row.Scan(&state, &n)
+		counts[sessions.State(state)] = int(n)
+		return err
 	})
 	return counts, err
 }
@@ -227,33 +231,25 @@ func values(s *sessions.Session) ([]any, error) {
 
 // ScanSession reads id, device, state, expiry and the columns.
 func ScanSession(row *conn.Row) (sessions.Session, error) {
-	s, _ := scanSession(row)
-	return s, nil
+	s, _, err := scanSession(row)
+	return s, err
 }
 
-func scanSession(row *conn.Row) (s sessions.Session, expires any) {
-	s.ID, s.Device, s.State = sessions.SessionID(row.Int()), sessions.DeviceID(row.Int()), sessions.State(row.Text())
-	if at, known := row.IntOrNull(); known {
-		expires = at
+func scanSession(row *conn.Row) (s sessions.Session, expires any, err error) {
+	var kind uint64
+	var at, days *int64
+	err = row.Scan((*int64)(&s.ID), (*int64)(&s.Device), (*string)(&s.State), &at,
+		&s.Provider, &kind, (*int64)(&s.Time), (*int64)(&s.TimeUsed), &s.Bytes, &s.Used,
+		&s.DownBPS, &s.UpBPS, &s.UseGlobalSpeed, &days, &s.Started, &s.Created, &s.Token, &s.Unsaved,
+		&s.Meter.Epoch, &s.Meter.Spent, &s.Meter.Drops, &s.Meter.Boot, (*int64)(&s.Meter.At), &s.Meter.Low)
+	s.Type = sessions.Type(min(kind, math.MaxUint8)) // a number that is no type stays one that is none
+	if at != nil {
+		expires = *at
 	}
-	s.Provider, s.Type = row.Text(), scanType(row)
-	s.Time, s.TimeUsed = time.Duration(row.Int()), time.Duration(row.Int())
-	s.Bytes, s.Used = uint64(row.Int()), uint64(row.Int())
-	s.DownBPS, s.UpBPS, s.UseGlobalSpeed = uint64(row.Int()), uint64(row.Int()), row.Bool()
-	if days, known := row.IntOrNull(); known {
-		n := uint(min(uint64(days), math.MaxUint))
-		s.ExpDays = &n
+	if days != nil {
+		s.ExpDays = new(uint(min(uint64(*days), math.MaxUint)))
 	}
-	s.Started, s.Created = unwall(row), unwall(row)
-	s.Token, s.Unsaved = row.Text(), row.Bool()
-	s.Meter.Epoch, s.Meter.Spent, s.Meter.Drops = uint64(row.Int()), uint64(row.Int()), uint64(row.Int())
-	s.Meter.Boot, s.Meter.At, s.Meter.Low = row.Text(), dataplane.Boottime(row.Int()), row.Bool()
-	return s, expires
-}
-
-// scanType keeps a number that is no type one that is none.
-func scanType(row *conn.Row) sessions.Type {
-	return sessions.Type(min(uint64(row.Int()), math.MaxUint8))
+	return s, expires, err
 }
 
 func missingSession(id sessions.SessionID) func() error {

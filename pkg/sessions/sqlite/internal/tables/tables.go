@@ -27,21 +27,15 @@ type Tx struct {
 	*statements
 }
 
-// Options of a transaction.
-type Options struct {
-	Writes  bool
-	Explain func(error) error // gives an error of a statement the code that a caller can act on
-}
-
 // Begin starts a transaction. ctx ends it between two statements.
-func Begin(ctx context.Context, c *conn.Conn, o Options) (*Tx, error) {
-	s := &statements{ctx: ctx, conn: c, explain: o.Explain, writes: o.Writes}
+func Begin(ctx context.Context, c *conn.Conn, writes bool) (*Tx, error) {
+	s := &statements{ctx: ctx, conn: c, writes: writes}
 	begin := "BEGIN"
-	if o.Writes {
+	if writes {
 		begin = "BEGIN IMMEDIATE"
 	}
 	if _, err := c.Exec(begin); err != nil {
-		return nil, o.Explain(err)
+		return nil, err
 	}
 	return &Tx{deviceTable{s}, sessionTable{statements: s}, claimTable{s}, eventTable{s}, providerTable{s}, s}, nil
 }
@@ -52,7 +46,7 @@ func (t *Tx) Commit() error {
 		return err
 	}
 	if _, err := t.statements.conn.Exec("COMMIT"); err != nil {
-		return t.statements.explain(err)
+		return err
 	}
 	t.statements.over = true
 	return nil
@@ -83,11 +77,10 @@ func (t *Tx) Pragma(name string) (int64, error) {
 
 // statements runs those of one transaction.
 type statements struct {
-	ctx     context.Context
-	conn    *conn.Conn
-	explain func(error) error
-	writes  bool
-	over    bool
+	ctx    context.Context
+	conn   *conn.Conn
+	writes bool
+	over   bool
 }
 
 var (
@@ -115,11 +108,7 @@ func (s *statements) exec(query string, args ...any) (result, error) {
 	if !s.writes {
 		return nil, errReadOnly
 	}
-	done, err := s.conn.Exec(query, args...)
-	if err != nil {
-		return nil, s.explain(err)
-	}
-	return done, nil
+	return s.conn.Exec(query, args...)
 }
 
 // insert returns the id of the new row.
@@ -151,7 +140,7 @@ func one[T any](s *statements, missing func() error, scan func(*conn.Row) (T, er
 	found := false
 	err := s.each(query, func(row *conn.Row) (err error) {
 		found = true
-		value, err = scanned(scan, row)
+		value, err = scan(row)
 		return err
 	}, args...)
 	if err == nil && !found {
@@ -164,7 +153,7 @@ func one[T any](s *statements, missing func() error, scan func(*conn.Row) (T, er
 func many[T any](s *statements, scan func(*conn.Row) (T, error), query string, args ...any) ([]T, error) {
 	var all []T
 	err := s.each(query, func(row *conn.Row) error {
-		value, err := scanned(scan, row)
+		value, err := scan(row)
 		if err == nil {
 			all = append(all, value)
 		}
@@ -180,15 +169,13 @@ func (s *statements) each(query string, visit func(*conn.Row) error, args ...any
 	if err := s.usable(); err != nil {
 		return err
 	}
-	return s.explain(s.conn.Query(query, visit, args...))
+	return s.conn.Query(query, visit, args...)
 }
 
-func scanned[T any](scan func(*conn.Row) (T, error), row *conn.Row) (T, error) {
-	value, err := scan(row)
-	return value, errors.Join(row.Err(), err)
+func scanInt(row *conn.Row) (n int64, err error) {
+	err = row.Scan(&n)
+	return n, err
 }
-
-func scanInt(row *conn.Row) (int64, error) { return row.Int(), nil }
 
 // placeholders returns n comma-separated parameters.
 func placeholders(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
 )
 
 // checker converts values for their columns and keeps the first that does not fit.
@@ -58,14 +57,6 @@ func (c *checker) days(field string, n *uint) any {
 		return nil
 	}
 	return c.amount(field, uint64(*n))
-}
-
-func unwall(row *conn.Row) time.Time {
-	ns, known := row.IntOrNull()
-	if !known {
-		return time.Time{}
-	}
-	return time.Unix(0, ns).UTC()
 }
 
 // decodeIPs reads a list with spaces between.
