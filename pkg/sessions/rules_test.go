@@ -9,8 +9,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"pgregory.net/rapid"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 var testNow = Instant{

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package enforce applies the rules of running sessions in the kernel, repairs what failed,
+// and holds the locks by device under which rules change.
 package enforce
 
 import (
