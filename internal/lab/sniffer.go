@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ear hears every frame that arrives at an interface of a host, whatever is in it and
-// whomever it is for: a raw socket, which shares nothing with what is to be judged.
+// Sniffer captures every frame that arrives at an interface of a host, whatever its
+// content and destination, by a raw socket: it shares nothing with the code under test.
 type Sniffer struct {
 	fd      int
 	heard   func(frame []byte)
@@ -21,10 +21,10 @@ type Sniffer struct {
 	close   sync.Once
 }
 
-const earBuffer = 64 << 20
+const snifferBuffer = 64 << 20
 
-// Ear has a function hear an interface: it that is called for one frame after another. A
-// frame is the function's until it returns.
+// Sniff captures frames at an interface. heard is called for one frame after another, and
+// may use a frame until it returns.
 func (h *Host) Sniff(device string, heard func(frame []byte)) (*Sniffer, error) {
 	link, err := h.nl.LinkByName(device)
 	if err != nil {
@@ -40,7 +40,7 @@ func (h *Host) Sniff(device string, heard func(frame []byte)) (*Sniffer, error) 
 		if err = unix.SetsockoptTimeval(e.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 			return err
 		}
-		if err = unix.SetsockoptInt(e.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, earBuffer); err != nil {
+		if err = unix.SetsockoptInt(e.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, snifferBuffer); err != nil {
 			return err
 		}
 		promiscuous := &unix.PacketMreq{Ifindex: int32(link.Attrs().Index), Type: unix.PACKET_MR_PROMISC}

@@ -7,8 +7,6 @@ package api_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -137,11 +135,5 @@ func (a *testAgent) passes(mac string) bool {
 	a.t.Helper()
 	return a.Kernel.Rule(must(dataplane.ParseMAC(mac))(a.t)).Verdict == dataplane.Allow
 }
-
-func decodeJSON(text string, value any) error { return json.Unmarshal([]byte(text), value) }
-
-func rawJSON(text string) json.RawMessage { return json.RawMessage(text) }
-
-func asError(err error, own **sessions.Error) bool { return errors.As(err, own) }
 
 func newLogger(l *logBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

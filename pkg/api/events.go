@@ -110,7 +110,7 @@ func stream(ctx context.Context, t *transport, path string, opened func() error,
 	if err != nil {
 		return err
 	}
-	defer wire.CloseQuietly(answer.Body)
+	defer func() { _ = answer.Body.Close() }()
 	if err := opened(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -55,9 +56,9 @@ func Example() {
 
 	a, err := api.Dial(agent.Socket())
 	check(err)
-	defer a.Close()
+	defer func() { check(a.Close()) }()
 
-	r := httptest.NewRequest("POST", "/buy", nil) // the customer's
+	r := httptest.NewRequest(http.MethodPost, "/buy", nil) // the customer's
 	r.RemoteAddr = "10.0.0.2:40000"
 
 	clnt, err := a.Http().GetClientDevice(r)
@@ -89,7 +90,7 @@ func ExampleAPI_Device() {
 	defer stop()
 	a, err := api.Dial(agent.Socket())
 	check(err)
-	defer a.Close()
+	defer func() { check(a.Close()) }()
 	ctx := context.Background()
 
 	_, err = a.Client().CreateDevice(ctx, api.NewDevice{MAC: "02:00:00:00:00:01", Hostname: "phone"})
@@ -106,7 +107,7 @@ func ExampleSessionsMgr_CreateSession() {
 	defer stop()
 	a, err := api.Dial(agent.Socket())
 	check(err)
-	defer a.Close()
+	defer func() { check(a.Close()) }()
 	ctx := context.Background()
 	device, err := a.Client().CreateDevice(ctx, api.NewDevice{MAC: "02:00:00:00:00:01"})
 	check(err)
@@ -128,7 +129,7 @@ func ExampleSessionsMgr_Connect() {
 	defer stop()
 	a, err := api.Dial(agent.Socket())
 	check(err)
-	defer a.Close()
+	defer func() { check(a.Close()) }()
 	ctx := context.Background()
 	_, err = a.Client().CreateDevice(ctx, api.NewDevice{MAC: "02:00:00:00:00:01"})
 	check(err)
@@ -154,7 +155,7 @@ func ExampleClientDevice() {
 	defer stop()
 	a, err := api.Dial(agent.Socket())
 	check(err)
-	defer a.Close()
+	defer func() { check(a.Close()) }()
 	ctx := context.Background()
 	_, err = a.Client().CreateDevice(ctx, api.NewDevice{MAC: "02:00:00:00:00:01"})
 	check(err)
@@ -249,7 +250,7 @@ func ExampleSessionsMgr_RegisterSessionProvider() {
 	defer stop()
 	a, err := api.Dial(agent.Socket())
 	check(err)
-	defer a.Close()
+	defer func() { check(a.Close()) }()
 	check(a.SessionsMgr().RegisterSessionProvider(&trial{sold: map[int64]*trialSession{}}))
 
 	ctx := context.Background()

@@ -47,7 +47,7 @@ func (c transferCalls) Export(ctx context.Context, all bool, to io.Writer) error
 	if err != nil {
 		return err
 	}
-	defer wire.CloseQuietly(answer.Body)
+	defer func() { _ = answer.Body.Close() }()
 	if _, err := io.Copy(to, answer.Body); err != nil {
 		return c.agent.unreachable(ctx, err) // or to failed, which its error says
 	}

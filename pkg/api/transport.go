@@ -30,7 +30,7 @@ func (t *transport) Do(ctx context.Context, method, path string, body any) (json
 	if err != nil {
 		return nil, err
 	}
-	defer wire.CloseQuietly(answer.Body)
+	defer func() { _ = answer.Body.Close() }()
 	raw, err := wire.ReadAll(answer.Body, answer.ContentLength, maxAnswer)
 	if err != nil {
 		return nil, t.unreachable(ctx, err)
@@ -54,7 +54,7 @@ func (t *transport) send(ctx context.Context, method, path string, body any, acc
 	if answer.StatusCode < 300 {
 		return answer, nil
 	}
-	defer wire.CloseQuietly(answer.Body)
+	defer func() { _ = answer.Body.Close() }()
 	return nil, wire.ParseProblem(answer).AsError()
 }
 

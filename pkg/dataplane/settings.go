@@ -37,7 +37,7 @@ const (
 )
 
 // Uplink is a total that all clients together are held to, in bit/s of IP packets;
-// 0 is no total. They share it by need: whoever wants less than an even share gets
+// 0 is no total. They share it by need: a client that wants less than an even share gets
 // all it wants, the others get even shares of the rest (max-min fairness, Bertsekas
 // and Gallager, Data Networks, 6.5.2). A client's own speed stays its ceiling.
 type Uplink struct {

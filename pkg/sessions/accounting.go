@@ -44,8 +44,11 @@ func (c Counted) Since(epoch uint64) Counted {
 	return c
 }
 
+// Since is [Counted.Since] of the baseline.
 func (b Baseline) Since(epoch uint64) Counted { return b.Counted().Since(epoch) }
 
+// Counted returns the account's part of the baseline: epoch, bytes, and packets dropped at
+// the limit.
 func (b Baseline) Counted() Counted { return Counted{b.Epoch, b.Spent, b.Drops} }
 
 // DebitTime adds to TimeUsed what a running session ran since the baseline, up to

@@ -46,6 +46,7 @@ type CheckpointIndex struct {
 	spent map[SessionID]uint64
 }
 
+// Index returns the checkpoint with its counts by session.
 func (k Checkpoint) Index() CheckpointIndex {
 	spent := make(map[SessionID]uint64, len(k.Spent))
 	for _, mark := range k.Spent {

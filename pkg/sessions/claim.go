@@ -20,6 +20,8 @@ const (
 // ClaimHash is what the store keeps of a claim code.
 type ClaimHash [sha256.Size]byte
 
+// NewClaimCode returns a random code, such as 7K3M-PQ2R-XW9T. It is the only copy: the store
+// gets its hash.
 func NewClaimCode() string {
 	var random [claimLetters]byte
 	_, _ = rand.Read(random[:]) // never fails (Go 1.24)

@@ -72,6 +72,8 @@ type DevicePatch struct {
 // MaxIPs is how many addresses of a device are remembered.
 const MaxIPs = 8
 
+// WouldChange reports whether a registration with this address and hostname has to be
+// written. An invalid address and an empty hostname change nothing.
 func (d Device) WouldChange(ip netip.Addr, hostname string) bool {
 	return ip.IsValid() && (len(d.IPs) == 0 || d.IPs[0] != ip) || hostname != "" && hostname != d.Hostname
 }

@@ -58,6 +58,7 @@ func expiryRank(s Session, now Instant) int64 {
 	return now.Wall.Unix() + int64(*s.ExpDays)*24*3600
 }
 
+// LocalOnly returns the sessions that the agent sold itself, in the same order.
 func LocalOnly(list []Session) []Session {
 	var local []Session
 	for _, s := range list {

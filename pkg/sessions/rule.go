@@ -24,6 +24,8 @@ func (c Counted) Knows(r *dataplane.Reading) bool {
 	return r != nil && r.Counters.Spent() >= c.Since(r.Epoch).Spent
 }
 
+// Enforces reports whether a rule allows packets on the account of the session, whatever
+// its deadline, limit and speed.
 func Enforces(rule dataplane.Rule, s Session) bool {
 	return rule.Verdict == dataplane.Allow && rule.Account == s.ID.Account()
 }

@@ -144,9 +144,12 @@ func ParseType(text string) (Type, bool) {
 	return 0, false
 }
 
-// Timed and metered report which allowances bound a session of the type.
+// Timed reports whether sessions of the type have a time allowance; false for an invalid
+// type.
 func (t Type) Timed() bool { return int(t) < len(types) && types[t].timed }
 
+// Metered reports whether sessions of the type have a data allowance; false for an
+// invalid type.
 func (t Type) Metered() bool { return int(t) < len(types) && types[t].metered }
 
 // State is where a session is in its life.

@@ -89,6 +89,7 @@ func CheckProvided(p ProvidedSession) error {
 	return CheckPurchase(s)
 }
 
+// CheckProvider checks a registration. Codes: Invalid.
 func CheckProvider(r ProviderRecord) error {
 	switch {
 	case r.Name == "" || len(r.Name) > maxName || !printable(r.Name):
@@ -101,6 +102,8 @@ func CheckProvider(r ProviderRecord) error {
 	return nil
 }
 
+// ParseIP reads a device's address, IPv4 or IPv6, without its zone. An IPv4-mapped IPv6
+// address is IPv4. Codes: Invalid.
 func ParseIP(text string) (netip.Addr, error) {
 	ip, err := netip.ParseAddr(text)
 	if err != nil {
@@ -110,6 +113,8 @@ func ParseIP(text string) (netip.Addr, error) {
 	return ip, CheckIP(ip)
 }
 
+// CheckIP refuses what cannot be a device's address: unspecified, multicast, loopback,
+// limited broadcast. Codes: Invalid.
 func CheckIP(ip netip.Addr) error {
 	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return Invalidf("ip", "%s cannot be a device's address", ip)
@@ -117,6 +122,8 @@ func CheckIP(ip netip.Addr) error {
 	return nil
 }
 
+// CheckHostname bounds a hostname's bytes, which must be printable text; empty is valid.
+// Codes: Invalid.
 func CheckHostname(name string) error {
 	if len(name) > maxHostname || !printable(name) {
 		return Invalidf("hostname", "%s is not a name (at most %d bytes of printable text)", strconv.Quote(Shorten(name)), maxHostname)
@@ -133,6 +140,7 @@ func printable(s string) bool {
 	return true
 }
 
+// Shorten cuts input that an error message repeats after 40 bytes.
 func Shorten(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"

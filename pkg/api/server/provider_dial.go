@@ -94,7 +94,7 @@ func (p *remoteProvider) call(ctx context.Context, path string, body any) (*wire
 	if err != nil {
 		return nil, p.unanswered(ctx, err)
 	}
-	defer wire.CloseQuietly(answer.Body)
+	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode >= 300 {
 		return nil, p.refusal(wire.ParseProblem(answer))
 	}

@@ -118,7 +118,7 @@ func TestUpgradeReplacesProgramsInPlace(t *testing.T) {
 			t.Errorf("rules after an upgrade: %v", rules)
 		}
 		if !b.log.has("replaced in place") {
-			t.Error("the log does not tell of the upgrade")
+			t.Error("the upgrade is not logged")
 		}
 		if left := b.programPins(); len(left) != bpf.Directions {
 			t.Errorf("pinned programs after an upgrade: %v", left)

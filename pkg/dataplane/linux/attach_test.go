@@ -125,7 +125,7 @@ func TestProgramRemovedByAnother(t *testing.T) {
 func (b *box) attachedAgain(d *Dataplane, condition func() bool) {
 	b.t.Helper()
 	within(b.t, atOnce, "attached again", condition)
-	within(b.t, atOnce, "the log tells", func() bool { return b.log.has("our programs were removed by another") })
+	within(b.t, atOnce, "logged", func() bool { return b.log.has("our programs were removed by another") })
 	if !d.Status().Healthy {
 		b.t.Errorf("status: %+v", d.Status())
 	}

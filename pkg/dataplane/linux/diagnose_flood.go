@@ -18,7 +18,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
-// What the kernel itself remembers of whoever sends a frame, paid or not: the agent's
+// What the kernel itself remembers of every device that sends a frame, paid or not: the agent's
 // own tables have no room for strangers, but these have.
 
 // neighborTables are the files that bound how many addresses the kernel keeps the MACs

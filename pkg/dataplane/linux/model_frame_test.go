@@ -60,7 +60,7 @@ type dissection struct {
 	transport []byte // what follows the IP header
 }
 
-// isGroup tells multicast and broadcast.
+// isGroup reports whether m is a multicast or broadcast address.
 func isGroup(m dataplane.MAC) bool { return m[0]&1 == 1 }
 
 // dissect reads a frame.
@@ -116,8 +116,8 @@ func (d *dissection) readIPv4(super bool) bool {
 }
 
 // readIPv6 is RFC 8200. Nothing is in ::/64 but what no packet may go to or come from:
-// the loopback, and IPv4 in other clothes (RFC 4291, 2.5). Only who has no address yet
-// is there, as a source.
+// the loopback, and IPv4 in other clothes (RFC 4291, 2.5). Only a host without an
+// address yet is there, as a source.
 func (d *dissection) readIPv6(super bool) bool {
 	if len(d.network) < 40 || d.network[0]>>4 != 6 {
 		return false

@@ -171,7 +171,7 @@ func (t *trial) change() {
 	t.allow(clientMAC, r)
 }
 
-// judge has both decide. While the programs ran, time went on: the model says what would
+// judge has both decide. Time passed while the programs ran: the model says what would
 // have been before and after, and where that differs, the programs may have it either way.
 func (t *trial) judge(s step) {
 	earlier, later := t.model.clone(), t.model.clone()
@@ -242,8 +242,8 @@ func (t *trial) followLookup(buckets *ebpf.Map, key any, want, since, until data
 }
 
 func (t *trial) compareEvents() {
-	if diff := cmp.Diff(t.model.told, t.events(), cmpopts.IgnoreFields(dataplane.Event{}, "At"), cmpopts.EquateEmpty()); diff != "" {
-		t.complain("events (-model +told):\n%s", diff)
+	if diff := cmp.Diff(t.model.events, t.events(), cmpopts.IgnoreFields(dataplane.Event{}, "At"), cmpopts.EquateEmpty()); diff != "" {
+		t.complain("events (-model +got):\n%s", diff)
 	}
 }
 

@@ -20,7 +20,7 @@ type model struct {
 	lost     map[dataplane.MAC]bool // the rule's account is not there
 	accounts map[dataplane.Account]modelAccount
 	lookups  map[dataplane.MAC]dataplane.Boottime // when the bucket of DNS before paying is empty
-	told     []dataplane.Event
+	events   []dataplane.Event
 
 	allLookups dataplane.Boottime // the same for all MACs together
 }
@@ -38,15 +38,15 @@ type world struct {
 // modelAccount is what is counted for an account, and which ends it met.
 type modelAccount struct {
 	dataplane.Counters
-	closed       uint64 // the limit that was met
-	toldLimit    uint64 // 1 + the limit of whose end was told
-	toldDeadline dataplane.Boottime
+	closed        uint64 // the limit that was met
+	endedLimit    uint64 // 1 + the limit of whose end had its event
+	endedDeadline dataplane.Boottime
 }
 
 // clone is for asking what would be.
 func (m *model) clone() *model {
 	c := *m
-	c.accounts, c.lookups, c.told = maps.Clone(m.accounts), maps.Clone(m.lookups), slices.Clip(m.told)
+	c.accounts, c.lookups, c.events = maps.Clone(m.accounts), maps.Clone(m.lookups), slices.Clip(m.events)
 	return &c
 }
 
@@ -118,7 +118,7 @@ func (m *model) decide(f *modelFrame, rule dataplane.Rule, now dataplane.Boottim
 	} else {
 		a.LimitDrops++
 	}
-	m.tell(&a, f.client, rule, why)
+	m.notify(&a, f.client, rule, why)
 	return reason
 }
 
@@ -153,15 +153,15 @@ func (a *modelAccount) count(f *modelFrame) {
 	}
 }
 
-// tell tells of each end once, until there is another.
-func (m *model) tell(a *modelAccount, client dataplane.MAC, rule dataplane.Rule, why bpf.HotspotReason) {
+// notify adds one event for each end.
+func (m *model) notify(a *modelAccount, client dataplane.MAC, rule dataplane.Rule, why bpf.HotspotReason) {
 	switch {
-	case why == lateDrop && a.toldDeadline != rule.Deadline:
-		a.toldDeadline = rule.Deadline
-		m.told = append(m.told, dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: client, Account: rule.Account})
-	case why == limitDrop && a.toldLimit != rule.LimitBytes+1:
-		a.toldLimit = rule.LimitBytes + 1
-		m.told = append(m.told, dataplane.Event{Kind: dataplane.Exhausted, MAC: client, Account: rule.Account})
+	case why == lateDrop && a.endedDeadline != rule.Deadline:
+		a.endedDeadline = rule.Deadline
+		m.events = append(m.events, dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: client, Account: rule.Account})
+	case why == limitDrop && a.endedLimit != rule.LimitBytes+1:
+		a.endedLimit = rule.LimitBytes + 1
+		m.events = append(m.events, dataplane.Event{Kind: dataplane.Exhausted, MAC: client, Account: rule.Account})
 	}
 }
 
@@ -222,7 +222,7 @@ func (m *model) inGarden(f *modelFrame) bool {
 	return slices.ContainsFunc(m.garden, func(p netip.Prefix) bool { return p.Contains(f.peer) })
 }
 
-// isDiscovery is RFC 4861: who is where on this link. Clients do not advertise routers,
+// isDiscovery is RFC 4861: neighbour discovery on this link. Clients do not advertise routers,
 // and speak to the router or to groups of the link.
 func (f *modelFrame) isDiscovery() bool {
 	if f.ip != 6 || f.protocol != nextICMPv6 || f.hops != 255 || len(f.transport) < 1 {

@@ -38,35 +38,35 @@ func (b *box) onPort(port string, mac dataplane.MAC) {
 	}))
 }
 
-// sighting is the next one.
-func (d *Dataplane) sighting(t *testing.T) dataplane.Neighbor {
+// nextNeighbor is the next one that is reported.
+func (d *Dataplane) nextNeighbor(t *testing.T) dataplane.Neighbor {
 	t.Helper()
 	select {
 	case s := <-d.Neighbors():
 		return s
 	case <-time.After(atOnce):
-		t.Fatal("no sighting")
+		t.Fatal("no neighbour reported")
 		return dataplane.Neighbor{}
 	}
 }
 
-// expectSighting passes over what a look through the tables, which takes its time, may
+// expectNeighbor passes over what a dump of the tables, which takes its time, may
 // find once more meanwhile.
-func expectSighting(t *testing.T, d *Dataplane, want dataplane.Neighbor) {
+func expectNeighbor(t *testing.T, d *Dataplane, want dataplane.Neighbor) {
 	t.Helper()
 	want.MAC, want.Account = phone, allow.Account
-	got := d.sighting(t)
+	got := d.nextNeighbor(t)
 	for got.State == dataplane.NeighStale && want.State != dataplane.NeighStale {
-		got = d.sighting(t)
+		got = d.nextNeighbor(t)
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
-		t.Errorf("sighting (-want +got):\n%s", diff)
+		t.Errorf("neighbour (-want +got):\n%s", diff)
 	}
 }
 
-// What is told of a client: its IPv4 addresses and its port, on the bridge that is
+// What is reported of a client: its IPv4 addresses and its port, on the bridge that is
 // named or whose port is, and nothing of others.
-func TestSightings(t *testing.T) {
+func TestNeighbors(t *testing.T) {
 	for _, named := range []string{"br-lan", "lan1"} {
 		t.Run(named, func(t *testing.T) {
 			b := newBox(t)
@@ -76,36 +76,36 @@ func TestSightings(t *testing.T) {
 			b.neighbor("br-lan", first.String(), phone, netlink.NUD_REACHABLE)
 			d := b.open(b.options(named))
 			check(t, d.Grant(phone, allow))
-			expectSighting(t, d, dataplane.Neighbor{Addr: first, State: dataplane.NeighStale})
+			expectNeighbor(t, d, dataplane.Neighbor{Addr: first, State: dataplane.NeighStale})
 
 			b.neighbor("br-lan", "fd00::4", phone, netlink.NUD_REACHABLE)
 			b.neighbor("br-lan", "10.0.0.9", dataplane.MAC{2, 0, 0, 0, 0, 9}, netlink.NUD_REACHABLE)
 			b.neighbor("wan", "192.0.2.4", phone, netlink.NUD_REACHABLE)
 			b.neighbor("br-lan", "10.0.0.6", phone, netlink.NUD_PROBE)
 			b.neighbor("br-lan", second.String(), phone, netlink.NUD_STALE)
-			expectSighting(t, d, dataplane.Neighbor{Addr: second, State: dataplane.NeighUpdated})
+			expectNeighbor(t, d, dataplane.Neighbor{Addr: second, State: dataplane.NeighUpdated})
 			b.neighbor("br-lan", first.String(), phone, netlink.NUD_PERMANENT)
-			expectSighting(t, d, dataplane.Neighbor{Addr: first, State: dataplane.NeighReachable})
+			expectNeighbor(t, d, dataplane.Neighbor{Addr: first, State: dataplane.NeighReachable})
 			b.onPort("lan1", phone)
-			expectSighting(t, d, dataplane.Neighbor{Port: "lan1", State: dataplane.NeighReachable})
+			expectNeighbor(t, d, dataplane.Neighbor{Port: "lan1", State: dataplane.NeighReachable})
 			b.onPort("lan2", phone)
-			expectSighting(t, d, dataplane.Neighbor{Port: "lan2", State: dataplane.NeighReachable})
+			expectNeighbor(t, d, dataplane.Neighbor{Port: "lan2", State: dataplane.NeighReachable})
 
 			check(t, d.Revoke(phone))
 			check(t, d.Grant(phone, allow))
-			expectSighting(t, d, dataplane.Neighbor{Port: "lan2", State: dataplane.NeighStale})
-			expectSighting(t, d, dataplane.Neighbor{Addr: first, State: dataplane.NeighStale})
+			expectNeighbor(t, d, dataplane.Neighbor{Port: "lan2", State: dataplane.NeighStale})
+			expectNeighbor(t, d, dataplane.Neighbor{Addr: first, State: dataplane.NeighStale})
 			check(t, d.Close())
 			for range d.Neighbors() {
-				t.Error("a sighting after Close")
+				t.Error("a neighbour reported after Close")
 			}
 		})
 	}
 }
 
-// A flood of neighbours that are no clients tells nothing, and what comes after it is
-// heard, if the socket overflowed or not.
-func TestSightingsInAFlood(t *testing.T) {
+// A flood of neighbours that are no clients is not reported, and what comes after it
+// is, if the socket overflowed or not.
+func TestNeighborsInAFlood(t *testing.T) {
 	b := newBox(t)
 	b.bridge("br-lan", "lan1", "lan2")
 	d := b.open(b.options("br-lan"))
@@ -115,7 +115,7 @@ func TestSightingsInAFlood(t *testing.T) {
 		b.onPort("lan1", dataplane.MAC{2, 0, 1, 0, byte(i >> 8), byte(i)})
 	}
 	b.onPort("lan2", phone)
-	s := d.sighting(t)
+	s := d.nextNeighbor(t)
 	if s.MAC != phone || s.Port != "lan2" {
 		t.Errorf("after the flood %+v", s)
 	}

@@ -105,7 +105,7 @@ func TestLimitToTheByte(t *testing.T) {
 }
 
 // TestLimitCloses: after one packet that did not fit, smaller ones do not pass
-// either; a top-up opens the account again, and its end is told again.
+// either; a top-up opens the account again, and its end has an event again.
 func TestLimitCloses(t *testing.T) {
 	b := newTestbed(t, false)
 	rule := dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 2999}
@@ -202,19 +202,19 @@ func TestDeadlineIsExact(t *testing.T) {
 	}
 }
 
-func TestEventTellsWhen(t *testing.T) {
+func TestEventTime(t *testing.T) {
 	b := newTestbed(t, false)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: 1})
 	before := kernel.BootNow()
 	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
 	after := kernel.BootNow()
-	told := b.events()
-	if len(told) != 1 || told[0].At < before || told[0].At > after {
-		t.Errorf("told %v, want one event between %d and %d", told, before, after)
+	events := b.events()
+	if len(events) != 1 || events[0].At < before || events[0].At > after {
+		t.Errorf("events %v, want one between %d and %d", events, before, after)
 	}
 }
 
-// TestEndedWithoutRoomForEvents: the end stays, and is told when there is room.
+// TestEndedWithoutRoomForEvents: the end stays, and has its event when there is room.
 func TestEndedWithoutRoomForEvents(t *testing.T) {
 	b := newTestbed(t, false)
 	capacity := int(b.HotspotObjects.Events.MaxEntries()) / (32 + 8)
@@ -224,8 +224,8 @@ func TestEndedWithoutRoomForEvents(t *testing.T) {
 	}
 	last := dataplane.Account(capacity) + 10
 	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
-	if told := len(b.events()); told == 0 || told > capacity {
-		t.Fatalf("%d events, want what the ring holds", told)
+	if n := len(b.events()); n == 0 || n > capacity {
+		t.Fatalf("%d events, want what the ring holds", n)
 	}
 	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)
 	b.expect(bpf.Upload, packet4(t, bpf.Upload, 28), limitDrop)

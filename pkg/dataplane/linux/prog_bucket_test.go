@@ -51,7 +51,7 @@ func (b *testbed) setBucket(account dataplane.Account, dir int, s bpf.Speed, bac
 	return u.Bucket[dir].TatNs
 }
 
-// TestBucketAgainstModel: the kernel decides as the model does at some moment
+// TestBucketAgainstModel: the kernel decides as the model does at some instant
 // between before and after the run.
 func TestBucketAgainstModel(t *testing.T) {
 	b := newTestbed(t, false)

@@ -54,7 +54,7 @@ func TestDNSBeforePayingIsSlow(t *testing.T) {
 	b.expect(bpf.Upload, other, preauth)
 
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
-	b.expect(bpf.Download, long, local) // who pays is not slowed
+	b.expect(bpf.Download, long, local) // a paying client is not slowed
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit, Deadline: 1})
 	b.expect(bpf.Download, long, dnsDrop)
 	if got := b.counted(7).DeadlineDrops; got != 1 {
@@ -91,7 +91,7 @@ func TestDNSBucketsOfManyMACs(t *testing.T) {
 }
 
 // TestDNSOfAllMACsIsBounded: a device that takes a new MAC for each query has a full bucket
-// each time, and all of them have a total. Who pays is not in it.
+// each time, and all of them have a total. Paying clients are not in it.
 func TestDNSOfAllMACsIsBounded(t *testing.T) {
 	const wire, headers = 1228, 28
 	b := newTestbed(t, false)
@@ -116,7 +116,7 @@ func TestDNSOfAllMACsIsBounded(t *testing.T) {
 	b.expect(bpf.Upload, query, local)
 }
 
-// TestDNSOfOneMACLeavesTheRest: who asks too much takes no more of the total than its own
+// TestDNSOfOneMACLeavesTheRest: a device that asks too much takes no more of the total than its own
 // bucket gives.
 func TestDNSOfOneMACLeavesTheRest(t *testing.T) {
 	b := newTestbed(t, false)

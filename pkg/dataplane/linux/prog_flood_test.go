@@ -13,8 +13,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
-// TestStrangersWriteNothing: of who is not known, whatever it sends, only the statistics
-// say something. DNS before paying has its own map, see TestDNSBucketsOfManyMACs.
+// TestStrangersWriteNothing: whatever an unknown device sends, only the statistics count
+// it. DNS before paying has its own map, see TestDNSBucketsOfManyMACs.
 func TestStrangersWriteNothing(t *testing.T) {
 	const macs = 1000
 	b := newTestbed(t, false)
@@ -49,8 +49,8 @@ func TestStrangersWriteNothing(t *testing.T) {
 			t.Errorf("account %d is %+v", index, u)
 		}
 	}
-	if told := b.events(); len(told) > 0 {
-		t.Errorf("user space was told %+v", told)
+	if events := b.events(); len(events) > 0 {
+		t.Errorf("events %+v, want none", events)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
-// Who is who on the wire of the tests.
+// The addresses on the wire of the tests.
 const (
 	router4  = "10.0.0.1"
 	router6  = "fd00::1"

@@ -37,7 +37,7 @@ func TestIPv4InIPv6Clothes(t *testing.T) {
 }
 
 // TestPortalOfNoAddress: the map has portals on the router with the zero address, which is
-// one of IPv6: ::. Linux forwards what goes there, and who comes from there is not the router.
+// one of IPv6: ::. Linux forwards what goes there, and what comes from there is not the router's.
 func TestPortalOfNoAddress(t *testing.T) {
 	b := newTestbed(t, false)
 	for dir, want := range map[int]bpf.HotspotReason{bpf.Upload: malformed, bpf.Download: noRule} {

@@ -75,7 +75,7 @@ func packets(t *testing.T, runs uint32, sizes ...int) (workers []worker) {
 }
 
 // TestLimitOnManyCPUs: what passes adds up to the limit and never beyond it, what
-// is counted is what passed, and the end is told once.
+// is counted is what passed, and the end has one event.
 func TestLimitOnManyCPUs(t *testing.T) {
 	b := newTestbed(t, false)
 	for _, test := range []struct {
@@ -123,8 +123,8 @@ func TestTopUpsUnderTraffic(t *testing.T) {
 		t.Errorf("%d bytes spent, want %d", spent, step*steps)
 	}
 	b.checkCounted(7, before)
-	if told := len(b.events()); told < 1 || told > steps {
-		t.Errorf("%d events for %d limits", told, steps)
+	if n := len(b.events()); n < 1 || n > steps {
+		t.Errorf("%d events for %d limits", n, steps)
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 
 // A run of a program takes frames of a page at most, linear ones, and sets no
 // VLAN tag beside the frame. A tap takes super-packets of 64 KB in pieces, as a
-// virtual machine's do, and the kernel itself tells what their segments are.
+// virtual machine's do, and the kernel itself finds what their segments are.
 
 // virtioHeader is struct virtio_net_hdr (linux/virtio_net.h).
 type virtioHeader struct {

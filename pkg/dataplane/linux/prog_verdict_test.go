@@ -108,7 +108,7 @@ func testFrame(t *testing.T, b *testbed, c frameCase) {
 	check("blocked", whenBlocked(c))
 }
 
-// afterEnd: who has spent all may do what the unpaid may.
+// afterEnd: a client that has spent all may do what the unpaid may.
 func afterEnd(c frameCase, ended bpf.HotspotReason) bpf.HotspotReason {
 	if c.unpaid == noRule && c.paid != noRule {
 		return ended

@@ -7,10 +7,10 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
-// Past returns what maps of other versions counted, the oldest first. They are there
+// Retired returns what maps of other versions counted, the oldest first. They are there
 // until RemoveRetired, also for a process that comes after this one. Maps that cannot be
 // read are logged and left out, and so are those that counted nothing. When it fails
-// nothing was looked at.
+// nothing was read.
 func (d *Dataplane) Retired() ([]dataplane.Retired, error) {
 	dirs, err := d.pins.Retired()
 	if err == nil && len(dirs) > 0 {

@@ -23,15 +23,15 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/tables"
 )
 
-// What another layout's maps counted is there for whoever starts, until it is forgotten.
-func TestPastOfAnotherLayout(t *testing.T) {
+// What another layout's maps counted is there for every process that starts, until it is removed.
+func TestRetiredOfAnotherLayout(t *testing.T) {
 	modes(t, func(b *box) {
 		t := b.t
 		b.veth("lan")
 		opts := b.options("lan")
 		d := b.open(opts)
-		if past, err := d.Retired(); err != nil || len(past) != 0 {
-			t.Errorf("a past of the first agent: %v", past)
+		if retired, err := d.Retired(); err != nil || len(retired) != 0 {
+			t.Errorf("retired maps of the first agent: %v", retired)
 		}
 		check(t, d.Grant(phone, allow))
 		b.count(allow.Account, 1500)
@@ -42,12 +42,12 @@ func TestPastOfAnotherLayout(t *testing.T) {
 		want := []dataplane.Retired{{Epoch: epoch, Spent: map[dataplane.Account]uint64{allow.Account: 1500}}}
 		for _, start := range []string{"the first", "the second"} {
 			d = b.open(opts)
-			b.wantPast(d, start, before, want)
+			b.wantRetired(d, start, before, want)
 			check(t, d.Close())
 		}
 		d = b.open(opts)
 		check(t, d.RemoveRetired())
-		b.wantPast(d, "after it was forgotten", before, nil)
+		b.wantRetired(d, "after it was forgotten", before, nil)
 	})
 }
 
@@ -82,13 +82,13 @@ func TestAnotherLayoutIsKept(t *testing.T) {
 		t.Errorf("opened over the maps of another version: %v, %v", d, err)
 	}
 	opts.AdoptOnly = false
-	if past, err := b.open(opts).Retired(); err != nil || len(past) != 1 {
-		t.Errorf("%d sets of former maps, want the one that was kept", len(past))
+	if retired, err := b.open(opts).Retired(); err != nil || len(retired) != 1 {
+		t.Errorf("%d sets of former maps, want the one that was kept", len(retired))
 	}
 }
 
-// wantPast compares all but the times, which are after before.
-func (b *box) wantPast(d *Dataplane, when string, before dataplane.Boottime, want []dataplane.Retired) {
+// wantRetired compares all but the times, which are after before.
+func (b *box) wantRetired(d *Dataplane, when string, before dataplane.Boottime, want []dataplane.Retired) {
 	b.t.Helper()
 	got, err := d.Retired()
 	check(b.t, err)
@@ -105,7 +105,7 @@ func (b *box) wantPast(d *Dataplane, when string, before dataplane.Boottime, wan
 
 // Agents of former layouts left their maps, under the names of then, with what their
 // programs counted in them.
-func TestPastOfFormerLayouts(t *testing.T) {
+func TestRetiredOfFormerLayouts(t *testing.T) {
 	for layout, admit := range map[uint32]func(*testing.T, map[string]*ebpf.Map, uint64){
 		2: admitInLayout2, // its maps are no arrays
 		5: admitInLayout5,
@@ -124,7 +124,7 @@ func TestPastOfFormerLayouts(t *testing.T) {
 				t.Errorf("the log does not say %q", want)
 			}
 			b.usesMaps("lan", d)
-			b.wantPast(d, "of the former layout", 0, []dataplane.Retired{{Epoch: epoch, Spent: map[dataplane.Account]uint64{account: 1500 + 900}}})
+			b.wantRetired(d, "of the former layout", 0, []dataplane.Retired{{Epoch: epoch, Spent: map[dataplane.Account]uint64{account: 1500 + 900}}})
 		})
 	}
 }
@@ -208,14 +208,14 @@ func readSpec(t *testing.T, path string) *ebpf.CollectionSpec {
 }
 
 // Maps that cannot be read are logged as lost, and delay nothing.
-func TestPastThatCannotBeRead(t *testing.T) {
+func TestRetiredThatCannotBeRead(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
 	d := b.open(b.options("lan"))
 	check(t, d.Close())
 	check(t, os.Remove(filepath.Join(pins.Folder{Root: b.bpffs}.Maps(), bpf.HotspotMapAccounts)))
 	d = b.open(b.options("lan"))
-	b.wantPast(d, "without its accounts", 0, nil)
+	b.wantRetired(d, "without its accounts", 0, nil)
 	if !b.log.has("lost, in the clients' favour") {
 		t.Error("the log does not say what is lost")
 	}

@@ -27,7 +27,7 @@ func (d *Dataplane) Grant(mac dataplane.MAC, rule dataplane.Rule) error {
 		return err
 	}
 	if before != rule.Account {
-		d.neighbors.watcher.MarkDirty() // where it is now was no sighting of this account
+		d.neighbors.watcher.MarkDirty() // where it is now was not reported of this account
 	}
 	return nil
 }

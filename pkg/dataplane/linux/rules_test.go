@@ -83,12 +83,12 @@ func TestFull(t *testing.T) {
 	}
 	after := maps.Collect(d.Rules())
 	if diff := cmp.Diff(before, after); diff != "" {
-		t.Errorf("somebody was harmed (-before +after):\n%s", diff)
+		t.Errorf("other clients' rules changed (-before +after):\n%s", diff)
 	}
 	if all, err := readAll(d); err != nil || len(all) != 4 {
 		t.Errorf("%d accounts, %v", len(all), err)
 	}
-	// Those who are in can still be given another rule.
+	// A client that is in the table can still be given another rule.
 	check(t, d.Grant(dataplane.MAC{2, 0, 0, 0, 0, 3}, dataplane.Rule{Verdict: dataplane.Block}))
 }
 

@@ -55,7 +55,7 @@ func TestGraceBeginsAfterItsTicket(t *testing.T) {
 	}
 }
 
-func TestGraceTellsWhatStoppedIt(t *testing.T) {
+func TestGraceReturnsWhatStoppedIt(t *testing.T) {
 	g, pass := manualGrace(t)
 	broken := errors.New("broken")
 	first := g.Next()
@@ -97,7 +97,7 @@ func TestPoolHoldsBack(t *testing.T) {
 	}
 }
 
-// A client that goes leaves its place for the next, and nobody else is refused.
+// A client that goes leaves its place for the next, and no other is refused.
 func TestPlacesAreReclaimed(t *testing.T) {
 	b := newBox(t)
 	opts := b.options("lan")
@@ -212,7 +212,7 @@ func TestTablesAreMappedAsUsed(t *testing.T) {
 	}
 	d := b.open(opts)
 	if n := d.table.Clients.Values.Chunks + d.table.Accounts.Values.Chunks; n > 0 {
-		t.Errorf("%d parts are mapped at the start, of nobody", n)
+		t.Errorf("%d parts are mapped at the start, without a client", n)
 	}
 	for i := range clients {
 		mac := dataplane.MAC{2, 0, 0, 1, byte(i >> 8), byte(i)}

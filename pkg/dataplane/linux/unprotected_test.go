@@ -16,28 +16,28 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
-// next takes the next exposure, which must come by itself.
+// next receives the next event, which must come by itself.
 func next(t *testing.T, d *Dataplane) dataplane.Unprotected {
 	t.Helper()
 	select {
 	case e := <-d.Unprotected():
 		return e
 	case <-time.After(atOnce):
-		t.Fatalf("no exposure is told within %s", atOnce)
+		t.Fatalf("no event within %s", atOnce)
 		return dataplane.Unprotected{}
 	}
 }
 
-// exposedOnce expects the beginning and the end of one exposure, and returns how
-// long it lasted.
-func exposedOnce(t *testing.T, d *Dataplane, ifname string) time.Duration {
+// unprotectedOnce expects the events of the beginning and the end of one unprotected
+// time, and returns how long it lasted.
+func unprotectedOnce(t *testing.T, d *Dataplane, ifname string) time.Duration {
 	t.Helper()
 	if e := next(t, d); e != (dataplane.Unprotected{Interface: ifname}) {
-		t.Errorf("told %+v, want the beginning", e)
+		t.Errorf("event %+v, want the beginning", e)
 	}
 	e := next(t, d)
 	if e.Interface != ifname || !e.Over || e.Lasted <= 0 || e.Lasted > atOnce {
-		t.Errorf("told %+v, want the end", e)
+		t.Errorf("event %+v, want the end", e)
 	}
 	return e.Lasted
 }
@@ -50,7 +50,7 @@ func (b *box) vethUp(name string) {
 	check(b.t, b.Netlink().LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name + "p"}))
 }
 
-func TestExposure(t *testing.T) {
+func TestUnprotected(t *testing.T) {
 	modes(t, func(b *box) {
 		t := b.t
 		b.veth("lan")
@@ -60,10 +60,10 @@ func TestExposure(t *testing.T) {
 			check(t, b.Netlink().LinkDel(b.link("lan")))
 			within(t, atOnce, "the interface is seen to be gone", func() bool { return !d.attachedTo(t, "lan") })
 			b.vethUp("lan")
-			sum += exposedOnce(t, d, "lan")
+			sum += unprotectedOnce(t, d, "lan")
 		}
 		if got := d.Status().Interfaces[0].UnprotectedFor; got != sum {
-			t.Errorf("unprotected for %s in all, told %s", got, sum)
+			t.Errorf("unprotected for %s in all, want %s", got, sum)
 		}
 		for _, words := range []string{"unprotected: an interface is up", "protected again", "unprotected_ms="} {
 			if !b.log.has(words) {
@@ -73,7 +73,7 @@ func TestExposure(t *testing.T) {
 	})
 }
 
-func TestExposureByAnother(t *testing.T) {
+func TestUnprotectedByAnother(t *testing.T) {
 	t.Run("link detached", func(t *testing.T) {
 		needTCX(t)
 		b := newBox(t)
@@ -83,7 +83,7 @@ func TestExposureByAnother(t *testing.T) {
 		check(t, err)
 		check(t, l.Detach())
 		check(t, l.Close())
-		exposedOnce(t, d, "lan")
+		unprotectedOnce(t, d, "lan")
 	})
 	t.Run("qdisc deleted", func(t *testing.T) {
 		b := newBox(t)
@@ -91,12 +91,12 @@ func TestExposureByAnother(t *testing.T) {
 		b.clsact = true
 		d := b.open(b.options("lan"))
 		check(t, b.Netlink().QdiscDel(attach.ClsactQdisc(b.link("lan").Attrs().Index)))
-		exposedOnce(t, d, "lan")
+		unprotectedOnce(t, d, "lan")
 	})
 }
 
 // An interface that is down lets nothing pass, nor does one that is gone.
-func TestNoExposureWhileDown(t *testing.T) {
+func TestNotUnprotectedWhileDown(t *testing.T) {
 	modes(t, func(b *box) {
 		t := b.t
 		d := b.open(b.options("lan"))
@@ -110,7 +110,7 @@ func TestNoExposureWhileDown(t *testing.T) {
 		within(t, atOnce, "the interface is seen to be gone", func() bool { return !d.attachedTo(t, "lan") })
 		select {
 		case e := <-d.Unprotected():
-			t.Errorf("told %+v", e)
+			t.Errorf("event %+v", e)
 		default:
 		}
 		if got := d.Status().Interfaces[0].UnprotectedFor; got != 0 {
@@ -120,7 +120,7 @@ func TestNoExposureWhileDown(t *testing.T) {
 }
 
 // An interface whose programs cannot be attached stays unprotected until they can.
-func TestExposureThatLasts(t *testing.T) {
+func TestUnprotectedThatLasts(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
 	b.clsact = true
@@ -149,7 +149,7 @@ func TestExposureThatLasts(t *testing.T) {
 	}
 	check(t, b.Netlink().QdiscDel(ingress))
 	within(t, atOnce, "protected again", func() bool { return d.attachedTo(t, "lan") })
-	within(t, atOnce, "the end is told", func() bool {
+	within(t, atOnce, "the event of the end", func() bool {
 		e := next(t, d)
 		return e.Over && e.Lasted > 0
 	})

@@ -20,7 +20,7 @@ const (
 	recheckDelay = 20 * time.Millisecond
 )
 
-// state is what the watch found last, for those who ask. Its lock is held for copies
+// state is what the watch found last, for readers. Its lock is held for copies
 // alone, never over a call of the kernel.
 type state struct {
 	mu         sync.Mutex

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,11 @@ import (
 // Keys are all keys of the file, in the order of the example. The loader reads by them;
 // config.example.yaml and docs/CONFIGURATION.md are generated from them.
 func Keys() []Key {
+	return slices.Concat(routerKeys(), sessionKeys(), accessKeys(), programKeys(), preauthKeys(), monitoringKeys())
+}
+
+// routerKeys are those of interfaces, files and kernel tables.
+func routerKeys() []Key {
 	return []Key{
 		list(Key{
 			Name: "interfaces", Kind: "list of interface names", Wrong: "[a/b]",
@@ -50,6 +56,12 @@ func Keys() []Key {
 			Name: "max_clients", Kind: "whole number", Accepts: fmt.Sprintf("1 to %d devices", dataplane.MaxClients), Wrong: "0",
 			Meaning: "Devices that can have a rule in the kernel at the same time. The maps are pinned: a change takes effect after a reboot, or after `hotspot-agent detach`.",
 		}, func(c *Config) *uint32 { return &c.MaxClients }, parseMaxClients, func(n uint32) string { return strconv.FormatUint(uint64(n), 10) }),
+	}
+}
+
+// sessionKeys are those of sessions: their speed, accounting, and pauses.
+func sessionKeys() []Key {
+	return []Key{
 		section(Key{
 			Name:    "global_speed",
 			Meaning: "Speed of sessions that were sold with the global speed.",
@@ -84,6 +96,12 @@ func Keys() []Key {
 			Name: "idle_timeout", Kind: "duration", Accepts: durationRange(minIdle, maxIdle) + ", or 0s for never", Wrong: "soon",
 			Meaning: "A device that has been silent this long is paused.",
 		}, func(c *Config) *time.Duration { return &c.IdleTimeout }, parseIdle, showDuration),
+	}
+}
+
+// accessKeys say which devices are let through.
+func accessKeys() []Key {
+	return []Key{
 		name(Key{
 			Name: "bind", Wrong: "mac", Meaning: "What a connected device has to keep beside its MAC, which any device can copy.",
 			Values: []Value{
@@ -100,6 +118,12 @@ func Keys() []Key {
 			Name: "blocked", Kind: "list of MACs", Accepts: "unicast addresses, none of them trusted", Wrong: "[ff:ff:ff:ff:ff:ff]",
 			Meaning: "Devices all of whose packets are dropped, also before paying.",
 		}, func(c *Config) *[]dataplane.MAC { return &c.Blocked }, parseMAC, dataplane.MAC.String),
+	}
+}
+
+// programKeys are those of the programs in the kernel and their limiters.
+func programKeys() []Key {
+	return []Key{
 		name(Key{
 			Name: "attach", Wrong: "xdp", Meaning: "How the programs are attached. After a change: `hotspot-agent detach`.",
 			Values: []Value{
@@ -127,6 +151,12 @@ func Keys() []Key {
 				value(speedKey("up_mbps", "To the internet."), func(c *Config) *uint64 { return &c.Uplink.UpBPS }, parseMbps, showMbps),
 			},
 		}),
+	}
+}
+
+// preauthKeys are those of destinations that need no session.
+func preauthKeys() []Key {
+	return []Key{
 		list(Key{
 			Name: "walled_garden", Kind: "list of networks", Accepts: "CIDRs or addresses, IPv4 and IPv6; not the whole internet", Wrong: "[example.com]",
 			Meaning: "Networks that any device may reach before paying.",
@@ -135,6 +165,12 @@ func Keys() []Key {
 			Name: "portal", Kind: "list of services", Accepts: "ADDRESS:PORT, [IPV6]:PORT, or :PORT for the router's own addresses; TCP", Wrong: "[80]",
 			Meaning: "Services that any device may reach before paying: the portal.",
 		}, func(c *Config) *[]dataplane.Portal { return &c.Portals }, parsePortal, showPortal),
+	}
+}
+
+// monitoringKeys are those of log and metrics.
+func monitoringKeys() []Key {
+	return []Key{
 		section(Key{
 			Name: "log", Meaning: "Log lines on standard error.",
 			Keys: []Key{

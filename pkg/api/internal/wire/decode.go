@@ -113,12 +113,15 @@ func (o *Object) Has(field string) bool {
 // HasNull reports whether the field is there as null.
 func (o *Object) HasNull(field string) bool { return string(o.fields[field]) == "null" }
 
+// Fail records that a field is invalid, unless an error is recorded already: Err returns
+// the first.
 func (o *Object) Fail(field, format string, args ...any) {
 	if o.err == nil {
 		o.err = sessions.Invalidf(o.prefix+field, format, args...)
 	}
 }
 
+// Keep records an error, which may be nil, unless one is recorded already.
 func (o *Object) Keep(err error) {
 	if o.err == nil {
 		o.err = err
@@ -136,6 +139,7 @@ func (o *Object) Inner(field string) *Object {
 	return in
 }
 
+// String reads a string; a field that is left out is empty.
 func (o *Object) String(field string) (value string) {
 	if o.Has(field) && json.Unmarshal(o.fields[field], &value) != nil {
 		o.Fail(field, "%s is not a string", o.excerpt(o.fields[field]))
@@ -143,6 +147,7 @@ func (o *Object) String(field string) (value string) {
 	return value
 }
 
+// Bool reads true or false; a field that is left out is false.
 func (o *Object) Bool(field string) (value bool) {
 	if o.Has(field) && json.Unmarshal(o.fields[field], &value) != nil {
 		o.Fail(field, "%s is neither true nor false", Quote(o.fields[field]))
@@ -197,6 +202,7 @@ func (o *Object) Texts(field string) (values []string) {
 	return values
 }
 
+// Time reads a time of RFC 3339; a field that is left out is the zero time.
 func (o *Object) Time(field string) (value time.Time) {
 	if o.Has(field) && json.Unmarshal(o.fields[field], &value) != nil {
 		o.Fail(field, "%s is not a time (want RFC 3339)", Quote(o.fields[field]))

@@ -31,12 +31,15 @@ func Optional[T any](o *Object, field string, read func(string) T) *T {
 	return &value
 }
 
+// Secs reads a duration in whole seconds, at most MaxSecs.
 func (o *Object) Secs(field string) time.Duration {
 	return time.Duration(o.Whole(field, 0, MaxSecs)) * time.Second
 }
 
+// Amount reads a data amount in bytes, at most MaxBytes.
 func (o *Object) Amount(field string) uint64 { return uint64(o.Whole(field, 0, MaxBytes)) }
 
+// ExpDays reads exp_days, at most MaxDays; nil for no expiry.
 func (o *Object) ExpDays() *uint {
 	if !o.Has("exp_days") {
 		return nil

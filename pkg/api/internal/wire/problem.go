@@ -26,6 +26,7 @@ type Problem struct {
 	Field  string        `json:"field,omitempty"` // the offending field, for Invalid
 }
 
+// Media types of answers.
 const (
 	TypeJSON    = "application/json"
 	TypeProblem = "application/problem+json"
@@ -100,11 +101,14 @@ func ProblemFrom(err error) Problem {
 	return p
 }
 
+// WriteProblem answers a request with a problem document (RFC 9457) and its status.
 func WriteProblem(w http.ResponseWriter, p Problem) {
 	w.Header().Set("Content-Type", TypeProblem)
 	WriteJSON(w, p.Status, p)
 }
 
+// WriteJSON answers a request with a JSON body, which no cache may store. The content type
+// is the caller's to set. It panics when body has no form in JSON.
 func WriteJSON(w http.ResponseWriter, status int, body any) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)

@@ -43,6 +43,7 @@ type ProviderData struct {
 	CreatedAt      *time.Time `json:"created_at"`
 }
 
+// ProviderDataOf returns the wire form of a session's content.
 func ProviderDataOf(d sessions.SessionData) ProviderData {
 	return ProviderData{
 		Provider: d.Provider, Type: d.Type.String(),

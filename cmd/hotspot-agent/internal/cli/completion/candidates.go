@@ -30,7 +30,7 @@ func Complete(ctx context.Context, e command.Env, root *cli.App, words []string)
 	for rest := before; len(rest) > 0; {
 		var err error
 		if waitsForValue(p, rest) {
-			print(e, valuesOf(ctx, e, p, strings.TrimLeft(rest[0], "-")), "", current)
+			printCandidates(e, valuesOf(ctx, e, p, strings.TrimLeft(rest[0], "-")), "", current)
 			return
 		}
 		if rest, err = p.Step(rest); err != nil {
@@ -40,13 +40,13 @@ func Complete(ctx context.Context, e command.Env, root *cli.App, words []string)
 	name, _, hasValue := strings.Cut(current, "=")
 	switch {
 	case strings.HasPrefix(current, "-") && hasValue:
-		print(e, valuesOf(ctx, e, p, strings.TrimLeft(name, "-")), name+"=", current)
+		printCandidates(e, valuesOf(ctx, e, p, strings.TrimLeft(name, "-")), name+"=", current)
 	case strings.HasPrefix(current, "-"):
-		print(e, flagCandidates(p), "", current)
+		printCandidates(e, flagCandidates(p), "", current)
 	case len(p.Next) > 0:
-		print(e, commandCandidates(p.Next), "", current)
+		printCandidates(e, commandCandidates(p.Next), "", current)
 	default:
-		print(e, argumentCandidates(ctx, e, p), "", current)
+		printCandidates(e, argumentCandidates(ctx, e, p), "", current)
 	}
 }
 
@@ -59,7 +59,8 @@ func waitsForValue(p *args.Parsed, rest []string) bool {
 	return found != nil && args.TakesValue(found)
 }
 
-func print(e command.Env, candidates []candidate, prefix, current string) {
+// printCandidates prints those that begin with what is typed of the word.
+func printCandidates(e command.Env, candidates []candidate, prefix, current string) {
 	for _, c := range candidates {
 		if strings.HasPrefix(prefix+c.value, current) {
 			fmt.Fprintf(e.Stdout, "%s%s\t%s\n", prefix, c.value, output.Printable(c.meaning))

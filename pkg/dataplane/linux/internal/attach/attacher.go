@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package attach puts the programs on the hooks of interfaces, by tcx links or by clsact
+// filters, and loads and pins them.
 package attach
 
 import (
@@ -20,7 +22,7 @@ import (
 )
 
 // Attacher puts programs on the hooks of interfaces, in one of the modes. It is
-// level-triggered: ensure is called again and again and only does what is missing.
+// level-triggered: Ensure is called again and again and only does what is missing.
 // Not safe for concurrent use.
 type Attacher interface {
 	Mode() dataplane.AttachMode
@@ -39,9 +41,10 @@ type Device struct {
 	Index int
 }
 
-// Change is what ensure did.
+// Change is what Ensure did.
 type Change int
 
+// What Ensure did.
 const (
 	Unchanged Change = iota
 	Attached         // there was no program of ours
@@ -64,9 +67,10 @@ func (p programIDs) of(prog *ebpf.Program) (ebpf.ProgramID, error) {
 	return id, nil
 }
 
+// HookNames are the ends of the pins' names, by direction.
 var HookNames = [bpf.Directions]string{bpf.Upload: "ingress", bpf.Download: "egress"}
 
-// newAttacher chooses tcx where the kernel has it, unless the options say otherwise.
+// New chooses tcx where the kernel has it, unless the options say otherwise.
 func New(mode dataplane.AttachMode, p pins.Folder, s *links.NetNS) (Attacher, error) {
 	tcx := NewTCX(p, s)
 	clsact, err := NewClsact(p, s)

@@ -29,6 +29,7 @@ const (
 	ClsactKind   = "clsact"
 )
 
+// ClsactParents are the parents of the filters, by direction (tc-bpf(8)).
 var ClsactParents = [bpf.Directions]uint32{bpf.Upload: netlink.HANDLE_MIN_INGRESS, bpf.Download: netlink.HANDLE_MIN_EGRESS}
 
 // Clsact attaches by direct-action filters on the clsact qdisc.
@@ -38,6 +39,7 @@ type Clsact struct {
 	ids  programIDs
 }
 
+// NewClsact opens a netlink socket in the namespace of s.
 func NewClsact(p pins.Folder, s *links.NetNS) (*Clsact, error) {
 	h, err := s.Handle()
 	if err != nil {
@@ -46,10 +48,13 @@ func NewClsact(p pins.Folder, s *links.NetNS) (*Clsact, error) {
 	return &Clsact{pins: p, nl: h, ids: make(programIDs)}, nil
 }
 
+// Mode returns dataplane.Clsact.
 func (*Clsact) Mode() dataplane.AttachMode { return dataplane.Clsact }
 
+// Close closes the netlink socket. What is attached stays.
 func (c *Clsact) Close() { c.nl.Close() }
 
+// Ensure is that of Attacher.
 func (c *Clsact) Ensure(dev Device, dir int, prog *ebpf.Program) (Change, error) {
 	id, err := c.ids.of(prog)
 	if err != nil {
@@ -125,6 +130,7 @@ func (c *Clsact) Filters(index, dir int) ([]netlink.Filter, error) {
 	return list, nil
 }
 
+// OwnFilter returns the one that the agent added, or nil.
 func OwnFilter(filters []netlink.Filter) *netlink.BpfFilter {
 	for _, f := range filters {
 		bpf, ok := f.(*netlink.BpfFilter)
@@ -175,6 +181,7 @@ func (c *Clsact) ingressQdisc(index int) (kind string, err error) {
 	return "", nil
 }
 
+// ClsactQdisc is the qdisc that the filters need on an interface.
 func ClsactQdisc(index int) netlink.Qdisc {
 	return &netlink.GenericQdisc{
 		QdiscAttrs: netlink.QdiscAttrs{
@@ -192,6 +199,7 @@ func (c *Clsact) marker(dev Device) string {
 	return filepath.Join(c.pins.Clsact(), fmt.Sprintf("%s-%d", pins.PinName(dev.Name), dev.Index))
 }
 
+// Release is that of Attacher.
 func (c *Clsact) Release(ifname string) error {
 	l, err := c.nl.LinkByName(ifname)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
@@ -246,6 +254,7 @@ func (c *Clsact) removeQdisc(dev Device) error {
 	return pins.RemoveAll(c.marker(dev))
 }
 
+// Interfaces is that of Attacher.
 func (c *Clsact) Interfaces() ([]string, error) {
 	var all []netlink.Link
 	err := links.Dump(func() (err error) {

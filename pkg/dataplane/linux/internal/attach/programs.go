@@ -62,6 +62,7 @@ func (p *Programs) Get(v bpf.Variant) (*Pair, error) {
 	return progs, nil
 }
 
+// Adopt opens the pinned programs of a variant and reports whether all of them are there.
 func (p *Programs) Adopt(v bpf.Variant) (*Pair, bool) {
 	var progs Pair
 	for dir := range progs {
@@ -133,6 +134,7 @@ func PrunePrograms(p pins.Folder, m bpf.ProgramConfig) error {
 	return nil
 }
 
+// Close closes the programs. Those that are pinned or attached stay.
 func (p *Pair) Close() {
 	for _, prog := range p {
 		if prog != nil {
@@ -141,6 +143,7 @@ func (p *Pair) Close() {
 	}
 }
 
+// Close closes all programs that Get returned.
 func (p *Programs) Close() {
 	for _, progs := range p.loaded {
 		if progs != nil {

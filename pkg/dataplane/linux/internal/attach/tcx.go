@@ -30,16 +30,21 @@ type TCX struct {
 	links map[string]link.Link // by pin name
 }
 
+// NewTCX attaches in the namespace of s.
 func NewTCX(p pins.Folder, s *links.NetNS) *TCX {
 	return &TCX{pins: p, ns: s, ids: make(programIDs), links: make(map[string]link.Link)}
 }
 
+// TCXAttachTypes are the hooks, by direction.
 var TCXAttachTypes = [bpf.Directions]ebpf.AttachType{bpf.Upload: ebpf.AttachTCXIngress, bpf.Download: ebpf.AttachTCXEgress}
 
+// Mode returns dataplane.TCX.
 func (*TCX) Mode() dataplane.AttachMode { return dataplane.TCX }
 
+// LinkPin is the name of the pin of an interface's link.
 func LinkPin(ifname string, dir int) string { return pins.PinName(ifname) + "-" + HookNames[dir] }
 
+// Ensure is that of Attacher.
 func (t *TCX) Ensure(dev Device, dir int, prog *ebpf.Program) (Change, error) {
 	pin := LinkPin(dev.Name, dir)
 	held, err := t.open(pin)
@@ -146,6 +151,7 @@ func (t *TCX) remember(pin string, l link.Link) {
 	t.links[pin] = l
 }
 
+// Release is that of Attacher.
 func (t *TCX) Release(ifname string) error {
 	for dir := range bpf.Directions {
 		if err := t.detach(LinkPin(ifname, dir)); err != nil {
@@ -176,6 +182,7 @@ func (t *TCX) detach(pin string) error {
 	return nil
 }
 
+// Interfaces is that of Attacher.
 func (t *TCX) Interfaces() ([]string, error) {
 	pinned, err := pins.Names(t.pins.Links())
 	if err != nil {
@@ -192,6 +199,7 @@ func (t *TCX) Interfaces() ([]string, error) {
 	return list, nil
 }
 
+// Close closes the links. Their pins keep the programs attached.
 func (t *TCX) Close() {
 	for _, l := range t.links {
 		_ = l.Close()

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package bpf holds the programs of bpf/ as compiled objects, the generated types of their
+// maps, and the conversion between these and the values of pkg/dataplane.
 package bpf
 
 import (
@@ -85,6 +87,7 @@ func newSeed() uint64 {
 // port, only those from or to the router itself.
 type Variant int
 
+// The variants of the programs.
 const (
 	WholeInterface Variant = iota
 	BridgePort

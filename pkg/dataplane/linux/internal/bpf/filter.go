@@ -10,6 +10,7 @@ type RouterFilter [HotspotAbiABI_FILTER_BITS / 64]uint64
 // FilterMultiplier is ABI_FILTER_MULTIPLIER of bpf/abi.h.
 const FilterMultiplier = 0x61c8864680b583eb
 
+// Add adds an address.
 func (f *RouterFilter) Add(a HotspotAddrKey) {
 	bit := routerBit(a)
 	f[bit/64] |= 1 << (bit % 64)

@@ -8,10 +8,11 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
+// What a bucket is computed with.
 const (
-	RateShift      = HotspotAbiABI_RATE_SHIFT
-	burstNs        = 200_000_000 // depth of a bucket as time at its own rate
-	BurstFloorByte = 64_000      // and its least depth in bytes
+	RateShift      = HotspotAbiABI_RATE_SHIFT // fixed point of Speed.RateNsPerByte
+	burstNs        = 200_000_000              // depth of a bucket as time at its own rate
+	BurstFloorByte = 64_000                   // and its least depth in bytes
 	nsBitsPerByte  = 8 * 1_000_000_000
 )
 

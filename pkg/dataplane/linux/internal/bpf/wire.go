@@ -14,7 +14,7 @@ import (
 
 // This file is where the generated types of bpf/abi.h meet the public ones.
 
-// LayoutVersion: pinned maps of another one are not adopted.
+// LayoutVersion is that of the maps. Pinned maps of another one are not adopted.
 const LayoutVersion = uint32(HotspotAbiABI_LAYOUT_VERSION)
 
 // Direction, as the client sees it.
@@ -24,11 +24,17 @@ const (
 	Directions = int(HotspotDirectionDIRECTIONS)
 )
 
+// DirectionLabels name the directions in metrics and messages.
 var DirectionLabels = [Directions]string{Upload: "upload", Download: "download"}
 
-func MACToWire(m dataplane.MAC) HotspotMacKey   { return HotspotMacKey{Addr: m} }
+// MACToWire is the key of a client.
+func MACToWire(m dataplane.MAC) HotspotMacKey { return HotspotMacKey{Addr: m} }
+
+// MACFromWire is the inverse of MACToWire.
 func MACFromWire(k HotspotMacKey) dataplane.MAC { return k.Addr }
-func AddrToWire(a netip.Addr) HotspotAddrKey    { return HotspotAddrKey{Addr: addrBytes(a)} }
+
+// AddrToWire is the key of an address, of IPv4 as ::ffff:0:0/96.
+func AddrToWire(a netip.Addr) HotspotAddrKey { return HotspotAddrKey{Addr: addrBytes(a)} }
 
 // addrBytes is the IPv6 address, or the IPv4 one mapped into ::ffff:0:0/96; all
 // zero for the zero Addr.
@@ -39,6 +45,7 @@ func addrBytes(a netip.Addr) [16]byte {
 	return a.As16()
 }
 
+// PrefixToWire is the key of a prefix in a map of type LPM trie, of IPv4 in ::ffff:0:0/96.
 func PrefixToWire(p netip.Prefix) HotspotPrefixKey {
 	p = p.Masked()
 	bits := p.Bits()
@@ -48,6 +55,7 @@ func PrefixToWire(p netip.Prefix) HotspotPrefixKey {
 	return HotspotPrefixKey{PrefixLen: uint32(bits), Addr: p.Addr().As16()}
 }
 
+// PortalToWire is the key of a portal.
 func PortalToWire(p dataplane.Portal) HotspotPortalKey {
 	protocol := uint8(unix.IPPROTO_TCP)
 	if p.Protocol == "udp" {
@@ -56,6 +64,7 @@ func PortalToWire(p dataplane.Portal) HotspotPortalKey {
 	return HotspotPortalKey{Addr: addrBytes(p.Addr), PortBe: toBigEndian(p.Port), Protocol: protocol}
 }
 
+// RuleToWire fails when a speed is out of bounds.
 func RuleToWire(r dataplane.Rule) (HotspotRule, error) {
 	w := HotspotRule{
 		Account:    uint64(r.Account),
@@ -83,6 +92,7 @@ func RuleToWire(r dataplane.Rule) (HotspotRule, error) {
 	return w, nil
 }
 
+// RuleFromWire is the inverse of RuleToWire.
 func RuleFromWire(w HotspotRule) dataplane.Rule {
 	r := dataplane.Rule{
 		Verdict:    dataplane.Verdict(w.Verdict),
@@ -98,6 +108,7 @@ func RuleFromWire(w HotspotRule) dataplane.Rule {
 	return r
 }
 
+// EventFromWire decodes a record of the ring buffer.
 func EventFromWire(e *HotspotEvent) dataplane.Event {
 	return dataplane.Event{
 		Kind:    dataplane.EventKind(e.Kind),
@@ -107,6 +118,7 @@ func EventFromWire(e *HotspotEvent) dataplane.Event {
 	}
 }
 
+// BoottimeFromWire saturates where the signed number ends.
 func BoottimeFromWire(ns uint64) dataplane.Boottime {
 	return dataplane.Boottime(min(ns, math.MaxInt64))
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package kernel reads the kernel's clock, boot id and release, and explains its errors.
 package kernel
 
 import (

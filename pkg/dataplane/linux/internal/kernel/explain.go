@@ -60,6 +60,7 @@ func MissingFeature() string {
 	return ""
 }
 
+// Release is the release of the running kernel, as of uname -r.
 func Release() string {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -68,7 +69,7 @@ func Release() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// kernelAtLeast compares the leading numbers of a release like "5.15.0-91-generic".
+// AtLeast compares the leading numbers of a release like "5.15.0-91-generic".
 // A release it cannot read counts as new enough: the kernel calls will show.
 func AtLeast(release string, major, minor int) bool {
 	var ma, mi int

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package links reads and watches the interfaces, addresses, bridge ports and neighbours of
+// a network namespace by rtnetlink(7).
 package links
 
 import (
@@ -22,6 +24,7 @@ type Snapshot struct {
 	Addrs   []netip.Addr // the router's own, loopback ones left out
 }
 
+// TakeSnapshot lists interfaces and addresses.
 func TakeSnapshot(nl *netlink.Handle) (*Snapshot, error) {
 	v := &Snapshot{ByName: make(map[string]netlink.Link), ByIndex: make(map[int]netlink.Link)}
 	var links []netlink.Link
@@ -109,10 +112,10 @@ func Dump(list func() error) error {
 // its interfaces, as a bridge answers for each of its ports, and what is stacked
 // on one (VLANs, macvlans) may have an address of its own. The client-facing
 // interfaces and their bridges come first.
-func (l *Snapshot) RouterMACs(ifnames []string) []dataplane.MAC {
-	macs := UniqueMACs(l.ClientLinks(ifnames))
-	for _, index := range slices.Sorted(maps.Keys(l.ByIndex)) {
-		macs = append(macs, UniqueMACs([]netlink.Link{l.ByIndex[index]}, macs...)...)
+func (v *Snapshot) RouterMACs(ifnames []string) []dataplane.MAC {
+	macs := UniqueMACs(v.ClientLinks(ifnames))
+	for _, index := range slices.Sorted(maps.Keys(v.ByIndex)) {
+		macs = append(macs, UniqueMACs([]netlink.Link{v.ByIndex[index]}, macs...)...)
 	}
 	return macs
 }
@@ -130,14 +133,14 @@ func UniqueMACs(links []netlink.Link, known ...dataplane.MAC) []dataplane.MAC {
 }
 
 // clientFacing reports whether clients' neighbour entries are those of an interface.
-func (l *Snapshot) clientFacing(ifnames []string, index int) bool {
-	return slices.ContainsFunc(l.ClientLinks(ifnames), func(on netlink.Link) bool { return on.Attrs().Index == index })
+func (v *Snapshot) clientFacing(ifnames []string, index int) bool {
+	return slices.ContainsFunc(v.ClientLinks(ifnames), func(on netlink.Link) bool { return on.Attrs().Index == index })
 }
 
 // PortsOf are the ports of a bridge.
-func (l *Snapshot) PortsOf(bridge netlink.Link) []netlink.Link {
+func (v *Snapshot) PortsOf(bridge netlink.Link) []netlink.Link {
 	var ports []netlink.Link
-	for _, p := range l.ByIndex {
+	for _, p := range v.ByIndex {
 		if p.Attrs().MasterIndex == bridge.Attrs().Index {
 			ports = append(ports, p)
 		}

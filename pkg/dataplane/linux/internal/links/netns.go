@@ -29,6 +29,7 @@ func OpenNetNS(path string) (*NetNS, error) {
 	return &NetNS{ns: ns}, nil
 }
 
+// Close closes the namespace's file, if one was opened.
 func (s *NetNS) Close() {
 	if s.ns.IsOpen() {
 		_ = s.ns.Close()

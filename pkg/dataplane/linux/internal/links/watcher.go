@@ -29,6 +29,7 @@ type Watcher struct {
 	closed  chan struct{}
 }
 
+// NewWatcher subscribes to multicast groups of rtnetlink in the namespace of s.
 func NewWatcher(s *NetNS, log *slog.Logger, groups ...uint) (*Watcher, error) {
 	sock, err := s.subscribe(groups...)
 	if err != nil {
@@ -37,6 +38,7 @@ func NewWatcher(s *NetNS, log *slog.Logger, groups ...uint) (*Watcher, error) {
 	return &Watcher{Sock: sock, log: log, Dirty: make(chan dataplane.Boottime, 1), closed: make(chan struct{})}, nil
 }
 
+// Close ends Receive and BackOff. It may be called again.
 func (w *Watcher) Close() {
 	w.closing.Do(func() {
 		close(w.closed)

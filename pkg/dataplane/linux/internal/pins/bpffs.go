@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package pins keeps the maps and programs that outlive the process, as pins on a bpffs.
 package pins
 
 import (
@@ -17,6 +18,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 )
 
+// Paths and names on a bpffs.
 const (
 	SystemBPFFS = "/sys/fs/bpf"   // where distributions mount it
 	mountSource = "hotspot-agent" // marks the mounts that are ours to remove
@@ -26,23 +28,33 @@ const (
 // Folder is the folder tree that outlives the process:
 //
 //	maps/<map>                         the state of enforcement
-//	maps:past-<boottime>/<map>         what another version's counted up to then, see Past
+//	maps:past-<boottime>/<map>         what another version's counted up to then, see Retired
 //	programs/<program>-<fingerprint>   what is or was attached
 //	links/<interface>-<hook>           tcx only: what holds a program on its hook
 //	clsact/<interface>-<index>         empty folder: this qdisc was made by us
 //
 // A bpffs refuses names with a dot and an interface name has no colon, so that
-// pinName can swap one for the other.
+// PinName can swap one for the other.
 type Folder struct{ Root string }
 
-func (p Folder) Maps() string     { return filepath.Join(p.Root, "maps") }
-func (p Folder) newMaps() string  { return p.Maps() + NewSuffix }
-func (p Folder) Programs() string { return filepath.Join(p.Root, "programs") }
-func (p Folder) Links() string    { return filepath.Join(p.Root, "links") }
-func (p Folder) Clsact() string   { return filepath.Join(p.Root, "clsact") }
+// Maps is the folder of the maps.
+func (p Folder) Maps() string    { return filepath.Join(p.Root, "maps") }
+func (p Folder) newMaps() string { return p.Maps() + NewSuffix }
 
+// Programs is the folder of the programs.
+func (p Folder) Programs() string { return filepath.Join(p.Root, "programs") }
+
+// Links is the folder of the tcx links.
+func (p Folder) Links() string { return filepath.Join(p.Root, "links") }
+
+// Clsact is the folder of the qdiscs that the agent made.
+func (p Folder) Clsact() string { return filepath.Join(p.Root, "clsact") }
+
+// PinName is the name of an interface in names of pins.
 func PinName(ifname string) string { return strings.ReplaceAll(ifname, ".", ":") }
-func IfName(pin string) string     { return strings.ReplaceAll(pin, ":", ".") }
+
+// IfName is the inverse of PinName.
+func IfName(pin string) string { return strings.ReplaceAll(pin, ":", ".") }
 
 // Lock takes the folder for this process until the file is closed or the process
 // ends. Two agents on one set of pins would undo each other's work.
@@ -100,6 +112,7 @@ func mountBPFFS(dir string) error {
 	return nil
 }
 
+// OnBPFFS reports whether dir is on a bpffs.
 func OnBPFFS(dir string) bool {
 	var st unix.Statfs_t
 	// The type is a signed number of 32 bits on some machines.

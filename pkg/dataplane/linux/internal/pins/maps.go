@@ -209,6 +209,7 @@ func stateMaps(spec *ebpf.CollectionSpec) map[string]*ebpf.MapSpec {
 	return specs
 }
 
+// CloseMaps closes maps. Those that are pinned stay.
 func CloseMaps(byName map[string]*ebpf.Map) {
 	for _, m := range byName {
 		_ = m.Close()

@@ -23,6 +23,7 @@ import (
 
 const retiredInfix = ":past-"
 
+// RemoveRetired removes the retired maps.
 func (p Folder) RemoveRetired() error {
 	dirs, err := p.Retired()
 	for _, dir := range dirs {
@@ -31,7 +32,7 @@ func (p Folder) RemoveRetired() error {
 	return err
 }
 
-// retireMaps makes the pinned maps, if there are any, those of the past.
+// retireMaps makes the pinned maps, if there are any, retired ones.
 func (p Folder) retireMaps(until dataplane.Boottime) error {
 	// With all digits, so that the order of names is that of time.
 	err := os.Rename(p.Maps(), fmt.Sprintf("%s%s%019d", p.Maps(), retiredInfix, until))
@@ -41,7 +42,7 @@ func (p Folder) retireMaps(until dataplane.Boottime) error {
 	return nil
 }
 
-// Retired returns the folders of maps of the past, the oldest first.
+// Retired returns the folders of retired maps, the oldest first.
 func (p Folder) Retired() ([]string, error) {
 	all, err := Names(p.Root)
 	if err != nil {
@@ -56,6 +57,7 @@ func (p Folder) Retired() ([]string, error) {
 	return dirs, nil
 }
 
+// ReadRetired reads a folder that Retired returned.
 func ReadRetired(dir string) (dataplane.Retired, error) {
 	var one dataplane.Retired
 	_, at, _ := strings.Cut(filepath.Base(dir), retiredInfix)
@@ -67,7 +69,7 @@ func ReadRetired(dir string) (dataplane.Retired, error) {
 		return one, err
 	}
 	one.Epoch = meta.Epoch
-	accounts, names, err := openPastAccounts(dir)
+	accounts, names, err := openRetiredAccounts(dir)
 	if err != nil {
 		return one, err
 	}
@@ -78,8 +80,8 @@ func ReadRetired(dir string) (dataplane.Retired, error) {
 	return one, nil
 }
 
-// openPastAccounts opens the map of accounts, whatever its version called it.
-func openPastAccounts(dir string) (m *ebpf.Map, names accountNames, err error) {
+// openRetiredAccounts opens the map of accounts, whatever its version called it.
+func openRetiredAccounts(dir string) (m *ebpf.Map, names accountNames, err error) {
 	for _, names = range VersionsOfAccountNames {
 		if m, err = ebpf.LoadPinnedMap(filepath.Join(dir, names.table), nil); !errors.Is(err, fs.ErrNotExist) {
 			break
@@ -124,6 +126,7 @@ type accountLayout struct {
 	bytes [bpf.Directions]int
 }
 
+// AccountLayoutOf reads the layout from a map's BTF.
 func AccountLayoutOf(accounts *ebpf.Map, names accountNames) (accountLayout, error) {
 	value, err := structOf(accounts, names.value)
 	if errors.Is(err, unix.EPERM) && int(accounts.ValueSize()) == binary.Size(bpf.HotspotAccount{}) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package tables writes clients, accounts and their queues into the kernel's maps, and
+// reads the counters.
 package tables
 
 import (
@@ -11,6 +13,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
+// NoIndex is no index: of a client without an account, or an account without queues.
 const NoIndex = uint32(bpf.HotspotAbiABI_NO_INDEX)
 
 // accounts knows where in the kernel each account's counters and queues are. It
@@ -27,7 +30,7 @@ type accounts struct {
 
 type account struct {
 	id       dataplane.Account // 0: free
-	Flows    uint32            // or noIndex
+	Flows    uint32            // or NoIndex
 	rules    uint32            // in force that name it
 	inFlight GracePeriod       // until when packets may count to it, once no rule names it
 }

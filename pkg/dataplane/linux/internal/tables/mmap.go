@@ -51,6 +51,7 @@ type lazyMmap[T any] struct {
 	Chunks  int    // how many are
 }
 
+// How much of a table is mapped.
 const (
 	MmapChunk     = 64 << 10 // bytes that are mapped at a time; a multiple of every page size
 	MaxMmapChunks = 24       // parts, then trim lets go of them: more than all of a table of 4096 clients

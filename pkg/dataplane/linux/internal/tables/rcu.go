@@ -19,7 +19,7 @@ import (
 // since 5.0). membarrier(2) would do the same, but is left out of some router kernels.
 //
 // Grace periods, some milliseconds each, pass in the background, while a caller
-// needs one; all who ask at the same time share it. Safe for concurrent use.
+// needs one; callers that ask at the same time share it. Safe for concurrent use.
 type RCU struct {
 	outer, inner *ebpf.Map
 	pass         func() error // blocks for a grace period
@@ -36,8 +36,10 @@ type RCU struct {
 // GracePeriod numbers a grace period. 0 is one that has always passed.
 type GracePeriod uint64
 
+// ErrClosed is what waiting for a grace period fails with after Close.
 var ErrClosed = errors.New("the dataplane is closed")
 
+// NewRCU makes the maps it needs, and starts.
 func NewRCU() (*RCU, error) {
 	inner := &ebpf.MapSpec{Name: "grace_inner", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1}
 	outer := &ebpf.MapSpec{Name: "grace", Type: ebpf.ArrayOfMaps, KeySize: 4, ValueSize: 4, MaxEntries: 1, InnerMap: inner}
@@ -60,6 +62,7 @@ func NewRCU() (*RCU, error) {
 	return g, nil
 }
 
+// Start runs the worker. pass blocks for a grace period.
 func (g *RCU) Start(pass func() error) {
 	g.pass = pass
 	g.Changed.L = &g.Mu
@@ -119,6 +122,7 @@ func (g *RCU) Wait(t GracePeriod) error {
 	return nil
 }
 
+// Close ends the worker. Wait returns ErrClosed from now on.
 func (g *RCU) Close() {
 	g.Mu.Lock()
 	if g.Err == nil {

@@ -64,6 +64,7 @@ func (t *Table) unmapIdle() {
 	t.Accounts.Values.unmapIdle()
 }
 
+// Close unmaps the tables.
 func (t *Table) Close() {
 	t.Clients.Values.close()
 	t.Accounts.Values.close()

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package identity binds connected devices to the address or bridge port they use, and
+// reports a MAC that is seen elsewhere.
 package identity
 
 import (

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package ledger commits transactions to the store, syncs them, and publishes their events
+// once they are durable.
 package ledger
 
 import (
@@ -141,6 +143,7 @@ func (l *Ledger) Device(ctx context.Context, id sessions.DeviceID) (sessions.Dev
 	return sessions.View(ctx, l.Store, func(tx sessions.Tx) (sessions.Device, error) { return tx.Device(id) })
 }
 
+// DeviceByMAC returns the device that has a MAC. Codes: NotFound.
 func (l *Ledger) DeviceByMAC(ctx context.Context, mac dataplane.MAC) (sessions.Device, error) {
 	return sessions.View(ctx, l.Store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByMAC(mac) })
 }

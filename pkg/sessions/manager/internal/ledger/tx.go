@@ -98,6 +98,7 @@ func (c *Tx) Connected(d sessions.Device, s sessions.Session, message string) er
 	return c.Publish(e)
 }
 
+// Disconnected publishes client.disconnected.
 func (c *Tx) Disconnected(d sessions.Device, s sessions.Session, reason, message string) error {
 	e := c.NewEvent(sessions.ClientDisconnected, d, s)
 	e.Reason, e.Message = reason, message

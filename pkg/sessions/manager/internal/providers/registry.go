@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package providers holds the registered session providers: it queries them for sessions,
+// delivers usage to them, and tracks their outages.
 package providers
 
 import (

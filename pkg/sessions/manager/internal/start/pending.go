@@ -23,6 +23,7 @@ type PendingNext struct {
 	pending map[sessions.DeviceID]Ended
 }
 
+// Add makes an entry for the device of an ended session, in place of an earlier one.
 func (g *PendingNext) Add(e Ended) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

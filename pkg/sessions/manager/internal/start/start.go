@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package start chooses, starts and stops the sessions of devices.
 package start
 
 import (
