@@ -17,7 +17,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
-// childPath tells the test binary that it is the child which gets killed.
+// childPath marks the test binary as the child that is killed.
 const childPath = "HOTSPOT_SQLITE_TEST_CHILD"
 
 func TestMain(m *testing.M) {

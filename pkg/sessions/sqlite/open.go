@@ -30,7 +30,7 @@ const (
 )
 
 // Store is a [sessions.Store] in one SQLite file. Safe for concurrent use, also by
-// several processes; who opened it closes it.
+// several processes. Close it when done.
 type Store struct {
 	path       string
 	log        *slog.Logger

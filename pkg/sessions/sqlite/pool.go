@@ -84,7 +84,7 @@ func (p *pool) release(c *conn.Conn, usable bool) {
 	}
 }
 
-// closeIdle closes the connections that nobody uses: their page caches are memory.
+// closeIdle closes the connections that are idle: their page caches are memory.
 func (p *pool) closeIdle() {
 	for range cap(p.slots) {
 		select {
