@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package running is the table of running sessions: what is due of each, how fast it is,
+// and what a checkpoint has to do for it. All of it is in memory and safe for concurrent use.
 package running
 
 import (

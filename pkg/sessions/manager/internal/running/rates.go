@@ -49,6 +49,7 @@ type Rates struct {
 	byAccount map[dataplane.Account]*rate
 }
 
+// Observe records a reading of a trusted device and returns its speeds in bit/s.
 func (t *Rates) Observe(r dataplane.Reading, now dataplane.Boottime) (up, down uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
