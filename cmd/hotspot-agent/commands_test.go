@@ -48,7 +48,7 @@ func TestDevices(t *testing.T) {
 	k.run("device", "add", "02:00:5e:10:00:04", "--ip", "10.0.0").expect(t, exit.Failed, "10.0.0")
 	k.run("device", "show", "99").expect(t, exit.Failed, "99", "hotspot-agent device list")
 	k.run("device", "show", "10.9.9.9").expect(t, exit.Failed, "10.9.9.9")
-	k.run("device", "show", "nobody").expect(t, exit.Failed, "nobody")
+	k.run("device", "show", "unknown").expect(t, exit.Failed, "unknown")
 }
 
 func TestSessions(t *testing.T) {

@@ -319,15 +319,15 @@ func TestDaemonNeedsRoot(t *testing.T) {
 	m.must(os.Chown(dir+"/own", 65534, 65534))
 	config := filepath.Join(dir, "config.yaml")
 	m.must(os.WriteFile(config, []byte("socket: "+dir+"/own/a.sock\nstate_dir: "+dir+"/own/state\nbpffs: "+dir+"/own/bpf\n"), 0o644))
-	asNobody := func(command string) result {
-		unprivileged := exec.Command(program, command, "--config", config)
-		unprivileged.Dir = dir
-		unprivileged.Env = []string{actAsProgram + "=1"}
-		unprivileged.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		return m.wait(unprivileged)
+	unprivileged := func(command string) result {
+		cmd := exec.Command(program, command, "--config", config)
+		cmd.Dir = dir
+		cmd.Env = []string{actAsProgram + "=1"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		return m.wait(cmd)
 	}
-	asNobody("run").expect(t, exit.Failed, "not permitted: uid 65534", "run it as root")
-	asNobody("doctor").expect(t, exit.Failed, "fail  kernel", "run doctor as root")
+	unprivileged("run").expect(t, exit.Failed, "not permitted: uid 65534", "run it as root")
+	unprivileged("doctor").expect(t, exit.Failed, "fail  kernel", "run doctor as root")
 }
 
 // An interface that is not there yet is waited for, and said to be missing.

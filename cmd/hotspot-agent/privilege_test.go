@@ -173,8 +173,8 @@ func (m *machine) pinsComeBack() {
 	})
 }
 
-// provider is one that has nothing to sell, on a socket of another user that nobody
-// else may use.
+// provider is one that has nothing to sell, on a socket that only its user may
+// use, another one than the agent's.
 func (m *machine) provider() (socket string, asked *atomic.Int32) {
 	m.Helper()
 	socket = filepath.Join(m.TempDir(), "shop.sock")

@@ -28,7 +28,7 @@ var privateWords = []struct {
 
 // unclean are files and folders whose words are not replaced yet: this list must only
 // shrink.
-var unclean = []string{"cmd/hotspot-agent", "docs", "examples", "pkg/api", "pkg/sessions"}
+var unclean = []string{"pkg/sessions/manager/internal/running", "pkg/sessions/sqlite"}
 
 // TestWords reads all sources and documents: comments, names, messages.
 func TestWords(t *testing.T) {

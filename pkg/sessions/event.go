@@ -17,7 +17,8 @@ const (
 )
 
 // The reasons of client.conflict. One change alone has harmless causes: a new lease,
-// a walk to another access point. Nobody goes back and forth but two machines.
+// a walk to another access point. Only two machines
+// that share a MAC alternate.
 const (
 	ReasonMoved  = "moved"
 	ReasonShared = "shared" // the former value came back within a minute

@@ -67,7 +67,7 @@ func TestDebitDoesNotDependOnCheckpoints(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := anySession(t)
 		s.State, s.Meter.At = Running, testNow.Boot
-		BackdateStart(&s, testNow) // whoever is dated later has used what it ran until then, beyond its expiry too
+		BackdateStart(&s, testNow) // a session that is dated later has used what it ran until then, beyond its expiry too
 		stepwise, now, bytes := s, testNow, s.Meter.Spent
 		for range rapid.IntRange(1, 10).Draw(t, "checkpoints") {
 			d := time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "pause"))
@@ -229,7 +229,7 @@ func TestLow(t *testing.T) {
 	}
 }
 
-// At the moment that lowAt names, and not before, the session is low.
+// The session is low from the time that LowBalanceAt returns, and not before.
 func TestLowAtIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := anySession(t)

@@ -53,7 +53,7 @@ func TestQuotaKeepsTheLastPlaces(t *testing.T) {
 	}
 }
 
-func TestQuotaTakesBackOnce(t *testing.T) {
+func TestQuotaReleasesOnce(t *testing.T) {
 	q := newQuota(2)
 	first, _ := q.take(caller{role: root})
 	second, _ := q.take(caller{role: root})
@@ -152,8 +152,8 @@ func crowd(socket string) int {
 	return 0
 }
 
-// A viewer that takes all it can get leaves places to everybody else.
-func TestAViewerStarvesNobody(t *testing.T) {
+// A viewer that takes all it can get leaves places to all other users.
+func TestAViewerStarvesNoOther(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act as another user")
 	}
@@ -208,7 +208,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	})
 }
 
-// Who does not say what it wants, says it byte by byte, or says nothing more, is hung up on.
+// A connection that sends no request, sends it byte by byte, or stays idle is closed.
 func TestSlowRequestsEnd(t *testing.T) {
 	a := startAgent(t, Options{HeaderTimeout: 100 * time.Millisecond, IdleTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond})
 	for _, test := range []struct{ name, sent string }{

@@ -43,8 +43,8 @@ func TestListenMode(t *testing.T) {
 	}
 }
 
-// Nobody may see the socket with another mode than its final one, however the
-// process's umask is.
+// The socket is never visible with another mode than its final one, whatever the
+// process's umask.
 func TestListenNeverOpenTooWide(t *testing.T) {
 	defer unix.Umask(unix.Umask(0))
 	path := filepath.Join(t.TempDir(), "agent.sock")

@@ -295,7 +295,7 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 	}{
 		{"GET", "/v1/devices/99", "", sessions.NotFound, "", "99"},
 		{"GET", "/v1/devices/02:00:00:00:00:99", "", sessions.NotFound, "", "02:00:00:00:00:99"},
-		{"GET", "/v1/devices/nobody/status", "", sessions.Invalid, "device", "nobody"},
+		{"GET", "/v1/devices/unknown/status", "", sessions.Invalid, "device", "unknown"},
 		{"GET", "/v1/devices/2/session", "", sessions.NotConnected, "", "no running session"},
 		{"GET", "/v1/devices/2/available-session", "", sessions.NoSession, "", "nothing to consume"},
 		{"POST", "/v1/devices/2/connect", "", sessions.NoSession, "", "nothing to consume"},
@@ -327,7 +327,7 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 		{"POST", "/v1/claims", `{"code":"0000-0000-0000","device":2}`, sessions.NotFound, "", "code"},
 		{"POST", "/v1/claims", `{"device":2}`, sessions.Invalid, "code", "missing"},
 		{"POST", "/v1/claims", `{"code":"0000-0000-0000"}`, sessions.Invalid, "device", "missing"},
-		{"DELETE", "/v1/providers/nobody", "", sessions.NotFound, "", "nobody"},
+		{"DELETE", "/v1/providers/unknown", "", sessions.NotFound, "", "unknown"},
 		{"POST", "/v1/providers", `{"name":"local","socket":"/s"}`, sessions.Invalid, "name", "local"},
 		{"GET", "/v1/export?all=perhaps", "", sessions.Invalid, "all", "perhaps"},
 		{"POST", "/v1/import", `{"mac":"x"}`, sessions.Invalid, "created_at", "line 1"},

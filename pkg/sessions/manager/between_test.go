@@ -96,7 +96,7 @@ func TestDisconnectBetweenSessions(t *testing.T) {
 	w.happened(mark, "client.disconnected(request)")
 }
 
-// Somebody connects the device meanwhile: it is not told to be disconnected later.
+// Connect on the device meanwhile: no client.disconnected follows it.
 func TestConnectBetweenSessions(t *testing.T) {
 	w, g, d, next := betweenSessions(t)
 	mark := w.mark()
@@ -112,8 +112,8 @@ func TestConnectBetweenSessions(t *testing.T) {
 	}
 }
 
-// The agent dies while it asks: its next start tells of the device's disconnection,
-// once.
+// The agent dies while it queries the provider: its next start publishes the device's
+// disconnection, once.
 func TestDiesBetweenSessions(t *testing.T) {
 	w, _, _, next := betweenSessions(t)
 	mark := w.mark()
@@ -144,8 +144,9 @@ func TestDiesAfterAMovedSession(t *testing.T) {
 	w.happened(mark, "client.disconnected(consumed)")
 }
 
-// Those that are connected, or were disconnected, are not told of at a start.
-func TestStartTellsNothingOld(t *testing.T) {
+// A start publishes no disconnection of devices that are connected, or whose
+// disconnection was published.
+func TestStartRepeatsNoDisconnection(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	a, b, c := w.phone(1), w.phone(2), w.phone(3)
 	for _, d := range []sessions.Device{a, b} {
@@ -165,7 +166,7 @@ func TestStartTellsNothingOld(t *testing.T) {
 }
 
 // While one session ends by time, one that ended by bytes unheard is not left to the
-// next checkpoint: its device has another one to go on with.
+// next checkpoint: its device has another one to start.
 func TestUnheardEndBesideOneThatIsDue(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	a, b := w.phone(1), w.phone(2)

@@ -104,7 +104,7 @@ func TestWrongClaims(t *testing.T) {
 	_, err := w.claim("0000-0000-0000", other)
 	w.code(err, sessions.Unavailable)
 	_, err = w.claim(s.Claim, other)
-	w.code(err, sessions.Unavailable) // else a guesser could tell a right one
+	w.code(err, sessions.Unavailable) // a guesser learns nothing of a right one
 	w.clock.Advance(time.Second)
 	_, err = w.claim(s.Claim, other)
 	w.ok(err)
@@ -151,8 +151,8 @@ func TestMoveSessionIsRefused(t *testing.T) {
 	w.state(s.ID, sessions.Running)
 }
 
-// A move that cannot be stored cuts off nobody: neither the session that was to move,
-// nor what runs on the other device.
+// A move that cannot be stored ends no session: neither the one that was to move, nor the
+// one that runs on the other device.
 func TestFailedMoveToADeviceThatRuns(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	d, other := w.phone(1), w.phone(2)

@@ -166,7 +166,7 @@ func TestReboot(t *testing.T) {
 	}
 }
 
-// The agent is killed, the kernel goes on.
+// The agent is killed, the kernel continues.
 func TestKilledForAWhile(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	a, b := w.phone(1), w.phone(2)
@@ -193,8 +193,8 @@ func TestKilledForAWhile(t *testing.T) {
 	w.passes(a, true)
 }
 
-// Somebody detached the programs while the agent was dead: time in which nothing
-// was enforced is not charged.
+// The programs were detached while the agent was dead: time in which nothing was enforced
+// is not charged.
 func TestDetachedMeanwhile(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	d := w.phone(1)
@@ -212,7 +212,7 @@ func TestDetachedMeanwhile(t *testing.T) {
 	w.passes(d, true)
 }
 
-// What somebody did to the kernel's tables is mended, and nobody else is touched.
+// Foreign changes of the kernel's tables are repaired, and no other device is touched.
 func TestReconcileFindsWhatIsApart(t *testing.T) {
 	for name, change := range map[string]func(w *world, mac dataplane.MAC, rule dataplane.Rule) error{
 		"no rule": func(w *world, mac dataplane.MAC, _ dataplane.Rule) error { return w.kernel.Revoke(mac) },

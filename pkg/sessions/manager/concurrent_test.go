@@ -18,7 +18,7 @@ import (
 )
 
 // Everything at once on a few devices, with a meter beside it: no byte is lost,
-// nobody passes who should not, and nothing waits for ever.
+// no device passes without a session, and nothing waits for ever.
 func TestEverythingAtOnce(t *testing.T) {
 	w := newWorld(t, manager.Config{LowBalancePercent: 10})
 	const phones, rounds = 6, 60
@@ -253,8 +253,8 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// A rate is of the time since the last checkpoint at the most, also for the first
-// who asks.
+// A rate is of the time since the last checkpoint at the most, also in the
+// first answer.
 func TestRatesWithoutAnAudience(t *testing.T) {
 	w := newWorld(t, manager.Config{Checkpoint: 10 * time.Second})
 	d := w.phone(1)

@@ -12,8 +12,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
 
-// An agent that starts with another configuration enforces that one on who is
-// connected, without a break.
+// An agent that starts with another configuration enforces that one on connected
+// devices, without a break.
 func TestRunningSessionsFollowTheConfiguration(t *testing.T) {
 	w := newWorld(t, manager.Config{
 		GlobalDownBPS: 5_000_000, GlobalUpBPS: 1_000_000,

@@ -62,8 +62,8 @@ const (
 	answered   = dataplane.NeighReachable
 )
 
-// A MAC that turns up elsewhere is told once; two machines that use it are told apart
-// from one that moved.
+// A MAC that turns up elsewhere is reported once; two machines that use it are
+// distinguished from one that moved.
 func TestConflictsByTheKernel(t *testing.T) {
 	w, _, s := connected(t, manager.Config{})
 	mark := w.mark()
@@ -104,11 +104,11 @@ func TestConflictsByThePortal(t *testing.T) {
 	w.ok(err)
 	_, err = w.Observe(w.ctx, mac(1), netip.MustParseAddr("10.0.0.9"), "")
 	w.ok(err)
-	w.sight(s, 1, "10.0.0.9", answered) // told already
+	w.sight(s, 1, "10.0.0.9", answered) // reported already
 	w.conflicts(mark, "hostname moved: phone > laptop", "address moved: 10.0.0.7 > 10.0.0.9")
 }
 
-// Sightings of a session that is over, or of a MAC that it left, are nobody's.
+// Sightings of a session that is over, or of a MAC that it left, are ignored.
 func TestSightingsThatCameLate(t *testing.T) {
 	w, d, s := connected(t, manager.Config{})
 	mark := w.mark()
@@ -118,7 +118,7 @@ func TestSightingsThatCameLate(t *testing.T) {
 	w.conflicts(mark)
 }
 
-// A machine that goes through addresses is told of some times a minute.
+// A machine that goes through addresses is reported a bounded number of times a minute.
 func TestConflictsAreBounded(t *testing.T) {
 	w, _, s := connected(t, manager.Config{})
 	count := func() (n int) {
@@ -135,7 +135,7 @@ func TestConflictsAreBounded(t *testing.T) {
 		w.sight(s, 1, fmt.Sprintf("10.0.1.%d", i), answered)
 	}
 	if n := count(); n != 8 {
-		t.Errorf("200 addresses at once were told %d times, want 8", n)
+		t.Errorf("200 addresses at once were reported %d times, want 8", n)
 	}
 	w.clock.Advance(time.Minute)
 	w.sight(s, 1, "10.0.2.1", answered)
@@ -189,7 +189,7 @@ func TestBindToTheAddress(t *testing.T) {
 	w.ok(w.Reconcile(w.ctx))
 	w.boundTo(1, second)
 
-	// Bound anew whatever is there, by who pauses and connects.
+	// Disconnect and Connect bind it anew, whatever is there.
 	w.disconnect(d)
 	_, err = w.Observe(w.ctx, mac(1), netip.MustParseAddr("10.0.0.7"), "")
 	w.ok(err)
@@ -218,8 +218,7 @@ func TestBindLearns(t *testing.T) {
 	w.boundTo(2, [4]byte{10, 0, 0, 20})
 }
 
-// An entry that the kernel only has not forgotten binds nobody, nor does it free who is
-// bound.
+// A stale entry of the kernel binds no device, nor does it free one that is bound.
 func TestOldNeighboursDoNotBind(t *testing.T) {
 	table := located{"10.0.0.6": remembered}
 	w := newWorld(t, manager.Config{Bind: sessions.BindIP, Locate: table.find})

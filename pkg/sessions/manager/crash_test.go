@@ -86,7 +86,7 @@ func (h *history) step() error {
 }
 
 // try does something that may crash on the way; then a new agent takes over after
-// a while in which packets go on.
+// a while in which packets keep passing.
 func (h *history) try(do func() error) {
 	err := do()
 	if !h.crashed {
@@ -179,7 +179,7 @@ func (h *history) late() {
 // what was used up to the checkpoint.
 func (h *history) powerCut() {
 	h.lose(func() {
-		h.ok(h.Stop(h.ctx, false)) // nobody commits any more
+		h.ok(h.Stop(h.ctx, false)) // no commit follows
 		h.ok(h.settleAll())
 		h.kernel.Detach()
 		h.clock.Reboot(time.Minute)
@@ -211,13 +211,13 @@ func (h *history) lose(do func()) {
 	h.fuse = -1
 	h.clock.Advance(15 * time.Second)
 	h.ok(h.settleAll())
-	h.clock.Advance(1) // no two moments are the same
+	h.clock.Advance(1) // no two times are the same
 	do()
 	h.restart()
 	h.ok(h.Reconcile(h.ctx))
 }
 
-// check is what must hold at any moment: nothing passes beyond what was bought.
+// check is what must hold at any time: nothing passes beyond what was bought.
 func (h *history) check() {
 	for id, passed := range h.passed {
 		if passed > h.bought[id] {

@@ -22,8 +22,8 @@ type timeHistory struct {
 }
 
 // A history of purchases, verbs, top-ups, moves and crashes at any step of them
-// charges no moment in which the kernel let nothing pass, and gives away none but
-// those in which the agent was dead in the middle of a step.
+// charges no time in which the kernel let nothing pass, and gives away none but that
+// in which the agent was dead in the middle of a step.
 func TestOnlyConnectedTimeIsCharged(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &timeHistory{history: newHistory(rt), connected: make(map[sessions.SessionID]time.Duration)}

@@ -36,12 +36,12 @@ func TestLostEventIsFoundAtTheCheckpoint(t *testing.T) {
 	s := w.buyData(d, 10_000)
 	w.connect(d)
 	w.checkpoint()
-	w.kernel.Fill(d.MAC) // and nobody reads the event
+	w.kernel.Fill(d.MAC) // and the event is not read
 	w.checkpoint()
 	w.state(s.ID, sessions.Consumed)
 }
 
-// What is left is less than a packet, and the kernel does not tell a second time.
+// What is left is less than a packet, and the kernel reports an end only once.
 func TestPauseOfAnExhaustedSession(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	d := w.phone(1)
@@ -132,8 +132,9 @@ func TestTheNextSessionStartsByItself(t *testing.T) {
 	w.happened(mark, "session.consumed(consumed)", "client.disconnected(consumed)")
 }
 
-// Rows are written of what ends or becomes low; a checkpoint has marks for the others.
-func TestWhatGoesOnIsMarked(t *testing.T) {
+// Rows are written of sessions that end or become low; a checkpoint has the counts of the
+// others.
+func TestRunningSessionsAreCheckpointed(t *testing.T) {
 	w := newWorld(t, manager.Config{LowBalancePercent: 10})
 	a, b := w.phone(1), w.phone(2)
 	short, long := w.buyTime(a, 5*time.Second), w.buyTime(b, time.Hour)
@@ -151,7 +152,7 @@ func TestWhatGoesOnIsMarked(t *testing.T) {
 	w.state(short.ID, sessions.Consumed)
 	w.state(next.ID, sessions.Running)
 	if w.stored(long.ID) != row {
-		t.Error("the row of a session that goes on was written")
+		t.Error("the row of a session that keeps running was written")
 	}
 	w.clock.Advance(5 * time.Second)
 	w.checkpoint()

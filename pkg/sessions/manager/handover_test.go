@@ -108,7 +108,7 @@ func TestDisconnectAfterTheHandover(t *testing.T) {
 	w.passes(d, true)
 }
 
-// The agent dies right after the handover; the kernel and the store go on.
+// The agent dies right after the handover; the kernel and the store continue.
 func TestDiesAfterTheHandover(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	d := w.phone(1)

@@ -125,7 +125,7 @@ func TestHangingProviderIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A provider that refuses at once costs nobody time: it is asked each time, so that it
+// A provider that refuses at once delays no caller: it is asked each time, so that it
 // is there as soon as it works.
 func TestDeadProviderIsAskedAgain(t *testing.T) {
 	cafe := &counter{shop: newShop(voucher(10_000))}
@@ -162,7 +162,7 @@ func TestRefusedProbe(t *testing.T) {
 	})
 }
 
-// Whoever gives up waiting says nothing about the provider.
+// A caller that gives up waiting says nothing about the provider.
 func TestGivingUpIsNoOutage(t *testing.T) {
 	cafe := &counter{shop: newShop(voucher(10_000))}
 	w, _ := counterWorld(t, cafe)

@@ -15,7 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
-// overtaken is a store that lets something happen right after somebody looked at it.
+// overtaken is a store that calls a function right after it was read.
 type overtaken struct {
 	*sessionstest.Store
 	then atomic.Pointer[func()]
@@ -30,7 +30,7 @@ func (o *overtaken) View(ctx context.Context, fn func(sessions.Tx) error) error 
 }
 
 // movesAfterALook is a customer whose session goes to another device as soon as
-// somebody has seen that it is the first one's.
+// a reader has seen that it is the first one's.
 func movesAfterALook(t *testing.T) (w *world, d, other sessions.Device, s sessions.Session, arm func()) {
 	t.Helper()
 	w = newWorld(t, manager.Config{})

@@ -215,8 +215,8 @@ func TestSlowProviderIsPassedOver(t *testing.T) {
 	w.state(local.ID, sessions.Running)
 }
 
-// While one device's provider hangs, the meter and other devices go on.
-func TestSlowProviderBlocksNobody(t *testing.T) {
+// While one device's provider hangs, the meter and other devices continue.
+func TestSlowProviderBlocksNoOther(t *testing.T) {
 	slow := newShop(nil)
 	w := shopWorld(t, map[string]*shop{"slow": slow}, "slow")
 	w.cfg.ProviderTimeout = time.Hour
@@ -238,7 +238,7 @@ func TestSlowProviderBlocksNobody(t *testing.T) {
 	}
 }
 
-// Nobody has to wait for what a provider says after a session ended.
+// No caller waits for the answer of a provider after a session ended.
 func TestSlowProviderAtTheEndOfASession(t *testing.T) {
 	slow := newShop(nil)
 	w := shopWorld(t, map[string]*shop{"slow": slow}, "slow")

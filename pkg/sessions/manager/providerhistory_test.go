@@ -134,7 +134,7 @@ func (h *providerHistory) die() {
 	h.ok(h.Reconcile(h.ctx))
 }
 
-// agree lets everything be settled and told, and compares.
+// agree has all usage settled and delivered, and compares.
 func (h *providerHistory) agree(t *testing.T) {
 	h.cafe.set(func(s *shop) { s.failing = nil })
 	h.die()
@@ -142,19 +142,19 @@ func (h *providerHistory) agree(t *testing.T) {
 		h.ok(h.later())
 	}
 	var rows []sessions.Session
-	sessionstest.WaitFor(t, "everything to be told", func() bool {
+	sessionstest.WaitFor(t, "all usage to be delivered", func() bool {
 		var err error
 		rows, err = h.Sessions(h.ctx, sessions.SessionFilter{})
-		told := err == nil
+		delivered := err == nil
 		for _, s := range rows {
-			told = told && !s.Unsaved
+			delivered = delivered && !s.Unsaved
 		}
-		return told
+		return delivered
 	})
 	h.ok(h.Stop(h.ctx, false))
-	told := h.cafe.data.Used
-	writtenOff := told == voucherBytes && told-h.total < 1500
-	if h.total > voucherBytes || told != h.total && !writtenOff {
-		h.Fatalf("%d bytes passed, the provider was told of %d: %+v", h.total, told, rows)
+	saved := h.cafe.data.Used
+	writtenOff := saved == voucherBytes && saved-h.total < 1500
+	if h.total > voucherBytes || saved != h.total && !writtenOff {
+		h.Fatalf("%d bytes passed, the provider has %d: %+v", h.total, saved, rows)
 	}
 }

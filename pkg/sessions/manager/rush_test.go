@@ -68,8 +68,8 @@ func rush(t *testing.T, cfg manager.Config) (w *world, devices []sessions.Device
 	return w, devices, running
 }
 
-// After a reboot that all sessions survive, what is denied is denied first, and then
-// everybody is let in, in order and once; what the portal asks meanwhile changes nothing.
+// After a reboot that all sessions survive, denials come first, and then every
+// device is let through, in order and once; what the portal asks meanwhile changes nothing.
 func TestAllResumeInOrder(t *testing.T) {
 	blocked := mac(99)
 	w, devices, running := rush(t, manager.Config{ResumeAfterReboot: true, Blocked: []dataplane.MAC{blocked}})
@@ -99,7 +99,8 @@ func TestAllResumeInOrder(t *testing.T) {
 	w.happened(mark)
 }
 
-// After a reboot that pauses all, who connects goes on with the session that was begun.
+// After a reboot that pauses all, a device that connects resumes the session that it had
+// started.
 func TestAllConnectAgain(t *testing.T) {
 	w, devices, running := rush(t, manager.Config{})
 	w.ok(w.Reconcile(w.ctx))
@@ -111,8 +112,8 @@ func TestAllConnectAgain(t *testing.T) {
 	}
 }
 
-// Of customers for whom there is no room any more, it is the same ones each time.
-func TestWhoResumesWithoutRoom(t *testing.T) {
+// When the kernel has room for some devices only, they are the same ones each time.
+func TestResumeOrderWithoutRoom(t *testing.T) {
 	w, devices, _ := rush(t, manager.Config{ResumeAfterReboot: true})
 	const room = 5
 	w.kernel.SetMax(room)

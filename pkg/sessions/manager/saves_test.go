@@ -61,7 +61,7 @@ func TestSavesStayInOrder(t *testing.T) {
 	w.kernel.Download(d.MAC, 1000)
 	w.disconnect(d)
 	done := make(chan error, 1)
-	go func() { _, err := w.Next(w.ctx, d.ID); done <- err }() // has the provider told before it asks
+	go func() { _, err := w.Next(w.ctx, d.ID); done <- err }() // delivers the usage before it queries
 	select {
 	case <-cafe.arrived:
 		sessionstest.WaitFor(t, "the later save", func() bool { return cafe.lastSave().Used == 1000 })
@@ -69,7 +69,7 @@ func TestSavesStayInOrder(t *testing.T) {
 	}
 	close(cafe.release)
 	w.ok(<-done)
-	w.ok(w.Stop(w.ctx, false)) // waits for who tells
+	w.ok(w.Stop(w.ctx, false)) // waits for deliveries
 	w.restart()
 	w.ok(w.Reconcile(w.ctx))
 	w.connect(d)
@@ -78,8 +78,8 @@ func TestSavesStayInOrder(t *testing.T) {
 	}
 }
 
-// What a deleted session used, its provider is told first.
-func TestDeleteTellsTheProvider(t *testing.T) {
+// The usage of a session is delivered to its provider before the session is deleted.
+func TestDeleteDeliversUsage(t *testing.T) {
 	for _, running := range []bool{true, false} {
 		cafe := newShop(voucher(10_000))
 		w := providerWorld(t, cafe)
@@ -98,7 +98,7 @@ func TestDeleteTellsTheProvider(t *testing.T) {
 	}
 }
 
-// A provider that cannot be told keeps its session from being deleted, until it is
+// A session whose usage cannot be delivered is not deleted, until its provider is
 // unregistered.
 func TestDeleteWaitsForTheProvider(t *testing.T) {
 	cafe := newShop(voucher(10_000))
@@ -115,7 +115,7 @@ func TestDeleteWaitsForTheProvider(t *testing.T) {
 	w.passes(d, false)
 }
 
-// A top-up that the provider tells of at the start does not reach the kernel before
+// A top-up that the provider reports at the start does not reach the kernel before
 // the agent knows what may run.
 func TestNothingIsGrantedBeforeJoining(t *testing.T) {
 	cafe := newShop(voucher(10_000))

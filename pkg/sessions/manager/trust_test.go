@@ -35,7 +35,7 @@ func (w *world) sane(want bool) {
 	}
 }
 
-// A clock that somebody sets wrong ends no session, running or paused, and is
+// A clock that is set wrong ends no session, running or paused, and is
 // forgotten when it is right again.
 func TestAWrongClockEndsNoSession(t *testing.T) {
 	for _, wrong := range []time.Time{
@@ -56,7 +56,7 @@ func TestAWrongClockEndsNoSession(t *testing.T) {
 			w.clock.SetWallByHand(wrong)
 			if reboots {
 				w.restart()
-				_, err := w.Summary(w.ctx) // who asks before the past is known decides nothing
+				_, err := w.Summary(w.ctx) // a read before Reconcile decides nothing
 				w.ok(err)
 				w.ok(w.Reconcile(w.ctx))
 			}
@@ -104,7 +104,7 @@ func TestAStartUnderAWrongClock(t *testing.T) {
 }
 
 // Where there is no NTP, a clock that was set is believed when it has held; after a
-// reboot at once, when it goes on from where it was.
+// reboot at once, when it continues from where it was.
 func TestWithoutNTP(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	w.expiring()
@@ -164,7 +164,7 @@ func TestAnUnknownTimeOutlivesTheAgent(t *testing.T) {
 	w.sane(true)
 }
 
-// Whoever writes marks of another moment knows the wall time from the last ones.
+// The wall time at another time is known from the last checkpoint.
 func TestKnownAt(t *testing.T) {
 	wall := time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
 	last := sessions.Checkpoint{Boot: "boot-1", At: dataplane.Boottime(time.Hour), Known: wall}

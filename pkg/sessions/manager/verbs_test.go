@@ -51,7 +51,7 @@ func TestUnknownDevice(t *testing.T) {
 	_, err = w.UpdateSession(w.ctx, 99, sessions.SessionPatch{})
 	w.code(err, sessions.NotFound)
 	w.code(w.DeleteSession(w.ctx, 99), sessions.NotFound)
-	w.code(w.UnregisterProvider(w.ctx, "nobody"), sessions.NotFound)
+	w.code(w.UnregisterProvider(w.ctx, "unknown"), sessions.NotFound)
 }
 
 func TestPausesLoseNoSecond(t *testing.T) {

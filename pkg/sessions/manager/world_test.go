@@ -46,7 +46,7 @@ func newWorld(t failer, cfg manager.Config) *world {
 	return w
 }
 
-// restart puts a new agent on the store and the kernel that are there. Who opens a
+// restart puts a new agent on the store and the kernel that are there. Opening a
 // store syncs what was committed before.
 func (w *world) restart() {
 	w.Helper()
@@ -169,7 +169,7 @@ func (w *world) state(id sessions.SessionID, want sessions.State) sessions.Sessi
 func (w *world) dueAtEnd(end dataplane.Boottime) {
 	w.Helper()
 	if due, ok := w.Due(); !ok || due > end || due < end.Add(-50*time.Millisecond) {
-		w.Fatalf("due %d, want %d or a moment before", due, end)
+		w.Fatalf("due %d, want %d or just before", due, end)
 	}
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package sessionstest holds stand-ins for what package sessions is connected to:
-// a kernel that enforces rules on packets it is told of, a clock that is set by
+// a kernel that enforces rules on packets that a test passes to it, a clock that is set by
 // hand, and a store in memory. They are for tests, of other packages too.
 package sessionstest
 
@@ -12,7 +12,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
-// Clock is a [sessions.Clock] that stands still until it is told to move. Safe for
+// Clock is a [sessions.Clock] that stands still until a test moves it. Safe for
 // concurrent use.
 type Clock struct {
 	mu     sync.Mutex

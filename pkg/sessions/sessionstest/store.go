@@ -59,7 +59,7 @@ func (s *Store) BeforeCommit(fn func() error) {
 	s.hook.Store(&fn)
 }
 
-// PowerCut takes back what was committed and not synced.
+// PowerCut undoes what was committed and not synced.
 func (s *Store) PowerCut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

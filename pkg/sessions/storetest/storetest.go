@@ -82,7 +82,7 @@ func wantCode(tb testing.TB, what string, err error, want sessions.Code) {
 	}
 }
 
-// same compares values; an empty list is as good as none, and times are moments.
+// same compares values; an empty list is as good as none, and times are equal when they are the same instant.
 func same(tb testing.TB, what string, got, want any) {
 	tb.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {

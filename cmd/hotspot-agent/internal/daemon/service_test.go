@@ -138,7 +138,7 @@ func TestAttachMode(t *testing.T) {
 	}
 }
 
-func TestAgentStatusTellsWhatIsWrong(t *testing.T) {
+func TestAgentStatusReportsProblems(t *testing.T) {
 	s, plane, clock := newService(t)
 	plane.status.Limiter = dataplane.Fair
 	status, err := s.AgentStatus(t.Context())

@@ -53,19 +53,6 @@ func TestSocketCalls(t *testing.T) {
 	}
 }
 
-// A server that refuses a long request without reading it is heard.
-func TestSocketAnswerBeforeTheRequestIsWritten(t *testing.T) {
-	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
-	answer, err := post(t.Context(), t, s, strings.Repeat("x", 8<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
-	CloseQuietly(answer.Body)
-	if answer.StatusCode != http.StatusForbidden {
-		t.Errorf("status %d, want 403", answer.StatusCode)
-	}
-}
-
 func TestSocketEndsWithTheContext(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)

@@ -136,8 +136,8 @@ func (e *Enforcer) CountsOf(list []sessions.Session) (running.Readings, error) {
 
 // Refresh reads the account of a session that is about to be granted. A baseline
 // that this account cannot have reached is of an earlier one of the same name,
-// removed since: it is taken back before the account counts again, for otherwise
-// the new count would hide below it.
+// removed since: it is reset before the account counts again, for otherwise the new
+// count would not be debited until it exceeded the old one.
 func (e *Enforcer) Refresh(ctx context.Context, _ Locked, s sessions.Session) (sessions.Session, *dataplane.Reading, error) {
 	r, err := e.Read(s.ID.Account())
 	if err != nil {
