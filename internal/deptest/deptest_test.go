@@ -22,7 +22,7 @@ var arrows = []struct {
 		"it enforces rules and counts bytes, and knows none of its users"},
 	{"pkg/dataplane/linux/internal", []string{"pkg/dataplane", "pkg/dataplane/linux/internal/..."},
 		"parts of the implementation do not know the whole"},
-	{"pkg/dataplane/doctor", []string{"pkg/dataplane", "pkg/dataplane/linux"},
+	{"pkg/dataplane/linux/doctor", []string{"pkg/dataplane", "pkg/dataplane/linux", "pkg/dataplane/linux/internal/..."},
 		"it diagnoses what the implementation needs, which does not need it"},
 	{"pkg/meter", []string{"pkg/dataplane"},
 		"it decides when counters are read; its Sink decides what is done with a reading"},

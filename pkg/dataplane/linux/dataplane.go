@@ -56,7 +56,7 @@ type Dataplane struct {
 // After an error what was enforced before, and what was attached by then, is
 // enforced still.
 func Open(opts Options) (*Dataplane, error) {
-	opts, err := opts.normalized()
+	opts, err := opts.Normalized()
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (d *Dataplane) openWatch() (err error) {
 		names: d.opts.Interfaces, nl: d.nl, state: &d.state, log: d.opts.Log,
 		unprotected: make(chan dataplane.Unprotected, unprotectedBacklog),
 	}
-	if d.interfaces.programs, err = attach.OpenPrograms(d.pins, d.maps, d.opts.programConfig()); err != nil {
+	if d.interfaces.programs, err = attach.OpenPrograms(d.pins, d.maps, d.opts.ProgramConfig()); err != nil {
 		return err
 	}
 	if d.interfaces.attacher, err = attach.New(d.opts.Attach, d.pins, d.ns); err != nil {
@@ -200,7 +200,7 @@ func (d *Dataplane) enforce() error {
 	if err := d.maps.Commit(d.pins); err != nil {
 		return err
 	}
-	return attach.PrunePrograms(d.pins, d.opts.programConfig())
+	return attach.PrunePrograms(d.pins, d.opts.ProgramConfig())
 }
 
 // start runs the goroutines that Close ends.

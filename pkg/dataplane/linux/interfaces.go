@@ -137,7 +137,7 @@ func (i *interfaces) isUp(l netlink.Link, did attach.Change) bool {
 }
 
 func (i *interfaces) attachBoth(to attachment) (attach.Change, error) {
-	progs, err := i.programs.Get(variantOf(to.Port))
+	progs, err := i.programs.Get(bpf.VariantOf(to.Port))
 	if err != nil {
 		return attach.Unchanged, err
 	}
@@ -150,13 +150,6 @@ func (i *interfaces) attachBoth(to attachment) (attach.Change, error) {
 		did = max(did, c)
 	}
 	return did, nil
-}
-
-func variantOf(port bool) bpf.Variant {
-	if port {
-		return bpf.BridgePort
-	}
-	return bpf.WholeInterface
 }
 
 // attachable refuses what cannot be metered, or would be metered twice.
@@ -250,7 +243,7 @@ func (i *interfaces) unprotectedFrom(before, now attachment, notified dataplane.
 func (i *interfaces) loadNeeded(found *links.Snapshot) error {
 	for _, name := range i.names {
 		l := found.ByName[name]
-		if _, err := i.programs.Get(variantOf(l != nil && found.Bridge(l) != nil)); err != nil {
+		if _, err := i.programs.Get(bpf.VariantOf(l != nil && found.Bridge(l) != nil)); err != nil {
 			return err
 		}
 	}

@@ -187,7 +187,7 @@ func TestFullLeavesNoQueues(t *testing.T) {
 }
 
 func TestUnknownLimiter(t *testing.T) {
-	_, err := Options{Interfaces: []string{"lan"}, MaxClients: 1, Limiter: "htb"}.normalized()
+	_, err := Options{Interfaces: []string{"lan"}, MaxClients: 1, Limiter: "htb"}.Normalized()
 	if err == nil || !strings.Contains(err.Error(), `"htb"`) || !slices.Contains(strings.Fields(err.Error()), "fair") {
 		t.Errorf("%v, want an error that names it and the known ones", err)
 	}

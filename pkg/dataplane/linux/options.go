@@ -38,8 +38,8 @@ type Options struct {
 	snapshot func(*netlink.Handle) (*links.Snapshot, error) // default snapshotLinks; tests replace it
 }
 
-// normalized returns o with its defaults, or an error that names field and value.
-func (o Options) normalized() (Options, error) {
+// Normalized returns o with its defaults, or an error that names field and value.
+func (o Options) Normalized() (Options, error) {
 	if o.snapshot == nil {
 		o.snapshot = links.TakeSnapshot
 	}
@@ -112,7 +112,7 @@ func checkInterfaces(names []string) error {
 	return nil
 }
 
-// programConfig is what the programs are loaded with.
-func (o Options) programConfig() bpf.ProgramConfig {
+// ProgramConfig is what the programs are loaded with, for the packages below this one.
+func (o Options) ProgramConfig() bpf.ProgramConfig {
 	return bpf.ProgramConfig{Limiter: o.Limiter, Clamp: o.TCPWindowClamp && o.Limiter == dataplane.Fair, Uplink: o.Uplink != dataplane.Uplink{}, Bind: o.Bind}
 }

@@ -37,7 +37,7 @@ func TestBadOptions(t *testing.T) {
 			t.Errorf("%s: Open: %v, want an error with %q", name, err, test.names)
 		}
 	}
-	if o, err := good.normalized(); err != nil || o.BPFFS != DefaultBPFFS || o.Log == nil {
+	if o, err := good.Normalized(); err != nil || o.BPFFS != DefaultBPFFS || o.Log == nil {
 		t.Errorf("defaults: %+v, %v", o, err)
 	}
 }

@@ -68,7 +68,7 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	if port {
 		v = bpf.BridgePort
 	}
-	if err := bpf.SetConstants(spec, v, Options{Limiter: testbedLimiter, TCPWindowClamp: testbedClamp, Uplink: testbedUplink, Bind: testbedBind}.programConfig()); err != nil {
+	if err := bpf.SetConstants(spec, v, Options{Limiter: testbedLimiter, TCPWindowClamp: testbedClamp, Uplink: testbedUplink, Bind: testbedBind}.ProgramConfig()); err != nil {
 		t.Fatal(err)
 	}
 	spec.Maps[bpf.HotspotMapClientIndex].MaxEntries = testbedClients

@@ -18,7 +18,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/daemon"
-	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/doctor"
 )
 
 // Command is "doctor".
@@ -120,7 +120,7 @@ func diagnoseKernel(cfg config.Config) []finding {
 		}}
 	}
 	var findings []finding
-	for _, f := range linux.Diagnose(daemon.PlaneOptions(cfg, slog.New(slog.DiscardHandler))) {
+	for _, f := range doctor.Diagnose(daemon.PlaneOptions(cfg, slog.New(slog.DiscardHandler))) {
 		findings = append(findings, finding{Check: f.Check, Result: string(f.Level), Detail: f.Detail, Advice: f.Advice})
 	}
 	return findings

@@ -94,6 +94,14 @@ const (
 	Variants
 )
 
+// VariantOf is that of an interface, which may be a port of a bridge.
+func VariantOf(port bool) Variant {
+	if port {
+		return BridgePort
+	}
+	return WholeInterface
+}
+
 // ProgramNames are those of bpf/hotspot.c.
 var ProgramNames = [Directions]string{Upload: HotspotProgFromClient, Download: HotspotProgToClient}
 

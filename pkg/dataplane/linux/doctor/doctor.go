@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package linux
+// Package doctor checks whether the machine can enforce rules, and whether what is enforced
+// on it is what the options say. It changes nothing, and needs no running agent.
+package doctor
 
 import (
 	"errors"
@@ -14,6 +16,7 @@ import (
 	"github.com/cilium/ebpf/features"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
@@ -40,9 +43,9 @@ type Finding struct {
 }
 
 // Diagnose checks the machine and what is enforced on it, without changing
-// anything and whether or not an agent runs. It needs the same rights as Open.
-func Diagnose(opts Options) []Finding {
-	opts, err := opts.normalized()
+// anything and whether or not an agent runs. It needs the same rights as linux.Open.
+func Diagnose(opts linux.Options) []Finding {
+	opts, err := opts.Normalized()
 	if err != nil {
 		return []Finding{{"options", Fail, err.Error(), "correct the configuration"}}
 	}
@@ -113,7 +116,7 @@ func checkRTC() Finding {
 }
 
 // diagnoseNetwork does the checks that need the namespace.
-func diagnoseNetwork(opts Options) []Finding {
+func diagnoseNetwork(opts linux.Options) []Finding {
 	failed := func(err error) []Finding {
 		return []Finding{{"network", Fail, err.Error(), "run as root"}}
 	}
@@ -148,7 +151,7 @@ func diagnoseNetwork(opts Options) []Finding {
 }
 
 // checkMaps looks at the pinned maps.
-func checkMaps(opts Options) Finding {
+func checkMaps(opts linux.Options) Finding {
 	const check = "tables"
 	spec, err := bpf.LoadHotspot()
 	if err != nil {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package linux
+package doctor
 
 import (
 	"bytes"
@@ -12,12 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
@@ -61,6 +64,18 @@ func TestDiagnose(t *testing.T) {
 	})
 }
 
+// A program that another put before ours may let traffic by; one behind ours cannot.
+func TestDiagnoseForeignProgram(t *testing.T) {
+	b := newTCXBox(t)
+	b.veth("lan")
+	b.attachForeign("lan", ebpf.AttachTCXIngress, nil)
+	d := b.open(b.options("lan"))
+	defer func() { check(t, d.Close()) }()
+	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", OK, "this version's")
+	b.attachForeign("lan", ebpf.AttachTCXEgress, link.Head())
+	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", Warn, "runs before ours")
+}
+
 func TestDiagnoseInterfaces(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan1")
@@ -74,7 +89,7 @@ func TestDiagnoseInterfaces(t *testing.T) {
 	b.expect(found, "interface lan1", Fail, "named too")
 	b.expect(found, "interface lo", Fail, "Ethernet")
 
-	found = findings(Diagnose(Options{Interfaces: []string{"lan"}}))
+	found = findings(Diagnose(linux.Options{Interfaces: []string{"lan"}}))
 	b.expect(found, "options", Fail, "max_clients 0")
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package linux
+package doctor
 
 import (
 	"fmt"
@@ -13,7 +13,9 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
@@ -62,15 +64,15 @@ func describe(v *links.Snapshot, l netlink.Link) string {
 }
 
 // checkAttached looks at the hooks of an interface.
-func checkAttached(opts Options, s *links.NetNS, v *links.Snapshot, name string) Finding {
+func checkAttached(opts linux.Options, s *links.NetNS, v *links.Snapshot, name string) Finding {
 	check := "programs " + name
 	l := v.ByName[name]
 	if l == nil {
 		return Finding{check, Warn, "not attached: no interface", ""}
 	}
 	p := pins.Folder{Root: opts.BPFFS}
-	progs := &attach.Programs{Folder: p, Config: opts.programConfig()}
-	ours, _ := progs.Adopt(variantOf(v.Bridge(l) != nil))
+	progs := &attach.Programs{Folder: p, Config: opts.ProgramConfig()}
+	ours, _ := progs.Adopt(bpf.VariantOf(v.Bridge(l) != nil))
 	if ours != nil {
 		defer ours.Close()
 	}
