@@ -128,7 +128,7 @@ var doors = []struct {
 		"github.com/coreos/go-systemd", "github.com/mattn/go-isatty"}, []string{"cmd"},
 		"terminal, configuration and service manager are the daemon's business, not the library's"},
 	{[]string{"testing", "github.com/google/go-cmp", "pgregory.net/rapid", "github.com/getkin/kin-openapi", "github.com/gopacket"},
-		[]string{"pkg/sessions/storetest", "pkg/sessions/sessionstest", "internal", "bench", "torture"},
+		[]string{"pkg/sessions/storetest", "pkg/sessions/sessionstest", "pkg/api/internal/apitest", "internal", "bench", "torture"},
 		"what only tests need is not shipped"},
 	{[]string{"C"}, nil,
 		"all but the store is built without a C compiler"},

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -22,11 +23,11 @@ import (
 func TestClientTypesKeepTheJSON(t *testing.T) {
 	a := startAgent(t, server.Options{})
 	days := uint(3)
-	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC, IP: firstIP, Hostname: "a<b>&c"}))(t)
-	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
+	apitest.Must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC, IP: firstIP, Hostname: "a<b>&c"}))(t)
+	apitest.Must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
 	a.sell("1")
-	must(a.client.CreateSession(t.Context(), api.NewSession{Device: "2", Type: "2", TimeSecs: 5, DataBytes: 1 << 60, ExpDays: &days}))(t)
-	must(a.client.Connect(t.Context(), "2", "hello"))(t)
+	apitest.Must(a.client.CreateSession(t.Context(), api.NewSession{Device: "2", Type: "2", TimeSecs: 5, DataBytes: 1 << 60, ExpDays: &days}))(t)
+	apitest.Must(a.client.Connect(t.Context(), "2", "hello"))(t)
 	for path, value := range map[string]any{
 		"/v1/status":           &api.AgentStatus{},
 		"/v1/devices":          &[]api.Device{},
@@ -36,7 +37,7 @@ func TestClientTypesKeepTheJSON(t *testing.T) {
 		"/v1/sessions":         &[]api.Session{},
 		"/v1/providers":        &[]api.Provider{},
 	} {
-		raw := must(a.client.Do(t.Context(), "GET", path, nil))(t)
+		raw := apitest.Must(a.client.Do(t.Context(), "GET", path, nil))(t)
 		if err := json.Unmarshal(raw, value); err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
@@ -67,7 +68,7 @@ func TestSocketThatIsNoAgent(t *testing.T) {
 	defer wire.CloseQuietly(other)
 	c := api.NewClient(path)
 	_, err = c.Status(t.Context())
-	wantCode(t, err, sessions.Unavailable, "503")
+	apitest.WantCode(t, err, sessions.Unavailable, "503")
 	_, err = c.Devices(t.Context())
-	wantCode(t, err, sessions.Internal, "not what was expected")
+	apitest.WantCode(t, err, sessions.Internal, "not what was expected")
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -103,13 +104,13 @@ func TestExamplePortal(t *testing.T) {
 func TestExampleProvider(t *testing.T) {
 	a := startAgent(t, server.Options{})
 	runExample(t, "provider", "registered", "-socket", a.Socket(), "-secs", "5")
-	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
-	status := must(a.client.Connect(t.Context(), firstMAC, ""))(t)
+	apitest.Must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
+	status := apitest.Must(a.client.Connect(t.Context(), firstMAC, ""))(t)
 	if status.Session == nil || status.Session.Provider != "free-minutes" || status.Session.RemainingSecs != 5 {
 		t.Fatalf("the device is %+v, want 5 s of free-minutes", status)
 	}
 	a.Clock.Advance(5_000_000_000)
-	must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
+	apitest.Must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
 	sessionstest.WaitFor(t, "the provider knows that the minute is used", func() bool {
 		_, err := a.client.AvailableSession(t.Context(), firstMAC)
 		return sessions.CodeOf(err) == sessions.NoSession

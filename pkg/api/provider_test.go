@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -185,31 +186,31 @@ func TestProviderInAnotherProcess(t *testing.T) {
 	a.sell(firstMAC) // the agent's own; the provider is asked first
 	a.sell(secondMAC)
 
-	offered := must(a.client.AvailableSession(t.Context(), firstMAC))(t)
+	offered := apitest.Must(a.client.AvailableSession(t.Context(), firstMAC))(t)
 	if offered.Provider != "shop" || offered.TimeSecs != 100 || offered.DataBytes != 1_500_000 || offered.DownBPS != 5_000_000 {
 		t.Errorf("available is %+v, want the shop's session", offered)
 	}
-	status := must(a.client.Connect(t.Context(), firstMAC, ""))(t)
+	status := apitest.Must(a.client.Connect(t.Context(), firstMAC, ""))(t)
 	if status.Session.Provider != "shop" || !a.passes(firstMAC) {
 		t.Fatalf("after Connect the status is %+v, want the shop's session", status)
 	}
-	if other := must(a.client.Connect(t.Context(), secondMAC, ""))(t); other.Session.Provider != sessions.LocalProvider {
+	if other := apitest.Must(a.client.Connect(t.Context(), secondMAC, ""))(t); other.Session.Provider != sessions.LocalProvider {
 		t.Errorf("the second device runs %+v, want its local session", other.Session)
 	}
 	a.Clock.Advance(10*time.Second + 700*time.Millisecond)
-	must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
+	apitest.Must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
 	sessionstest.WaitFor(t, "the shop saved 10 s", func() bool { return p.saved().TimeCons == 10 })
 
 	// The rest of a second is not lost on the way.
-	must(a.client.Connect(t.Context(), firstMAC, ""))(t)
+	apitest.Must(a.client.Connect(t.Context(), firstMAC, ""))(t)
 	a.Clock.Advance(300 * time.Millisecond)
-	if running := must(a.client.CurrentSession(t.Context(), firstMAC))(t); running.TimeUsedSecs != 11 || running.ID != status.Session.ID {
+	if running := apitest.Must(a.client.CurrentSession(t.Context(), firstMAC))(t); running.TimeUsedSecs != 11 || running.ID != status.Session.ID {
 		t.Errorf("after 10.7 s and 0.3 s the session is %+v, want 11 s used of session %d", running, status.Session.ID)
 	}
-	must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
+	apitest.Must(a.client.Disconnect(t.Context(), firstMAC, ""))(t)
 	sessionstest.WaitFor(t, "the shop saved 11 s", func() bool { return p.saved().TimeCons == 11 })
 	p.finish()
-	if left := must(a.client.Providers(t.Context()))(t); len(left) != 0 {
+	if left := apitest.Must(a.client.Providers(t.Context()))(t); len(left) != 0 {
 		t.Errorf("after Close the agent has %+v", left)
 	}
 }
@@ -220,24 +221,24 @@ func TestProviderDiesAndComesBack(t *testing.T) {
 	a := startAgent(t, server.Options{})
 	file := filepath.Join(t.TempDir(), "shop.json")
 	p := startShop(t, a, "", file)
-	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
-	must(a.client.Connect(t.Context(), firstMAC, ""))(t)
+	apitest.Must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
+	apitest.Must(a.client.Connect(t.Context(), firstMAC, ""))(t)
 	p.kill()
 
 	a.Clock.Advance(20 * time.Second)
-	if status := must(a.client.Disconnect(t.Context(), firstMAC, ""))(t); status.Connected {
+	if status := apitest.Must(a.client.Disconnect(t.Context(), firstMAC, ""))(t); status.Connected {
 		t.Error("a dead provider keeps its customer connected")
 	}
 	a.sell(secondMAC)
-	if status := must(a.client.Connect(t.Context(), secondMAC, ""))(t); !status.Connected {
+	if status := apitest.Must(a.client.Connect(t.Context(), secondMAC, ""))(t); !status.Connected {
 		t.Error("a dead provider keeps another from connecting")
 	}
 	_, err := a.client.Connect(t.Context(), firstMAC, "")
-	wantCode(t, err, sessions.NoSession)
+	apitest.WantCode(t, err, sessions.NoSession)
 
 	p = startShop(t, a, "", file)
 	sessionstest.WaitFor(t, "the new process saved 20 s", func() bool { return p.saved().TimeCons == 20 })
-	if status := must(a.client.Connect(t.Context(), firstMAC, ""))(t); status.Session.TimeUsedSecs != 20 {
+	if status := apitest.Must(a.client.Connect(t.Context(), firstMAC, ""))(t); status.Session.TimeUsedSecs != 20 {
 		t.Errorf("the session continues as %+v, want 20 s used", status.Session)
 	}
 }
@@ -251,7 +252,7 @@ func TestProviderMisbehaves(t *testing.T) {
 			startShop(t, a, mode, filepath.Join(t.TempDir(), "shop.json"))
 			a.sell(firstMAC)
 			began := time.Now()
-			status := must(a.client.Connect(t.Context(), firstMAC, ""))(t)
+			status := apitest.Must(a.client.Connect(t.Context(), firstMAC, ""))(t)
 			if status.Session.Provider != sessions.LocalProvider {
 				t.Errorf("the device runs %+v, want its local session", status.Session)
 			}
@@ -269,7 +270,7 @@ func TestProviderMisbehaves(t *testing.T) {
 func TestProviderRegistersAgain(t *testing.T) {
 	a := startAgent(t, server.Options{})
 	startShop(t, a, "", filepath.Join(t.TempDir(), "shop.json"))
-	before := must(a.client.Providers(t.Context()))(t)
+	before := apitest.Must(a.client.Providers(t.Context()))(t)
 	a.stop()
 	left, err := filepath.Glob(filepath.Join(a.Dir, "hotspot.db*"))
 	if err != nil {
@@ -282,10 +283,10 @@ func TestProviderRegistersAgain(t *testing.T) {
 	}
 	a.start()
 	sessionstest.WaitFor(t, "the provider is registered again", func() bool {
-		return cmp.Equal(must(a.client.Providers(t.Context()))(t), before)
+		return cmp.Equal(apitest.Must(a.client.Providers(t.Context()))(t), before)
 	})
-	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
-	if status := must(a.client.Connect(t.Context(), firstMAC, ""))(t); status.Session.Provider != "shop" {
+	apitest.Must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
+	if status := apitest.Must(a.client.Connect(t.Context(), firstMAC, ""))(t); status.Session.Provider != "shop" {
 		t.Errorf("the device runs %+v, want the shop's session", status.Session)
 	}
 }
@@ -293,17 +294,17 @@ func TestProviderRegistersAgain(t *testing.T) {
 func TestProviderListsSessions(t *testing.T) {
 	a := startAgent(t, server.Options{})
 	startShop(t, a, "", filepath.Join(t.TempDir(), "shop.json"))
-	remote := server.DialProvider(must(a.Providers(t.Context()))(t)[0])
-	device := must(a.CreateDevice(t.Context(), sessions.DeviceSpec{MAC: firstMAC}))(t)
-	page := must(remote.FetchSessions(t.Context(), device, 1, 20))(t)
+	remote := server.DialProvider(apitest.Must(a.Providers(t.Context()))(t)[0])
+	device := apitest.Must(a.CreateDevice(t.Context(), sessions.DeviceSpec{MAC: firstMAC}))(t)
+	page := apitest.Must(remote.FetchSessions(t.Context(), device, 1, 20))(t)
 	if page.Pages != 1 || page.Count != 20 || len(page.Sessions) != 1 || page.Sessions[0].Bytes != 1_500_000 {
 		t.Errorf("page is %+v", page)
 	}
 	_, err := remote.FetchSessions(t.Context(), device, 2, 20)
-	wantCode(t, err, sessions.Internal, "shop", "no page 2")
+	apitest.WantCode(t, err, sessions.Internal, "shop", "no page 2")
 	_, err = remote.FetchSessions(t.Context(), device, -1, 20)
-	wantCode(t, err, sessions.Invalid, "page")
-	wantCode(t, remote.Save(t.Context(), "never given", sessions.SessionData{}), sessions.NotFound, "no session has this token")
+	apitest.WantCode(t, err, sessions.Invalid, "page")
+	apitest.WantCode(t, remote.Save(t.Context(), "never given", sessions.SessionData{}), sessions.NotFound, "no session has this token")
 	_, err = remote.Reload(t.Context(), "never given")
-	wantCode(t, err, sessions.NotFound, "no session has this token")
+	apitest.WantCode(t, err, sessions.NotFound, "no session has this token")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -28,9 +29,9 @@ func TestDeviceEvents(t *testing.T) {
 	agent, a, clnt := dialAgent(t)
 	connected, disconnected := clnt.Subscribe(api.EventConnected), clnt.Subscribe(api.EventDisconnected)
 	started := clnt.Subscribe(string(sessions.SessionStarted))
-	other := must(agent.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
+	other := apitest.Must(agent.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
 	agent.sell(secondMAC)
-	if err := a.SessionsMgr().Connect(t.Context(), must(a.Device(t.Context(), other.MAC))(t), "not for us"); err != nil {
+	if err := a.SessionsMgr().Connect(t.Context(), apitest.Must(a.Device(t.Context(), other.MAC))(t), "not for us"); err != nil {
 		t.Fatal(err)
 	}
 	startSession(t, a, clnt)
@@ -57,7 +58,7 @@ func TestDeviceEvents(t *testing.T) {
 
 func TestEmit(t *testing.T) {
 	_, a, clnt := dialAgent(t)
-	same := must(a.Http().GetClientDevice(customer()))(t)
+	same := apitest.Must(a.Http().GetClientDevice(customer()))(t)
 	one, two := clnt.Subscribe("paid"), same.Subscribe("paid")
 	clnt.Emit("paid", []byte(`{"coins":1}`))
 	clnt.Emit("other", []byte(`no`))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -65,8 +66,8 @@ func TestSavesStayInOrder(t *testing.T) {
 	if err := a.SessionsMgr().RegisterSessionProvider(shop); err != nil {
 		t.Fatal(err)
 	}
-	remote := server.DialProvider(must(agent.Providers(t.Context()))(t)[0])
-	device := must(agent.CreateDevice(t.Context(), sessions.DeviceSpec{MAC: firstMAC}))(t)
+	remote := server.DialProvider(apitest.Must(agent.Providers(t.Context()))(t)[0])
+	device := apitest.Must(agent.CreateDevice(t.Context(), sessions.DeviceSpec{MAC: firstMAC}))(t)
 	save := func(ctx context.Context, used uint64) error {
 		offer, _, err := remote.GetSession(t.Context(), device)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -34,7 +35,7 @@ func startSession(t *testing.T, a *api.API, clnt api.ClientDevice) api.ClientSes
 func TestSettersWaitForSave(t *testing.T) {
 	agent, a, clnt := dialAgent(t)
 	s := startSession(t, a, clnt)
-	before := must(agent.client.Session(t.Context(), 1))(t)
+	before := apitest.Must(agent.client.Session(t.Context(), 1))(t)
 	days := uint(9)
 	s.SetTimeSecs(s.TimeSecs() + 60)
 	s.SetDataMb(2.5)
@@ -45,7 +46,7 @@ func TestSettersWaitForSave(t *testing.T) {
 	if s.TimeSecs() != 120 || s.DataMb() != 2.5 || s.RemainingData() != 2.5 || *s.ExpDays() != 9 || s.DownMbits() != 7 || !s.UseGlobalSpeed() {
 		t.Errorf("the object does not show what was set: %+v", s)
 	}
-	if now := must(agent.client.Session(t.Context(), 1))(t); !cmp.Equal(now, before) {
+	if now := apitest.Must(agent.client.Session(t.Context(), 1))(t); !cmp.Equal(now, before) {
 		t.Errorf("before Save the agent has %s", cmp.Diff(before, now))
 	}
 	if err := s.Save(t.Context()); err != nil {
@@ -55,7 +56,7 @@ func TestSettersWaitForSave(t *testing.T) {
 	want.TimeSecs, want.RemainingSecs, want.DataBytes, want.RemainingBytes = 120, 120, 2_500_000, 2_500_000
 	want.ExpDays, want.DownBPS, want.UpBPS, want.UseGlobalSpeed = &days, 7_000_000, 0, true
 	want.ExpiresAt = s.ExpiresAt()
-	if now := must(agent.client.Session(t.Context(), 1))(t); !cmp.Equal(now, want) {
+	if now := apitest.Must(agent.client.Session(t.Context(), 1))(t); !cmp.Equal(now, want) {
 		t.Errorf("after Save: %s", cmp.Diff(want, now))
 	}
 }
@@ -66,7 +67,7 @@ func TestSaveWritesOnlyChanges(t *testing.T) {
 	s := startSession(t, a, clnt)
 	agent.Clock.Advance(5 * time.Second)
 	speed := uint64(9_000_000)
-	must(agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{DownBPS: &speed}))(t)
+	apitest.Must(agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{DownBPS: &speed}))(t)
 	s.SetUpMbits(8)
 	if err := s.Save(t.Context()); err != nil {
 		t.Fatal(err)
@@ -114,13 +115,13 @@ func TestConsumptionIsAddedByTheAgent(t *testing.T) {
 	startSession(t, a, clnt)
 	secs, bytes := int64(11), uint64(500)
 	agent.Clock.Advance(5 * time.Second)
-	now := must(agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{AddTimeUsedSecs: &secs, AddDataUsedBytes: &bytes}))(t)
+	now := apitest.Must(agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{AddTimeUsedSecs: &secs, AddDataUsedBytes: &bytes}))(t)
 	if now.TimeUsedSecs != 16 || now.DataUsedBytes != 500 {
 		t.Errorf("after adding 11 s and 500 bytes to 5 s and nothing: %d s, %d bytes", now.TimeUsedSecs, now.DataUsedBytes)
 	}
 	secs = 0
 	_, err := agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{AddTimeUsedSecs: &secs})
-	wantCode(t, err, sessions.Invalid, "add_time_used_secs")
+	apitest.WantCode(t, err, sessions.Invalid, "add_time_used_secs")
 }
 
 func TestFirstStartIsMoved(t *testing.T) {
@@ -133,13 +134,13 @@ func TestFirstStartIsMoved(t *testing.T) {
 	if err := s.Save(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	now := must(agent.client.Session(t.Context(), 1))(t)
+	now := apitest.Must(agent.client.Session(t.Context(), 1))(t)
 	if want := moved.Add(48 * time.Hour); now.ExpiresAt == nil || !now.ExpiresAt.Equal(want) {
 		t.Errorf("expires at %v, want %v", now.ExpiresAt, want)
 	}
 	plain := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 	_, err := agent.client.UpdateSession(t.Context(), 1, api.SessionPatch{StartedAt: &plain})
-	wantCode(t, err, sessions.Invalid, "started_at")
+	apitest.WantCode(t, err, sessions.Invalid, "started_at")
 }
 
 func TestSettersRefuseAtSave(t *testing.T) {
@@ -154,7 +155,7 @@ func TestSettersRefuseAtSave(t *testing.T) {
 		"started_at": func() { s.SetStartedAt(nil) },
 	} {
 		set()
-		wantCode(t, s.Save(t.Context()), sessions.Invalid, field)
+		apitest.WantCode(t, s.Save(t.Context()), sessions.Invalid, field)
 		if err := s.Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -163,5 +164,5 @@ func TestSettersRefuseAtSave(t *testing.T) {
 		}
 	}
 	s.SetTimeSecs(0)
-	wantCode(t, s.Save(t.Context()), sessions.Invalid, "time_secs")
+	apitest.WantCode(t, s.Save(t.Context()), sessions.Invalid, "time_secs")
 }

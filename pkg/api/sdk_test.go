@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -26,13 +27,13 @@ func dialAgent(t *testing.T) (*testAgent, *api.API, api.ClientDevice) {
 	t.Helper()
 	agent := startAgent(t, server.Options{})
 	agent.Neighbors[netip.MustParseAddr(firstIP)] = dataplane.MAC{2, 0, 0, 0, 0, 1}
-	a := must(api.Dial(agent.Socket()))(t)
+	a := apitest.Must(api.Dial(agent.Socket()))(t)
 	t.Cleanup(func() {
 		if err := a.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	})
-	return agent, a, must(a.Http().GetClientDevice(customer()))(t)
+	return agent, a, apitest.Must(a.Http().GetClientDevice(customer()))(t)
 }
 
 func customer() *http.Request {
@@ -44,7 +45,7 @@ func customer() *http.Request {
 func TestDialWithoutAnAgent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
 	_, err := api.Dial(path)
-	wantCode(t, err, sessions.Unavailable, path, "hotspot-agent run")
+	apitest.WantCode(t, err, sessions.Unavailable, path, "hotspot-agent run")
 }
 
 // The seed's verbs, with its argument order and types.
@@ -54,7 +55,7 @@ func TestSeedVerbs(t *testing.T) {
 	if clnt.MacAddr() != firstMAC || clnt.IpAddr() != firstIP || clnt.Id() != 1 || clnt.Hostname() != "" {
 		t.Errorf("the device is %d %s %s %q", clnt.Id(), clnt.MacAddr(), clnt.IpAddr(), clnt.Hostname())
 	}
-	wantCode(t, a.SessionsMgr().Connect(ctx, clnt, ""), sessions.NoSession)
+	apitest.WantCode(t, a.SessionsMgr().Connect(ctx, clnt, ""), sessions.NoSession)
 	if _, err := a.SessionsMgr().GetSession(ctx, clnt); sessions.CodeOf(err) != sessions.NoSession {
 		t.Errorf("GetSession of a device without one: %v", err)
 	}
@@ -62,7 +63,7 @@ func TestSeedVerbs(t *testing.T) {
 	if err := a.SessionsMgr().CreateSession(ctx, clnt.Id(), uint8(0), uint(60), 100.0, &expDays, 5, 3, false); err != nil {
 		t.Fatal(err)
 	}
-	s := must(a.SessionsMgr().GetSession(ctx, clnt))(t)
+	s := apitest.Must(a.SessionsMgr().GetSession(ctx, clnt))(t)
 	if s.Provider() != "local" || s.Type() != 0 || s.TimeSecs() != 60 || s.DataMb() != 0 || s.RemainingTime() != 60 ||
 		s.DownMbits() != 5 || s.UpMbits() != 3 || s.UseGlobalSpeed() || *s.ExpDays() != 30 ||
 		s.StartedAt() != nil || s.ExpiresAt() != nil || s.CreatedAt().IsZero() {
@@ -103,7 +104,7 @@ func TestCreateSessionTypes(t *testing.T) {
 		if err := a.SessionsMgr().CreateSession(t.Context(), clnt.Id(), test.kind, 60, 1.5, nil, 0, 0, true); err != nil {
 			t.Fatal(err)
 		}
-		list := must(agent.client.Sessions(t.Context(), api.SessionQuery{}))(t)
+		list := apitest.Must(agent.client.Sessions(t.Context(), api.SessionQuery{}))(t)
 		got := list[len(list)-1]
 		if got.Type != sessions.Type(test.kind).String() || got.TimeSecs != test.secs || got.DataBytes != test.dataBytes || !got.UseGlobalSpeed || got.ExpDays != nil {
 			t.Errorf("type %d became %+v", test.kind, got)
@@ -150,27 +151,27 @@ func TestCreateSessionRefuses(t *testing.T) {
 		}},
 	} {
 		err := test.call(a.SessionsMgr(), t.Context(), clnt.Id())
-		wantCode(t, err, sessions.Invalid, test.field)
+		apitest.WantCode(t, err, sessions.Invalid, test.field)
 		var own *sessions.Error
 		if errors.As(err, &own) && own.Field != test.field {
 			t.Errorf("field is %q, want %q", own.Field, test.field)
 		}
 	}
-	wantCode(t, a.SessionsMgr().CreateSession(t.Context(), 99, 0, 60, 0, nil, 0, 0, false), sessions.NotFound, "99")
-	if list := must(agent.client.Sessions(t.Context(), api.SessionQuery{}))(t); len(list) != 0 {
+	apitest.WantCode(t, a.SessionsMgr().CreateSession(t.Context(), 99, 0, 60, 0, nil, 0, 0, false), sessions.NotFound, "99")
+	if list := apitest.Must(agent.client.Sessions(t.Context(), api.SessionQuery{}))(t); len(list) != 0 {
 		t.Errorf("refused purchases left %+v", list)
 	}
 }
 
 func TestNilDevices(t *testing.T) {
 	_, a, _ := dialAgent(t)
-	wantCode(t, a.SessionsMgr().Connect(t.Context(), nil, ""), sessions.Invalid)
-	wantCode(t, a.SessionsMgr().Disconnect(t.Context(), nil, ""), sessions.Invalid)
+	apitest.WantCode(t, a.SessionsMgr().Connect(t.Context(), nil, ""), sessions.Invalid)
+	apitest.WantCode(t, a.SessionsMgr().Disconnect(t.Context(), nil, ""), sessions.Invalid)
 	_, err := a.SessionsMgr().IsConnected(nil)
-	wantCode(t, err, sessions.Invalid)
+	apitest.WantCode(t, err, sessions.Invalid)
 	_, err = a.Http().GetClientDevice(nil)
-	wantCode(t, err, sessions.Invalid)
-	wantCode(t, a.SessionsMgr().RegisterSessionProvider(nil), sessions.Invalid)
+	apitest.WantCode(t, err, sessions.Invalid)
+	apitest.WantCode(t, a.SessionsMgr().RegisterSessionProvider(nil), sessions.Invalid)
 	if _, ok := a.SessionsMgr().CurrSession(nil); ok {
 		t.Error("no device has a session")
 	}
@@ -181,7 +182,7 @@ func TestUnknownCustomer(t *testing.T) {
 	r := customer()
 	r.RemoteAddr = "10.0.0.99:1"
 	_, err := a.Http().GetClientDevice(r)
-	wantCode(t, err, sessions.NotFound, "10.0.0.99")
+	apitest.WantCode(t, err, sessions.NotFound, "10.0.0.99")
 }
 
 func TestDeviceUpdate(t *testing.T) {
@@ -192,8 +193,8 @@ func TestDeviceUpdate(t *testing.T) {
 	if clnt.MacAddr() != "02:00:00:00:00:0a" || clnt.Hostname() != "phone" || clnt.IpAddr() != firstIP {
 		t.Errorf("the device is %s %s %q", clnt.MacAddr(), clnt.IpAddr(), clnt.Hostname())
 	}
-	must(agent.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
-	wantCode(t, clnt.Update(t.Context(), secondMAC, "", ""), sessions.Conflict)
+	apitest.Must(agent.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
+	apitest.WantCode(t, clnt.Update(t.Context(), secondMAC, "", ""), sessions.Conflict)
 	if clnt.MacAddr() != "02:00:00:00:00:0a" {
 		t.Errorf("a refused update left %s", clnt.MacAddr())
 	}
@@ -208,14 +209,14 @@ func TestGetSessionOfAConnectedDevice(t *testing.T) {
 	if err := a.SessionsMgr().CreateSession(t.Context(), clnt.Id(), 0, 30, 0, &soon, 0, 0, false); err != nil {
 		t.Fatal(err)
 	}
-	s := must(a.SessionsMgr().GetSession(t.Context(), clnt))(t)
+	s := apitest.Must(a.SessionsMgr().GetSession(t.Context(), clnt))(t)
 	if !s.CreatedAt().Equal(running.CreatedAt()) || s.StartedAt() == nil {
 		t.Errorf("GetSession of a connected device is %+v, want the running session", s)
 	}
 	if err := a.SessionsMgr().Disconnect(t.Context(), clnt, ""); err != nil {
 		t.Fatal(err)
 	}
-	paused := must(agent.client.AvailableSession(t.Context(), firstMAC))(t)
+	paused := apitest.Must(agent.client.AvailableSession(t.Context(), firstMAC))(t)
 	if paused.State != api.Paused {
 		t.Errorf("after Disconnect the available session is %+v, want the paused one", paused)
 	}
@@ -224,10 +225,10 @@ func TestGetSessionOfAConnectedDevice(t *testing.T) {
 func TestDeviceWithoutARequest(t *testing.T) {
 	_, a, clnt := dialAgent(t)
 	for _, ref := range []string{"1", firstMAC, firstIP} {
-		if found := must(a.Device(t.Context(), ref))(t); found.Id() != clnt.Id() || found.MacAddr() != firstMAC {
+		if found := apitest.Must(a.Device(t.Context(), ref))(t); found.Id() != clnt.Id() || found.MacAddr() != firstMAC {
 			t.Errorf("%s is device %d %s", ref, found.Id(), found.MacAddr())
 		}
 	}
 	_, err := a.Device(t.Context(), secondMAC)
-	wantCode(t, err, sessions.NotFound, secondMAC)
+	apitest.WantCode(t, err, sessions.NotFound, secondMAC)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
@@ -183,7 +184,7 @@ func TestAViewerStarvesNoOther(t *testing.T) {
 			t.Errorf("meanwhile a member of %d: %s, %v", gid, out, err)
 		}
 	}
-	must(a.client.Devices(t.Context()))(t)
+	apitest.Must(a.client.Devices(t.Context()))(t)
 }
 
 // Streams have places of their own: they take none from requests, and give theirs back.
@@ -200,7 +201,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	if problem := wire.ParseProblem(answer); problem.Code != sessions.Unavailable || !strings.Contains(problem.Detail, "too many streams") {
 		t.Errorf("one more stream: %s %+v, want 503 unavailable", answer.Status, problem)
 	}
-	must(a.client.Devices(t.Context()))(t)
+	apitest.Must(a.client.Devices(t.Context()))(t)
 	wire.CloseQuietly(streams[0])
 	sessionstest.WaitFor(t, "the place of a closed stream is free", func() bool {
 		_, err := a.client.StoredEvents(t.Context(), 0)

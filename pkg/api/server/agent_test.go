@@ -3,13 +3,10 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,14 +24,14 @@ type testAgent struct {
 	server *Server
 	served chan error
 	client *api.Client
-	log    *logBuffer
+	log    *apitest.LogBuffer
 	opts   Options
 }
 
 // startAgent starts an agent, and stops it when the test ends.
 func startAgent(t *testing.T, opts Options) *testAgent {
 	t.Helper()
-	a := &testAgent{Agent: apitest.New(t.TempDir()), t: t, opts: opts, log: &logBuffer{}}
+	a := &testAgent{Agent: apitest.New(t.TempDir()), t: t, opts: opts, log: &apitest.LogBuffer{}}
 	if a.opts.Log == nil {
 		a.opts.Log = newLogger(a.log)
 	}
@@ -80,59 +77,16 @@ const (
 	firstIP   = "10.0.0.2"
 )
 
-// must unwraps what may not fail in a test.
-func must[T any](value T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return value
-	}
-}
-
 // sell sells a minute to a device.
 func (a *testAgent) sell(device string) api.Session {
 	a.t.Helper()
-	return must(a.client.CreateSession(a.t.Context(), api.NewSession{Device: device, Type: "time", TimeSecs: 60}))(a.t).Session
-}
-
-// wantCode checks the code of an error, and words of its message.
-func wantCode(t *testing.T, err error, code sessions.Code, words ...string) {
-	t.Helper()
-	if err == nil || sessions.CodeOf(err) != code {
-		t.Errorf("error is %v (%s), want code %s", err, sessions.CodeOf(err), code)
-		return
-	}
-	for _, word := range words {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("error %q does not say %q", err, word)
-		}
-	}
-}
-
-// logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	return apitest.Must(a.client.CreateSession(a.t.Context(), api.NewSession{Device: device, Type: "time", TimeSecs: 60}))(a.t).Session
 }
 
 // passes reports whether the kernel lets a device's packets through.
 func (a *testAgent) passes(mac string) bool {
 	a.t.Helper()
-	return a.Kernel.Rule(must(dataplane.ParseMAC(mac))(a.t)).Verdict == dataplane.Allow
+	return a.Kernel.Rule(apitest.Must(dataplane.ParseMAC(mac))(a.t)).Verdict == dataplane.Allow
 }
 
 func decodeJSON(text string, value any) error { return json.Unmarshal([]byte(text), value) }
@@ -141,4 +95,4 @@ func rawJSON(text string) json.RawMessage { return json.RawMessage(text) }
 
 func asError(err error, own **sessions.Error) bool { return errors.As(err, own) }
 
-func newLogger(l *logBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+func newLogger(l *apitest.LogBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // Only a right code makes a device of a MAC not yet known.
 func TestWrongClaimMakesNoDevice(t *testing.T) {
 	a := startAgent(t, Options{})
-	sold := must(a.client.CreateSession(t.Context(), api.NewSession{Device: firstMAC, Type: "time", TimeSecs: 60}))(t)
+	sold := apitest.Must(a.client.CreateSession(t.Context(), api.NewSession{Device: firstMAC, Type: "time", TimeSecs: 60}))(t)
 	_, err := a.client.Claim(t.Context(), "0000-0000-0000", secondMAC)
 	if sessions.CodeOf(err) != sessions.NotFound {
 		t.Errorf("a wrong code: %v", err)
@@ -20,8 +21,8 @@ func TestWrongClaimMakesNoDevice(t *testing.T) {
 	if device, err := a.client.Device(t.Context(), secondMAC); sessions.CodeOf(err) != sessions.NotFound {
 		t.Errorf("a wrong code made %+v, %v", device, err)
 	}
-	claimed := must(a.client.Claim(t.Context(), sold.Claim, secondMAC))(t)
-	if device := must(a.client.Device(t.Context(), secondMAC))(t); claimed.DeviceID != device.ID {
+	claimed := apitest.Must(a.client.Claim(t.Context(), sold.Claim, secondMAC))(t)
+	if device := apitest.Must(a.client.Device(t.Context(), secondMAC))(t); claimed.DeviceID != device.ID {
 		t.Errorf("claimed %+v for %+v", claimed, device)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
@@ -43,7 +44,7 @@ func (a *testAgent) open(path string, header http.Header) (*http.Response, *bufi
 func (a *testAgent) devices(n int) {
 	a.t.Helper()
 	for i := range n {
-		must(a.client.CreateDevice(a.t.Context(), api.NewDevice{MAC: fmt.Sprintf("02:00:00:00:%02x:%02x", i/256, i%256)}))(a.t)
+		apitest.Must(a.client.CreateDevice(a.t.Context(), api.NewDevice{MAC: fmt.Sprintf("02:00:00:00:%02x:%02x", i/256, i%256)}))(a.t)
 	}
 }
 
@@ -84,11 +85,11 @@ func TestEventsForBrowsersOfEventStreams(t *testing.T) {
 
 func TestStoredEventsEnd(t *testing.T) {
 	a := startAgent(t, Options{})
-	if events := must(a.client.StoredEvents(t.Context(), 0))(t); len(events) != 0 {
+	if events := apitest.Must(a.client.StoredEvents(t.Context(), 0))(t); len(events) != 0 {
 		t.Errorf("events are %+v, want none", events)
 	}
 	a.devices(eventPage + 3) // more than are read at a time
-	events := must(a.client.StoredEvents(t.Context(), 2))(t)
+	events := apitest.Must(a.client.StoredEvents(t.Context(), 2))(t)
 	if len(events) != eventPage+1 || events[0].Seq != 3 || events[eventPage].Seq != eventPage+3 {
 		t.Errorf("%d events from %+v, want %d from 3", len(events), events[:1], eventPage+1)
 	}
@@ -119,7 +120,7 @@ func TestQuietStreamsBeat(t *testing.T) {
 func TestSlowClientBlocksNoOther(t *testing.T) {
 	const alone, total = 300, 3000 // updates
 	a := startAgent(t, Options{WriteTimeout: 100 * time.Millisecond})
-	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
+	apitest.Must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
 	long := strings.Repeat("x", 200)
 	rename := func(ctx context.Context, i int) error {
 		name := fmt.Sprint(long, i)
@@ -220,5 +221,5 @@ func TestEventsWithoutAnAgentFail(t *testing.T) {
 	for _, err := range api.NewClient(t.TempDir()+"/none").Events(t.Context(), 0) {
 		got = err
 	}
-	wantCode(t, got, sessions.Unavailable, "no agent answers")
+	apitest.WantCode(t, got, sessions.Unavailable, "no agent answers")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -39,7 +40,7 @@ func sold(t *testing.T, n int) *testAgent {
 func TestListsOfAnyLength(t *testing.T) {
 	for _, n := range []int{0, 1, listPage - 1, listPage, listPage + 1, 2*listPage + 1} {
 		a := sold(t, n)
-		list := must(a.client.Sessions(t.Context(), api.SessionQuery{}))(t)
+		list := apitest.Must(a.client.Sessions(t.Context(), api.SessionQuery{}))(t)
 		if len(list) != n || list == nil {
 			t.Fatalf("%d of %d sessions are listed", len(list), n)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -192,60 +193,60 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	a, transport := checked(t)
 	ctx, c := t.Context(), a.client
 
-	must(c.OpenAPI(ctx))(t)
-	must(c.Status(ctx))(t)
-	device := must(c.Resolve(ctx, firstIP))(t)
+	apitest.Must(c.OpenAPI(ctx))(t)
+	apitest.Must(c.Status(ctx))(t)
+	device := apitest.Must(c.Resolve(ctx, firstIP))(t)
 	if device.MAC != firstMAC || device.IP != firstIP {
 		t.Errorf("%s resolves to %+v", firstIP, device)
 	}
-	must(c.CreateDevice(ctx, api.NewDevice{MAC: "02-00-00-00-00-02", IP: "fd00::2", Hostname: "phone"}))(t)
-	must(c.CreateDevice(ctx, api.NewDevice{MAC: secondMAC}))(t)
-	if devices := must(c.Devices(ctx))(t); len(devices) != 2 {
+	apitest.Must(c.CreateDevice(ctx, api.NewDevice{MAC: "02-00-00-00-00-02", IP: "fd00::2", Hostname: "phone"}))(t)
+	apitest.Must(c.CreateDevice(ctx, api.NewDevice{MAC: secondMAC}))(t)
+	if devices := apitest.Must(c.Devices(ctx))(t); len(devices) != 2 {
 		t.Errorf("devices are %+v, want 2", devices)
 	}
 	name := "tablet"
-	if updated := must(c.UpdateDevice(ctx, firstIP, api.DevicePatch{Hostname: &name}))(t); updated.Hostname != name {
+	if updated := apitest.Must(c.UpdateDevice(ctx, firstIP, api.DevicePatch{Hostname: &name}))(t); updated.Hostname != name {
 		t.Errorf("the hostname is %q, want %q", updated.Hostname, name)
 	}
-	if found := must(c.Device(ctx, "0200.0000.0001"))(t); found.ID != device.ID {
+	if found := apitest.Must(c.Device(ctx, "0200.0000.0001"))(t); found.ID != device.ID {
 		t.Errorf("the MAC finds %+v, want device %d", found, device.ID)
 	}
 	days := uint(30)
-	sold := must(c.CreateSession(ctx, api.NewSession{Device: firstMAC, Type: "time_or_data", TimeSecs: 60, DataBytes: 1e6, ExpDays: &days, DownBPS: 5e6, UpBPS: 3e6}))(t)
-	if next := must(c.AvailableSession(ctx, firstMAC))(t); !cmp.Equal(next, sold.Session) {
+	sold := apitest.Must(c.CreateSession(ctx, api.NewSession{Device: firstMAC, Type: "time_or_data", TimeSecs: 60, DataBytes: 1e6, ExpDays: &days, DownBPS: 5e6, UpBPS: 3e6}))(t)
+	if next := apitest.Must(c.AvailableSession(ctx, firstMAC))(t); !cmp.Equal(next, sold.Session) {
 		t.Errorf("available is %+v, want what was sold: %+v", next, sold)
 	}
-	if status := must(c.Connect(ctx, firstMAC, "welcome"))(t); !status.Connected || status.Session == nil || !a.passes(firstMAC) {
+	if status := apitest.Must(c.Connect(ctx, firstMAC, "welcome"))(t); !status.Connected || status.Session == nil || !a.passes(firstMAC) {
 		t.Errorf("after Connect the status is %+v", status)
 	}
-	running := must(c.CurrentSession(ctx, firstMAC))(t)
+	running := apitest.Must(c.CurrentSession(ctx, firstMAC))(t)
 	if running.State != sessions.Running || running.StartedAt == nil || running.ExpiresAt == nil {
 		t.Errorf("running session is %+v", running)
 	}
-	must(c.DeviceStatus(ctx, firstMAC))(t)
+	apitest.Must(c.DeviceStatus(ctx, firstMAC))(t)
 	more := int64(60)
-	patched := must(c.UpdateSession(ctx, sold.ID, api.SessionPatch{AddTimeSecs: &more, ExpDays: api.Expiry{Set: true}}))(t)
+	patched := apitest.Must(c.UpdateSession(ctx, sold.ID, api.SessionPatch{AddTimeSecs: &more, ExpDays: api.Expiry{Set: true}}))(t)
 	if patched.TimeSecs != 120 || patched.ExpDays != nil || patched.ExpiresAt != nil {
 		t.Errorf("after a top-up without expiry the session is %+v", patched)
 	}
-	if status := must(c.Disconnect(ctx, firstMAC, ""))(t); status.Connected || a.passes(firstMAC) {
+	if status := apitest.Must(c.Disconnect(ctx, firstMAC, ""))(t); status.Connected || a.passes(firstMAC) {
 		t.Errorf("after Disconnect the status is %+v", status)
 	}
-	if list := must(c.Sessions(ctx, api.SessionQuery{Device: firstIP, States: []sessions.State{sessions.Paused, sessions.Running}}))(t); len(list) != 1 {
+	if list := apitest.Must(c.Sessions(ctx, api.SessionQuery{Device: firstIP, States: []sessions.State{sessions.Paused, sessions.Running}}))(t); len(list) != 1 {
 		t.Errorf("the device's paused sessions are %+v, want one", list)
 	}
-	must(c.Session(ctx, sold.ID))(t)
+	apitest.Must(c.Session(ctx, sold.ID))(t)
 	var lines bytes.Buffer
 	if err := c.Export(ctx, true, &lines); err != nil {
 		t.Error(err)
 	}
-	if done := must(c.Import(ctx, lines.Bytes()))(t); done != (api.Imported{Known: 1}) {
+	if done := apitest.Must(c.Import(ctx, lines.Bytes()))(t); done != (api.Imported{Known: 1}) {
 		t.Errorf("importing what was exported: %+v", done)
 	}
-	if moved := must(c.MoveSession(ctx, sold.ID, secondMAC))(t); moved.DeviceID == device.ID {
+	if moved := apitest.Must(c.MoveSession(ctx, sold.ID, secondMAC))(t); moved.DeviceID == device.ID {
 		t.Errorf("moved to another device the session is %+v", moved)
 	}
-	if back := must(c.Claim(ctx, sold.Claim, firstMAC))(t); back.DeviceID != device.ID {
+	if back := apitest.Must(c.Claim(ctx, sold.Claim, firstMAC))(t); back.DeviceID != device.ID {
 		t.Errorf("claimed back the session is %+v", back)
 	}
 	if err := c.RevokeClaim(ctx, sold.ID); err != nil {
@@ -254,14 +255,14 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	if err := c.DeleteSession(ctx, sold.ID); err != nil {
 		t.Error(err)
 	}
-	must(c.RegisterProvider(ctx, api.Provider{Name: "shop", Socket: "/nowhere/s"}))(t)
-	if list := must(c.Providers(ctx))(t); !cmp.Equal(list, []api.Provider{{Name: "shop", Socket: "/nowhere/s"}}) {
+	apitest.Must(c.RegisterProvider(ctx, api.Provider{Name: "shop", Socket: "/nowhere/s"}))(t)
+	if list := apitest.Must(c.Providers(ctx))(t); !cmp.Equal(list, []api.Provider{{Name: "shop", Socket: "/nowhere/s"}}) {
 		t.Errorf("providers are %+v", list)
 	}
 	if err := c.UnregisterProvider(ctx, "shop"); err != nil {
 		t.Error(err)
 	}
-	if events := must(c.StoredEvents(ctx, 0))(t); len(events) < 8 {
+	if events := apitest.Must(c.StoredEvents(ctx, 0))(t); len(events) < 8 {
 		t.Errorf("events are %+v, want one for each transition", events)
 	}
 	for _, route := range (&Server{}).routes(backend{}) {
@@ -285,8 +286,8 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 	a, transport := checked(t)
 	transport.badRequests = true
 	ctx := t.Context()
-	device := must(a.client.CreateDevice(ctx, api.NewDevice{MAC: firstMAC}))(t)
-	must(a.client.CreateDevice(ctx, api.NewDevice{MAC: secondMAC}))(t)
+	device := apitest.Must(a.client.CreateDevice(ctx, api.NewDevice{MAC: firstMAC}))(t)
+	apitest.Must(a.client.CreateDevice(ctx, api.NewDevice{MAC: secondMAC}))(t)
 	sold := a.sell(firstMAC)
 	for _, test := range []struct {
 		method, path, body string
@@ -340,16 +341,16 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 			body = rawJSON(test.body)
 		}
 		_, err := a.client.Do(ctx, test.method, test.path, body)
-		wantCode(t, err, test.code, test.words)
+		apitest.WantCode(t, err, test.code, test.words)
 		var own *sessions.Error
 		if asError(err, &own) && own.Field != test.field {
 			t.Errorf("%s %s %s: field is %q, want %q", test.method, test.path, test.body, own.Field, test.field)
 		}
 	}
-	if left := must(a.client.Sessions(ctx, api.SessionQuery{}))(t); !cmp.Equal(left, []api.Session{sold}) {
+	if left := apitest.Must(a.client.Sessions(ctx, api.SessionQuery{}))(t); !cmp.Equal(left, []api.Session{sold}) {
 		t.Errorf("refused input changed the sessions: %+v", left)
 	}
-	if left := must(a.client.Devices(ctx))(t); len(left) != 2 || !cmp.Equal(left[0], device) {
+	if left := apitest.Must(a.client.Devices(ctx))(t); len(left) != 2 || !cmp.Equal(left[0], device) {
 		t.Errorf("refused input changed the devices: %+v", left)
 	}
 }

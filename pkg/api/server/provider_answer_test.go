@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -119,7 +120,7 @@ func TestProviderSendsTooMany(t *testing.T) {
 		t.Errorf("two of two: %+v, %v", page, err)
 	}
 	_, err := p.FetchSessions(t.Context(), someDevice, 1, 1)
-	wantCode(t, err, sessions.Unavailable, "odd", "2 were sent, 1 were asked for")
+	apitest.WantCode(t, err, sessions.Unavailable, "odd", "2 were sent, 1 were asked for")
 }
 
 // What a provider says of itself goes into the log, but not all of it.
@@ -128,7 +129,7 @@ func TestProviderTalksTooMuch(t *testing.T) {
 		wire.WriteProblem(w, wire.Problem{Status: 503, Code: sessions.Unavailable, Detail: strings.Repeat("la\n", 10_000)})
 	})
 	_, err := p.Reload(t.Context(), "t")
-	wantCode(t, err, sessions.Unavailable, "odd")
+	apitest.WantCode(t, err, sessions.Unavailable, "odd")
 	if len(err.Error()) > 1000 {
 		t.Errorf("%d bytes of %.100q", len(err.Error()), err)
 	}

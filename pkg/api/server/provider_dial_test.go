@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -75,7 +76,7 @@ func TestProviderNonsenseIsRefused(t *testing.T) {
 		if ok {
 			t.Errorf("%.60s: taken for a session", body)
 		}
-		wantCode(t, err, sessions.Unavailable, "odd", words)
+		apitest.WantCode(t, err, sessions.Unavailable, "odd", words)
 	}
 }
 
@@ -105,13 +106,13 @@ func TestProviderTimeOut(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, _, err := p.GetSession(ctx, someDevice)
-	wantCode(t, err, sessions.Unavailable, "odd", "in time")
+	apitest.WantCode(t, err, sessions.Unavailable, "odd", "in time")
 }
 
 func TestProviderGone(t *testing.T) {
 	p := DialProvider(sessions.ProviderRecord{Name: "gone", Socket: filepath.Join(t.TempDir(), "s")})
 	_, _, err := p.GetSession(t.Context(), someDevice)
-	wantCode(t, err, sessions.Unavailable, "gone", "not running")
+	apitest.WantCode(t, err, sessions.Unavailable, "gone", "not running")
 }
 
 func TestProviderErrorsKeepTheirCode(t *testing.T) {
@@ -119,8 +120,8 @@ func TestProviderErrorsKeepTheirCode(t *testing.T) {
 		wire.WriteProblem(w, wire.ProblemFrom(sessions.Errorf(sessions.NotFound, "no such token")))
 	})
 	_, err := p.Reload(t.Context(), "t")
-	wantCode(t, err, sessions.NotFound, "odd", "no such token")
+	apitest.WantCode(t, err, sessions.NotFound, "odd", "no such token")
 	p = serveAnswer(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
 	_, err = p.Reload(t.Context(), "t")
-	wantCode(t, err, sessions.Internal, "302")
+	apitest.WantCode(t, err, sessions.Internal, "302")
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -17,7 +18,7 @@ import (
 // goes wrong.
 func TestNoSecretsInTheLog(t *testing.T) {
 	const secret = "s3cr3t-t0ken"
-	var log logBuffer
+	var log apitest.LogBuffer
 	a := startAgent(t, Options{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for _, query := range []string{"?ip=" + secret, "?" + secret + "=1", "?ip=%zz" + secret} {
 		a.ask("GET", "/v1/resolve"+query, "", nil)

@@ -108,7 +108,7 @@ func TestCreationSaysWhere(t *testing.T) {
 			t.Errorf("POST %s: %d %+v at %q, want 201 at %q", test.path, answer.StatusCode, problem, answer.Header.Get("Location"), test.location)
 		}
 	}
-	if found := must(a.client.Device(t.Context(), "2"))(t); found.MAC != secondMAC {
+	if found := apitest.Must(a.client.Device(t.Context(), "2"))(t); found.MAC != secondMAC {
 		t.Errorf("the MAC that bought became %+v", found)
 	}
 }
@@ -117,12 +117,12 @@ func TestCreationSaysWhere(t *testing.T) {
 func TestRefusedPurchaseMakesNoDevice(t *testing.T) {
 	a := startAgent(t, Options{})
 	_, err := a.client.CreateSession(t.Context(), api.NewSession{Device: firstMAC, Type: "data"})
-	wantCode(t, err, sessions.Invalid, "data_bytes")
+	apitest.WantCode(t, err, sessions.Invalid, "data_bytes")
 	_, err = a.client.CreateSession(t.Context(), api.NewSession{Device: "01:00:00:00:00:01", Type: "time", TimeSecs: 5})
-	wantCode(t, err, sessions.Invalid, "device")
+	apitest.WantCode(t, err, sessions.Invalid, "device")
 	_, err = a.client.CreateSession(t.Context(), api.NewSession{Device: "10.0.0.77", Type: "time", TimeSecs: 5})
-	wantCode(t, err, sessions.NotFound, "10.0.0.77")
-	if devices := must(a.client.Devices(t.Context()))(t); len(devices) != 0 {
+	apitest.WantCode(t, err, sessions.NotFound, "10.0.0.77")
+	if devices := apitest.Must(a.client.Devices(t.Context()))(t); len(devices) != 0 {
 		t.Errorf("devices are %+v, want none", devices)
 	}
 }
@@ -139,17 +139,17 @@ func TestPanicIsAnsweredAndLogged(t *testing.T) {
 	a := startAgent(t, Options{})
 	a.Panics = true
 	_, err := a.client.Status(t.Context())
-	wantCode(t, err, sessions.Internal, "the agent's log")
+	apitest.WantCode(t, err, sessions.Internal, "the agent's log")
 	if log := a.log.String(); !strings.Contains(log, "on purpose") || !strings.Contains(log, "apitest") {
 		t.Errorf("the log does not contain the panic: %s", log)
 	}
 	a.Panics = false
-	must(a.client.Status(t.Context()))(t)
+	apitest.Must(a.client.Status(t.Context()))(t)
 }
 
 // What is internal is logged, and not answered.
 func TestInternalErrorsStayInside(t *testing.T) {
-	var log logBuffer
+	var log apitest.LogBuffer
 	agent := apitest.New(t.TempDir())
 	agent.StatusErr = fmt.Errorf("disk on fire: %w", errors.New("sector 7"))
 	s := New(nil, agent, Options{Log: newLogger(&log)})
@@ -199,8 +199,8 @@ func TestWritesNeedAKnownPeer(t *testing.T) {
 
 func TestWritesAreLoggedWithTheirPeer(t *testing.T) {
 	a := startAgent(t, Options{})
-	must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
-	must(a.client.Devices(t.Context()))(t)
+	apitest.Must(a.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC}))(t)
+	apitest.Must(a.client.Devices(t.Context()))(t)
 	sessionstest.WaitFor(t, "the write is logged", func() bool { return strings.Contains(a.log.String(), "method=POST") })
 	want := "status=201 took="
 	peer := fmt.Sprintf("uid=%d gid=%d pid=%d", os.Geteuid(), os.Getegid(), os.Getpid())
@@ -227,7 +227,7 @@ func TestShutdownEndsServe(t *testing.T) {
 		t.Error("the socket is still there")
 	}
 	_, err := a.client.Status(t.Context())
-	wantCode(t, err, sessions.Unavailable, path, "hotspot-agent run")
+	apitest.WantCode(t, err, sessions.Unavailable, path, "hotspot-agent run")
 	a.start()
-	must(a.client.Status(t.Context()))(t)
+	apitest.Must(a.client.Status(t.Context()))(t)
 }

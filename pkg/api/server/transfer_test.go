@@ -10,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // An export is taken by another agent, which then exports the same.
 func TestExportIsImported(t *testing.T) {
 	from, to := startAgent(t, Options{}), startAgent(t, Options{})
-	must(from.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC, Hostname: `the "phone"`}))(t)
+	apitest.Must(from.client.CreateDevice(t.Context(), api.NewDevice{MAC: firstMAC, Hostname: `the "phone"`}))(t)
 	from.sell(firstMAC)
 	from.sell(firstMAC)
 	var lines, again bytes.Buffer
@@ -24,7 +25,7 @@ func TestExportIsImported(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []api.Imported{{Imported: 2}, {Known: 2}} {
-		if done := must(to.client.Import(t.Context(), lines.Bytes()))(t); done != want {
+		if done := apitest.Must(to.client.Import(t.Context(), lines.Bytes()))(t); done != want {
 			t.Errorf("import: %+v, want %+v", done, want)
 		}
 	}
@@ -51,9 +52,9 @@ func TestImportNamesTheLine(t *testing.T) {
 		`{}`:      `line 3: created_at: missing`,
 	} {
 		_, err := a.client.Import(t.Context(), []byte(good+"\n\n"+bad+"\n"))
-		wantCode(t, err, sessions.Invalid, want)
+		apitest.WantCode(t, err, sessions.Invalid, want)
 	}
-	if left := must(a.client.Sessions(t.Context(), api.SessionQuery{}))(t); len(left) != 0 {
+	if left := apitest.Must(a.client.Sessions(t.Context(), api.SessionQuery{}))(t); len(left) != 0 {
 		t.Errorf("%d sessions were stored", len(left))
 	}
 }
