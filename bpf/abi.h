@@ -55,6 +55,15 @@ enum abi {
 	 * a device that takes a new MAC, and with it a full bucket, again and again. A power
 	 * of two. */
 	ABI_DNS_MACS = 64,
+
+	/* The HTTP response of captive.c: an answer fits the smallest MSS, 536 bytes. A
+	 * multiple of 4, for bpf_csum_diff. */
+	ABI_CAPTIVE_PAGE_BYTES = 480,
+	/* Answers of each MAC: 200/s, some 60 connections, and 2 s of them at once. */
+	ABI_CAPTIVE_NS = 5000000,
+	ABI_CAPTIVE_BURST = 400,
+	/* All MACs together get this many times as much. A power of two. */
+	ABI_CAPTIVE_MACS = 512,
 };
 
 #define ABI_NO_LIMIT (~0ULL)
@@ -93,7 +102,20 @@ enum reason {
 	DROP_BUSY = 12,         /* other CPUs took the rest of the limit too fast */
 	DROP_UPLINK = 13,       /* over the client's share of the total */
 	DROP_BOUND = 14,        /* not the address that the client is bound to, and not pre-auth */
-	REASONS = 15,
+	ANSWER_HANDSHAKE = 15,  /* became a TCP segment that opens or closes a connection, see captive.c */
+	ANSWER_REDIRECT = 16,   /* became the HTTP redirect to the portal */
+	ANSWER_TLS_ALERT = 17,
+	ANSWER_RESET = 18,       /* became a TCP reset */
+	ANSWER_UNREACHABLE = 19, /* became an ICMP error */
+	PASS_ANSWER = 20,        /* one of these, on its way to the client */
+	REASONS = 21,
+};
+
+/* How TCP other than HTTP is answered. */
+enum captive_https {
+	CAPTIVE_HTTPS_DROP = 0,
+	CAPTIVE_HTTPS_RESET = 1,
+	CAPTIVE_HTTPS_ALERT = 2, /* HTTPS by a TLS alert, the rest as reset */
 };
 
 enum event_kind {
@@ -145,7 +167,7 @@ struct rule {
 
 struct client {
 	__u32 in_force; /* 1 + index of the rule in force; 0: none */
-	__u32 pad;
+	__u32 revoked_s; /* boot time in s, when the last rule was taken out of force; 0: never */
 	struct rule rule[ABI_RULES];
 };
 

@@ -17,6 +17,7 @@ __hidden const enum direction *const type_direction = NULL;
 __hidden const enum verdict *const type_verdict = NULL;
 __hidden const enum event_kind *const type_event_kind = NULL;
 __hidden const enum reason *const type_reason = NULL;
+__hidden const enum captive_https *const type_captive_https = NULL;
 __hidden const struct event *const type_event = NULL;
 __hidden const struct fair *const type_fair = NULL;
 
@@ -25,6 +26,11 @@ static __always_inline int handle(struct __sk_buff *skb, enum direction dir)
 	struct frame f = {};
 	enum reason reason = verdict(skb, dir, &f);
 
+	if (!verdict_passes(reason)) {
+		skb->cb[0] = reason;
+		/* Returns when there is none. */
+		bpf_tail_call(skb, dir == UPLOAD ? (void *)&captive_ingress : (void *)&captive_egress, 0);
+	}
 	stats_count(dir, reason, &f);
 	/* TC_ACT_UNSPEC: the next program of the hook decides. */
 	return verdict_passes(reason) ? TC_ACT_UNSPEC : TC_ACT_SHOT;

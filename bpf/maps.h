@@ -136,6 +136,40 @@ struct {
 	__type(value, struct dns_bucket);
 } dns_bucket_all SEC(".maps");
 
+/* client MAC -> bucket of the answers to it, see captive.c. The programs write and read.
+ * Full: the least recently used MAC starts anew. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct mac_key);
+	__type(value, struct dns_bucket);
+} captive_buckets SEC(".maps");
+
+/* 0 -> bucket of all answers. The programs write and read. Fixed size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct dns_bucket);
+} captive_bucket_all SEC(".maps");
+
+/* 0 -> the program of captive.c that has the last word on a dropped frame of that hook. Go
+ * writes at start; empty: silence. Programs in one array must have one attach type, so
+ * there are two. A pin of the array keeps the program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} captive_ingress SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} captive_egress SEC(".maps");
+
 /* direction * REASONS + reason -> frames and bytes. The programs write, Go reads. Fixed
  * size. */
 struct {

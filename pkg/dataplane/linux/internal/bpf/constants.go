@@ -64,6 +64,10 @@ func SetConstants(spec *ebpf.CollectionSpec, v Variant, m ProgramConfig) error {
 	if m.Clamp {
 		constants[HotspotVarConfigTcpWindowClamp] = uint8(1)
 	}
+	return setConstants(spec, constants)
+}
+
+func setConstants(spec *ebpf.CollectionSpec, constants map[string]any) error {
 	for name, value := range constants {
 		c := spec.Variables[name]
 		if c == nil {

@@ -16,23 +16,27 @@ import (
 type HotspotAbi uint32
 
 const (
-	HotspotAbiABI_LAYOUT_VERSION  HotspotAbi = 6
-	HotspotAbiABI_RATE_SHIFT      HotspotAbi = 20
-	HotspotAbiABI_COST_BYTES      HotspotAbi = 524288
-	HotspotAbiABI_ADMIT_BYTES     HotspotAbi = 1514
-	HotspotAbiABI_NO_INDEX        HotspotAbi = 4294967295
-	HotspotAbiABI_RULES           HotspotAbi = 4
-	HotspotAbiABI_FILTER_ORDER    HotspotAbi = 10
-	HotspotAbiABI_FILTER_BITS     HotspotAbi = 1024
-	HotspotAbiABI_FLOWS           HotspotAbi = 32
-	HotspotAbiABI_FLOW_WAYS       HotspotAbi = 8
-	HotspotAbiABI_FLOW_SAMPLES    HotspotAbi = 3
-	HotspotAbiABI_SCALES          HotspotAbi = 64
-	HotspotAbiABI_SCALE_WAYS      HotspotAbi = 4
-	HotspotAbiABI_UPLINK_SLOTS    HotspotAbi = 512
-	HotspotAbiABI_DNS_NS_PER_BYTE HotspotAbi = 500000
-	HotspotAbiABI_DNS_BURST_BYTES HotspotAbi = 16384
-	HotspotAbiABI_DNS_MACS        HotspotAbi = 64
+	HotspotAbiABI_LAYOUT_VERSION     HotspotAbi = 6
+	HotspotAbiABI_RATE_SHIFT         HotspotAbi = 20
+	HotspotAbiABI_COST_BYTES         HotspotAbi = 524288
+	HotspotAbiABI_ADMIT_BYTES        HotspotAbi = 1514
+	HotspotAbiABI_NO_INDEX           HotspotAbi = 4294967295
+	HotspotAbiABI_RULES              HotspotAbi = 4
+	HotspotAbiABI_FILTER_ORDER       HotspotAbi = 10
+	HotspotAbiABI_FILTER_BITS        HotspotAbi = 1024
+	HotspotAbiABI_FLOWS              HotspotAbi = 32
+	HotspotAbiABI_FLOW_WAYS          HotspotAbi = 8
+	HotspotAbiABI_FLOW_SAMPLES       HotspotAbi = 3
+	HotspotAbiABI_SCALES             HotspotAbi = 64
+	HotspotAbiABI_SCALE_WAYS         HotspotAbi = 4
+	HotspotAbiABI_UPLINK_SLOTS       HotspotAbi = 512
+	HotspotAbiABI_DNS_NS_PER_BYTE    HotspotAbi = 500000
+	HotspotAbiABI_DNS_BURST_BYTES    HotspotAbi = 16384
+	HotspotAbiABI_DNS_MACS           HotspotAbi = 64
+	HotspotAbiABI_CAPTIVE_PAGE_BYTES HotspotAbi = 480
+	HotspotAbiABI_CAPTIVE_NS         HotspotAbi = 5000000
+	HotspotAbiABI_CAPTIVE_BURST      HotspotAbi = 400
+	HotspotAbiABI_CAPTIVE_MACS       HotspotAbi = 512
 )
 
 type HotspotAccount struct {
@@ -64,11 +68,19 @@ type HotspotAddrKey struct {
 	Addr [16]uint8
 }
 
+type HotspotCaptiveHttps uint32
+
+const (
+	HotspotCaptiveHttpsCAPTIVE_HTTPS_DROP  HotspotCaptiveHttps = 0
+	HotspotCaptiveHttpsCAPTIVE_HTTPS_RESET HotspotCaptiveHttps = 1
+	HotspotCaptiveHttpsCAPTIVE_HTTPS_ALERT HotspotCaptiveHttps = 2
+)
+
 type HotspotClient struct {
-	_       structs.HostLayout
-	InForce uint32
-	Pad     uint32
-	Rule    [4]HotspotRule
+	_        structs.HostLayout
+	InForce  uint32
+	RevokedS uint32
+	Rule     [4]HotspotRule
 }
 
 type HotspotDirection uint32
@@ -154,22 +166,28 @@ type HotspotPrefixKey struct {
 type HotspotReason uint32
 
 const (
-	HotspotReasonPASS_FORWARDED    HotspotReason = 0
-	HotspotReasonPASS_LOCAL        HotspotReason = 1
-	HotspotReasonPASS_PREAUTH      HotspotReason = 2
-	HotspotReasonPASS_BRIDGED      HotspotReason = 3
-	HotspotReasonDROP_NO_RULE      HotspotReason = 4
-	HotspotReasonDROP_BLOCKED      HotspotReason = 5
-	HotspotReasonDROP_RATE         HotspotReason = 6
-	HotspotReasonDROP_LIMIT        HotspotReason = 7
-	HotspotReasonDROP_DEADLINE     HotspotReason = 8
-	HotspotReasonDROP_MALFORMED    HotspotReason = 9
-	HotspotReasonDROP_PREAUTH_RATE HotspotReason = 10
-	HotspotReasonDROP_NO_ACCOUNT   HotspotReason = 11
-	HotspotReasonDROP_BUSY         HotspotReason = 12
-	HotspotReasonDROP_UPLINK       HotspotReason = 13
-	HotspotReasonDROP_BOUND        HotspotReason = 14
-	HotspotReasonREASONS           HotspotReason = 15
+	HotspotReasonPASS_FORWARDED     HotspotReason = 0
+	HotspotReasonPASS_LOCAL         HotspotReason = 1
+	HotspotReasonPASS_PREAUTH       HotspotReason = 2
+	HotspotReasonPASS_BRIDGED       HotspotReason = 3
+	HotspotReasonDROP_NO_RULE       HotspotReason = 4
+	HotspotReasonDROP_BLOCKED       HotspotReason = 5
+	HotspotReasonDROP_RATE          HotspotReason = 6
+	HotspotReasonDROP_LIMIT         HotspotReason = 7
+	HotspotReasonDROP_DEADLINE      HotspotReason = 8
+	HotspotReasonDROP_MALFORMED     HotspotReason = 9
+	HotspotReasonDROP_PREAUTH_RATE  HotspotReason = 10
+	HotspotReasonDROP_NO_ACCOUNT    HotspotReason = 11
+	HotspotReasonDROP_BUSY          HotspotReason = 12
+	HotspotReasonDROP_UPLINK        HotspotReason = 13
+	HotspotReasonDROP_BOUND         HotspotReason = 14
+	HotspotReasonANSWER_HANDSHAKE   HotspotReason = 15
+	HotspotReasonANSWER_REDIRECT    HotspotReason = 16
+	HotspotReasonANSWER_TLS_ALERT   HotspotReason = 17
+	HotspotReasonANSWER_RESET       HotspotReason = 18
+	HotspotReasonANSWER_UNREACHABLE HotspotReason = 19
+	HotspotReasonPASS_ANSWER        HotspotReason = 20
+	HotspotReasonREASONS            HotspotReason = 21
 )
 
 type HotspotRule struct {
@@ -232,6 +250,10 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	HotspotMapAccounts             = "accounts"
+	HotspotMapCaptiveBucketAll     = "captive_bucket_all"
+	HotspotMapCaptiveBuckets       = "captive_buckets"
+	HotspotMapCaptiveEgress        = "captive_egress"
+	HotspotMapCaptiveIngress       = "captive_ingress"
 	HotspotMapClientIndex          = "client_index"
 	HotspotMapClients              = "clients"
 	HotspotMapDnsBucketAll         = "dns_bucket_all"
@@ -306,21 +328,25 @@ type HotspotProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HotspotMapSpecs struct {
-	Accounts     *ebpf.MapSpec `ebpf:"accounts"`
-	ClientIndex  *ebpf.MapSpec `ebpf:"client_index"`
-	Clients      *ebpf.MapSpec `ebpf:"clients"`
-	DnsBucketAll *ebpf.MapSpec `ebpf:"dns_bucket_all"`
-	DnsBuckets   *ebpf.MapSpec `ebpf:"dns_buckets"`
-	Events       *ebpf.MapSpec `ebpf:"events"`
-	Flows        *ebpf.MapSpec `ebpf:"flows"`
-	Identity     *ebpf.MapSpec `ebpf:"identity"`
-	Portals      *ebpf.MapSpec `ebpf:"portals"`
-	RouterAddrs  *ebpf.MapSpec `ebpf:"router_addrs"`
-	RouterFilter *ebpf.MapSpec `ebpf:"router_filter"`
-	RouterMacs   *ebpf.MapSpec `ebpf:"router_macs"`
-	Stats        *ebpf.MapSpec `ebpf:"stats"`
-	Uplinks      *ebpf.MapSpec `ebpf:"uplinks"`
-	WalledGarden *ebpf.MapSpec `ebpf:"walled_garden"`
+	Accounts         *ebpf.MapSpec `ebpf:"accounts"`
+	CaptiveBucketAll *ebpf.MapSpec `ebpf:"captive_bucket_all"`
+	CaptiveBuckets   *ebpf.MapSpec `ebpf:"captive_buckets"`
+	CaptiveEgress    *ebpf.MapSpec `ebpf:"captive_egress"`
+	CaptiveIngress   *ebpf.MapSpec `ebpf:"captive_ingress"`
+	ClientIndex      *ebpf.MapSpec `ebpf:"client_index"`
+	Clients          *ebpf.MapSpec `ebpf:"clients"`
+	DnsBucketAll     *ebpf.MapSpec `ebpf:"dns_bucket_all"`
+	DnsBuckets       *ebpf.MapSpec `ebpf:"dns_buckets"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	Flows            *ebpf.MapSpec `ebpf:"flows"`
+	Identity         *ebpf.MapSpec `ebpf:"identity"`
+	Portals          *ebpf.MapSpec `ebpf:"portals"`
+	RouterAddrs      *ebpf.MapSpec `ebpf:"router_addrs"`
+	RouterFilter     *ebpf.MapSpec `ebpf:"router_filter"`
+	RouterMacs       *ebpf.MapSpec `ebpf:"router_macs"`
+	Stats            *ebpf.MapSpec `ebpf:"stats"`
+	Uplinks          *ebpf.MapSpec `ebpf:"uplinks"`
+	WalledGarden     *ebpf.MapSpec `ebpf:"walled_garden"`
 }
 
 // HotspotVariableSpecs contains global variables before they are loaded into the kernel.
@@ -355,26 +381,34 @@ func (o *HotspotObjects) Close() error {
 //
 // It can be passed to LoadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HotspotMaps struct {
-	Accounts     *ebpf.Map `ebpf:"accounts"`
-	ClientIndex  *ebpf.Map `ebpf:"client_index"`
-	Clients      *ebpf.Map `ebpf:"clients"`
-	DnsBucketAll *ebpf.Map `ebpf:"dns_bucket_all"`
-	DnsBuckets   *ebpf.Map `ebpf:"dns_buckets"`
-	Events       *ebpf.Map `ebpf:"events"`
-	Flows        *ebpf.Map `ebpf:"flows"`
-	Identity     *ebpf.Map `ebpf:"identity"`
-	Portals      *ebpf.Map `ebpf:"portals"`
-	RouterAddrs  *ebpf.Map `ebpf:"router_addrs"`
-	RouterFilter *ebpf.Map `ebpf:"router_filter"`
-	RouterMacs   *ebpf.Map `ebpf:"router_macs"`
-	Stats        *ebpf.Map `ebpf:"stats"`
-	Uplinks      *ebpf.Map `ebpf:"uplinks"`
-	WalledGarden *ebpf.Map `ebpf:"walled_garden"`
+	Accounts         *ebpf.Map `ebpf:"accounts"`
+	CaptiveBucketAll *ebpf.Map `ebpf:"captive_bucket_all"`
+	CaptiveBuckets   *ebpf.Map `ebpf:"captive_buckets"`
+	CaptiveEgress    *ebpf.Map `ebpf:"captive_egress"`
+	CaptiveIngress   *ebpf.Map `ebpf:"captive_ingress"`
+	ClientIndex      *ebpf.Map `ebpf:"client_index"`
+	Clients          *ebpf.Map `ebpf:"clients"`
+	DnsBucketAll     *ebpf.Map `ebpf:"dns_bucket_all"`
+	DnsBuckets       *ebpf.Map `ebpf:"dns_buckets"`
+	Events           *ebpf.Map `ebpf:"events"`
+	Flows            *ebpf.Map `ebpf:"flows"`
+	Identity         *ebpf.Map `ebpf:"identity"`
+	Portals          *ebpf.Map `ebpf:"portals"`
+	RouterAddrs      *ebpf.Map `ebpf:"router_addrs"`
+	RouterFilter     *ebpf.Map `ebpf:"router_filter"`
+	RouterMacs       *ebpf.Map `ebpf:"router_macs"`
+	Stats            *ebpf.Map `ebpf:"stats"`
+	Uplinks          *ebpf.Map `ebpf:"uplinks"`
+	WalledGarden     *ebpf.Map `ebpf:"walled_garden"`
 }
 
 func (m *HotspotMaps) Close() error {
 	return _HotspotClose(
 		m.Accounts,
+		m.CaptiveBucketAll,
+		m.CaptiveBuckets,
+		m.CaptiveEgress,
+		m.CaptiveIngress,
 		m.ClientIndex,
 		m.Clients,
 		m.DnsBucketAll,

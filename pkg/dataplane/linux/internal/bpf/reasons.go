@@ -20,4 +20,11 @@ var ReasonLabels = [HotspotReasonREASONS]string{
 	HotspotReasonDROP_BUSY:         "drop_busy",
 	HotspotReasonDROP_UPLINK:       "drop_uplink",
 	HotspotReasonDROP_BOUND:        "drop_bound",
+
+	HotspotReasonANSWER_HANDSHAKE:   "answer_handshake",
+	HotspotReasonANSWER_REDIRECT:    "answer_redirect",
+	HotspotReasonANSWER_TLS_ALERT:   "answer_tls_alert",
+	HotspotReasonANSWER_RESET:       "answer_reset",
+	HotspotReasonANSWER_UNREACHABLE: "answer_unreachable",
+	HotspotReasonPASS_ANSWER:        "pass_answer",
 }

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What a device is answered whose frame may not pass, and what it is sent when its
+ * connections have ended: reached by a tail call from the programs of hotspot.c, and absent
+ * when nothing is to be answered. The answers need no socket, no state and no agent.
+ *
+ * A TCP connection is accepted by a SYN cookie: the sequence number is a keyed hash of
+ * addresses and ports, so that the acknowledgement of the first data shows that the device
+ * saw it. Each frame is answered by one frame at most, and no answer is answered.
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "answer.h"
+#include "compiler.h"
+#include "maps.h"
+#include "parse.h"
+#include "stats.h"
+#include "wire.h"
+
+#define PORT_HTTP 80
+#define PORT_HTTPS 443
+
+/* Load-time constants. */
+volatile const __u64 captive_secret[2] = {}; /* of the SYN cookies */
+volatile const __u32 captive_mark = 0;       /* of answers, between the two hooks */
+volatile const __u8 captive_https = 0;       /* enum captive_https */
+volatile const __u8 captive_unreachable = 0; /* UDP and others are answered by ICMP */
+volatile const __u64 captive_quiet_ns = 0;   /* after an end only port 80 is answered */
+
+/* A connection that lived when its session ended is reset when its peer sends, for this
+ * long. */
+#define CAPTIVE_RESET_NS 60000000000ULL
+
+/* GCRA by frames. */
+struct captive_rate {
+	__u64 interval_ns;
+	__u64 burst_ns;
+};
+
+struct segment {
+	struct tcphdr tcp;
+	__u8 flags;
+	__u32 seq;
+	__u32 ack;
+	__u32 payload; /* bytes */
+	__u32 next;    /* the sequence number behind it */
+};
+
+static __always_inline bool captive_admit(struct dns_bucket *b, struct captive_rate rate, __u64 now)
+{
+	__u64 tat, backlog;
+
+	if (!b)
+		return false;
+	tat = READ_ONCE(b->tat_ns);
+	backlog = tat > now ? tat - now : 0;
+	if (backlog + rate.interval_ns > rate.burst_ns)
+		return false;
+	/* Where another CPU was faster one answer is not counted. */
+	__sync_val_compare_and_swap(&b->tat_ns, tat, now + backlog + rate.interval_ns);
+	return true;
+}
+
+/* The device's own bucket comes first: one that sends too much takes nothing of the
+ * others'. */
+static __always_inline bool captive_may_answer(const struct frame *f, __u64 now)
+{
+	const struct captive_rate each = {ABI_CAPTIVE_NS, ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST};
+	const struct captive_rate all = {ABI_CAPTIVE_NS / ABI_CAPTIVE_MACS, ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST};
+	struct dns_bucket *b = bpf_map_lookup_elem(&captive_buckets, &f->client);
+	const __u32 first = 0;
+
+	if (!b) {
+		const struct dns_bucket fresh = {};
+
+		bpf_map_update_elem(&captive_buckets, &f->client, &fresh, BPF_NOEXIST);
+		b = bpf_map_lookup_elem(&captive_buckets, &f->client);
+	}
+	return captive_admit(b, each, now) && captive_admit(bpf_map_lookup_elem(&captive_bucket_all, &first), all, now);
+}
+
+/* When the device's session ended; 0: it had none that is known. */
+static __always_inline __u64 captive_ended_at(const struct frame *f, __u64 now)
+{
+	const __u32 *index = bpf_map_lookup_elem(&client_index, &f->client);
+	const struct client *c = index ? bpf_map_lookup_elem(&clients, index) : NULL;
+	const struct account *account;
+	const struct rule *rule;
+	__u32 in_force;
+
+	if (!c)
+		return 0;
+	in_force = READ_ONCE(c->in_force);
+	if (!in_force)
+		return (__u64)READ_ONCE(c->revoked_s) * 1000000000ULL;
+	rule = &c->rule[(in_force - 1) & (ABI_RULES - 1)];
+	if (rule->deadline_ns <= now)
+		return rule->deadline_ns;
+	account = bpf_map_lookup_elem(&accounts, &rule->account_index);
+	return account && account->id == rule->account ? account->last_seen_ns : 0;
+}
+
+static __always_inline bool captive_within(__u64 since, __u64 ns, __u64 now)
+{
+	return since && now - since < ns;
+}
+
+/* MurmurHash3's finalizer over each word: enough mixing that a cookie does not reveal
+ * another's. A device that guesses one is only led to the portal. */
+static __always_inline __u32 captive_mix(__u32 hash, __u32 word)
+{
+	hash = (hash ^ word) * 0x85ebca6b;
+	hash = (hash ^ hash >> 13) * 0xc2b2ae35;
+	return hash ^ hash >> 16;
+}
+
+static __always_inline __u32 captive_cookie(const struct frame *f, const struct segment *s)
+{
+	__u32 words[8], hash = captive_secret[0];
+
+	__builtin_memcpy(words, &f->self, 16);
+	__builtin_memcpy(words + 4, &f->peer, 16);
+#pragma unroll
+	for (int i = 0; i < 8; i++)
+		hash = captive_mix(hash, words[i]);
+	hash = captive_mix(hash, (__u32)s->tcp.source << 16 | s->tcp.dest);
+	return captive_mix(hash ^ captive_secret[0] >> 32, captive_secret[1]);
+}
+
+static __always_inline int captive_segment(struct __sk_buff *skb, const struct frame *f, struct segment *s)
+{
+	/* Of a super-packet wire counts the headers of all segments. */
+	const __u32 bytes = skb->gso_size ? skb->len - f->l3_off : f->wire;
+	__u8 offset_and_flags[2];
+	__u32 header;
+
+	if (bpf_skb_load_bytes(skb, f->l4_off, &s->tcp, sizeof(s->tcp)) ||
+	    bpf_skb_load_bytes(skb, f->l4_off + ANSWER_TCP_FLAGS - 1, offset_and_flags, sizeof(offset_and_flags)))
+		return -1;
+	header = (offset_and_flags[0] >> 4) * 4;
+	if (header < ANSWER_TCP_BYTES || f->l4_off - f->l3_off + header > bytes)
+		return -1;
+	s->flags = offset_and_flags[1];
+	s->payload = bytes - (f->l4_off - f->l3_off) - header;
+	s->seq = bpf_ntohl(s->tcp.seq);
+	s->ack = bpf_ntohl(s->tcp.ack_seq);
+	s->next = s->seq + s->payload + !!(s->flags & TCP_FIN);
+	return 0;
+}
+
+/* The answer of a server that sends what fits one segment to whatever it is asked, and
+ * closes; false: silence. Without a listening server a segment of a connection that is
+ * not ours is reset. */
+static __always_inline bool captive_serve(const struct segment *s, __u32 cookie, __u32 bytes, __u8 payload, struct answer *a)
+{
+	const __u32 acknowledged = s->ack - (cookie + 1);
+
+	a->ack = s->next;
+	if (acknowledged > bytes + 1)
+		return false;
+	if (acknowledged) {
+		a->seq = cookie + 1 + bytes + 1;
+		a->flags = TCP_ACK;
+		return true;
+	}
+	a->seq = cookie + 1;
+	if (!s->payload) {
+		a->flags = TCP_ACK | TCP_FIN;
+		return true;
+	}
+	a->flags = TCP_PSH | TCP_ACK | TCP_FIN;
+	a->payload = payload;
+	return true;
+}
+
+static __always_inline enum reason captive_reset(const struct segment *s, struct answer *a)
+{
+	if (s->flags & TCP_ACK) {
+		a->seq = s->ack;
+		a->flags = TCP_RST;
+	} else {
+		a->ack = s->next + !!(s->flags & TCP_SYN);
+		a->flags = TCP_RST | TCP_ACK;
+	}
+	return ANSWER_RESET;
+}
+
+/* The answer to a segment, or the reason why it has none. */
+static __always_inline enum reason captive_tcp(const struct frame *f, const struct segment *s, bool quiet, enum reason why,
+					       struct answer *a)
+{
+	const bool http = s->tcp.dest == bpf_htons(PORT_HTTP);
+	const bool alert = s->tcp.dest == bpf_htons(PORT_HTTPS) && captive_https == CAPTIVE_HTTPS_ALERT && !quiet;
+	const __u32 bytes = http ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
+
+	if (s->flags & TCP_RST)
+		return why;
+	if (s->flags & TCP_SYN) {
+		if (s->flags & (TCP_ACK | TCP_FIN))
+			return why;
+		if (http || alert) {
+			a->seq = captive_cookie(f, s);
+			a->ack = s->seq + 1;
+			a->flags = TCP_SYN | TCP_ACK;
+			return ANSWER_HANDSHAKE;
+		}
+		return quiet || captive_https == CAPTIVE_HTTPS_DROP ? why : captive_reset(s, a);
+	}
+	/* A bare acknowledgement may itself be an answer. */
+	if (!(s->flags & TCP_ACK) || !(s->payload || s->flags & TCP_FIN))
+		return why;
+	if ((http || alert) && captive_serve(s, captive_cookie(f, s), bytes, http ? ANSWER_PAGE : ANSWER_ALERT, a))
+		return a->payload == ANSWER_PAGE ? ANSWER_REDIRECT : a->payload == ANSWER_ALERT ? ANSWER_TLS_ALERT : ANSWER_HANDSHAKE;
+	return captive_reset(s, a);
+}
+
+static __always_inline bool captive_parse(struct __sk_buff *skb, enum direction dir, struct frame *f)
+{
+	if (parse_ethernet(skb, dir, f) || parse_network(skb, dir, f))
+		return false;
+	wire_segments(skb, f);
+	return true;
+}
+
+/* Frames that are answered at all: whole packets between two hosts. */
+static __always_inline bool captive_answerable(const struct frame *f)
+{
+	return f->ip && !f->tagged && !f->group && !f->fragment && !f->options && f->peer.addr[0] != 0xff &&
+	       (f->ethertype != bpf_htons(ETH_P_IP) || (f->peer.addr[12] < 224 && f->self.addr[12] && f->self.addr[12] < 224));
+}
+
+/* Devices that pay nothing are answered; those that are blocked, or not who they claim to
+ * be, are not, and nothing that is over its speed. */
+static __always_inline bool captive_unpaid(enum reason why)
+{
+	return why == DROP_NO_RULE || why == DROP_LIMIT || why == DROP_DEADLINE;
+}
+
+/* Decides on the answer and makes it of the frame; why: there is none. */
+static __always_inline enum reason captive_answer(struct __sk_buff *skb, const struct frame *f, enum reason why)
+{
+	const __u64 now = bpf_ktime_get_boot_ns();
+	struct answer a = {};
+	struct segment s;
+	enum reason reason;
+	bool quiet;
+
+	if (!captive_unpaid(why) || !captive_answerable(f))
+		return why;
+	quiet = captive_within(captive_ended_at(f, now), captive_quiet_ns, now);
+	if (f->protocol == IPPROTO_TCP) {
+		if (captive_segment(skb, f, &s))
+			return why;
+		reason = captive_tcp(f, &s, quiet, why, &a);
+		if (reason == why || !captive_may_answer(f, now))
+			return why;
+		return answer_tcp(skb, f, &s.tcp, &a) ? why : reason;
+	}
+	if (!captive_unreachable || quiet || f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMPV6)
+		return why;
+	if (!captive_may_answer(f, now))
+		return why;
+	return answer_icmp(skb, f) ? why : ANSWER_UNREACHABLE;
+}
+
+/* Reached from from_client, with the reason in cb[0]. */
+SEC("tc/ingress")
+int captive_from_client(struct __sk_buff *skb)
+{
+	const enum reason why = skb->cb[0];
+	struct frame f = {};
+	enum reason reason = captive_parse(skb, UPLOAD, &f) ? captive_answer(skb, &f, why) : why;
+
+	stats_count(UPLOAD, reason, &f);
+	if (reason == why)
+		return TC_ACT_SHOT;
+	skb->mark = captive_mark;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+/* What a server sends to a device whose session has ended becomes the news of it. */
+static __always_inline enum reason captive_end(struct __sk_buff *skb, const struct frame *f, enum reason why)
+{
+	const __u64 now = bpf_ktime_get_boot_ns();
+	struct segment s;
+
+	if (!captive_unpaid(why) || !captive_answerable(f) || f->protocol != IPPROTO_TCP)
+		return why;
+	if (!captive_within(captive_ended_at(f, now), CAPTIVE_RESET_NS, now))
+		return why;
+	if (captive_segment(skb, f, &s) || s.flags & (TCP_RST | TCP_SYN) || !captive_may_answer(f, now))
+		return why;
+	return answer_reset_in_place(skb, f, &s.tcp) ? why : ANSWER_RESET;
+}
+
+/* Reached from to_client, with the reason in cb[0]. */
+SEC("tc/egress")
+int captive_to_client(struct __sk_buff *skb)
+{
+	enum reason why = skb->cb[0], reason;
+	struct frame f = {};
+
+	if (captive_mark && skb->mark == captive_mark) {
+		skb->mark = 0;
+		captive_parse(skb, DOWNLOAD, &f);
+		stats_count(DOWNLOAD, PASS_ANSWER, &f);
+		return TC_ACT_UNSPEC;
+	}
+	reason = captive_parse(skb, DOWNLOAD, &f) ? captive_end(skb, &f, why) : why;
+	stats_count(DOWNLOAD, reason, &f);
+	return reason == why ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

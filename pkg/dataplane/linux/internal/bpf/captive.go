@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"html"
+	"strings"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// The limits of the answers to one device.
+const (
+	CaptiveInterval = time.Duration(HotspotAbiABI_CAPTIVE_NS)
+	CaptiveBurst    = int(HotspotAbiABI_CAPTIVE_BURST)
+)
+
+// CaptivePage is the HTTP response that leads to url, of the fixed size that the programs
+// send. Its padding is spaces after the body. RFC 9110 section 15.4.3.
+func CaptivePage(url string) []byte {
+	link := html.EscapeString(url)
+	body := `<a href="` + link + `">Log in</a>`
+	head := func(length int) string {
+		return fmt.Sprintf("HTTP/1.1 302 Found\r\nLocation: %s\r\nCache-Control: no-store\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", url, length)
+	}
+	const size = int(HotspotAbiABI_CAPTIVE_PAGE_BYTES)
+	length := size - len(head(100))
+	if length < 100 {
+		length = size - len(head(10))
+	}
+	if length < len(body) {
+		body = ""
+	}
+	return []byte(head(length) + body + strings.Repeat(" ", length-len(body)))
+}
+
+// SetCaptiveConstants writes the load-time constants of the programs that answer. Mark and
+// secret are derived from the epoch of the maps, so that programs that were loaded at
+// different times agree, and no packet of another's has them but by chance.
+func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64) error {
+	secret := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("captive"), epoch))
+	constants := map[string]any{
+		CaptiveVarCaptivePage:        CaptivePage(c.Redirect),
+		CaptiveVarCaptiveSecret:      [2]uint64{binary.BigEndian.Uint64(secret[0:]), binary.BigEndian.Uint64(secret[8:])},
+		CaptiveVarCaptiveMark:        binary.BigEndian.Uint32(secret[16:]) | 1,
+		CaptiveVarCaptiveHttps:       captiveHTTPS(c.HTTPS),
+		CaptiveVarCaptiveUnreachable: c.Unreachable,
+		CaptiveVarCaptiveQuietNs:     uint64(c.EndedQuiet),
+	}
+	return setConstants(spec, constants)
+}
+
+func captiveHTTPS(a dataplane.HTTPSAnswer) uint8 {
+	switch a {
+	case dataplane.HTTPSReset:
+		return uint8(HotspotCaptiveHttpsCAPTIVE_HTTPS_RESET)
+	case dataplane.HTTPSAlert:
+		return uint8(HotspotCaptiveHttpsCAPTIVE_HTTPS_ALERT)
+	}
+	return uint8(HotspotCaptiveHttpsCAPTIVE_HTTPS_DROP)
+}
