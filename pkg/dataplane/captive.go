@@ -44,8 +44,8 @@ func (c Captive) Check() error {
 	if c.Redirect == "" {
 		return nil
 	}
-	if err := checkRedirect(c.Redirect); err != nil {
-		return err
+	if err := CheckRedirect(c.Redirect); err != nil {
+		return fmt.Errorf("captive.redirect: %w", err)
 	}
 	switch c.HTTPS {
 	case HTTPSReset, HTTPSAlert, HTTPSDrop:
@@ -58,19 +58,20 @@ func (c Captive) Check() error {
 	return nil
 }
 
-func checkRedirect(text string) error {
+// CheckRedirect returns an error that names the value which is no URL of a portal.
+func CheckRedirect(text string) error {
 	if len(text) > MaxRedirectBytes {
-		return fmt.Errorf("captive.redirect %q: %d bytes, at most %d fit the response", text, len(text), MaxRedirectBytes)
+		return fmt.Errorf("%q: %d bytes, at most %d fit the response", text, len(text), MaxRedirectBytes)
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return fmt.Errorf("captive.redirect %q: %w", text, err)
+		return fmt.Errorf("%q: %w", text, err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-		return fmt.Errorf("captive.redirect %q: want a URL like http://10.0.0.1/", text)
+		return fmt.Errorf("%q: want a URL like http://10.0.0.1/", text)
 	}
 	if bad := strings.IndexFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"<>\^`+"`{|}", r) }); bad >= 0 {
-		return fmt.Errorf("captive.redirect %q: byte %d is not one of a URL; write it as %%XX", text, bad)
+		return fmt.Errorf("%q: byte %d is not one of a URL; write it as %%XX", text, bad)
 	}
 	return nil
 }

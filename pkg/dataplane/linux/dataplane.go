@@ -96,6 +96,9 @@ func (d *Dataplane) build() error {
 	if err := writeUplink(d.maps, d.opts.Uplink); err != nil {
 		return err
 	}
+	if err := loadCaptive(d.maps, d.opts.Captive); err != nil {
+		return err
+	}
 	if err := d.openWatch(); err != nil {
 		return err
 	}

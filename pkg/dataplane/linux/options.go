@@ -26,6 +26,7 @@ type Options struct {
 	MaxClients     uint32               // how many rules the kernel holds, 1 to 1,000,000
 	Portals        []dataplane.Portal   // services open before paying
 	WalledGarden   []netip.Prefix       // networks open before paying, IPv4 and IPv6
+	Captive        dataplane.Captive    // what devices that may not pass are answered; default nothing
 	Limiter        dataplane.Limiter    // how speeds are held; default Fair
 	TCPWindowClamp bool                 // with Fair, receive windows of TCP flows are clamped to their share
 	Uplink         dataplane.Uplink     // what all clients share; default no total
@@ -76,6 +77,9 @@ func (o Options) Normalized() (Options, error) {
 		if err := p.Check(); err != nil {
 			return o, err
 		}
+	}
+	if err := o.Captive.Check(); err != nil {
+		return o, err
 	}
 	for _, p := range o.WalledGarden {
 		if !p.IsValid() {

@@ -45,6 +45,7 @@ type Config struct {
 	Uplink           dataplane.Uplink // what all clients share
 	WalledGarden     []netip.Prefix
 	Portals          []dataplane.Portal // services that any device may reach before paying
+	Captive          dataplane.Captive  // what a device that may not pass is answered
 
 	LogLevel      slog.Level
 	LogFormat     LogFormat
@@ -95,6 +96,7 @@ func Default() Config {
 		Limiter:           dataplane.Fair,
 		TCPWindowClamp:    true,
 		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},
+		Captive:           dataplane.Captive{HTTPS: dataplane.HTTPSReset, Unreachable: true, EndedQuiet: 90 * time.Second},
 		LogLevel:          slog.LevelInfo,
 		LogFormat:         LogText,
 	}

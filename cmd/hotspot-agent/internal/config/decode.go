@@ -5,13 +5,18 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // Problem is one thing wrong with the file.
@@ -218,4 +223,28 @@ func (d *decoder) crossCheck() {
 			d.fail(fmt.Sprintf("blocked[%d]", i), nil, "%s is trusted as well: keep it in one list", mac)
 		}
 	}
+	if c := d.cfg; c.Captive.Redirect != "" && !admitted(c.Captive.Redirect, c.Portals, c.WalledGarden) {
+		d.fail("captive.redirect", nil, "%q is neither in portal nor in walled_garden: devices would be led there for ever", c.Captive.Redirect)
+	}
+}
+
+// admitted reports whether any device reaches the server of a checked URL before paying, as
+// far as its text says: a name may stand for any address.
+func admitted(text string, portals []dataplane.Portal, garden []netip.Prefix) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return true
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	open := func(p dataplane.Portal) bool {
+		return strconv.Itoa(int(p.Port)) == port && p.Protocol == "tcp" && (!p.Addr.IsValid() || p.Addr == addr)
+	}
+	return slices.ContainsFunc(portals, open) || slices.ContainsFunc(garden, func(p netip.Prefix) bool { return p.Contains(addr) })
 }

@@ -183,3 +183,28 @@ func oneOf[T ~string](names ...string) func(string) (T, error) {
 		return "", fmt.Errorf("%q is not known: want %s", s, strings.Join(names, " or "))
 	}
 }
+
+func parseRedirect(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	return s, dataplane.CheckRedirect(s)
+}
+
+func parseUDPAnswer(s string) (unreachable bool, err error) {
+	if s != "unreachable" && s != "drop" {
+		return false, fmt.Errorf("%q is neither unreachable nor drop", s)
+	}
+	return s == "unreachable", nil
+}
+
+func showUDPAnswer(unreachable bool) string {
+	if unreachable {
+		return "unreachable"
+	}
+	return "drop"
+}
+
+func parseEndedQuiet(s string) (time.Duration, error) {
+	return parseDuration(s, 0, dataplane.MaxEndedQuiet)
+}

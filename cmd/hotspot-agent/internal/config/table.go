@@ -165,6 +165,32 @@ func preauthKeys() []Key {
 			Name: "portal", Kind: "list of services", Accepts: "ADDRESS:PORT, [IPV6]:PORT, or :PORT for the router's own addresses; TCP", Wrong: "[80]",
 			Meaning: "Services that any device may reach before paying: the portal.",
 		}, func(c *Config) *[]dataplane.Portal { return &c.Portals }, parsePortal, showPortal),
+		section(Key{
+			Name:    "captive",
+			Meaning: "What a device that may not pass is answered, by the programs in the kernel: it finds the portal at once instead of waiting for time-outs, also while the agent does not run.",
+			Keys: []Key{
+				value(Key{
+					Name: "redirect", Kind: "URL", Accepts: fmt.Sprintf("http:// or https://, at most %d bytes, of a host in portal or walled_garden; \"\" for no answers at all", dataplane.MaxRedirectBytes), Wrong: "portal.html",
+					Meaning: "The portal's page. HTTP to any address is redirected to it.",
+				}, func(c *Config) *string { return &c.Captive.Redirect }, parseRedirect, quoted),
+				name(Key{
+					Name: "https", Wrong: "redirect", Meaning: "How other TCP is answered.",
+					Values: []Value{
+						{string(dataplane.HTTPSReset), "connections are refused at once"},
+						{string(dataplane.HTTPSAlert), "port 443 by a TLS alert, by which Chromium opens the portal; the rest is refused"},
+						{string(dataplane.HTTPSDrop), "connections time out"},
+					},
+				}, func(c *Config) *dataplane.HTTPSAnswer { return &c.Captive.HTTPS }),
+				value(Key{
+					Name: "udp", Kind: "name", Accepts: "unreachable or drop", Wrong: "reset",
+					Meaning: "How UDP and other protocols are answered: by an ICMP error, or not at all.",
+				}, func(c *Config) *bool { return &c.Captive.Unreachable }, parseUDPAnswer, showUDPAnswer),
+				value(Key{
+					Name: "ended_quiet", Kind: "duration", Accepts: fmt.Sprintf("0s to %v", dataplane.MaxEndedQuiet), Wrong: "-1s",
+					Meaning: "After the end of a session only HTTP is answered this long: some phones look for a portal only when connections time out.",
+				}, func(c *Config) *time.Duration { return &c.Captive.EndedQuiet }, parseEndedQuiet, showDuration),
+			},
+		}),
 	}
 }
 

@@ -20,6 +20,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) linux.Options {
 		MaxClients:     cfg.MaxClients,
 		Portals:        cfg.Portals,
 		WalledGarden:   cfg.WalledGarden,
+		Captive:        cfg.Captive,
 		Attach:         cfg.Attach,
 		Limiter:        cfg.Limiter,
 		TCPWindowClamp: cfg.TCPWindowClamp,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -170,6 +171,7 @@ func (c *clients) clear(mac dataplane.MAC) (before *bpf.HotspotRule) {
 	if !ok {
 		return nil
 	}
+	atomic.StoreUint32(&c.Values.at(index).RevokedS, uint32(kernel.BootNow()/dataplane.Boottime(time.Second)))
 	return c.activate(index, 0)
 }
 

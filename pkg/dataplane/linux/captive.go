@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
+)
+
+// loadCaptive puts the programs that answer in their places, or clears these. The pins of
+// the maps keep them: devices are answered while no agent runs.
+func loadCaptive(maps *pins.Maps, c dataplane.Captive) error {
+	if c.Redirect == "" {
+		return errors.Join(clearProgram(maps.CaptiveIngress), clearProgram(maps.CaptiveEgress))
+	}
+	spec, err := bpf.LoadCaptive()
+	if err != nil {
+		return err
+	}
+	if err := bpf.SetCaptiveConstants(spec, c, maps.Epoch); err != nil {
+		return err
+	}
+	shared := make(map[string]*ebpf.Map)
+	for name, m := range maps.ByName {
+		if spec.Maps[name] != nil {
+			spec.Maps[name].MaxEntries = m.MaxEntries()
+			shared[name] = m
+		}
+	}
+	var programs bpf.CaptivePrograms
+	if err := spec.LoadAndAssign(&programs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
+		return kernel.Explain("loading the captive programs", err)
+	}
+	defer func() { _ = programs.Close() }()
+	if err := errors.Join(maps.CaptiveIngress.Put(uint32(0), programs.CaptiveFromClient),
+		maps.CaptiveEgress.Put(uint32(0), programs.CaptiveToClient)); err != nil {
+		return kernel.Explain("entering the captive programs", err)
+	}
+	return nil
+}
+
+func clearProgram(m *ebpf.Map) error {
+	if err := m.Delete(uint32(0)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return kernel.Explain("clearing "+m.String(), err)
+	}
+	return nil
+}
