@@ -237,7 +237,7 @@ static __always_inline int answer_reset_in_place(struct __sk_buff *skb, const st
 
 	if (bpf_skb_change_tail(skb, f->l4_off + ANSWER_TCP_BYTES, 0))
 		return -1;
-	tcp->doff = ANSWER_TCP_BYTES / 4;
+	((__u8 *)tcp)[ANSWER_TCP_FLAGS - 1] = ANSWER_TCP_BYTES / 4 << 4;
 	((__u8 *)tcp)[ANSWER_TCP_FLAGS] = TCP_RST | TCP_ACK;
 	tcp->window = 0;
 	tcp->urg_ptr = 0;

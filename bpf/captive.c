@@ -83,25 +83,39 @@ static __always_inline bool captive_may_answer(const struct frame *f, __u64 now)
 	return captive_admit(b, each, now) && captive_admit(bpf_map_lookup_elem(&captive_bucket_all, &first), all, now);
 }
 
-/* When the device's session ended; 0: it had none that is known. */
-static __always_inline __u64 captive_ended_at(const struct frame *f, __u64 now)
+/* What the tables say of a device whose frame was dropped. */
+struct captive_device {
+	bool open;      /* it has a balance: its frame did not fit the rest, a shorter one may */
+	__u64 ended_ns; /* when its session ended; 0: it had none that is known */
+};
+
+static __always_inline struct captive_device captive_device(const struct frame *f, __u64 now)
 {
 	const __u32 *index = bpf_map_lookup_elem(&client_index, &f->client);
 	const struct client *c = index ? bpf_map_lookup_elem(&clients, index) : NULL;
+	struct captive_device d = {};
 	const struct account *account;
 	const struct rule *rule;
 	__u32 in_force;
 
 	if (!c)
-		return 0;
+		return d;
 	in_force = READ_ONCE(c->in_force);
-	if (!in_force)
-		return (__u64)READ_ONCE(c->revoked_s) * 1000000000ULL;
+	if (!in_force) {
+		d.ended_ns = (__u64)READ_ONCE(c->revoked_s) * 1000000000ULL;
+		return d;
+	}
 	rule = &c->rule[(in_force - 1) & (ABI_RULES - 1)];
-	if (rule->deadline_ns <= now)
-		return rule->deadline_ns;
+	if (rule->deadline_ns <= now) {
+		d.ended_ns = rule->deadline_ns;
+		return d;
+	}
 	account = bpf_map_lookup_elem(&accounts, &rule->account_index);
-	return account && account->id == rule->account ? account->last_seen_ns : 0;
+	if (!account || account->id != rule->account)
+		return d;
+	d.open = account->exhausted_limit != rule->limit_bytes;
+	d.ended_ns = account->last_seen_ns;
+	return d;
 }
 
 static __always_inline bool captive_within(__u64 since, __u64 ns, __u64 now)
@@ -226,32 +240,33 @@ static __always_inline bool captive_parse(struct __sk_buff *skb, enum direction 
 	return true;
 }
 
+/* Of one host: no group, and not of "this network" (RFC 1122, 3.2.1.3). */
+static __always_inline bool captive_is_host(const struct frame *f, const struct addr_key *a)
+{
+	if (answer_is_ipv6(f))
+		return a->addr[0] != 0xff;
+	return a->addr[12] && a->addr[12] < 224;
+}
+
 /* Frames that are answered at all: whole packets between two hosts. */
 static __always_inline bool captive_answerable(const struct frame *f)
 {
-	return f->ip && !f->tagged && !f->group && !f->fragment && !f->options && f->peer.addr[0] != 0xff &&
-	       (f->ethertype != bpf_htons(ETH_P_IP) || (f->peer.addr[12] < 224 && f->self.addr[12] && f->self.addr[12] < 224));
-}
-
-/* Devices that pay nothing are answered; those that are blocked, or not who they claim to
- * be, are not, and nothing that is over its speed. */
-static __always_inline bool captive_unpaid(enum reason why)
-{
-	return why == DROP_NO_RULE || why == DROP_LIMIT || why == DROP_DEADLINE;
+	return f->ip && !f->tagged && !f->group && !f->fragment && !f->options && captive_is_host(f, &f->peer) &&
+	       captive_is_host(f, &f->self);
 }
 
 /* Decides on the answer and makes it of the frame; why: there is none. */
 static __always_inline enum reason captive_answer(struct __sk_buff *skb, const struct frame *f, enum reason why)
 {
 	const __u64 now = bpf_ktime_get_boot_ns();
+	const struct captive_device d = captive_device(f, now);
+	const bool quiet = captive_within(d.ended_ns, captive_quiet_ns, now);
 	struct answer a = {};
 	struct segment s;
 	enum reason reason;
-	bool quiet;
 
-	if (!captive_unpaid(why) || !captive_answerable(f))
+	if (d.open || !captive_answerable(f))
 		return why;
-	quiet = captive_within(captive_ended_at(f, now), captive_quiet_ns, now);
 	if (f->protocol == IPPROTO_TCP) {
 		if (captive_segment(skb, f, &s))
 			return why;
@@ -286,11 +301,12 @@ int captive_from_client(struct __sk_buff *skb)
 static __always_inline enum reason captive_end(struct __sk_buff *skb, const struct frame *f, enum reason why)
 {
 	const __u64 now = bpf_ktime_get_boot_ns();
+	const struct captive_device d = captive_device(f, now);
 	struct segment s;
 
-	if (!captive_unpaid(why) || !captive_answerable(f) || f->protocol != IPPROTO_TCP)
+	if (d.open || !captive_answerable(f) || f->protocol != IPPROTO_TCP)
 		return why;
-	if (!captive_within(captive_ended_at(f, now), CAPTIVE_RESET_NS, now))
+	if (!captive_within(d.ended_ns, CAPTIVE_RESET_NS, now))
 		return why;
 	if (captive_segment(skb, f, &s) || s.flags & (TCP_RST | TCP_SYN) || !captive_may_answer(f, now))
 		return why;

@@ -26,7 +26,7 @@ static __always_inline int handle(struct __sk_buff *skb, enum direction dir)
 	struct frame f = {};
 	enum reason reason = verdict(skb, dir, &f);
 
-	if (!verdict_passes(reason)) {
+	if (verdict_unpaid(reason)) {
 		skb->cb[0] = reason;
 		/* Returns when there is none. */
 		bpf_tail_call(skb, dir == UPLOAD ? (void *)&captive_ingress : (void *)&captive_egress, 0);

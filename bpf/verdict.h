@@ -26,6 +26,13 @@ static __always_inline bool verdict_passes(enum reason reason)
 	return reason == PASS_FORWARDED || reason == PASS_LOCAL || reason == PASS_PREAUTH || reason == PASS_BRIDGED;
 }
 
+/* Drops that captive.c may answer: of devices that do not pay. Those that are blocked, or
+ * bound to another address, get silence. */
+static __always_inline bool verdict_unpaid(enum reason reason)
+{
+	return reason == DROP_NO_RULE || reason == DROP_LIMIT || reason == DROP_DEADLINE;
+}
+
 static __always_inline bool verdict_bridged(const struct frame *f)
 {
 	return config_bridge_port && !f->group && !bpf_map_lookup_elem(&router_macs, &f->peer_mac);

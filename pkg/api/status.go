@@ -22,6 +22,8 @@ type AgentStatus struct {
 	Health     Health            `json:"health"`
 	Drops      []PacketCount     `json:"drops"`  // frames that were not forwarded, by reason
 	Passes     []PacketCount     `json:"passes"` // frames that passed, by reason
+	// Answers counts frames of devices that may not pass which became the answer to them.
+	Answers []PacketCount `json:"answers"`
 }
 
 // InterfaceStatus is one client-facing interface.

@@ -21,7 +21,7 @@ type Status struct {
 // were made.
 type Traffic struct {
 	Direction string // "upload" or "download"
-	Reason    string // stable label, "pass_..." or "drop_..."
+	Reason    string // stable label, "pass_...", "drop_..." or "answer_..."
 	Frames    uint64 // as the hook sees them: a super-packet is one
 	Bytes     uint64 // wire bytes of IP packets
 }

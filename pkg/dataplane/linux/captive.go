@@ -19,23 +19,9 @@ func loadCaptive(maps *pins.Maps, c dataplane.Captive) error {
 	if c.Redirect == "" {
 		return errors.Join(clearProgram(maps.CaptiveIngress), clearProgram(maps.CaptiveEgress))
 	}
-	spec, err := bpf.LoadCaptive()
+	programs, err := newCaptive(maps.ByName, c, maps.Epoch)
 	if err != nil {
 		return err
-	}
-	if err := bpf.SetCaptiveConstants(spec, c, maps.Epoch); err != nil {
-		return err
-	}
-	shared := make(map[string]*ebpf.Map)
-	for name, m := range maps.ByName {
-		if spec.Maps[name] != nil {
-			spec.Maps[name].MaxEntries = m.MaxEntries()
-			shared[name] = m
-		}
-	}
-	var programs bpf.CaptivePrograms
-	if err := spec.LoadAndAssign(&programs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
-		return kernel.Explain("loading the captive programs", err)
 	}
 	defer func() { _ = programs.Close() }()
 	if err := errors.Join(maps.CaptiveIngress.Put(uint32(0), programs.CaptiveFromClient),
@@ -43,6 +29,29 @@ func loadCaptive(maps *pins.Maps, c dataplane.Captive) error {
 		return kernel.Explain("entering the captive programs", err)
 	}
 	return nil
+}
+
+// newCaptive loads the programs that answer, over the maps that they share with the others.
+func newCaptive(byName map[string]*ebpf.Map, c dataplane.Captive, epoch uint64) (*bpf.CaptivePrograms, error) {
+	spec, err := bpf.LoadCaptive()
+	if err != nil {
+		return nil, err
+	}
+	if err := bpf.SetCaptiveConstants(spec, c, epoch); err != nil {
+		return nil, err
+	}
+	shared := make(map[string]*ebpf.Map)
+	for name, m := range byName {
+		if spec.Maps[name] != nil {
+			spec.Maps[name].MaxEntries = m.MaxEntries()
+			shared[name] = m
+		}
+	}
+	programs := new(bpf.CaptivePrograms)
+	if err := spec.LoadAndAssign(programs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
+		return nil, kernel.Explain("loading the captive programs", err)
+	}
+	return programs, nil
 }
 
 func clearProgram(m *ebpf.Map) error {

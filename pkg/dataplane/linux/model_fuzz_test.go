@@ -60,7 +60,7 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 // judges are the programs of a whole interface and of a bridge's port, without and with
 // clients that are bound, and how often they said what.
 type judges struct {
-	beds [4]*testbed
+	beds [8]*testbed
 	met  [bpf.Directions][bpf.HotspotReasonREASONS]int
 }
 
@@ -68,6 +68,7 @@ type judges struct {
 const (
 	bedPort = 1 << iota
 	bedBind
+	bedCaptive
 )
 
 func newJudges(t testing.TB) *judges {
@@ -76,6 +77,9 @@ func newJudges(t testing.TB) *judges {
 	for i := range j.beds {
 		testbedBind = i&bedBind != 0
 		j.beds[i] = newTestbed(t, i&bedPort != 0)
+		if i&bedCaptive != 0 {
+			j.beds[i].answer(testCaptive())
+		}
 	}
 	return &j
 }
@@ -119,7 +123,12 @@ func (j *judges) try(t *testing.T, data []byte) (complaints []string) {
 
 func newModel(bed int) *model {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	var captive *captiveModel
+	if bed&bedCaptive != 0 {
+		captive = &captiveModel{testCaptive(), bpf.CaptiveSecret(testEpoch)}
+	}
 	return &model{
+		captive: captive,
 		world: world{
 			port: bed&bedPort != 0, bind: bed&bedBind != 0, routerMACs: []dataplane.MAC{routerMAC},
 			router:  []netip.Addr{addr(router4), addr(router6), addr(routerLL), addr(routerGarden4)},
@@ -177,7 +186,8 @@ func (t *trial) judge(s step) {
 	earlier, later := t.model.clone(), t.model.clone()
 	since := kernel.BootNow()
 	before := t.stats()
-	passed, err := t.send(s.dir, s.frame, uint32(s.gso))
+	t.model.acknowledge(s)
+	action, frame, err := t.exchange(s.dir, s.frame, uint32(s.gso))
 	until := kernel.BootNow()
 	if tooShortToRun(s.frame, err) {
 		return
@@ -186,6 +196,9 @@ func (t *trial) judge(s step) {
 		t.t.Fatalf("a frame of %d bytes: %v", len(s.frame), err)
 	}
 	got := t.only(s.dir, before)
+	if got.Reason >= answerHandshake {
+		got.Answer = string(frame)
+	}
 	t.judges.met[s.dir][got.Reason]++
 	first, last := earlier.judge(s.dir, s.frame, s.gso, since), later.judge(s.dir, s.frame, s.gso, until)
 	t.model = earlier
@@ -193,11 +206,11 @@ func (t *trial) judge(s step) {
 		t.model = later
 	}
 	if got != first && got != last {
-		t.complain("%s: %s of %d bytes, the model says %s of %d\nframe %x, gso %d\nrules %+v", bpf.DirectionLabels[s.dir],
-			bpf.ReasonLabels[got.Reason], got.Wire, bpf.ReasonLabels[first.Reason], first.Wire, s.frame, s.gso, t.model.rules)
+		t.complain("%s: %s of %d bytes, the model says %s of %d\nframe %x, gso %d\nanswer %x\n  want %x\nrules %+v", bpf.DirectionLabels[s.dir],
+			bpf.ReasonLabels[got.Reason], got.Wire, bpf.ReasonLabels[first.Reason], first.Wire, s.frame, s.gso, got.Answer, first.Answer, t.model.rules)
 	}
-	if passed != (got.Reason <= bridged) {
-		t.complain("%s, but passed = %t", bpf.ReasonLabels[got.Reason], passed)
+	if want := actionFor(s.dir, got.Reason); action != want {
+		t.complain("%s, but the program returned %d, want %d", bpf.ReasonLabels[got.Reason], action, want)
 	}
 	t.compareAccounts(since, until)
 	client, _ := ends(s.dir, dataplane.MAC(s.frame[6:12]), dataplane.MAC(s.frame[0:6]))
@@ -205,6 +218,20 @@ func (t *trial) judge(s step) {
 		t.model.lookups[client] = t.followLookup(t.DnsBuckets, bpf.MACToWire(client), empty, since, until)
 	}
 	t.model.allLookups = t.followLookup(t.DnsBucketAll, uint32(0), t.model.allLookups, since, until)
+}
+
+// actionFor is what a program returns with a reason: an answer goes back where the frame
+// came from, or on in its place.
+func actionFor(dir int, reason bpf.HotspotReason) uint32 {
+	switch {
+	case reason <= bridged:
+		return actUnspec
+	case reason < answerHandshake:
+		return actShot
+	case dir == bpf.Download:
+		return actUnspec
+	}
+	return actRedirect
 }
 
 // tooShortToRun: the kernel refuses to try a program on an IP header that is cut.

@@ -33,6 +33,10 @@ func (s *script) rarely(n int) bool { return s.below(n) == n-1 }
 
 func pick[T any](s *script, from ...T) T { return from[s.below(len(from))] }
 
+// ackOfAnswer and the two numbers behind it stand for the acknowledgement of the first byte
+// of an answer, of its last, and of one more, which [model.acknowledge] enters.
+const ackOfAnswer = uint32(0xACED_0000)
+
 // step is a frame for one of the programs.
 type step struct {
 	dir   int
@@ -155,7 +159,7 @@ func (s *script) ipv6(dir, deep int) []byte {
 }
 
 func (s *script) content(dir int, protocol byte, deep int) []byte {
-	port := pick[uint16](s, 53, 67, 547, 8080, 443, 22, 68)
+	port := pick[uint16](s, 53, 67, 547, 8080, 443, 22, 68, 80)
 	client := pick[uint16](s, 40000, 68, 546, 53, 8080)
 	source, destination := ends(dir, client, port)
 	ports := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, source), destination)
@@ -163,7 +167,10 @@ func (s *script) content(dir int, protocol byte, deep int) []byte {
 	case protocol == nextUDP:
 		return append(append(ports, 0, 8, 0, 0), s.payload()...)
 	case protocol == nextTCP:
-		return append(append(ports, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0, 0, 0, 0), s.payload()...)
+		flags := pick[byte](s, 0x10, 0x18, 0x02, 0x11, 0x12, 0x04, 0x01, 0x03, 0x00)
+		number := pick(s, 1, ackOfAnswer, ackOfAnswer+1, ackOfAnswer+2)
+		ports = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(ports, 0xffff_ff00), number)
+		return append(append(ports, pick[byte](s, 0x50, 0x50, 0x60, 0x40), flags, 1, 0, 0, 0, 0, 0), s.payload()...)
 	case protocol == nextICMPv6:
 		return append([]byte{byte(128 + s.below(16)), 0, 0, 0}, s.payload()...)
 	case protocol == nextIPv4 && deep > 0:

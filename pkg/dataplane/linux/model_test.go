@@ -23,6 +23,8 @@ type model struct {
 	events   []dataplane.Event
 
 	allLookups dataplane.Boottime // the same for all MACs together
+
+	captive *captiveModel // nil: what may not pass gets silence
 }
 
 // world is what the operator and the router's interfaces say.
@@ -70,23 +72,24 @@ func (m *model) judge(dir int, raw []byte, gso int, now dataplane.Boottime) outc
 	rule, whole := m.rules[client], uint64(d.link)
 	switch {
 	case read == badLink:
-		return outcome{malformed, whole}
+		return outcome{Reason: malformed, Wire: whole}
 	case m.port && !isGroup(d.to) && !slices.Contains(m.routerMACs, peer):
 		// Between stations, and none of our business, unless one claims to be the router.
 		if dir == bpf.Upload && slices.Contains(m.routerMACs, client) {
-			return outcome{malformed, whole}
+			return outcome{Reason: malformed, Wire: whole}
 		}
-		return outcome{bridged, whole}
+		return outcome{Reason: bridged, Wire: whole}
 	case rule.Verdict == dataplane.Block:
-		return outcome{blocked, whole}
+		return outcome{Reason: blocked, Wire: whole}
 	case read == badNetworking:
-		return outcome{malformed, whole}
+		return outcome{Reason: malformed, Wire: whole}
 	}
 	f := modelFrame{dissection: d, dir: dir, client: client}
 	f.self, f.peer = ends(dir, d.source, d.destination)
 	f.router = d.ip != 0 && slices.Contains(m.router, f.peer)
 	f.bytes, f.first, f.segments = d.onWire(gso)
-	return outcome{m.decide(&f, rule, now), uint64(f.bytes)}
+	a := m.answer(&f, raw, rule, m.decide(&f, rule, now), now)
+	return outcome{a.reason, uint64(f.bytes), string(a.frame)}
 }
 
 // decide is about frames that the network can read.

@@ -31,54 +31,48 @@ const (
 // captiveTestbed answers what may not pass.
 type captiveTestbed struct{ *testbed }
 
+// testEpoch is that of the maps, for the secrets of the answers.
+const testEpoch = 42
+
 func testCaptive() dataplane.Captive {
-	return dataplane.Captive{Redirect: "http://10.0.0.1/", HTTPS: dataplane.HTTPSReset, Unreachable: true, EndedQuiet: 90 * time.Second}
+	return dataplane.Captive{Redirect: "http://10.0.0.1/", HTTPS: dataplane.HTTPSAlert, Unreachable: true, EndedQuiet: 90 * time.Second}
 }
 
-func newCaptiveTestbed(t *testing.T, port bool, c dataplane.Captive) captiveTestbed {
+func newCaptiveTestbed(t *testing.T, c dataplane.Captive) captiveTestbed {
 	t.Helper()
-	b := newTestbed(t, port)
-	spec, err := bpf.LoadCaptive()
-	check(t, err)
-	check(t, bpf.SetCaptiveConstants(spec, c, 42))
-	replace := map[string]*ebpf.Map{
-		bpf.HotspotMapClientIndex: b.ClientIndex, bpf.HotspotMapClients: b.Clients, bpf.HotspotMapAccounts: b.Accounts,
-		bpf.HotspotMapStats: b.Stats, bpf.HotspotMapCaptiveBuckets: b.CaptiveBuckets, bpf.HotspotMapCaptiveBucketAll: b.CaptiveBucketAll,
-	}
-	for name, m := range replace {
-		spec.Maps[name].MaxEntries = m.MaxEntries()
-	}
-	var progs bpf.CaptivePrograms
-	if err := spec.LoadAndAssign(&progs, &ebpf.CollectionOptions{MapReplacements: replace}); err != nil {
-		t.Fatalf("%+v", err)
-	}
-	t.Cleanup(func() { _ = progs.Close() })
-	b.put(b.CaptiveIngress, uint32(0), progs.CaptiveFromClient)
-	b.put(b.CaptiveEgress, uint32(0), progs.CaptiveToClient)
+	b := newTestbed(t, false)
+	b.answer(c)
 	return captiveTestbed{b}
 }
 
-// answer runs the program once, and returns the reason, and what the frame became; nil
+// answer loads what answers.
+func (b *testbed) answer(c dataplane.Captive) {
+	b.t.Helper()
+	programs, err := newCaptive(map[string]*ebpf.Map{
+		bpf.HotspotMapClientIndex: b.ClientIndex, bpf.HotspotMapClients: b.Clients, bpf.HotspotMapAccounts: b.Accounts,
+		bpf.HotspotMapStats: b.Stats, bpf.HotspotMapCaptiveBuckets: b.CaptiveBuckets, bpf.HotspotMapCaptiveBucketAll: b.CaptiveBucketAll,
+	}, c, testEpoch)
+	check(b.t, err)
+	b.t.Cleanup(func() { _ = programs.Close() })
+	b.put(b.CaptiveIngress, uint32(0), programs.CaptiveFromClient)
+	b.put(b.CaptiveEgress, uint32(0), programs.CaptiveToClient)
+}
+
+// ask runs the program once, and returns the reason, and what the frame became; nil
 // when it was dropped.
-func (b captiveTestbed) answer(dir int, frame []byte) (bpf.HotspotReason, []byte) {
+func (b captiveTestbed) ask(dir int, frame []byte) (bpf.HotspotReason, []byte) {
 	b.t.Helper()
 	before := b.stats()
-	opts := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+1024)}
-	ret, err := b.program(dir).Run(&opts)
+	action, out, err := b.exchange(dir, frame, 0)
 	check(b.t, err)
 	reason := b.only(dir, before).Reason
-	answered := reason >= answerHandshake && reason <= answerUnreachable
-	want := map[bool]uint32{false: actShot, true: actRedirect}[answered]
-	if dir == bpf.Download && answered {
-		want = actUnspec
+	if want := actionFor(dir, reason); action != want {
+		b.t.Fatalf("%v, but the program returned %d", bpf.ReasonLabels[reason], action)
 	}
-	if ret != want {
-		b.t.Fatalf("%v, but the program returned %d", bpf.ReasonLabels[reason], ret)
-	}
-	if !answered {
+	if reason < answerHandshake {
 		return reason, nil
 	}
-	return reason, opts.DataOut
+	return reason, out
 }
 
 // verified decodes an answer to the client, and fails the test unless its checksums, by
@@ -128,7 +122,7 @@ var families = map[string]func(t testing.TB, dir int, next layers.IPProtocol, re
 
 // A browser that asks for any page by HTTP is led to the portal, however it goes about it.
 func TestCaptiveRedirect(t *testing.T) {
-	b := newCaptiveTestbed(t, false, testCaptive())
+	b := newCaptiveTestbed(t, testCaptive())
 	page := bpf.CaptivePage("http://10.0.0.1/")
 	for family, packet := range families {
 		t.Run(family, func(t *testing.T) {
@@ -136,7 +130,7 @@ func TestCaptiveRedirect(t *testing.T) {
 			send := func(want bpf.HotspotReason, s layers.TCP, payload string) *layers.TCP {
 				t.Helper()
 				s.SrcPort, s.DstPort, s.Window = 40000, 80, 65535
-				reason, frame := b.answer(bpf.Upload, packet(t, bpf.Upload, protoTCP, &s, gopacket.Payload(payload)))
+				reason, frame := b.ask(bpf.Upload, packet(t, bpf.Upload, protoTCP, &s, gopacket.Payload(payload)))
 				if reason != want {
 					t.Fatalf("answered by %v, want %v", bpf.ReasonLabels[reason], bpf.ReasonLabels[want])
 				}
@@ -190,10 +184,10 @@ func TestCaptiveRedirect(t *testing.T) {
 
 // Cookies of other connections are others.
 func TestCaptiveCookies(t *testing.T) {
-	b := newCaptiveTestbed(t, false, testCaptive())
+	b := newCaptiveTestbed(t, testCaptive())
 	seen := make(map[uint32]bool)
 	for port := layers.TCPPort(40000); port < 40200; port++ {
-		_, frame := b.answer(bpf.Upload, families["IPv4"](t, bpf.Upload, protoTCP, &layers.TCP{SrcPort: port, DstPort: 80, SYN: true}))
+		_, frame := b.ask(bpf.Upload, families["IPv4"](t, bpf.Upload, protoTCP, &layers.TCP{SrcPort: port, DstPort: 80, SYN: true}))
 		seen[segmentOf(t, frame).Seq] = true
 	}
 	if len(seen) != 200 {
@@ -215,13 +209,13 @@ func TestCaptiveRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			options := testCaptive()
 			options.HTTPS, options.Unreachable = c.https, c.unreachable
-			shared := newCaptiveTestbed(t, false, options)
+			shared := newCaptiveTestbed(t, options)
 			for family, packet := range families {
 				t.Run(family, func(t *testing.T) {
 					b := captiveTestbed{shared.clean(t)}
 					syn := func(port layers.TCPPort, want bpf.HotspotReason) *layers.TCP {
 						t.Helper()
-						reason, frame := b.answer(bpf.Upload, packet(t, bpf.Upload, protoTCP, &layers.TCP{SrcPort: 40000, DstPort: port, SYN: true, Seq: 9}))
+						reason, frame := b.ask(bpf.Upload, packet(t, bpf.Upload, protoTCP, &layers.TCP{SrcPort: 40000, DstPort: port, SYN: true, Seq: 9}))
 						if reason != want {
 							t.Errorf("SYN to %d: %v, want %v", port, bpf.ReasonLabels[reason], bpf.ReasonLabels[want])
 						}
@@ -236,7 +230,7 @@ func TestCaptiveRefusals(t *testing.T) {
 					open := syn(443, c.syn443)
 					if c.syn443 == answerHandshake {
 						hello := &layers.TCP{SrcPort: 40000, DstPort: 443, ACK: true, PSH: true, Seq: 10, Ack: open.Seq + 1}
-						reason, frame := b.answer(bpf.Upload, packet(t, bpf.Upload, protoTCP, hello, blob(1700)))
+						reason, frame := b.ask(bpf.Upload, packet(t, bpf.Upload, protoTCP, hello, blob(1700)))
 						if reason != answerTLSAlert {
 							t.Fatalf("ClientHello: %v", bpf.ReasonLabels[reason])
 						}
@@ -245,7 +239,7 @@ func TestCaptiveRefusals(t *testing.T) {
 						}
 					}
 					asked := packet(t, bpf.Upload, protoUDP, &layers.UDP{SrcPort: 40000, DstPort: 443}, blob(1200))
-					reason, frame := b.answer(bpf.Upload, asked)
+					reason, frame := b.ask(bpf.Upload, asked)
 					if reason != c.datagram {
 						t.Errorf("QUIC: %v, want %v", bpf.ReasonLabels[reason], bpf.ReasonLabels[c.datagram])
 					}
@@ -273,7 +267,7 @@ func TestCaptiveRefusals(t *testing.T) {
 // No answer to an answer, to a group, to what is not whole, to a blocked device, and none
 // to a device that paid.
 func TestCaptiveSilence(t *testing.T) {
-	b := newCaptiveTestbed(t, false, testCaptive())
+	b := newCaptiveTestbed(t, testCaptive())
 	syn := &layers.TCP{SrcPort: 40000, DstPort: 80, SYN: true}
 	fragment := ip4(bpf.Upload, server4, protoTCP)
 	fragment.Flags = layers.IPv4MoreFragments
@@ -294,14 +288,14 @@ func TestCaptiveSilence(t *testing.T) {
 		"no header":  build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, server4, protoTCP), blob(12)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if reason, frame := (captiveTestbed{b.clean(t)}).answer(bpf.Upload, frame); frame != nil {
+			if reason, frame := (captiveTestbed{b.clean(t)}).ask(bpf.Upload, frame); frame != nil {
 				t.Errorf("answered: %v", bpf.ReasonLabels[reason])
 			}
 		})
 	}
 	frame := families["IPv4"](t, bpf.Upload, protoTCP, syn)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Block})
-	if reason, _ := b.answer(bpf.Upload, frame); reason != blocked {
+	if reason, _ := b.ask(bpf.Upload, frame); reason != blocked {
 		t.Errorf("a blocked device: %v", bpf.ReasonLabels[reason])
 	}
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 1, LimitBytes: dataplane.NoLimit})
@@ -313,7 +307,7 @@ func TestCaptiveSilence(t *testing.T) {
 // After the end of a session only port 80 is answered for some time, whether the rule is
 // still in force or was revoked, and its connections end, in both directions.
 func TestCaptiveAfterTheEnd(t *testing.T) {
-	b := newCaptiveTestbed(t, false, testCaptive())
+	b := newCaptiveTestbed(t, testCaptive())
 	now := kernel.BootNow()
 	long := 2 * time.Minute
 	for name, c := range map[string]struct {
@@ -344,15 +338,15 @@ func TestCaptiveAfterTheEnd(t *testing.T) {
 			for family, packet := range families {
 				reasons := func(dir int, s layers.TCP, payload int) (bpf.HotspotReason, []byte) {
 					s.SrcPort, s.DstPort = ends[layers.TCPPort](dir, 40000, s.DstPort)
-					return b.answer(dir, packet(t, dir, protoTCP, &s, blob(payload)))
+					return b.ask(dir, packet(t, dir, protoTCP, &s, blob(payload)))
 				}
 				if reason, _ := reasons(bpf.Upload, layers.TCP{DstPort: 80, SYN: true}, 0); reason != answerHandshake {
 					t.Errorf("%s: SYN to 80: %v", family, bpf.ReasonLabels[reason])
 				}
-				if reason, _ := reasons(bpf.Upload, layers.TCP{DstPort: 443, SYN: true}, 0); (reason == answerReset) == ended {
+				if reason, _ := reasons(bpf.Upload, layers.TCP{DstPort: 443, SYN: true}, 0); (reason == answerHandshake) == ended {
 					t.Errorf("%s: SYN to 443: %v", family, bpf.ReasonLabels[reason])
 				}
-				if reason, _ := b.answer(bpf.Upload, packet(t, bpf.Upload, protoUDP, udp(bpf.Upload, 4000, 443))); (reason == answerUnreachable) == ended {
+				if reason, _ := b.ask(bpf.Upload, packet(t, bpf.Upload, protoUDP, udp(bpf.Upload, 4000, 443))); (reason == answerUnreachable) == ended {
 					t.Errorf("%s: QUIC: %v", family, bpf.ReasonLabels[reason])
 				}
 				if reason, frame := reasons(bpf.Upload, layers.TCP{DstPort: 443, ACK: true, Seq: 7, Ack: 70}, 100); reason != answerReset {
@@ -377,7 +371,7 @@ func TestCaptiveAfterTheEnd(t *testing.T) {
 
 // A device that sends too much is not answered any more, and takes nothing of the others'.
 func TestCaptiveIsLimited(t *testing.T) {
-	b := newCaptiveTestbed(t, false, testCaptive())
+	b := newCaptiveTestbed(t, testCaptive())
 	const frames = 2000
 	count := func(mac func() dataplane.MAC) (answered int) {
 		t.Helper()

@@ -204,7 +204,7 @@ func TestSuperPacketsOnTheWire(t *testing.T) {
 func testOnTheWire(p *tap, kind superCase, header virtioHeader, payload int) {
 	t := p.t
 	bytes, packets := segmented(kind.headers, payload, int(header.SegmentLen))
-	want := outcome{forwarded, bytes}
+	want := outcome{Reason: forwarded, Wire: bytes}
 	if got := p.transmit(header, kind.frame(t, bpf.Download, payload)); got != want {
 		t.Errorf("sent: %v, want %v", got, want)
 	}
@@ -237,7 +237,7 @@ func TestSuperPacketPassesSlowBucket(t *testing.T) {
 	p.setBucket(7, bpf.Download, s, s.BurstNs-gcra{speed: s}.cost(2000))
 
 	bytes, packets := segmented(kind.headers, payload, size)
-	if got, want := p.transmit(header, frame), (outcome{forwarded, bytes}); got != want {
+	if got, want := p.transmit(header, frame), (outcome{Reason: forwarded, Wire: bytes}); got != want {
 		t.Fatalf("%v, want %v", got, want)
 	}
 	if got := p.sent(packets); got != bytes {
@@ -265,7 +265,7 @@ func TestTagsOutsideTheFrame(t *testing.T) {
 			if got := p.receive(virtioHeader{}, c.frame); got.Reason != c.unpaid {
 				t.Errorf("no rule: %s, want %s", bpf.ReasonLabels[got.Reason], bpf.ReasonLabels[c.unpaid])
 			}
-			want := outcome{c.paid, c.wire}
+			want := outcome{Reason: c.paid, Wire: c.wire}
 			if c.name == "three tags" {
 				want.Wire = 128 // of which the programs see two, and IP behind them
 			}

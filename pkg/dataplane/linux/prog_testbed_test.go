@@ -99,7 +99,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 		again.put(b.Flows, index, new(bpf.HotspotFlows))
 		b.accounts.At[index] = bpf.HotspotAccount{}
 	}
-	for _, m := range []*ebpf.Map{b.ClientIndex, b.DnsBuckets} {
+	for _, m := range []*ebpf.Map{b.ClientIndex, b.DnsBuckets, b.CaptiveBuckets} {
 		var keys [][]byte
 		var key []byte
 		for entries := m.Iterate(); entries.Next(&key, new([]byte)); {
@@ -112,6 +112,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 		}
 	}
 	again.put(b.DnsBucketAll, uint32(0), new(bpf.HotspotDnsBucket))
+	again.put(b.CaptiveBucketAll, uint32(0), new(bpf.HotspotDnsBucket))
 	_ = again.events()
 	return &again
 }
@@ -219,20 +220,27 @@ func (b *testbed) program(dir int) *ebpf.Program {
 // send runs the program once, and reports whether the frame passed. A frame with
 // a gsoSize other than 0 is a super-packet. Safe for concurrent use.
 func (b *testbed) send(dir int, frame []byte, gsoSize uint32) (bool, error) {
-	ret, err := b.program(dir).Run(&ebpf.RunOptions{Data: frame, Context: skBuff{gsoSize: gsoSize}})
-	if err != nil {
-		return false, err
+	action, _, err := b.exchange(dir, frame, gsoSize)
+	if err == nil && action != actUnspec && action != actShot {
+		err = fmt.Errorf("the program returned %d", action)
 	}
-	if ret != actUnspec && ret != actShot {
-		return false, fmt.Errorf("the program returned %d", ret)
-	}
-	return ret == actUnspec, nil
+	return action == actUnspec, err
+}
+
+// exchange runs the program once, and returns what it did with the frame, and the frame
+// afterwards.
+func (b *testbed) exchange(dir int, frame []byte, gsoSize uint32) (action uint32, out []byte, err error) {
+	// Room for the frame as it was, or for an answer to a shorter one.
+	opts := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+1024), Context: skBuff{gsoSize: gsoSize}}
+	action, err = b.program(dir).Run(&opts)
+	return action, opts.DataOut, err
 }
 
 // outcome is what the programs said of one frame.
 type outcome struct {
 	Reason bpf.HotspotReason
 	Wire   uint64 // bytes
+	Answer string // the frame that it became, by captive.c
 }
 
 // run is send, with the reason. It fails the test unless the frame was counted
@@ -258,7 +266,7 @@ func (b *testbed) only(dir int, before statistics) outcome {
 	for key, after := range b.stats() {
 		if n := after.Packets - before[key].Packets; n == 1 && key/int(bpf.HotspotReasonREASONS) == dir {
 			reason := bpf.HotspotReason(key % int(bpf.HotspotReasonREASONS))
-			found = append(found, outcome{reason, after.Bytes - before[key].Bytes})
+			found = append(found, outcome{Reason: reason, Wire: after.Bytes - before[key].Bytes})
 		} else if n != 0 {
 			b.t.Fatalf("one frame counted %d times, key %d", n, key)
 		}

@@ -102,7 +102,7 @@ func testSuperPacket(t *testing.T, b *testbed, kind superCase, dir, payload, siz
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
 	got := b.run(dir, kind.frame(t, dir, payload), uint32(size))
 	bytes, packets := segmented(kind.headers, payload, size)
-	if want := (outcome{forwarded, bytes}); got != want {
+	if want := (outcome{Reason: forwarded, Wire: bytes}); got != want {
 		t.Errorf("%d bytes by %d: %v, want %v", payload, size, got, want)
 	}
 	want := dataplane.Counters{UpBytes: bytes, UpPackets: packets}
@@ -138,7 +138,7 @@ func TestSuperPacketLength(t *testing.T) {
 	frame := udp4(t, bpf.Upload, 2000)
 	frame[16], frame[17] = 0, 0
 	bytes, _ := segmented(28, 2000, 1000)
-	if got, want := b.run(bpf.Upload, frame, 1000), (outcome{forwarded, bytes}); got != want {
+	if got, want := b.run(bpf.Upload, frame, 1000), (outcome{Reason: forwarded, Wire: bytes}); got != want {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
@@ -150,7 +150,7 @@ func TestSuperPacketAtTheLimit(t *testing.T) {
 	whole, _ := segmented(28, 3000, 1000)
 	b.grant(clientMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: whole + 1028})
 	super := udp4(t, bpf.Upload, 3000)
-	for _, want := range []outcome{{forwarded, whole}, {limitDrop, whole}} {
+	for _, want := range []outcome{{Reason: forwarded, Wire: whole}, {Reason: limitDrop, Wire: whole}} {
 		if got := b.run(bpf.Upload, super, 1000); got != want {
 			t.Fatalf("%v, want %v", got, want)
 		}

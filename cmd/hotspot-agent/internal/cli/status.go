@@ -5,6 +5,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,7 +113,7 @@ func attachment(i api.InterfaceStatus) string {
 // printTallies lists what the kernel passed and dropped, leaving out what never happened.
 func printTallies(w io.Writer, s api.AgentStatus) {
 	var rows [][]string
-	for _, tally := range append(append([]api.PacketCount{}, s.Passes...), s.Drops...) {
+	for _, tally := range slices.Concat(s.Passes, s.Drops, s.Answers) {
 		if tally.Frames > 0 {
 			rows = append(rows, []string{tally.Reason, tally.Direction, fmt.Sprint(tally.Frames), units.FormatBytes(tally.Bytes)})
 		}

@@ -90,6 +90,7 @@ func writeMetrics(w io.Writer, s api.AgentStatus) {
 	counter(w, "hotspot_passed_bytes_total", "Wire bytes that passed.", tallySamples(s.Passes, wireBytes))
 	counter(w, "hotspot_dropped_frames_total", "Frames that were dropped.", tallySamples(s.Drops, frames))
 	counter(w, "hotspot_dropped_bytes_total", "Wire bytes that were dropped.", tallySamples(s.Drops, wireBytes))
+	counter(w, "hotspot_answered_frames_total", "Frames that were answered instead of dropped.", tallySamples(s.Answers, frames))
 }
 
 // sample is one value of a metric with its labels, as in {reason="rate"}.

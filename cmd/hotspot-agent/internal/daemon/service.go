@@ -88,7 +88,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	for _, i := range plane.Interfaces {
 		status.Interfaces = append(status.Interfaces, interfaceStatus(i))
 	}
-	status.Passes, status.Drops = tallies(plane.Traffic)
+	status.Passes, status.Drops, status.Answers = tallies(plane.Traffic)
 	return status, nil
 }
 
@@ -143,17 +143,20 @@ func attachMode(interfaces []dataplane.Interface) string {
 
 var directionNames = map[string]string{"upload": "up", "download": "down"}
 
-// tallies splits "pass_local" and "drop_rate" into two lists of their reasons.
-func tallies(traffic []dataplane.Traffic) (passes, drops []api.PacketCount) {
+// tallies splits "pass_local", "drop_rate" and "answer_reset" into lists of their reasons.
+func tallies(traffic []dataplane.Traffic) (passes, drops, answers []api.PacketCount) {
 	for _, t := range traffic {
 		count := api.PacketCount{Direction: cmp.Or(directionNames[t.Direction], t.Direction), Frames: t.Frames, Bytes: t.Bytes}
-		if reason, ok := strings.CutPrefix(t.Reason, "drop_"); ok {
-			count.Reason = reason
+		kind, reason, _ := strings.Cut(t.Reason, "_")
+		count.Reason = reason
+		switch kind {
+		case "pass":
+			passes = append(passes, count)
+		case "drop":
 			drops = append(drops, count)
-			continue
+		case "answer":
+			answers = append(answers, count)
 		}
-		count.Reason = strings.TrimPrefix(t.Reason, "pass_")
-		passes = append(passes, count)
 	}
-	return passes, drops
+	return passes, drops, answers
 }

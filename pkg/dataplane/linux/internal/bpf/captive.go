@@ -44,11 +44,11 @@ func CaptivePage(url string) []byte {
 // secret are derived from the epoch of the maps, so that programs that were loaded at
 // different times agree, and no packet of another's has them but by chance.
 func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64) error {
-	secret := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("captive"), epoch))
+	mark := derived(epoch, "captive mark")
 	constants := map[string]any{
 		CaptiveVarCaptivePage:        CaptivePage(c.Redirect),
-		CaptiveVarCaptiveSecret:      [2]uint64{binary.BigEndian.Uint64(secret[0:]), binary.BigEndian.Uint64(secret[8:])},
-		CaptiveVarCaptiveMark:        binary.BigEndian.Uint32(secret[16:]) | 1,
+		CaptiveVarCaptiveSecret:      CaptiveSecret(epoch),
+		CaptiveVarCaptiveMark:        binary.BigEndian.Uint32(mark[:]) | 1,
 		CaptiveVarCaptiveHttps:       captiveHTTPS(c.HTTPS),
 		CaptiveVarCaptiveUnreachable: c.Unreachable,
 		CaptiveVarCaptiveQuietNs:     uint64(c.EndedQuiet),
@@ -64,4 +64,14 @@ func captiveHTTPS(a dataplane.HTTPSAnswer) uint8 {
 		return uint8(HotspotCaptiveHttpsCAPTIVE_HTTPS_ALERT)
 	}
 	return uint8(HotspotCaptiveHttpsCAPTIVE_HTTPS_DROP)
+}
+
+// CaptiveSecret is the key of the SYN cookies.
+func CaptiveSecret(epoch uint64) [2]uint64 {
+	secret := derived(epoch, "captive secret")
+	return [2]uint64{binary.BigEndian.Uint64(secret[0:]), binary.BigEndian.Uint64(secret[8:])}
+}
+
+func derived(epoch uint64, use string) [sha256.Size]byte {
+	return sha256.Sum256(binary.BigEndian.AppendUint64([]byte(use), epoch))
 }
