@@ -139,4 +139,3 @@ func TestCaptiveEndsConnections(t *testing.T) {
 		})
 	}
 }
-

@@ -170,7 +170,7 @@ func TestCaptiveRedirect(t *testing.T) {
 			if end := send(answerHandshake, layers.TCP{ACK: true, FIN: true, Seq: isn + 1, Ack: mine}, ""); !end.FIN || end.Seq != mine || end.Ack != isn+2 {
 				t.Errorf("%+v", end)
 			}
-			// Not ours: a connection of before, or of one who guesses.
+			// Not ours: a connection of before, or a guess.
 			if reset := send(answerReset, layers.TCP{ACK: true, PSH: true, Seq: 5, Ack: mine - 1}, request); !reset.RST || reset.ACK || reset.Seq != mine-1 {
 				t.Errorf("%+v", reset)
 			}
@@ -198,8 +198,8 @@ func TestCaptiveCookies(t *testing.T) {
 // Everything else is refused at once, so that nothing waits.
 func TestCaptiveRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
-		https               dataplane.HTTPSAnswer
-		unreachable         bool
+		https                   dataplane.HTTPSAnswer
+		unreachable             bool
 		syn443, syn22, datagram bpf.HotspotReason
 	}{
 		"reset": {dataplane.HTTPSReset, true, answerReset, answerReset, answerUnreachable},

@@ -254,14 +254,18 @@ func TestStateLock(t *testing.T) {
 }
 
 func TestTallies(t *testing.T) {
-	passes, drops := tallies([]dataplane.Traffic{
+	passes, drops, answers := tallies([]dataplane.Traffic{
 		{Direction: "upload", Reason: "pass_local", Frames: 1, Bytes: 2}, {Direction: "download", Reason: "drop_rate", Frames: 3, Bytes: 4},
+		{Direction: "upload", Reason: "answer_tls_alert", Frames: 5, Bytes: 6},
 	})
 	want := []api.PacketCount{{Direction: "up", Reason: "local", Frames: 1, Bytes: 2}}
 	if diff := cmp.Diff(want, passes); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]api.PacketCount{{Direction: "down", Reason: "rate", Frames: 3, Bytes: 4}}, drops); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]api.PacketCount{{Direction: "up", Reason: "tls_alert", Frames: 5, Bytes: 6}}, answers); diff != "" {
 		t.Error(diff)
 	}
 }
