@@ -119,17 +119,17 @@ func (t *Table) add(e *Entry, now sessions.Instant) {
 	if before := t.byDevice[e.row.device]; before != nil {
 		t.remove(before)
 	}
-	t.byDevice[e.row.device], t.byID[e.row.id] = e, e
+	t.byDevice[e.row.device], t.byID[e.row.id()] = e, e
 	t.setDue(e, e.dueAt(t.cfg, now))
 }
 
 func (t *Table) remove(e *Entry) {
 	t.setDue(e, 0)
-	delete(t.byID, e.row.id)
+	delete(t.byID, e.row.id())
 	if t.byDevice[e.row.device] == e {
 		delete(t.byDevice, e.row.device)
 	}
-	e.row.id = 0 // not to be found by a place any more
+	e.row.account = 0 // not to be found by a place any more
 }
 
 // of returns the running session of a reading, nil when there is none. Readings come
@@ -139,11 +139,19 @@ func (t *Table) of(r *dataplane.Reading) *Entry {
 		t.byPlace = append(t.byPlace, nil)
 	}
 	e := t.byPlace[r.Slot]
-	if e == nil || e.row.id != sessions.SessionID(r.Account) {
-		e = t.byID[sessions.SessionID(r.Account)]
+	if e == nil || e.row.account != r.Account {
+		e = t.byAccount(r.Account)
 		t.byPlace[r.Slot] = e
 	}
 	return e
+}
+
+// byAccount returns the running session of an account, nil when there is none.
+func (t *Table) byAccount(a dataplane.Account) *Entry {
+	if e := t.byID[sessions.SessionOf(a)]; e != nil && e.row.account == a {
+		return e
+	}
+	return nil
 }
 
 // setDue wakes the meter when something is due earlier than all before.
@@ -196,6 +204,16 @@ func (t *Table) Session(id sessions.SessionID) (Snapshot, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.byID[id]; e != nil {
+		return e.snapshot(), true
+	}
+	return Snapshot{}, false
+}
+
+// Account returns the running session of an account.
+func (t *Table) Account(a dataplane.Account) (Snapshot, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byAccount(a); e != nil {
 		return e.snapshot(), true
 	}
 	return Snapshot{}, false

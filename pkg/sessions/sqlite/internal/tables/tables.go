@@ -22,13 +22,16 @@ type Tx struct {
 	sessionTable
 	claimTable
 	eventTable
+	generationTable
 	providerTable
+	answerTable
 
 	*statements
 }
 
-// Begin starts a transaction. ctx ends it between two statements.
-func Begin(ctx context.Context, c *conn.Conn, writes bool) (*Tx, error) {
+// Begin starts a transaction. ctx ends it between two statements. Sessions that it inserts
+// get the tag of the generation.
+func Begin(ctx context.Context, c *conn.Conn, writes bool, g sessions.Generation) (*Tx, error) {
 	s := &statements{ctx: ctx, conn: c, writes: writes}
 	begin := "BEGIN"
 	if writes {
@@ -37,7 +40,10 @@ func Begin(ctx context.Context, c *conn.Conn, writes bool) (*Tx, error) {
 	if _, err := c.Exec(begin); err != nil {
 		return nil, err
 	}
-	return &Tx{deviceTable{s}, sessionTable{statements: s}, claimTable{s}, eventTable{s}, providerTable{s}, s}, nil
+	return &Tx{
+		deviceTable{s}, sessionTable{statements: s, tag: g.Tag()}, claimTable{s}, eventTable{s}, generationTable{s},
+		providerTable{s}, answerTable{s}, s,
+	}, nil
 }
 
 // Commit makes the transaction's writes seen by all.
