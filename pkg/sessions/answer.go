@@ -18,6 +18,6 @@ const (
 type Answer struct {
 	Key     [sha256.Size]byte // of the caller's key
 	Request [sha256.Size]byte // of what was requested
-	Sealed  []byte            // the answer, for whom has the key
+	Sealed  []byte            // the answer, to be read with the key
 	Created time.Time
 }

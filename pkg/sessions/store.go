@@ -94,7 +94,7 @@ type Events interface {
 	EventRange() (first, last int64, err error) // numbers of those that are stored; 0: none
 }
 
-// Generations are what tells the numbers of the events, and of sessions in the kernel, from
+// Generations distinguish the numbers of the events, and of sessions in the kernel, from
 // those of other histories of the database.
 type Generations interface {
 	Generation() (Generation, error)       // the latest

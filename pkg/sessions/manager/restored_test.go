@@ -14,7 +14,7 @@ import (
 // The kind: a number that a database counts is given again by a copy of it that is put
 // back, and by a new one, while the kernel still counts for the former. What it counted for
 // a session of another history reaches no other one, in whatever order the histories come.
-func TestRestoredDatabaseChargesNobodyElse(t *testing.T) {
+func TestRestoredDatabaseChargesNoOther(t *testing.T) {
 	w := newWorld(t, manager.Config{})
 	kept := w.buyData(w.phone(1), 100e6)
 	w.connect(w.phone(1))

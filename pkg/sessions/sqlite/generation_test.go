@@ -65,9 +65,9 @@ func happen(t *testing.T, store *sqlite.Store, events int) {
 	}
 }
 
-// The kind: event numbers, ids and checkpoints of two histories of one database are told
-// apart, whichever copy is put back when.
-func TestGenerationsTellHistoriesApart(t *testing.T) {
+// The kind: event numbers, ids and checkpoints of two histories of one database are
+// distinguished, whichever copy is put back when.
+func TestGenerationsDistinguishHistories(t *testing.T) {
 	original := newHistory(t)
 	first := original.run(func(s *sqlite.Store) { addDevice(t, s, 1); happen(t, s, 5) })
 	backup := original.copied()

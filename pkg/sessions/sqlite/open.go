@@ -100,8 +100,8 @@ func (s *Store) prepare() error {
 	return s.beginGeneration(context.Background())
 }
 
-// beginGeneration tells the numbers that are given from now on from those that a copy of
-// the database, put back, gives again. On a disk that takes nothing the last one stays:
+// beginGeneration distinguishes the numbers that are given from now on from those that a
+// copy of the database, put back, gives again. On a disk that takes nothing the last one stays:
 // there is nothing to number then.
 func (s *Store) beginGeneration(ctx context.Context) error {
 	var random [8]byte

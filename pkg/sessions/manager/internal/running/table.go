@@ -23,8 +23,7 @@ type Table struct {
 
 	mu       sync.Mutex // a leaf; held for a batch of readings at most
 	byDevice map[sessions.DeviceID]*Entry
-	byID     map[sessions.SessionID]*Entry
-	byPlace  []*Entry // the entry found last at Reading.Slot
+	index
 	queue    dueQueue
 	round    uint16    // of the last checkpoint or comparison
 	interned *interned // of the session that was stored last
@@ -43,7 +42,7 @@ func New(cfg Config) *Table {
 		Trusted: Rates{memory: cfg.RateMemory},
 		cfg:     cfg, wake: make(chan struct{}, 1), interned: new(interned),
 		byDevice: make(map[sessions.DeviceID]*Entry),
-		byID:     make(map[sessions.SessionID]*Entry),
+		index:    index{byID: make(map[sessions.SessionID]*Entry)},
 	}
 }
 
@@ -132,9 +131,15 @@ func (t *Table) remove(e *Entry) {
 	e.row.account = 0 // not to be found by a place any more
 }
 
+// index finds running sessions.
+type index struct {
+	byID    map[sessions.SessionID]*Entry
+	byPlace []*Entry // the entry found last at Reading.Slot
+}
+
 // of returns the running session of a reading, nil when there is none. Readings come
 // in the order of their places, and to look there is several times faster than a map.
-func (t *Table) of(r *dataplane.Reading) *Entry {
+func (t *index) of(r *dataplane.Reading) *Entry {
 	for len(t.byPlace) <= int(r.Slot) {
 		t.byPlace = append(t.byPlace, nil)
 	}
@@ -147,7 +152,7 @@ func (t *Table) of(r *dataplane.Reading) *Entry {
 }
 
 // byAccount returns the running session of an account, nil when there is none.
-func (t *Table) byAccount(a dataplane.Account) *Entry {
+func (t *index) byAccount(a dataplane.Account) *Entry {
 	if e := t.byID[sessions.SessionOf(a)]; e != nil && e.row.account == a {
 		return e
 	}
