@@ -142,10 +142,7 @@ func TestCopyThatComesLater(t *testing.T) {
 		l, err = link.AttachTCX(link.TCXOptions{Interface: index, Program: prog, Attach: ebpf.AttachTCXIngress})
 		return err
 	}))
-	within(t, atOnce, "the copy is reported", func() bool {
-		p := d.problem(dataplane.ForeignCopy)
-		return p != nil && p.Interface == "lan" && p.Exposed && strings.Contains(p.Detail, twin.bpffs)
-	})
+	d.begins(t, dataplane.ForeignCopy, "lan", twin.bpffs)
 	check(t, l.Close())
-	within(t, atOnce, "it is over", func() bool { return d.Status().Healthy })
+	d.ends(t, dataplane.ForeignCopy, "lan")
 }

@@ -98,16 +98,6 @@ func (b *box) order(d *Dataplane, ifname string, dir int) (list []string) {
 	return list
 }
 
-// problem returns the problem of a code, or nil.
-func (d *Dataplane) problem(code dataplane.ProblemCode) *dataplane.Problem {
-	for _, p := range d.Status().Problems {
-		if p.Code == code {
-			return &p
-		}
-	}
-	return nil
-}
-
 func TestAnotherProgramGoesBeforeOurs(t *testing.T) {
 	modes(t, func(b *box) {
 		t := b.t
@@ -148,10 +138,7 @@ func TestContestForTheFirstPlaceIsBounded(t *testing.T) {
 				}
 			}
 		}()
-		within(t, atOnce, "the problem is reported", func() bool {
-			p := d.problem(dataplane.ProgramInFront)
-			return p != nil && p.Interface == "lan" && p.Exposed && strings.Contains(p.Detail, "observer") && !d.attachedTo(t, "lan")
-		})
+		d.begins(t, dataplane.ProgramInFront, "lan", "observer")
 		time.Sleep(2 * time.Second) // while the other one answers each move at once
 		stop.Store(true)
 		<-stopped
@@ -171,17 +158,14 @@ func TestContestForTheFirstPlaceIsBounded(t *testing.T) {
 func TestNotOvertaken(t *testing.T) {
 	begins := func(t *testing.T, d *Dataplane, want string) {
 		t.Helper()
-		within(t, atOnce, "the problem is reported", func() bool {
-			p := d.problem(dataplane.ProgramInFront)
-			return p != nil && strings.Contains(p.Detail, want) && p.Exposed
-		})
+		d.begins(t, dataplane.ProgramInFront, "lan", want)
 		if e := next(t, d); e.Interface != "lan" || e.Over || !strings.Contains(e.Cause, want) {
 			t.Errorf("event %+v, want the beginning", e)
 		}
 	}
 	ends := func(t *testing.T, d *Dataplane) {
 		t.Helper()
-		within(t, atOnce, "it is over", func() bool { return d.Status().Healthy })
+		d.ends(t, dataplane.ProgramInFront, "lan")
 		if e := next(t, d); !e.Over || e.Lasted <= 0 {
 			t.Errorf("event %+v, want the end", e)
 		}

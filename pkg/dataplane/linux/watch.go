@@ -59,8 +59,9 @@ type part string
 
 // The parts that find problems, beside the interfaces of the state.
 const (
-	byHooks  part = "hooks"  // who else is on the hooks of interfaces
-	byRouter part = "router" // the router's own addresses
+	byHooks        part = "hooks"        // who else is on the hooks of interfaces
+	byRouter       part = "router"       // the router's own addresses
+	bySurroundings part = "surroundings" // what is beside the programs
 )
 
 // setProblems replaces what a part found, and returns whether that is another finding.

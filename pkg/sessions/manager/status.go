@@ -28,7 +28,7 @@ func (m *Manager) statusOf(d sessions.Device, s *sessions.Session, now sessions.
 	case m.enforce.Trusted(d.MAC):
 		status.Connected = true
 	case s != nil:
-		account = s.ID.Account()
+		account = s.Account()
 	default:
 		return status, nil
 	}
@@ -117,7 +117,7 @@ func (m *Manager) Sessions(ctx context.Context, filter sessions.SessionFilter) (
 func (m *Manager) withLiveUsage(s sessions.Session, now sessions.Instant) sessions.Session {
 	switch s.State {
 	case sessions.Running:
-		r, err := m.enforce.Read(s.ID.Account())
+		r, err := m.enforce.Read(s.Account())
 		if err != nil {
 			m.cfg.Log.Warn("figures as of the last checkpoint", "session", s.ID, "error", err)
 		}
