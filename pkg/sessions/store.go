@@ -78,8 +78,11 @@ type RunningSessions interface {
 
 // Claims are the codes by which customers take a purchase to another device.
 type Claims interface {
-	PutClaim(ClaimHash, SessionID) error // a session has at most one
+	// PutClaim gives a session its code, instead of the one it had; Conflict on one that is
+	// another session's.
+	PutClaim(ClaimHash, SessionID) error
 	Claim(ClaimHash) (SessionID, error)
+	ClaimOf(SessionID) (ClaimHash, error)
 	DeleteClaim(SessionID) error
 }
 

@@ -369,6 +369,10 @@ func (t *tx) PutClaim(hash sessions.ClaimHash, id sessions.SessionID) error {
 	if err := t.writable(); err != nil {
 		return err
 	}
+	if holder, taken := t.claims[hash]; taken && holder != id {
+		return sessions.Errorf(sessions.Conflict, "claim_hash: the code is that of session %d already", holder)
+	}
+	maps.DeleteFunc(t.claims, func(_ sessions.ClaimHash, of sessions.SessionID) bool { return of == id })
 	t.claims[hash] = id
 	return nil
 }
@@ -379,6 +383,15 @@ func (t *tx) Claim(hash sessions.ClaimHash) (sessions.SessionID, error) {
 		return 0, missing("no purchase has this code")
 	}
 	return id, nil
+}
+
+func (t *tx) ClaimOf(id sessions.SessionID) (sessions.ClaimHash, error) {
+	for hash, of := range t.claims {
+		if of == id {
+			return hash, nil
+		}
+	}
+	return sessions.ClaimHash{}, missing("session %d has no claim code", id)
 }
 
 func (t *tx) DeleteClaim(id sessions.SessionID) error {
