@@ -56,6 +56,7 @@ type Devices interface {
 	// PutDevice inserts when ID is 0, and sets it; Conflict on a taken MAC. An address
 	// belongs to one device: others lose those of IPs.
 	PutDevice(*Device) error
+	DeleteDevice(DeviceID) error // and its addresses; Conflict while it has sessions
 }
 
 // Sessions are the purchases of a transaction.

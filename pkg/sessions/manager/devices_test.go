@@ -116,10 +116,16 @@ func TestMoveIsRefused(t *testing.T) {
 	w := newWorld(t, manager.Config{Blocked: []dataplane.MAC{mac(8)}})
 	d, other := w.phone(1), w.phone(2)
 	w.buyTime(d, time.Hour)
+	w.buyTime(other, time.Hour)
 	w.connect(d)
 	mark := w.mark()
 	_, err := w.UpdateDevice(w.ctx, d.ID, sessions.DevicePatch{MAC: ptr(other.MAC.String())})
 	w.code(err, sessions.Conflict)
+	for _, named := range []string{"device 1 (" + d.MAC.String() + ")", other.MAC.String() + ", which is device 2", "(2)"} {
+		if !strings.Contains(err.Error(), named) {
+			t.Errorf("%q does not name %s", err, named)
+		}
+	}
 	_, err = w.UpdateDevice(w.ctx, d.ID, sessions.DevicePatch{MAC: ptr(mac(8).String())})
 	w.code(err, sessions.Forbidden)
 	w.happened(mark)

@@ -231,6 +231,22 @@ func (t *tx) PutDevice(d *sessions.Device) error {
 	return nil
 }
 
+func (t *tx) DeleteDevice(id sessions.DeviceID) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if _, err := t.Device(id); err != nil {
+		return err
+	}
+	for _, s := range t.sessions {
+		if s.Device == id {
+			return sessions.Errorf(sessions.Conflict, "device %d has sessions", id)
+		}
+	}
+	delete(t.devices, id)
+	return nil
+}
+
 // releaseIP takes an address from a device that is not its owner.
 func (t *tx) releaseIP(ip netip.Addr, owner sessions.DeviceID) {
 	d, err := t.DeviceByIP(ip)
