@@ -59,6 +59,8 @@ const (
 	DatabaseRescued      = sessions.DatabaseRescued
 	InterfaceUnprotected = sessions.InterfaceUnprotected
 	InterfaceProtected   = sessions.InterfaceProtected
+	HealthProblem        = sessions.HealthProblem
+	HealthResolved       = sessions.HealthResolved
 )
 
 // CodeOf returns the code of err: Internal for one that carries none.

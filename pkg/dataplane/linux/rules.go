@@ -22,11 +22,11 @@ func (d *Dataplane) Grant(mac dataplane.MAC, rule dataplane.Rule) error {
 	if err != nil {
 		return err
 	}
-	before, _ := d.table.Allowed(mac)
-	if err := d.table.Grant(mac, wire); err != nil {
+	changed, err := d.table.Grant(mac, wire)
+	if err != nil {
 		return err
 	}
-	if before != rule.Account {
+	if changed {
 		d.neighbors.watcher.MarkDirty() // where it is now was not reported of this account
 	}
 	return nil

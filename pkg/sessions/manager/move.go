@@ -175,7 +175,7 @@ func takenMAC(d, other sessions.Device, sold []sessions.Session, more bool) erro
 // no room for both, the device keeps its old MAC.
 func (m *Manager) moveRule(ctx context.Context, old, d sessions.Device, s sessions.Session) error {
 	if m.enforce.Trusted(d.MAC) {
-		err := m.ledger.Update(ctx, start.Stopping(d, s.ID, m.enforce.LastReading(s.ID), sessions.ReasonTrusted, ""))
+		err := m.ledger.Update(ctx, start.Stopping(d, s.ID, m.enforce.LastReading(s.Account()), sessions.ReasonTrusted, ""))
 		if err != nil {
 			return err
 		}
@@ -258,7 +258,7 @@ func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessi
 	}
 	var reading *dataplane.Reading
 	if r.running && !r.continues {
-		reading = m.enforce.LastReading(id)
+		reading = m.enforce.LastReading(here.Account())
 	}
 	err = m.ledger.Update(ctx, func(c *ledger.Tx) error {
 		moved, err = r.store(c, reading)

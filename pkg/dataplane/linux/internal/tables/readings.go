@@ -13,17 +13,15 @@ import (
 // Forget removes the counter of an account, if it exists, with all that is counted
 // from now on: forget one whose reading is Final. It fails while a rule names it.
 func (t *Table) Forget(account dataplane.Account) error {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
-	t.unmapIdle()
 	return t.Accounts.forget(account)
 }
 
 // Rule returns the rule of a client that is enforced now, the zero Rule for none.
 func (t *Table) Rule(mac dataplane.MAC) dataplane.Rule {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
-	t.unmapIdle()
 	if rule := t.Clients.rule(mac); rule != nil {
 		return bpf.RuleFromWire(*rule)
 	}
@@ -52,9 +50,8 @@ type macRule struct {
 }
 
 func (t *Table) rulesBatch(some []macRule, from int) (_ []macRule, more bool) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
-	t.unmapIdle()
 	for mac, rule := range t.Clients.between(from, from+batchSize) {
 		some = append(some, macRule{mac, bpf.RuleFromWire(*rule)})
 	}
@@ -63,9 +60,8 @@ func (t *Table) rulesBatch(some []macRule, from int) (_ []macRule, more bool) {
 
 // Read returns the counters of one account, or ErrNoAccount.
 func (t *Table) Read(id dataplane.Account) (dataplane.Reading, error) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
-	t.unmapIdle()
 	index, own := t.Accounts.Find(id)
 	if own == nil {
 		return dataplane.Reading{}, fmt.Errorf("account %d: %w", id, dataplane.ErrNoAccount)
@@ -90,9 +86,8 @@ func (t *Table) ReadAll(visit func([]dataplane.Reading) bool) {
 }
 
 func (t *Table) readBatch(readings []dataplane.Reading, from int) (_ []dataplane.Reading, more bool) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
-	t.unmapIdle()
 	all := t.Accounts.at
 	upTo := min(from+batchSize, len(all))
 	for i := min(from, upTo); i < upTo; i++ {

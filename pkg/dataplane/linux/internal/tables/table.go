@@ -57,11 +57,16 @@ func (t *Table) adopt(s *pins.Maps) (err error) {
 	return nil
 }
 
-// unmapIdle keeps what is mapped of the tables small. The caller holds the lock, and nothing
-// of them from before.
-func (t *Table) unmapIdle() {
-	t.Clients.Values.unmapIdle()
-	t.Accounts.Values.unmapIdle()
+// lock begins an operation. It keeps what is mapped of the tables small: nothing of them
+// is held from one operation to the next.
+func (t *Table) lock() {
+	t.mu.Lock()
+	if t.Clients.Values.Chunks >= MaxMmapChunks {
+		t.Clients.Values.unmapAll()
+	}
+	if t.Accounts.Values.Chunks >= MaxMmapChunks {
+		t.Accounts.Values.unmapAll()
+	}
 }
 
 // Close unmaps the tables.
@@ -70,27 +75,30 @@ func (t *Table) Close() {
 	t.Accounts.Values.close()
 }
 
-// Grant makes or replaces the rule of a client, its account first.
-func (t *Table) Grant(mac dataplane.MAC, rule bpf.HotspotRule) error {
+// Grant makes or replaces the rule of a client, its account first. It reports whether the
+// account is another than that of the former rule.
+func (t *Table) Grant(mac dataplane.MAC, rule bpf.HotspotRule) (changed bool, err error) {
 	for {
-		wait, err := t.tryGrant(mac, rule)
+		changed, wait, err := t.tryGrant(mac, rule)
 		if err != nil || wait == 0 {
-			return err
+			return changed, err
 		}
 		if err := t.grace.Wait(wait); err != nil {
-			return err
+			return false, err
 		}
 	}
 }
 
-// tryGrant is grant, unless packets in flight are in the way: then it says until when.
-func (t *Table) tryGrant(mac dataplane.MAC, rule bpf.HotspotRule) (wait GracePeriod, err error) {
-	t.mu.Lock()
+// tryGrant is Grant, unless packets in flight are in the way: then it says until when.
+func (t *Table) tryGrant(mac dataplane.MAC, rule bpf.HotspotRule) (changed bool, wait GracePeriod, err error) {
+	t.lock()
 	defer t.mu.Unlock()
-	t.unmapIdle()
 	made, wait, err := t.Accounts.assign(&rule)
-	if wait != 0 || err != nil || t.has(mac, rule) {
-		return wait, err
+	if wait != 0 || err != nil {
+		return false, wait, err
+	}
+	if now := t.Clients.rule(mac); now != nil && *now == rule {
+		return false, 0, nil
 	}
 	before, wait, err := t.Clients.set(mac, &rule)
 	if wait != 0 || err != nil {
@@ -98,25 +106,20 @@ func (t *Table) tryGrant(mac dataplane.MAC, rule bpf.HotspotRule) (wait GracePer
 			// Nothing names the account: refused clients must not fill the table.
 			_ = t.Accounts.forget(dataplane.Account(rule.Account))
 		}
-		return wait, err
+		return false, wait, err
 	}
 	t.Accounts.addRule(dataplane.Account(rule.Account))
-	if before != nil {
-		t.Accounts.dropRule(dataplane.Account(before.Account))
+	if before == nil {
+		return true, 0, nil
 	}
-	return 0, nil
-}
-
-func (t *Table) has(mac dataplane.MAC, rule bpf.HotspotRule) bool {
-	now := t.Clients.rule(mac)
-	return now != nil && *now == rule
+	t.Accounts.dropRule(dataplane.Account(before.Account))
+	return before.Account != rule.Account, 0, nil
 }
 
 // Revoke takes the rule of a client out of force.
 func (t *Table) Revoke(mac dataplane.MAC) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
-	t.unmapIdle()
 	if before := t.Clients.clear(mac); before != nil {
 		t.Accounts.dropRule(dataplane.Account(before.Account))
 	}
@@ -124,9 +127,8 @@ func (t *Table) Revoke(mac dataplane.MAC) {
 
 // Allowed returns the account of a client that is let through.
 func (t *Table) Allowed(mac dataplane.MAC) (dataplane.Account, bool) {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
-	t.unmapIdle()
 	rule := t.Clients.rule(mac)
 	if rule == nil || dataplane.Verdict(rule.Verdict) != dataplane.Allow {
 		return 0, false
@@ -141,7 +143,7 @@ func (t *Table) Refresh() error {
 		rules[mac] = *rule
 	}
 	for mac, rule := range rules {
-		if err := t.Grant(mac, rule); err != nil {
+		if _, err := t.Grant(mac, rule); err != nil {
 			return err
 		}
 	}
