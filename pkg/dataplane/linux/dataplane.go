@@ -288,9 +288,9 @@ func (d *Dataplane) NeighborsOf(mac dataplane.MAC) ([]dataplane.Neighbor, error)
 	return d.neighbors.of(mac)
 }
 
-// HoldersOf returns who has an address of a client network, from the kernel's neighbour
-// tables of the client-facing interfaces (of bridge ports: of their bridge): at least one,
-// or ErrNoNeighbor. Several are clients of several interfaces that both answer there, or
+// HoldersOf returns the clients that have an address, from the kernel's neighbour tables
+// of the client-facing interfaces (of bridge ports: of their bridge): at least one, or
+// ErrNoNeighbor. Several are clients of several interfaces that both answer there, or
 // none of which does; to find out takes up to a second. ifname, if not empty, is the only
 // interface that counts; ErrNoInterface when it is none of these.
 func (d *Dataplane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error) {

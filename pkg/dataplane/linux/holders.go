@@ -29,7 +29,7 @@ type holder struct {
 	entry netlink.Neigh
 }
 
-// holders returns who has an address. Where tables disagree, each is asked: an entry stays
+// holders returns the clients that have an address. Where tables disagree, each is asked: an entry stays
 // in its table long after the device left.
 func (n *neighbors) holders(h *netlink.Handle, ip netip.Addr, ifname string) ([]dataplane.Holder, error) {
 	on, err := n.clientLinks(ifname)

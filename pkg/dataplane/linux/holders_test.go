@@ -81,7 +81,7 @@ func TestHoldersOfOneAddress(t *testing.T) {
 	holders("lan2", second)
 	b.neighbor("lan1", ip.String(), first.MAC, netlink.NUD_STALE)
 	b.neighbor("lan2", ip.String(), second.MAC, netlink.NUD_REACHABLE)
-	holders("", first, second) // neither answers: who has it cannot be said
+	holders("", first, second) // neither answers: whose it is cannot be said
 	b.neighbor("lan1", ip.String(), second.MAC, netlink.NUD_STALE)
 	b.neighbor("lan2", ip.String(), second.MAC, netlink.NUD_STALE)
 	holders("", dataplane.Holder{MAC: second.MAC, Interface: "lan1"}, second) // one device that roamed

@@ -113,11 +113,6 @@ func (m *Manager) Devices(ctx context.Context) ([]sessions.Device, error) {
 	return sessions.Snapshot(ctx, m.ledger.Store, sessions.Tx.Devices)
 }
 
-// DeviceOfMAC returns the device that has a MAC. Codes: NotFound.
-func (m *Manager) DeviceOfMAC(ctx context.Context, mac dataplane.MAC) (sessions.Device, error) {
-	return m.ledger.DeviceByMAC(ctx, mac)
-}
-
 // LastWithAddress returns the device that was the last one to be known by an address. It
 // may have left: whose the address is now only the kernel knows. Codes: NotFound.
 func (m *Manager) LastWithAddress(ctx context.Context, ip netip.Addr) (sessions.Device, error) {

@@ -65,7 +65,7 @@ func (m *Manager) UpdateDevice(ctx context.Context, id sessions.DeviceID, patch 
 	}
 	macs := m.enforce.Lock(enforce.UnknownMAC)
 	defer macs.Unlock()
-	held := m.enforce.Lock(m.holders(ctx, id, p.mac)...)
+	held := m.enforce.Lock(holders(ctx, m.ledger, id, p.mac)...)
 	defer held.Unlock()
 	if err := ctx.Err(); err != nil {
 		return sessions.Device{}, err
@@ -87,11 +87,11 @@ func (m *Manager) UpdateDevice(ctx context.Context, id sessions.DeviceID, patch 
 
 // holders are a device and the one that has its new MAC, which must start nothing
 // meanwhile. The caller holds enforce.UnknownMAC.
-func (m *Manager) holders(ctx context.Context, id sessions.DeviceID, mac *dataplane.MAC) []sessions.DeviceID {
+func holders(ctx context.Context, l *ledger.Ledger, id sessions.DeviceID, mac *dataplane.MAC) []sessions.DeviceID {
 	if mac == nil {
 		return []sessions.DeviceID{id}
 	}
-	other, err := m.ledger.DeviceByMAC(ctx, *mac)
+	other, err := l.DeviceByMAC(ctx, *mac)
 	if err != nil {
 		return []sessions.DeviceID{id} // without one; what else can fail fails again in the transaction
 	}

@@ -40,7 +40,7 @@ func (m *Manager) Export(ctx context.Context, all bool) ([]sessions.Portable, er
 				out = append(out, sessions.Portable{MAC: d.MAC, Hostname: d.Hostname, Session: s})
 			}
 		}
-		if err := m.addClaims(ctx, out[first:]); err != nil {
+		if err := addClaims(ctx, m.ledger.Store, out[first:]); err != nil {
 			return nil, err
 		}
 		page.After = list[len(list)-1].ID
@@ -49,8 +49,8 @@ func (m *Manager) Export(ctx context.Context, all bool) ([]sessions.Portable, er
 
 // addClaims adds the codes that customers hold: a purchase is worth what its receipt says,
 // also in another database.
-func (m *Manager) addClaims(ctx context.Context, list []sessions.Portable) error {
-	return m.ledger.Store.Snapshot(ctx, func(tx sessions.Tx) error {
+func addClaims(ctx context.Context, store sessions.Store, list []sessions.Portable) error {
+	return store.Snapshot(ctx, func(tx sessions.Tx) error {
 		for i := range list {
 			hash, err := tx.ClaimOf(list[i].Session.ID)
 			switch {

@@ -24,7 +24,7 @@ func (s *Service) Resolve(ctx context.Context, ip netip.Addr, ifname string) (se
 }
 
 // FindDevice finds a device by its id, MAC or IP. Whose an IP is only the kernel knows: the
-// database may have a former holder, who is not to be charged or cut off.
+// database may have a former holder, which is not to be charged or cut off.
 func (s *Service) FindDevice(ctx context.Context, ref string) (sessions.Device, error) {
 	ip, ifname, isIP := sessions.SplitAddress(ref)
 	if !isIP {
@@ -37,7 +37,7 @@ func (s *Service) FindDevice(ctx context.Context, ref string) (sessions.Device, 
 	if err != nil {
 		return sessions.Device{}, err
 	}
-	d, err := s.DeviceOfMAC(ctx, mac)
+	d, err := s.Manager.FindDevice(ctx, mac.String())
 	if sessions.CodeOf(err) == sessions.NotFound {
 		return d, sessions.Errorf(sessions.NotFound, "%s is %s, which is no device yet: it bought nothing", ip, mac)
 	}

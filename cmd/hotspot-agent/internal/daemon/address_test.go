@@ -36,7 +36,7 @@ func TestResolveRegisters(t *testing.T) {
 
 // The kind of fault: memory answers where only the present counts. A former holder of an
 // address must not be charged, connected or cut off for the present one, so that the
-// database is no answer, not even where nobody has the address now.
+// database is no answer, not even where no device has the address now.
 func TestFindDeviceByAddress(t *testing.T) {
 	s, plane, _ := newService(t)
 	for _, mac := range []dataplane.MAC{first, second} {
