@@ -19,7 +19,7 @@ import (
 )
 
 // The kind of fault that these tests are of: programs like ours, of another folder, on an
-// interface of ours. Each denies whom the other lets in, and neither is missing.
+// interface of ours. Each denies the devices that the other lets in, and neither is missing.
 
 // twin is another agent, with a folder of its own, in the same namespace.
 func (b *box) twin() *box {

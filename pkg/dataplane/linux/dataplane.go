@@ -72,13 +72,14 @@ func Open(opts Options) (*Dataplane, error) {
 		d.release()
 		return nil, err
 	}
-	former, err := d.findFormer()
-	if err != nil {
+	former := takeover{own: d.pins, ns: d.ns, names: opts.Interfaces, log: opts.Log}
+	defer former.close()
+	if err := former.find(d.state.currentLinks()); err != nil {
 		d.release()
 		return nil, err
 	}
 	// ---- Enforcement begins here: all above can fail without a trace on traffic. ----
-	if err := d.enforce(former); err != nil {
+	if err := d.enforce(&former); err != nil {
 		d.release()
 		return nil, err
 	}
@@ -203,13 +204,12 @@ func (d *Dataplane) openWatch() (err error) {
 func maxAccounts(maxClients uint32) uint32 { return 2*maxClients + 1024 }
 
 // enforce attaches, then lets go of what a former configuration or version left.
-func (d *Dataplane) enforce(former []formerFolder) error {
-	defer closeFormer(former)
+func (d *Dataplane) enforce(former *takeover) error {
 	if err := d.interfaces.attachAll(d.state.currentLinks()); err != nil {
 		return err
 	}
-	if len(former) > 0 {
-		if err := d.takeOver(former); err != nil {
+	if len(former.folders) > 0 {
+		if err := former.finish(d.state.currentLinks()); err != nil {
 			return err
 		}
 		_ = d.interfaces.attachAll(d.state.currentLinks()) // what was in the way is not any more

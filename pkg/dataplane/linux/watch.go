@@ -59,7 +59,7 @@ type part string
 
 // The parts that find problems, beside the interfaces of the state.
 const (
-	byHooks        part = "hooks"        // who else is on the hooks of interfaces
+	byHooks        part = "hooks"        // what else is on the hooks of interfaces
 	byRouter       part = "router"       // the router's own addresses
 	bySurroundings part = "surroundings" // what is beside the programs
 )

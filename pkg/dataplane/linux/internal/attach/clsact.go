@@ -98,7 +98,7 @@ func (c *Clsact) readFilters(dev Device, dir int) (Hook, error) {
 }
 
 // program describes a filter. One with our name is ours unless the program is another
-// folder's: also when somebody removed our pins.
+// folder's: also when our pins were removed.
 func (c *Clsact) program(f netlink.Filter) Program {
 	p := Program{filter: f}
 	b, ok := f.(*netlink.BpfFilter)

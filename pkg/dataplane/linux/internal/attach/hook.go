@@ -128,7 +128,7 @@ func (h *Hooks) ForeignCopies(ifname string) []dataplane.Problem {
 			}
 			problems = append(problems, dataplane.Problem{
 				Code: dataplane.ForeignCopy, Interface: ifname, Subject: HookNames[dir],
-				Detail: fmt.Sprintf("interface %s: %s on %s is of %s: who pays here is cut off there; %s",
+				Detail: fmt.Sprintf("interface %s: %s on %s is of %s: customers of one agent are cut off by the other; %s",
 					ifname, p, HookNames[dir], p.Copy, advice),
 				Exposed: true,
 			})

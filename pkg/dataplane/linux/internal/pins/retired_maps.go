@@ -33,8 +33,19 @@ func (p Folder) RemoveRetired() error {
 }
 
 // RetireFrom makes the maps of another folder on the same bpffs, if there are any, retired
-// ones of this folder. Nothing may count there any more.
-func (p Folder) RetireFrom(other Folder) error { return p.retire(other, kernel.BootNow()) }
+// ones of this folder, as those that it had retired. Nothing may count there any more.
+func (p Folder) RetireFrom(other Folder) error {
+	dirs, err := other.Retired()
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := os.Rename(dir, filepath.Join(p.Root, filepath.Base(dir))); err != nil {
+			return kernel.Explain("moving retired maps", err)
+		}
+	}
+	return p.retire(other, kernel.BootNow())
+}
 
 // retire makes maps, of this folder or another, retired ones.
 func (p Folder) retire(from Folder, until dataplane.Boottime) error {
