@@ -99,7 +99,7 @@ func (d *Dataplane) build() error {
 	if err := d.openWatch(); err != nil {
 		return err
 	}
-	if err := d.watch.refresh(); err != nil {
+	if _, err := d.watch.refresh(); err != nil {
 		return err
 	}
 	return d.interfaces.loadNeeded(d.state.currentLinks())
@@ -177,7 +177,7 @@ func (d *Dataplane) openWatch() (err error) {
 		return err
 	}
 	d.watch.snapshot = func() (*links.Snapshot, error) { return d.opts.snapshot(d.nl) }
-	d.watch.router = router{d.maps, d.opts.Interfaces}
+	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, log: d.opts.Log}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,

@@ -97,19 +97,19 @@ func (w *watch) run(closing <-chan struct{}) {
 }
 
 // refresh takes a snapshot of the links, and makes the router's own addresses in the
-// kernel those of it.
-func (w *watch) refresh() error {
+// kernel those of it. The problem is router.sync's.
+func (w *watch) refresh() (problem string, err error) {
 	now, err := w.snapshot()
 	if err != nil {
-		return err
+		return "", err
 	}
 	w.state.setLinks(now)
 	return w.router.sync(now)
 }
 
 func (w *watch) retryRefresh() {
-	problem := ""
-	if err := w.refresh(); err != nil {
+	problem, err := w.refresh()
+	if err != nil {
 		problem = err.Error()
 	}
 	if w.state.setProblem(problem) && problem != "" {
