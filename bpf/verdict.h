@@ -149,10 +149,12 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 
 	if (parse_ethernet(skb, dir, f))
 		return DROP_MALFORMED;
-	if (verdict_vlan(skb, f))
-		return PASS_OTHER_VLAN;
-	if (verdict_link_control(dir, f))
-		return PASS_LINK_CONTROL;
+	if (f->group | f->vlan) { /* one branch for most frames */
+		if (verdict_vlan(skb, f))
+			return PASS_OTHER_VLAN;
+		if (verdict_link_control(dir, f))
+			return PASS_LINK_CONTROL;
+	}
 	if (verdict_bridged(dir, f))
 		return verdict_spoofs_router(dir, f) ? DROP_MALFORMED : PASS_BRIDGED;
 	p.rule = verdict_rule(&f->client);
