@@ -132,8 +132,6 @@ static __always_inline enum reason verdict_client(struct packet *p)
 		why = account_frame(p, local, &ended);
 		if (why == PASS_FORWARDED)
 			rwnd_frame(p);
-		else if (why == PASS_LOCAL && group_is_routable(p) && group_keep_on_link(p))
-			why = DROP_MALFORMED;
 	}
 	if (!ended)
 		return why;
@@ -168,6 +166,8 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 	wire_segments(skb, f);
 	if (dir == DOWNLOAD && f->group)
 		return preauth_group(&p);
+	if (group_is_routable(dir, f) && group_keep_on_link(skb, f))
+		return DROP_MALFORMED;
 	p.now = bpf_ktime_get_boot_ns();
 	if (!p.rule || verdict_not_bound_address(f, p.rule))
 		return preauth_frame(&p, p.rule ? DROP_BOUND : DROP_NO_RULE);

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -155,7 +156,7 @@ func TestAgentStatus(t *testing.T) {
 	if s.Limiter != "fair" || !s.Health.OK || s.Counts.Connected != 1 || s.Counts.LastEvent == 0 || len(s.Drops) != 2 || s.Drops[0].Reason != "no_rule" {
 		t.Errorf("status %+v", s)
 	}
-	k.plane.status.Problems = []string{"interface br-lan: gone"}
+	k.plane.status.Problems = []dataplane.Problem{{Code: dataplane.InterfaceAbsent, Interface: "br-lan", Detail: "interface br-lan: gone"}}
 	k.clock.SetWall(time.Unix(0, 0))
 	k.run("status").expect(t, exit.Done, "health         interface br-lan: gone; the wall clock is not set")
 }

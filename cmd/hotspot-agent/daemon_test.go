@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // machine is a router in a network namespace with the real agent.
@@ -339,6 +341,9 @@ func TestDaemonWaitsForAnInterface(t *testing.T) {
 	m.must(m.agent.Start())
 	status, err := m.client().Status(t.Context())
 	m.must(err)
+	if metrics := m.scrape("127.0.0.1:9273"); !strings.Contains(metrics, `hotspot_health_problem{code="interface_absent",interface="wlan9"} 1`) {
+		t.Error(metrics)
+	}
 	if status.Health.OK || len(status.Interfaces) != 2 || status.Interfaces[1].Attached || !strings.Contains(strings.Join(status.Health.Problems, " "), "wlan9") {
 		t.Errorf("status %+v", status)
 	}
@@ -346,6 +351,17 @@ func TestDaemonWaitsForAnInterface(t *testing.T) {
 	m.eventually("wlan9 is attached", func() bool {
 		status, err := m.client().Status(t.Context())
 		return err == nil && status.Health.OK && status.Interfaces[1].Attached
+	})
+	m.eventually("both events of the problem are stored", func() bool {
+		events, err := m.client().StoredEvents(t.Context(), 0)
+		m.must(err)
+		var got []string
+		for _, e := range events {
+			if e.Reason == string(dataplane.InterfaceAbsent) && e.Interface == "wlan9" {
+				got = append(got, string(e.Type))
+			}
+		}
+		return slices.Equal(got, []string{"health.problem", "health.resolved"})
 	})
 	metrics := m.scrape("127.0.0.1:9273")
 	for _, want := range []string{

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // finding is one object of doctor --json.
@@ -30,7 +31,7 @@ func TestDoctorAsksTheAgent(t *testing.T) {
 	if f := doctorOn(k, k.socket); f.Result != "ok" || !strings.Contains(f.Detail, "version v1.2.3") {
 		t.Errorf("healthy: %+v", f)
 	}
-	k.plane.status.Problems = []string{"interface br-lan: gone"}
+	k.plane.status.Problems = []dataplane.Problem{{Code: dataplane.InterfaceAbsent, Interface: "br-lan", Detail: "interface br-lan: gone"}}
 	if f := doctorOn(k, k.socket); f.Result != "fail" || !strings.Contains(f.Detail, "br-lan: gone") {
 		t.Errorf("ill: %+v", f)
 	}

@@ -58,6 +58,8 @@ const (
 	DatabaseRescued      = sessions.DatabaseRescued
 	InterfaceUnprotected = sessions.InterfaceUnprotected
 	InterfaceProtected   = sessions.InterfaceProtected
+	HealthProblem        = sessions.HealthProblem
+	HealthResolved       = sessions.HealthResolved
 )
 
 // CodeOf returns the code of err: Internal for one that carries none.

@@ -46,6 +46,9 @@ const (
 
 	InterfaceUnprotected EventType = "interface.unprotected"
 	InterfaceProtected   EventType = "interface.protected"
+
+	HealthProblem  EventType = "health.problem"
+	HealthResolved EventType = "health.resolved"
 )
 
 // Event is one transition. Seq starts at 1 and has no gaps, but before DatabaseRescued.
@@ -56,11 +59,11 @@ type Event struct {
 	Device  DeviceID  `json:"device_id,omitempty"`
 	MAC     string    `json:"mac,omitempty"`
 	Session SessionID `json:"session_id,omitempty"`
-	Reason  string    `json:"reason,omitempty"`  // why a client was disconnected: request, consumed, expired, idle, deleted, ...
+	Reason  string    `json:"reason,omitempty"`  // why a client was disconnected: request, consumed, expired, idle, deleted, ...; the code of a problem
 	Message string    `json:"message,omitempty"` // notify text, or detail for people
 
-	Interface  string `json:"interface,omitempty"`   // of interface.unprotected and interface.protected
-	DurationMS int64  `json:"duration_ms,omitempty"` // of interface.protected: how long it was not, rounded up
+	Interface  string `json:"interface,omitempty"`   // of interface.unprotected, interface.protected and problems
+	DurationMS int64  `json:"duration_ms,omitempty"` // of interface.protected and health.resolved: how long it lasted, rounded up
 	// Of client.conflict: what differs (address, hostname, port), and from what.
 	Differs string `json:"differs,omitempty"`
 	Before  string `json:"before,omitempty"`

@@ -99,7 +99,7 @@ func (d *Dataplane) build() error {
 	if err := d.openWatch(); err != nil {
 		return err
 	}
-	if _, err := d.watch.refresh(); err != nil {
+	if err := d.watch.refresh(); err != nil {
 		return err
 	}
 	return d.interfaces.loadNeeded(d.state.currentLinks())

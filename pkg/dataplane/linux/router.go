@@ -23,23 +23,23 @@ type router struct {
 	vlans string // that were logged last
 }
 
-// sync writes what a snapshot has. The problem is one that no error is: what was found does
-// not fit, and the programs are stricter for it.
-func (r *router) sync(now *links.Snapshot) (problem string, err error) {
+// sync writes what a snapshot has. Problems are of what does not fit, so that the programs
+// are stricter than need be.
+func (r *router) sync(now *links.Snapshot) (found []dataplane.Problem, err error) {
 	addrs := make(map[bpf.HotspotAddrKey]bool)
 	for _, a := range now.Addrs {
 		addrs[bpf.AddrToWire(a)] = true
 	}
 	if err := r.syncAddrs(addrs); err != nil {
-		return "", kernel.Explain("the router's own addresses", err)
+		return nil, kernel.Explain("the router's own addresses", err)
 	}
 	if err := r.syncVLANs(now.OtherVLANs(r.ifnames)); err != nil {
-		return "", kernel.Explain("the router's own VLANs", err)
+		return nil, kernel.Explain("the router's own VLANs", err)
 	}
-	if problem, err = r.syncMACs(now.RouterMACs(r.ifnames)); err != nil {
-		return "", kernel.Explain("the router's own MACs", err)
+	if found, err = r.syncMACs(now.RouterMACs(r.ifnames)); err != nil {
+		return nil, kernel.Explain("the router's own MACs", err)
 	}
-	return problem, nil
+	return found, nil
 }
 
 // syncAddrs changes the set of addresses, and the filter before it: at no time
@@ -66,13 +66,13 @@ func (r *router) syncAddrs(addrs map[bpf.HotspotAddrKey]bool) error {
 
 // syncMACs changes the set of MACs. Where there is no room for all, the programs on ports
 // are notified before one is left out, and take no frame for bridged any more.
-func (r *router) syncMACs(own []dataplane.MAC) (problem string, err error) {
-	room := int(r.maps.RouterMacs.MaxEntries())
+func (r *router) syncMACs(own []dataplane.MAC) (found []dataplane.Problem, err error) {
 	full := uint32(0)
-	if len(own) > room {
+	if room := int(r.maps.RouterMacs.MaxEntries()); len(own) > room {
 		full = 1
-		problem = fmt.Sprintf("the router has %d MACs, and the kernel's table room for %d: on bridge ports, frames between customers are "+
-			"dropped or debited as if they were for the router; name the bridge instead of its ports", len(own), room)
+		found = append(found, dataplane.Problem{Code: dataplane.RouterMACsFull, Exposed: true, Detail: fmt.Sprintf(
+			"the router has %d MACs, and the kernel's table room for %d: on bridge ports, frames between customers are "+
+				"dropped or debited as if they were for the router; name the bridge instead of its ports", len(own), room)})
 		own = own[:room]
 	}
 	macs := make(map[bpf.HotspotMacKey]bool)
@@ -81,13 +81,13 @@ func (r *router) syncMACs(own []dataplane.MAC) (problem string, err error) {
 	}
 	if full != 0 {
 		if err := r.maps.RouterMacsFull.Put(uint32(0), full); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 	if err := bpf.SyncSet(r.maps.RouterMacs, macs); err != nil {
-		return "", err
+		return nil, err
 	}
-	return problem, r.maps.RouterMacsFull.Put(uint32(0), full)
+	return found, r.maps.RouterMacsFull.Put(uint32(0), full)
 }
 
 // syncVLANs changes the set of VLANs whose frames are not judged on a client-facing

@@ -4,6 +4,8 @@ package linux
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +28,7 @@ type state struct {
 	mu         sync.Mutex
 	links      *links.Snapshot
 	interfaces []dataplane.Interface
-	problem    string // with the router's own addresses
+	problems   map[part][]dataplane.Problem
 }
 
 func (s *state) currentLinks() *links.Snapshot {
@@ -47,20 +49,33 @@ func (s *state) setInterfaces(list []dataplane.Interface) {
 	s.interfaces = list
 }
 
-// setProblem returns whether it is another one than before.
-func (s *state) setProblem(problem string) (changed bool) {
+// part is what a problem in the state was found by: each replaces its own.
+type part string
+
+// The parts that find problems, beside the interfaces of the state.
+const byRouter part = "router" // the router's own addresses
+
+// setProblems replaces what a part found, and returns whether that is another finding.
+func (s *state) setProblems(by part, found ...dataplane.Problem) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changed = problem != s.problem
-	s.problem = problem
+	changed = !slices.Equal(found, s.problems[by])
+	if s.problems == nil {
+		s.problems = make(map[part][]dataplane.Problem)
+	}
+	s.problems[by] = found
 	return changed
 }
 
-// current returns the interfaces, not to be changed, and the problem.
-func (s *state) current() ([]dataplane.Interface, string) {
+// current returns the interfaces, not to be changed, and a copy of the problems.
+func (s *state) current() ([]dataplane.Interface, []dataplane.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.interfaces, s.problem
+	var problems []dataplane.Problem
+	for _, by := range slices.Sorted(maps.Keys(s.problems)) {
+		problems = append(problems, s.problems[by]...)
+	}
+	return s.interfaces, problems
 }
 
 // watch keeps the router's addresses and the programs as they should be. One goroutine
@@ -97,22 +112,31 @@ func (w *watch) run(closing <-chan struct{}) {
 }
 
 // refresh takes a snapshot of the links, and makes the router's own addresses in the
-// kernel those of it. The problem is router.sync's.
-func (w *watch) refresh() (problem string, err error) {
+// kernel those of it.
+func (w *watch) refresh() error {
 	now, err := w.snapshot()
 	if err != nil {
-		return "", err
+		return err
 	}
 	w.state.setLinks(now)
-	return w.router.sync(now)
+	found, err := w.router.sync(now)
+	if err != nil {
+		return err
+	}
+	if w.state.setProblems(byRouter, found...) {
+		for _, p := range found {
+			w.log.Error("the kernel's tables are full", "problem", p.Detail)
+		}
+	}
+	return nil
 }
 
 func (w *watch) retryRefresh() {
-	problem, err := w.refresh()
-	if err != nil {
-		problem = err.Error()
+	err := w.refresh()
+	if err == nil {
+		return
 	}
-	if w.state.setProblem(problem) && problem != "" {
-		w.log.Error("the router's own addresses are not up to date", "error", problem)
+	if w.state.setProblems(byRouter, dataplane.Problem{Code: dataplane.RouterAddresses, Detail: err.Error()}) {
+		w.log.Error("the router's own addresses are not up to date", "error", err)
 	}
 }

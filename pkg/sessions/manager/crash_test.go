@@ -151,7 +151,7 @@ func (h *history) packets() {
 		for range rapid.IntRange(0, 8).Draw(h.rt, "packets") {
 			size := rapid.Uint64Range(60, 1500).Draw(h.rt, "size")
 			if h.kernel.Download(mac(n), size) {
-				h.passed[sessions.SessionID(rules[mac(n)].Account)] += size
+				h.passed[sessions.SessionOf(rules[mac(n)].Account)] += size
 			}
 		}
 	}
@@ -166,7 +166,7 @@ func (h *history) late() {
 	}
 	left := h.kernel.Readings()
 	for _, r := range left {
-		id := sessions.SessionID(r.Account)
+		id := sessions.SessionOf(r.Account)
 		size := min(rapid.Uint64Range(0, 1500).Draw(h.rt, "size"), h.bought[id]-h.passed[id])
 		if !inUse[r.Account] {
 			h.kernel.Late(r.Account, size)

@@ -107,7 +107,7 @@ func (m *Manager) storePatch(ctx context.Context, id sessions.DeviceID, p device
 // no room for both, the device keeps its old MAC.
 func (m *Manager) moveRule(ctx context.Context, old, d sessions.Device, s sessions.Session) error {
 	if m.enforce.Trusted(d.MAC) {
-		err := m.ledger.Update(ctx, start.Stopping(d, s.ID, m.enforce.LastReading(s.ID), sessions.ReasonTrusted, ""))
+		err := m.ledger.Update(ctx, start.Stopping(d, s.ID, m.enforce.LastReading(s.Account()), sessions.ReasonTrusted, ""))
 		if err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessi
 	}
 	var reading *dataplane.Reading
 	if r.running && !r.continues {
-		reading = m.enforce.LastReading(id)
+		reading = m.enforce.LastReading(here.Account())
 	}
 	err = m.ledger.Update(ctx, func(c *ledger.Tx) error {
 		moved, err = r.store(c, reading)

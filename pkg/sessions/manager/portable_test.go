@@ -65,7 +65,7 @@ func TestExportAndImport(t *testing.T) {
 		}
 	}
 	got := to.export(true)[1:]
-	same := cmpopts.IgnoreFields(sessions.Session{}, "ID", "Device", "Meter")
+	same := cmpopts.IgnoreFields(sessions.Session{}, "ID", "Tag", "Device", "Meter")
 	if diff := cmp.Diff(all, got, same); diff != "" {
 		t.Errorf("sold (-) and imported (+):\n%s", diff)
 	}

@@ -6,9 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +31,7 @@ type Service struct {
 	version string
 	started time.Time
 
-	problems func(context.Context) []string // of the database; may be nil
+	problems func(context.Context) []dataplane.Problem // of the database; may be nil
 }
 
 // NewService joins the rules with the kernel's view.
@@ -82,7 +80,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 			Devices: summary.Devices, Connected: summary.Connected, Sessions: map[string]int{},
 			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: len(providers), LastEvent: summary.LastSeq,
 		},
-		Health: health(plane, summary, s.storeProblems(ctx)),
+		Health: health(summary.Health, problemsOf(plane.Problems, summary.Health, s.storeProblems(ctx))),
 	}
 	for state, n := range summary.Sessions {
 		status.Counts.Sessions[string(state)] = n
@@ -94,29 +92,28 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	return status, nil
 }
 
-func (s *Service) storeProblems(ctx context.Context) []string {
+// Problems returns what does not work now, of all parts.
+func (s *Service) Problems(ctx context.Context) []dataplane.Problem {
+	return problemsOf(s.plane.Status().Problems, s.Health(), s.storeProblems(ctx))
+}
+
+func (s *Service) storeProblems(ctx context.Context) []dataplane.Problem {
 	if s.problems == nil {
 		return nil
 	}
 	return s.problems(ctx)
 }
 
-func health(plane dataplane.Status, summary sessions.Summary, store []string) api.Health {
-	h := api.Health{Problems: slices.Concat(plane.Problems, store), ClockSane: summary.ClockSane}
-	if summary.SettleErr != nil {
-		h.Problems = append(h.Problems, fmt.Sprintf("settling: %v", summary.SettleErr))
+func health(rules sessions.Health, problems []dataplane.Problem) api.Health {
+	h := api.Health{OK: len(problems) == 0, ClockSane: rules.ClockSane}
+	for _, p := range problems {
+		h.Problems = append(h.Problems, p.Detail)
+		h.Active = append(h.Active, api.ActiveProblem{Code: string(p.Code), Interface: p.Interface, Subject: p.Subject, Detail: p.Detail, Exposed: p.Exposed})
 	}
-	for _, o := range summary.Outages {
-		h.Problems = append(h.Problems, fmt.Sprintf("session provider %q does not work since %s: %v", o.Provider, o.Since.UTC().Format(time.RFC3339), o.Cause))
-	}
-	if !summary.ClockSane {
-		h.Problems = append(h.Problems, "the wall clock is not set, or made a step that neither NTP nor an hour has confirmed yet: expiry waits")
-	}
-	if !summary.LastSettle.IsZero() {
-		at := summary.LastSettle.UTC()
+	if !rules.LastSettle.IsZero() {
+		at := rules.LastSettle.UTC()
 		h.LastSettleAt = &at
 	}
-	h.OK = len(h.Problems) == 0
 	return h
 }
 

@@ -145,11 +145,15 @@ func TestAgentStatusReportsProblems(t *testing.T) {
 	if err != nil || !status.Health.OK || status.Limiter != "fair" {
 		t.Errorf("healthy: %+v, %v", status, err)
 	}
-	plane.status.Problems = []string{"interface br-lan: gone"}
+	plane.status.Problems = []dataplane.Problem{{Code: dataplane.InterfaceAbsent, Interface: "br-lan", Detail: "interface br-lan: gone"}}
 	clock.SetWall(time.Unix(0, 0))
 	status, err = s.AgentStatus(t.Context())
 	if err != nil || status.Health.OK || status.Health.ClockSane || len(status.Health.Problems) != 2 {
 		t.Errorf("ill: %+v, %v", status, err)
+	}
+	want := api.ActiveProblem{Code: "interface_absent", Interface: "br-lan", Detail: "interface br-lan: gone"}
+	if diff := cmp.Diff(want, status.Health.Active[0]); diff != "" || status.Health.Problems[0] != want.Detail {
+		t.Errorf("%q, active (-want +got):\n%s", status.Health.Problems, diff)
 	}
 }
 
@@ -174,9 +178,11 @@ func TestMetrics(t *testing.T) {
 		Version: `v"1`, Kernel: "6.6", StartedAt: time.Unix(1_700_000_000, 0),
 		Interfaces: []api.InterfaceStatus{{Name: "br-lan", Attached: true, UnprotectedMS: 1250}, {Name: "wlan0"}},
 		Counts:     api.Counts{Devices: 3, Connected: 2, Sessions: map[string]int{"paused": 4}, Clients: 2, MaxClients: 4096, LastEvent: 77},
-		Health:     api.Health{OK: true, LastSettleAt: &settled},
-		Passes:     []api.PacketCount{{Direction: "down", Reason: "forwarded", Frames: 5, Bytes: 9007199254740992}},
-		Drops:      []api.PacketCount{{Direction: "up", Reason: "no_rule", Frames: 7, Bytes: 700}, {Direction: "down", Reason: "rate"}},
+		Health: api.Health{LastSettleAt: &settled, Active: []api.ActiveProblem{
+			{Code: "provider_down", Subject: "shop"}, {Code: "provider_down", Subject: "bank"}, {Code: "not_attached", Interface: "wlan0"},
+		}},
+		Passes: []api.PacketCount{{Direction: "down", Reason: "forwarded", Frames: 5, Bytes: 9007199254740992}},
+		Drops:  []api.PacketCount{{Direction: "up", Reason: "no_rule", Frames: 7, Bytes: 700}, {Direction: "down", Reason: "rate"}},
 	}})
 	if answer.Code != 200 || !strings.HasPrefix(answer.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
 		t.Errorf("%d %v", answer.Code, answer.Header())
@@ -184,7 +190,8 @@ func TestMetrics(t *testing.T) {
 	text := answer.Body.String()
 	for _, want := range []string{
 		`hotspot_build_info{version="v\"1",kernel="6.6"} 1`, "hotspot_start_time_seconds 1700000000", "hotspot_last_settle_time_seconds 1700000000.25",
-		`hotspot_interface_attached{interface="br-lan"} 1`, `hotspot_interface_attached{interface="wlan0"} 0`, "hotspot_healthy 1", "hotspot_clock_sane 0",
+		`hotspot_interface_attached{interface="br-lan"} 1`, `hotspot_interface_attached{interface="wlan0"} 0`, "hotspot_healthy 0", "hotspot_clock_sane 0",
+		`hotspot_health_problem{code="provider_down",interface=""} 1`, `hotspot_health_problem{code="not_attached",interface="wlan0"} 1`,
 		`hotspot_interface_unprotected_seconds_total{interface="br-lan"} 1.25`, "hotspot_devices 3", "hotspot_connected_devices 2", `hotspot_sessions{state="paused"} 4`, `hotspot_sessions{state="running"} 0`, "hotspot_events_total 77",
 		`hotspot_passed_bytes_total{direction="down",reason="forwarded"} 9007199254740992`, `hotspot_dropped_frames_total{direction="up",reason="no_rule"} 7`,
 		`hotspot_dropped_bytes_total{direction="down",reason="rate"} 0`,
@@ -192,6 +199,9 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			t.Errorf("missing: %s", want)
 		}
+	}
+	if n := strings.Count(text, `{code="provider_down"`); n != 1 {
+		t.Errorf("%d samples of the same labels", n)
 	}
 	checkFormat(t, text)
 	if answer := scrape(t, played{err: errors.New("secret")}); answer.Code != 503 || strings.Contains(answer.Body.String(), "secret") {
@@ -260,7 +270,8 @@ func TestTallies(t *testing.T) {
 func TestHealthOfProviders(t *testing.T) {
 	since := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	outage := sessions.Outage{Provider: "shop", Since: since, Cause: errors.New("did not answer in time")}
-	h := health(dataplane.Status{}, sessions.Summary{ClockSane: true, Outages: []sessions.Outage{outage}}, nil)
+	rules := sessions.Health{ClockSane: true, Outages: []sessions.Outage{outage}}
+	h := health(rules, problemsOf(nil, rules, nil))
 	want := []string{`session provider "shop" does not work since 2026-03-01T08:00:00Z: did not answer in time`}
 	if diff := cmp.Diff(want, h.Problems); diff != "" || h.OK {
 		t.Errorf("ok %v, problems (-want +got):\n%s", h.OK, diff)
