@@ -5,6 +5,7 @@ package linux
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -36,8 +37,14 @@ func (r *router) sync(now *links.Snapshot) (found []dataplane.Problem, err error
 	if err := r.syncVLANs(now.OtherVLANs(r.ifnames)); err != nil {
 		return nil, kernel.Explain("the router's own VLANs", err)
 	}
-	if found, err = r.syncMACs(now.RouterMACs(r.ifnames)); err != nil {
+	lacks, err := r.syncMACs(now.RouterMACs(r.ifnames))
+	if err != nil {
 		return nil, kernel.Explain("the router's own MACs", err)
+	}
+	if lacks > 0 && r.onPorts(now) {
+		found = append(found, dataplane.Problem{Code: dataplane.RouterMACsFull, Exposed: true, Detail: fmt.Sprintf(
+			"%d MACs of the router have no room in the kernel's table of %d: on bridge ports, frames between customers are "+
+				"dropped or debited as if they were for the router; name the bridge instead of its ports", lacks, r.maps.RouterMacs.MaxEntries())})
 	}
 	return found, nil
 }
@@ -64,16 +71,20 @@ func (r *router) syncAddrs(addrs map[bpf.HotspotAddrKey]bool) error {
 	return r.maps.RouterFilter.Put(uint32(0), &want)
 }
 
-// syncMACs changes the set of MACs. Where there is no room for all, the programs on ports
-// are notified before one is left out, and take no frame for bridged any more.
-func (r *router) syncMACs(own []dataplane.MAC) (found []dataplane.Problem, err error) {
+// onPorts reports whether a client-facing interface is a port of a bridge.
+func (r *router) onPorts(now *links.Snapshot) bool {
+	return slices.ContainsFunc(r.ifnames, func(name string) bool {
+		l := now.ByName[name]
+		return l != nil && now.Bridge(l) != nil
+	})
+}
+
+// syncMACs changes the set of MACs, and returns how many have no room. The programs on ports
+// know of that before one is left out: no frame is bridged to them any more.
+func (r *router) syncMACs(own []dataplane.MAC) (lacks int, err error) {
 	full := uint32(0)
-	if room := int(r.maps.RouterMacs.MaxEntries()); len(own) > room {
-		full = 1
-		found = append(found, dataplane.Problem{Code: dataplane.RouterMACsFull, Exposed: true, Detail: fmt.Sprintf(
-			"the router has %d MACs, and the kernel's table room for %d: on bridge ports, frames between customers are "+
-				"dropped or debited as if they were for the router; name the bridge instead of its ports", len(own), room)})
-		own = own[:room]
+	if lacks = len(own) - int(r.maps.RouterMacs.MaxEntries()); lacks > 0 {
+		full, own = 1, own[:len(own)-lacks]
 	}
 	macs := make(map[bpf.HotspotMacKey]bool)
 	for _, m := range own {
@@ -81,13 +92,13 @@ func (r *router) syncMACs(own []dataplane.MAC) (found []dataplane.Problem, err e
 	}
 	if full != 0 {
 		if err := r.maps.RouterMacsFull.Put(uint32(0), full); err != nil {
-			return nil, err
+			return lacks, err
 		}
 	}
 	if err := bpf.SyncSet(r.maps.RouterMacs, macs); err != nil {
-		return nil, err
+		return lacks, err
 	}
-	return found, r.maps.RouterMacsFull.Put(uint32(0), full)
+	return lacks, r.maps.RouterMacsFull.Put(uint32(0), full)
 }
 
 // syncVLANs changes the set of VLANs whose frames are not judged on a client-facing
