@@ -15,6 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/forwarding"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
@@ -36,6 +37,7 @@ type Dataplane struct {
 
 	state      state // what watch found last
 	watch      watch
+	beside     surroundings
 	interfaces interfaces
 	neighbors  neighbors
 
@@ -100,6 +102,9 @@ func (d *Dataplane) build() error {
 		return err
 	}
 	if err := d.watch.refresh(); err != nil {
+		return err
+	}
+	if err := forwarding.RefuseStacks(d.state.currentLinks(), d.opts.Interfaces); err != nil {
 		return err
 	}
 	return d.interfaces.loadNeeded(d.state.currentLinks())
@@ -179,6 +184,7 @@ func (d *Dataplane) openWatch() (err error) {
 	d.watch.snapshot = func() (*links.Snapshot, error) { return d.opts.snapshot(d.nl) }
 	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, log: d.opts.Log}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
+	d.beside = surroundings{forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, &d.state}
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
 		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
@@ -207,6 +213,8 @@ func (d *Dataplane) enforce() error {
 func (d *Dataplane) start() {
 	d.workers.Go(d.watch.watcher.Receive)
 	d.workers.Go(func() { d.watch.run(d.closing) })
+	d.beside.check()
+	d.workers.Go(func() { d.beside.run(d.closing) })
 	d.workers.Go(func() { readEvents(d.ring, d.events, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)
