@@ -38,8 +38,8 @@ static __always_inline bool verdict_vlan(struct __sk_buff *skb, const struct fra
 }
 
 /* Spanning tree, LACP, LLDP, 802.1X, PAUSE: without them links fail and loops form. They go
- * to 01:80:c2:00:00:00 to 0f, which no router forwards, and a bridge only where it is told
- * to (or has no spanning tree). The router's IP would take packets to these addresses as
+ * to 01:80:c2:00:00:00 to 0f, which no router forwards, and a bridge only by its
+ * group_fwd_mask or without spanning tree. The router's IP would take packets to these addresses as
  * well; those are judged, as all IP is. So is what is too deep in tags to be read. */
 static __always_inline bool verdict_link_control(enum direction dir, const struct frame *f)
 {

@@ -174,7 +174,7 @@ func groupCases(t *testing.T) []frameCase {
 }
 
 // controlCases are the protocols by which the two ends of a link, or a bridge and its
-// neighbours, find each other: whatever kind of interface, whoever has paid, both ways. Those
+// neighbours, find each other: on every kind of interface, before paying and after, both ways. Those
 // that drop them break what is below IP: loops form, bonds fall apart, ports stay closed.
 // Nothing else gets through in their addresses: IP does not, as the router would take it.
 func controlCases(t *testing.T) []frameCase {

@@ -101,7 +101,7 @@ func TestRouterMACs(t *testing.T) {
 
 // More MACs than the set has room for: as one is left out, frames to it would count as
 // bridged, so on ports none does; status says so while it lasts. That is the kind: what
-// cannot be told from another fails closed.
+// cannot be distinguished fails closed.
 func TestRouterMACsWhenFull(t *testing.T) {
 	for _, c := range []struct {
 		named string
