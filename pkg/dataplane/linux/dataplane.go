@@ -288,11 +288,13 @@ func (d *Dataplane) NeighborsOf(mac dataplane.MAC) ([]dataplane.Neighbor, error)
 	return d.neighbors.of(mac)
 }
 
-// NeighborMAC returns the MAC behind an address of a client network, from the
-// kernel's neighbour tables of the client-facing interfaces (of bridge ports: of
-// their bridge), or ErrNoNeighbor. A zone of ip must be the interface's name.
-func (d *Dataplane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
-	return d.neighbors.lookup(d.nl, ip)
+// HoldersOf returns the clients that have an address, from the kernel's neighbour tables
+// of the client-facing interfaces (of bridge ports: of their bridge): at least one, or
+// ErrNoNeighbor. Several are clients of several interfaces that both answer there, or
+// none of which does; to find out takes up to a second. ifname, if not empty, is the only
+// interface that counts; ErrNoInterface when it is none of these.
+func (d *Dataplane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error) {
+	return d.neighbors.holders(d.nl, ip.WithZone("").Unmap(), ifname)
 }
 
 // RouterMACs returns the addresses of the client-facing interfaces and of their
