@@ -151,15 +151,22 @@ func (w *watch) refresh(c links.Changes) error {
 	now, err := w.snapshot(w.state.currentLinks(), c)
 	if err != nil {
 		w.watcher.MarkDirty() // c is lost: only all can be compared
+		w.synced = nil
 		return err
 	}
 	w.state.setLinks(now)
 	if now.SameAddresses(w.synced) {
 		return nil
 	}
-	if err := w.router.sync(now); err != nil {
-		w.synced = nil
+	w.synced = nil
+	found, err := w.router.sync(now)
+	if err != nil {
 		return err
+	}
+	if w.state.setProblems(byRouter, found...) {
+		for _, p := range found {
+			w.log.Error("the kernel's tables are full", "problem", p.Detail)
+		}
 	}
 	w.synced = now
 	return nil
@@ -168,7 +175,6 @@ func (w *watch) refresh(c links.Changes) error {
 func (w *watch) retryRefresh(c links.Changes) {
 	err := w.refresh(c)
 	if err == nil {
-		w.state.setProblems(byRouter)
 		return
 	}
 	if w.state.setProblems(byRouter, dataplane.Problem{Code: dataplane.RouterAddresses, Detail: err.Error()}) {

@@ -114,21 +114,28 @@ func ownAddrs(on map[ifAddr]bool) []netip.Addr {
 	return slices.Compact(list)
 }
 
-// SameAddresses reports whether the router's addresses and MACs are those of before, and on
-// interfaces that have the same names and bridges.
+// SameAddresses reports whether the router has the addresses, MACs and VLANs of before, on
+// interfaces that have the same names and are stacked in the same way.
 func (v *Snapshot) SameAddresses(before *Snapshot) bool {
 	if before == nil || len(v.ByIndex) != len(before.ByIndex) || !slices.Equal(v.Addrs, before.Addrs) {
 		return false
 	}
 	for index, l := range v.ByIndex {
 		was := before.ByIndex[index]
-		if was == nil || was != l && !sameAddress(was.Attrs(), l.Attrs()) {
+		if was == nil || was != l && !sameAddress(was, l) {
 			return false
 		}
 	}
 	return true
 }
 
-func sameAddress(a, b *netlink.LinkAttrs) bool {
-	return a.Name == b.Name && a.MasterIndex == b.MasterIndex && slices.Equal(a.HardwareAddr, b.HardwareAddr)
+func sameAddress(was, is netlink.Link) bool {
+	a, b := was.Attrs(), is.Attrs()
+	same := was.Type() == is.Type() && a.Name == b.Name && slices.Equal(a.HardwareAddr, b.HardwareAddr) &&
+		a.MasterIndex == b.MasterIndex && a.ParentIndex == b.ParentIndex && a.NetNsID == b.NetNsID
+	if vlan, ok := was.(*netlink.Vlan); ok && same {
+		now := is.(*netlink.Vlan)
+		return vlan.VlanId == now.VlanId && vlan.VlanProtocol == now.VlanProtocol
+	}
+	return same
 }
