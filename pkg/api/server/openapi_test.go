@@ -277,6 +277,7 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	if back := apitest.Must(c.Claim(ctx, sold.Claim, firstMAC))(t); back.DeviceID != device.ID {
 		t.Errorf("claimed back the session is %+v", back)
 	}
+	apitest.Must(c.RenewClaim(ctx, sold.ID))(t)
 	if err := c.RevokeClaim(ctx, sold.ID); err != nil {
 		t.Error(err)
 	}
