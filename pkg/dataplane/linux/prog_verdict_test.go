@@ -67,6 +67,7 @@ func TestFrames(t *testing.T) {
 		"other":     otherCases(t),
 		"group":     groupCases(t),
 		"malformed": malformedCases(t),
+		"errors":    errorCases(t),
 	}
 	b := newTestbed(t, false)
 	for name, cases := range tables {
