@@ -10,6 +10,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
@@ -23,6 +24,22 @@ func decode[T any](t *testing.T, r result) T {
 		t.Fatalf("exit status %d, %v\nstdout: %s\nstderr: %s", r.status, err, r.out, r.stderr)
 	}
 	return value
+}
+
+// Each command that takes a DEVICE takes the interface of its IP: the answer is of that one.
+func TestInterfaceOfAnIP(t *testing.T) {
+	k := newKiosk(t)
+	k.run("session", "create", "--device", "10.0.0.23", "--type", "time", "--time", "1h", "--interface", "br-lan").expect(t, exit.Done, "device      1")
+	for _, call := range []string{
+		"device show 10.0.0.23", "device update 10.0.0.23 --hostname phone", "session list --device 10.0.0.23", "status 10.0.0.23",
+		"session move 1 --device 10.0.0.23", "connect 10.0.0.23", "disconnect 10.0.0.23",
+	} {
+		words := strings.Fields(call)
+		k.run(append(words, "--interface", "br-lan")...).expect(t, exit.Done)
+		k.run(append(words, "--interface", "wan")...).expect(t, exit.Failed, "10.0.0.23")
+	}
+	k.run("status", "1", "--interface", "br-lan").expect(t, exit.Failed, "interface")
+	k.run("connect", "10.0.0.24").expect(t, exit.Failed, "10.0.0.24", "now")
 }
 
 func TestDevices(t *testing.T) {
@@ -41,6 +58,7 @@ func TestDevices(t *testing.T) {
 	k.run("device", "update", "1", "--mac", "02:00:5e:10:00:02").expect(t, exit.Done, "02:00:5e:10:00:02", "tablet")
 
 	k.run("device", "add", "02:00:5e:10:00:03").expect(t, exit.Done)
+	k.run("session", "create", "--device", "1", "--type", "time", "--time", "1h").expect(t, exit.Done)
 	k.run("device", "update", "2", "--mac", "02:00:5e:10:00:02").expect(t, exit.Failed, "02:00:5e:10:00:02")
 	k.run("device", "add", "ff:ff:ff:ff:ff:ff").expect(t, exit.Failed, "broadcast")
 	k.run("device", "add", "01:00:5e:00:00:01").expect(t, exit.Failed, "multicast")
@@ -155,7 +173,7 @@ func TestAgentStatus(t *testing.T) {
 	if s.Limiter != "fair" || !s.Health.OK || s.Counts.Connected != 1 || s.Counts.LastEvent == 0 || len(s.Drops) != 2 || s.Drops[0].Reason != "no_rule" {
 		t.Errorf("status %+v", s)
 	}
-	k.plane.status.Problems = []string{"interface br-lan: gone"}
+	k.plane.status.Problems = []dataplane.Problem{{Code: dataplane.InterfaceAbsent, Interface: "br-lan", Detail: "interface br-lan: gone"}}
 	k.clock.SetWall(time.Unix(0, 0))
 	k.run("status").expect(t, exit.Done, "health         interface br-lan: gone; the wall clock is not set")
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/harness"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // machine is a router in a network namespace with the real agent.
@@ -182,7 +184,7 @@ func TestDaemonLives(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no agent answers") {
 		t.Errorf("status without an agent: %v", err)
 	}
-	m.call("doctor", "--config", m.agent.Config()).expect(t, exit.Done, "warn  agent", "does not run", "warn  programs br-lan")
+	m.call("doctor", "--config", m.agent.Config()).expect(t, exit.Failed, "fail  agent", "does not run", "why: without it nothing is sold", "-> start it", "warn  programs br-lan")
 }
 
 func (m *machine) used() int64 {
@@ -276,7 +278,7 @@ func TestDaemonDoesNotStart(t *testing.T) {
 	bad := write("bad.yaml", "interfaces: [br-lan]\nmax_client: 5\n")
 	m.call("run", "--config", bad).expect(t, exit.Failed, bad+":2: max_client: unknown key (did you mean max_clients?)")
 	m.call("run", "--config", dir+"/none.yaml").expect(t, exit.Failed, "no configuration file at "+dir+"/none.yaml")
-	m.call("doctor", "--config", bad).expect(t, exit.Failed, "fail  config", "1 check failed: config")
+	m.call("doctor", "--config", bad).expect(t, exit.Failed, "fail  config", "2 checks failed: config, agent")
 
 	m.must(os.MkdirAll(dir+"/state", 0o700))
 	m.must(os.Mkdir(dir+"/state/hotspot.db", 0o700))
@@ -339,6 +341,9 @@ func TestDaemonWaitsForAnInterface(t *testing.T) {
 	m.must(m.agent.Start())
 	status, err := m.client().Status(t.Context())
 	m.must(err)
+	if metrics := m.scrape("127.0.0.1:9273"); !strings.Contains(metrics, `hotspot_health_problem{code="interface_absent",interface="wlan9"} 1`) {
+		t.Error(metrics)
+	}
 	if status.Health.OK || len(status.Interfaces) != 2 || status.Interfaces[1].Attached || !strings.Contains(strings.Join(status.Health.Problems, " "), "wlan9") {
 		t.Errorf("status %+v", status)
 	}
@@ -346,6 +351,17 @@ func TestDaemonWaitsForAnInterface(t *testing.T) {
 	m.eventually("wlan9 is attached", func() bool {
 		status, err := m.client().Status(t.Context())
 		return err == nil && status.Health.OK && status.Interfaces[1].Attached
+	})
+	m.eventually("both events of the problem are stored", func() bool {
+		events, err := m.client().StoredEvents(t.Context(), 0)
+		m.must(err)
+		var got []string
+		for _, e := range events {
+			if e.Reason == string(dataplane.InterfaceAbsent) && e.Interface == "wlan9" {
+				got = append(got, string(e.Type))
+			}
+		}
+		return slices.Equal(got, []string{"health.problem", "health.resolved"})
 	})
 	metrics := m.scrape("127.0.0.1:9273")
 	for _, want := range []string{

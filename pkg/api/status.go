@@ -49,10 +49,20 @@ type Counts struct {
 
 // Health says whether everything works, and what does not.
 type Health struct {
-	OK           bool       `json:"ok"`
-	Problems     []string   `json:"problems"`       // one line each, for people
-	ClockSane    bool       `json:"clock_sane"`     // false: the wall clock is not set or not confirmed, expiry waits
-	LastSettleAt *time.Time `json:"last_settle_at"` // null before the first
+	OK           bool            `json:"ok"`
+	Problems     []string        `json:"problems"`       // one line each, for people
+	Active       []ActiveProblem `json:"active"`         // the same problems, for programs
+	ClockSane    bool            `json:"clock_sane"`     // false: the wall clock is not set or not confirmed, expiry waits
+	LastSettleAt *time.Time      `json:"last_settle_at"` // null before the first
+}
+
+// ActiveProblem is a problem that there is now.
+type ActiveProblem struct {
+	Code      string `json:"code"`      // stable label
+	Interface string `json:"interface"` // client-facing; "" where it concerns none or all
+	Subject   string `json:"subject"`   // what else it is about: a provider's name, a file; or ""
+	Detail    string `json:"detail"`    // one line, for people
+	Exposed   bool   `json:"exposed"`   // customers can slip through unpaid, pay for nothing, or are cut off
 }
 
 // PacketCount is one of the kernel's tallies.

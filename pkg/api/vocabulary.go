@@ -45,6 +45,7 @@ const (
 const (
 	DeviceCreated        = sessions.DeviceCreated
 	DeviceUpdated        = sessions.DeviceUpdated
+	DeviceDeleted        = sessions.DeviceDeleted
 	SessionCreated       = sessions.SessionCreated
 	SessionUpdated       = sessions.SessionUpdated
 	SessionStarted       = sessions.SessionStarted
@@ -58,6 +59,8 @@ const (
 	DatabaseRescued      = sessions.DatabaseRescued
 	InterfaceUnprotected = sessions.InterfaceUnprotected
 	InterfaceProtected   = sessions.InterfaceProtected
+	HealthProblem        = sessions.HealthProblem
+	HealthResolved       = sessions.HealthResolved
 )
 
 // CodeOf returns the code of err: Internal for one that carries none.

@@ -10,7 +10,7 @@ type Status struct {
 	Epoch      uint64
 	Limiter    Limiter
 	Healthy    bool // every named interface is attached and nothing else is wrong
-	Problems   []string
+	Problems   []Problem
 	Interfaces []Interface // in the order of the options
 	Traffic    []Traffic   // by direction and reason, zero ones too
 	Clients    int         // rules in the kernel

@@ -87,6 +87,3 @@ func AsOf(s Session, r *dataplane.Reading, now Instant) Session {
 	DebitTime(&s, now.Boot, now)
 	return s
 }
-
-// IsTrusted reports whether an account is a trusted device's, not a session's.
-func IsTrusted(a dataplane.Account) bool { return a>>63 != 0 }

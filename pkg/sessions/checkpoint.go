@@ -34,23 +34,23 @@ func (k Checkpoint) KnownAt(boot string, at dataplane.Boottime) time.Time {
 	return k.Known.Add(at.Sub(k.At))
 }
 
-// Count is what a session's account had counted.
+// Count is what an account had counted.
 type Count struct {
-	Session SessionID
+	Account dataplane.Account
 	Spent   uint64
 }
 
-// CheckpointIndex are marks by session.
+// CheckpointIndex are marks by account.
 type CheckpointIndex struct {
 	Checkpoint
-	spent map[SessionID]uint64
+	spent map[dataplane.Account]uint64
 }
 
-// Index returns the checkpoint with its counts by session.
+// Index returns the checkpoint with its counts by account.
 func (k Checkpoint) Index() CheckpointIndex {
-	spent := make(map[SessionID]uint64, len(k.Spent))
+	spent := make(map[dataplane.Account]uint64, len(k.Spent))
 	for _, mark := range k.Spent {
-		spent[mark.Session] = mark.Spent
+		spent[mark.Account] = mark.Spent
 	}
 	return CheckpointIndex{k, spent}
 }
@@ -62,7 +62,7 @@ func (k CheckpointIndex) Debit(s *Session) {
 	if s.State != Running || s.Meter.Boot != k.Boot || s.Meter.At > k.At {
 		return
 	}
-	if count, ok := k.spent[s.ID]; ok {
+	if count, ok := k.spent[s.Account()]; ok {
 		DebitBytes(s, dataplane.Reading{Epoch: k.Epoch, Counters: dataplane.Counters{
 			UpBytes: count, LimitDrops: s.Meter.Since(k.Epoch).Drops,
 		}})

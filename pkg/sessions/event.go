@@ -32,6 +32,7 @@ type EventType string
 const (
 	DeviceCreated      EventType = "device.created"
 	DeviceUpdated      EventType = "device.updated"
+	DeviceDeleted      EventType = "device.deleted"
 	SessionCreated     EventType = "session.created"
 	SessionUpdated     EventType = "session.updated"
 	SessionStarted     EventType = "session.started"
@@ -46,6 +47,9 @@ const (
 
 	InterfaceUnprotected EventType = "interface.unprotected"
 	InterfaceProtected   EventType = "interface.protected"
+
+	HealthProblem  EventType = "health.problem"
+	HealthResolved EventType = "health.resolved"
 )
 
 // Event is one transition. Seq starts at 1 and has no gaps, but before DatabaseRescued.
@@ -56,11 +60,11 @@ type Event struct {
 	Device  DeviceID  `json:"device_id,omitempty"`
 	MAC     string    `json:"mac,omitempty"`
 	Session SessionID `json:"session_id,omitempty"`
-	Reason  string    `json:"reason,omitempty"`  // why a client was disconnected: request, consumed, expired, idle, deleted, ...
+	Reason  string    `json:"reason,omitempty"`  // why a client was disconnected: request, consumed, expired, idle, deleted, ...; the code of a problem
 	Message string    `json:"message,omitempty"` // notify text, or detail for people
 
-	Interface  string `json:"interface,omitempty"`   // of interface.unprotected and interface.protected
-	DurationMS int64  `json:"duration_ms,omitempty"` // of interface.protected: how long it was not, rounded up
+	Interface  string `json:"interface,omitempty"`   // of interface.unprotected, interface.protected and problems
+	DurationMS int64  `json:"duration_ms,omitempty"` // of interface.protected and health.resolved: how long it lasted, rounded up
 	// Of client.conflict: what differs (address, hostname, port), and from what.
 	Differs string `json:"differs,omitempty"`
 	Before  string `json:"before,omitempty"`
@@ -80,6 +84,9 @@ const (
 	ReasonBlocked  = "blocked" // the configuration blocks the device
 	ReasonFailed   = "failed"  // the kernel refused; Message says what
 )
+
+// ReasonMerged is why a device was deleted that another one's new MAC was known as.
+const ReasonMerged = "merged"
 
 // ReasonImported is the Reason of session.created for an imported purchase.
 const ReasonImported = "imported"

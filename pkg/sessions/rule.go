@@ -27,7 +27,7 @@ func (c Counted) Knows(r *dataplane.Reading) bool {
 // Enforces reports whether a rule allows packets on the account of the session, whatever
 // its deadline, limit and speed.
 func Enforces(rule dataplane.Rule, s Session) bool {
-	return rule.Verdict == dataplane.Allow && rule.Account == s.ID.Account()
+	return rule.Verdict == dataplane.Allow && rule.Account == s.Account()
 }
 
 // PassesUntil is when a rule let packets pass last, now if it does still.
@@ -54,7 +54,7 @@ type GlobalSpeeds struct{ DownBPS, UpBPS uint64 }
 func RuleOf(s Session, global GlobalSpeeds, now Instant) dataplane.Rule {
 	rule := dataplane.Rule{
 		Verdict:    dataplane.Allow,
-		Account:    s.ID.Account(),
+		Account:    s.Account(),
 		LimitBytes: dataplane.NoLimit,
 		Deadline:   Deadline(s, now),
 		DownBPS:    s.DownBPS,

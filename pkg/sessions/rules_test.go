@@ -44,7 +44,7 @@ func anySession(t *rapid.T) Session {
 }
 
 func reading(s Session, bytes uint64) dataplane.Reading {
-	return dataplane.Reading{Account: s.ID.Account(), Epoch: 7, Counters: dataplane.Counters{DownBytes: bytes}}
+	return dataplane.Reading{Account: s.Account(), Epoch: 7, Counters: dataplane.Counters{DownBytes: bytes}}
 }
 
 func TestDebitIsIdempotent(t *testing.T) {

@@ -89,9 +89,6 @@ func LowBalanceAt(s Session, percent int) dataplane.Boottime {
 // SessionID is assigned by the store, from 1 up, and never reused.
 type SessionID int64
 
-// Account is the kernel counter of a session.
-func (id SessionID) Account() dataplane.Account { return dataplane.Account(id) }
-
 // Type says what a session is made of. The numbers are the seed API's.
 type Type uint8
 
@@ -193,6 +190,9 @@ type Session struct {
 	ExpDays *uint     // nil: never expires
 	Started time.Time // zero: never started
 	Created time.Time
+
+	Reference string // of the caller that sold it, unique; empty: none
+	Tag       uint32 // of the generation in which the store gave the ID; see Account
 
 	// Token names the session inside its provider's process; empty for a local one.
 	Token string

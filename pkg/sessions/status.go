@@ -33,12 +33,17 @@ type Traffic struct {
 
 // Summary is the Manager at a glance.
 type Summary struct {
-	Devices    int
-	Connected  int // devices with a running session
-	Sessions   map[State]int
+	Health
+	Devices   int
+	Connected int // devices with a running session
+	Sessions  map[State]int
+	LastSeq   int64 // of the last event; 0: none
+}
+
+// Health is what works of the Manager, and what does not.
+type Health struct {
 	LastSettle time.Time // wall clock; zero: not yet
 	SettleErr  error     // of the last one
 	ClockSane  bool      // expiry is applied
-	LastSeq    int64     // of the last event; 0: none
 	Outages    []Outage  // providers that do not work
 }

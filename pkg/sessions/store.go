@@ -4,6 +4,7 @@ package sessions
 
 import (
 	"context"
+	"crypto/sha256"
 	"net/netip"
 	"time"
 
@@ -43,7 +44,9 @@ type Tx interface {
 	RunningSessions
 	Claims
 	Events
+	Generations
 	Providers
+	KeptAnswers
 }
 
 // Devices are the client machines of a transaction.
@@ -56,6 +59,7 @@ type Devices interface {
 	// PutDevice inserts when ID is 0, and sets it; Conflict on a taken MAC. An address
 	// belongs to one device: others lose those of IPs.
 	PutDevice(*Device) error
+	DeleteDevice(DeviceID) error // and its addresses; Conflict while it has sessions
 }
 
 // Sessions are the purchases of a transaction.
@@ -66,8 +70,9 @@ type Sessions interface {
 	// earliest first; at most limit of them.
 	PastExpiry(now time.Time, limit int) ([]Session, error)
 	CountSessions() (map[State]int, error) // states without sessions may be left out
-	PutSession(*Session) error             // inserts when ID is 0 and sets it
-	DeleteSession(SessionID) error         // and its claim
+	// PutSession inserts when ID is 0, and sets it and Tag; Conflict on a taken Reference.
+	PutSession(*Session) error
+	DeleteSession(SessionID) error // and its claim
 }
 
 // RunningSessions are those of connected devices.
@@ -78,8 +83,11 @@ type RunningSessions interface {
 
 // Claims are the codes by which customers take a purchase to another device.
 type Claims interface {
-	PutClaim(ClaimHash, SessionID) error // a session has at most one
+	// PutClaim gives a session its code, instead of the one it had; Conflict on one that is
+	// another session's.
+	PutClaim(ClaimHash, SessionID) error
 	Claim(ClaimHash) (SessionID, error)
+	ClaimOf(SessionID) (ClaimHash, error)
 	DeleteClaim(SessionID) error
 }
 
@@ -87,6 +95,20 @@ type Claims interface {
 type Events interface {
 	AppendEvent(*Event) error // sets Seq, one more than the last
 	Events(after int64, limit int) ([]Event, error)
+	EventRange() (first, last int64, err error) // numbers of those that are stored; 0: none
+}
+
+// Generations distinguish the numbers of the events, and of sessions in the kernel, from
+// those of other histories of the database.
+type Generations interface {
+	Generation() (Generation, error)       // the latest
+	LastEventOf(Generation) (int64, error) // number of its last event; 0: none
+}
+
+// KeptAnswers are those that callers may have again.
+type KeptAnswers interface {
+	Answer(key [sha256.Size]byte) (Answer, error)
+	PutAnswer(Answer) error // replaces one of the same key
 }
 
 // Providers are the registered providers.
@@ -119,9 +141,10 @@ func Snapshot[T any](ctx context.Context, store Store, fn func(Tx) (T, error)) (
 
 // SessionFilter selects sessions; its zero value selects all.
 type SessionFilter struct {
-	Device  DeviceID  // 0: of every device
-	States  []State   // empty: in every state
-	Unsaved bool      // those that their provider does not know the latest of
-	After   SessionID // with ids above; for one page after another
-	Limit   int       // the first ones only; 0: all
+	Device    DeviceID  // 0: of every device
+	States    []State   // empty: in every state
+	Reference string    // the one that has it; empty: whatever they have
+	Unsaved   bool      // those that their provider does not know the latest of
+	After     SessionID // with ids above; for one page after another
+	Limit     int       // the first ones only; 0: all
 }

@@ -5,6 +5,7 @@ package sessions
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -19,6 +20,8 @@ const (
 	maxDays     = 36500
 	maxHostname = 253 // RFC 1035 as text
 	maxName     = 100
+
+	maxReference = 128
 )
 
 func checkTime(field string, d time.Duration) error {
@@ -129,6 +132,22 @@ func CheckHostname(name string) error {
 		return Invalidf("hostname", "%s is not a name (at most %d bytes of printable text)", strconv.Quote(Shorten(name)), maxHostname)
 	}
 	return nil
+}
+
+// CheckReference bounds a caller's reference; empty is none. Codes: Invalid.
+func CheckReference(text string) error {
+	if utf8.RuneCountInString(text) > maxReference || !printable(text) || strings.TrimSpace(text) != text {
+		return Invalidf("reference", "%s is not a reference (at most %d printable characters, without space at its ends)", strconv.Quote(Shorten(text)), maxReference)
+	}
+	return nil
+}
+
+// TakenReference refuses a reference that another session has: the same purchase was
+// stored before, perhaps.
+func TakenReference(text string, other SessionID) error {
+	e := Errorf(Conflict, "reference: %q is that of session %d", text, other)
+	e.Field = "reference"
+	return e
 }
 
 func printable(s string) bool {

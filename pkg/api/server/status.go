@@ -43,6 +43,7 @@ func normal(s api.AgentStatus) api.AgentStatus {
 	s.Drops = wire.Each(s.Drops, func(c api.PacketCount) api.PacketCount { return c })
 	s.Passes = wire.Each(s.Passes, func(c api.PacketCount) api.PacketCount { return c })
 	s.Health.Problems = wire.Each(s.Health.Problems, func(p string) string { return p })
+	s.Health.Active = wire.Each(s.Health.Active, func(p api.ActiveProblem) api.ActiveProblem { return p })
 	s.Health.LastSettleAt = utc(s.Health.LastSettleAt)
 	if s.Counts.Sessions == nil {
 		s.Counts.Sessions = map[string]int{}

@@ -15,23 +15,30 @@ import (
 // Status reads the state of everything. What it cannot read becomes a problem.
 func (d *Dataplane) Status() dataplane.Status {
 	s := dataplane.Status{Kernel: kernel.Release(), Epoch: d.maps.Epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maps.Clients.MaxEntries())}
-	list, problem := d.state.current()
-	s.Interfaces = slices.Clone(list)
-	if problem != "" {
-		s.Problems = append(s.Problems, problem)
-	}
+	list, problems := d.state.current()
+	s.Interfaces, s.Problems = slices.Clone(list), problems
 	for _, i := range s.Interfaces {
 		if i.Problem != "" {
-			s.Problems = append(s.Problems, fmt.Sprintf("interface %s: %s", i.Name, i.Problem))
+			s.Problems = append(s.Problems, notAttached(i))
 		}
 	}
 	s.Clients = d.table.RuleCount()
 	var err error
 	if s.Traffic, err = traffic(d.maps); err != nil {
-		s.Problems = append(s.Problems, err.Error())
+		s.Problems = append(s.Problems, dataplane.Problem{Code: dataplane.StatisticsFailing, Detail: err.Error()})
 	}
 	s.Healthy = len(s.Problems) == 0
 	return s
+}
+
+// notAttached is the problem of an interface that lacks the programs. Nothing passes one
+// that does not exist.
+func notAttached(i dataplane.Interface) dataplane.Problem {
+	p := dataplane.Problem{Code: dataplane.NotAttached, Interface: i.Name, Detail: fmt.Sprintf("interface %s: %s", i.Name, i.Problem), Exposed: true}
+	if i.Index == 0 {
+		p.Code, p.Exposed = dataplane.InterfaceAbsent, false
+	}
+	return p
 }
 
 func traffic(maps *pins.Maps) ([]dataplane.Traffic, error) {

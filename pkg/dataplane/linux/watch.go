@@ -4,6 +4,8 @@ package linux
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +28,7 @@ type state struct {
 	mu         sync.Mutex
 	links      *links.Snapshot
 	interfaces []dataplane.Interface
-	problem    string // with the router's own addresses
+	problems   map[part][]dataplane.Problem
 }
 
 func (s *state) currentLinks() *links.Snapshot {
@@ -47,20 +49,36 @@ func (s *state) setInterfaces(list []dataplane.Interface) {
 	s.interfaces = list
 }
 
-// setProblem returns whether it is another one than before.
-func (s *state) setProblem(problem string) (changed bool) {
+// part is what a problem in the state was found by: each replaces its own.
+type part string
+
+// The parts that find problems, beside the interfaces of the state.
+const (
+	byRouter       part = "router"       // the router's own addresses
+	bySurroundings part = "surroundings" // what is beside the programs
+)
+
+// setProblems replaces what a part found, and returns whether that is another finding.
+func (s *state) setProblems(by part, found ...dataplane.Problem) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changed = problem != s.problem
-	s.problem = problem
+	changed = !slices.Equal(found, s.problems[by])
+	if s.problems == nil {
+		s.problems = make(map[part][]dataplane.Problem)
+	}
+	s.problems[by] = found
 	return changed
 }
 
-// current returns the interfaces, not to be changed, and the problem.
-func (s *state) current() ([]dataplane.Interface, string) {
+// current returns the interfaces, not to be changed, and a copy of the problems.
+func (s *state) current() ([]dataplane.Interface, []dataplane.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.interfaces, s.problem
+	var problems []dataplane.Problem
+	for _, by := range slices.Sorted(maps.Keys(s.problems)) {
+		problems = append(problems, s.problems[by]...)
+	}
+	return s.interfaces, problems
 }
 
 // watch keeps the router's addresses and the programs as they should be. One goroutine
@@ -108,11 +126,12 @@ func (w *watch) refresh() error {
 }
 
 func (w *watch) retryRefresh() {
-	problem := ""
-	if err := w.refresh(); err != nil {
-		problem = err.Error()
+	err := w.refresh()
+	if err == nil {
+		w.state.setProblems(byRouter)
+		return
 	}
-	if w.state.setProblem(problem) && problem != "" {
-		w.log.Error("the router's own addresses are not up to date", "error", problem)
+	if w.state.setProblems(byRouter, dataplane.Problem{Code: dataplane.RouterAddresses, Detail: err.Error()}) {
+		w.log.Error("the router's own addresses are not up to date", "error", err)
 	}
 }

@@ -229,7 +229,7 @@ func TestDisconnectWhileBeingSpent(t *testing.T) {
 		w.ok(<-done)
 		w.drain()
 		passed := uint64(0)
-		if r, err := w.kernel.Read(s.ID.Account()); err == nil {
+		if r, err := w.kernel.Read(s.Account()); err == nil {
 			passed = r.Counters.Spent()
 		}
 		w.passes(d, false)

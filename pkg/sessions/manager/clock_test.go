@@ -334,7 +334,7 @@ func TestReconcileBesideACheckpoint(t *testing.T) {
 	}
 	beside := make(chan error, 1)
 	w.kernel.Intercept(func(c sessionstest.Call) error {
-		if c.Op == sessionstest.Read && c.Account == other.ID.Account() {
+		if c.Op == sessionstest.Read && c.Account == other.Account() {
 			w.kernel.Intercept(nil)
 			w.kernel.Download(a.MAC, 59_000)
 			go func() { beside <- w.Settle(w.ctx, slices.Values([][]dataplane.Reading{w.kernel.Readings()})) }()

@@ -120,7 +120,7 @@ func (w *world) balance(t *testing.T, bought []uint64) {
 			}
 			if s.State == sessions.Running {
 				running++
-				if rules[mac(byte(i+1))].Account != s.ID.Account() {
+				if rules[mac(byte(i+1))].Account != s.Account() {
 					t.Errorf("session %d runs, the kernel has %+v", s.ID, rules[mac(byte(i+1))])
 				}
 			}

@@ -20,7 +20,7 @@ import (
 // sight has the kernel see the n-th MAC at an address or on a port.
 func (w *world) sight(s sessions.Session, n byte, at string, evidence dataplane.NeighState) {
 	w.Helper()
-	seen := dataplane.Neighbor{MAC: mac(n), Account: s.ID.Account(), State: evidence}
+	seen := dataplane.Neighbor{MAC: mac(n), Account: s.Account(), State: evidence}
 	if ip, err := netip.ParseAddr(at); err == nil {
 		seen.Addr = ip
 	} else {
@@ -284,7 +284,7 @@ func TestConflictOfAFailedTransaction(t *testing.T) {
 		},
 		"seen": func(w *world, s sessions.Session) error {
 			return w.Sight(w.ctx, dataplane.Neighbor{
-				MAC: mac(1), Account: s.ID.Account(), Addr: netip.MustParseAddr("10.0.0.8"), State: dataplane.NeighReachable,
+				MAC: mac(1), Account: s.Account(), Addr: netip.MustParseAddr("10.0.0.8"), State: dataplane.NeighReachable,
 			})
 		},
 	} {

@@ -56,7 +56,7 @@ func TestCostOfAnEnd(t *testing.T) {
 			w.kernel.Fill(d.MAC)
 			store.reads.Store(0)
 			store.writes.Store(0)
-			w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: d.MAC, Account: s.ID.Account()}))
+			w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: d.MAC, Account: s.Account()}))
 			if reads, writes := store.reads.Load(), store.writes.Load(); reads != 1 || writes != 1 {
 				t.Errorf("%d read and %d write transactions, want one of each", reads, writes)
 			}

@@ -102,7 +102,12 @@ func (h *history) try(do func() error) {
 	h.ok(h.Reconcile(h.ctx))
 }
 
+// anyDevice is one that did not give way to another.
 func (h *history) anyDevice() sessions.DeviceID {
+	h.devices = slices.DeleteFunc(h.devices, func(d sessions.Device) bool {
+		_, err := h.Device(h.ctx, d.ID)
+		return sessions.CodeOf(err) == sessions.NotFound
+	})
 	return rapid.SampledFrom(h.devices).Draw(h.rt, "device").ID
 }
 
@@ -151,7 +156,7 @@ func (h *history) packets() {
 		for range rapid.IntRange(0, 8).Draw(h.rt, "packets") {
 			size := rapid.Uint64Range(60, 1500).Draw(h.rt, "size")
 			if h.kernel.Download(mac(n), size) {
-				h.passed[sessions.SessionID(rules[mac(n)].Account)] += size
+				h.passed[sessions.SessionOf(rules[mac(n)].Account)] += size
 			}
 		}
 	}
@@ -166,7 +171,7 @@ func (h *history) late() {
 	}
 	left := h.kernel.Readings()
 	for _, r := range left {
-		id := sessions.SessionID(r.Account)
+		id := sessions.SessionOf(r.Account)
 		size := min(rapid.Uint64Range(0, 1500).Draw(h.rt, "size"), h.bought[id]-h.passed[id])
 		if !inUse[r.Account] {
 			h.kernel.Late(r.Account, size)

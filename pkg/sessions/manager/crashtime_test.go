@@ -68,7 +68,7 @@ func (h *timeHistory) pass(d time.Duration) {
 		passing[r.Account] = max(passing[r.Account], until.Sub(now))
 	}
 	for account, d := range passing {
-		h.connected[sessions.SessionID(account)] += d
+		h.connected[sessions.SessionOf(account)] += d
 	}
 	h.clock.Advance(d)
 }

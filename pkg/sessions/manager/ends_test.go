@@ -158,7 +158,7 @@ func TestRunningSessionsAreCheckpointed(t *testing.T) {
 	w.checkpoint()
 	marks, err := w.store.Checkpoint()
 	w.ok(err)
-	want := sessions.Checkpoint{Boot: w.clock.BootID(), At: w.clock.Boot(), Epoch: 1, Spent: []sessions.Count{{Session: long.ID, Spent: 1000}}, Known: w.clock.Now()}
+	want := sessions.Checkpoint{Boot: w.clock.BootID(), At: w.clock.Boot(), Epoch: 1, Spent: []sessions.Count{{Account: long.Account(), Spent: 1000}}, Known: w.clock.Now()}
 	if diff := cmp.Diff(want, marks); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}

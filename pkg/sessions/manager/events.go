@@ -4,7 +4,6 @@ package manager
 
 import (
 	"context"
-	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -34,19 +33,7 @@ func (m *Manager) Sight(ctx context.Context, seen dataplane.Neighbor) error {
 	return m.identity.Sight(ctx, seen)
 }
 
-// Unprotected publishes that a client-facing interface is up, and lets unpaid traffic
-// pass.
-func (m *Manager) Unprotected(ctx context.Context, name string) error {
-	return m.publish(ctx, sessions.Event{Type: sessions.InterfaceUnprotected, Interface: name})
-}
-
-// Protected publishes that it is enforced again, or gone, and how long it was not.
-func (m *Manager) Protected(ctx context.Context, name string, lasted time.Duration) error {
-	ms := (lasted + time.Millisecond - 1).Milliseconds()
-	return m.publish(ctx, sessions.Event{Type: sessions.InterfaceProtected, Interface: name, DurationMS: ms})
-}
-
-// publish publishes an event that concerns no device.
-func (m *Manager) publish(ctx context.Context, e sessions.Event) error {
+// Publish publishes an event of the machine: one that concerns no device.
+func (m *Manager) Publish(ctx context.Context, e sessions.Event) error {
 	return m.ledger.Commit(ctx, func(c *ledger.Tx) error { return c.Publish(e) })
 }

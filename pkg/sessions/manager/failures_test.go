@@ -95,7 +95,7 @@ func TestLateBytesUseUpAPausedSession(t *testing.T) {
 	first, second := w.buyData(d, 10_000), w.buyTime(d, time.Hour)
 	w.connect(d)
 	w.disconnect(d)
-	w.kernel.Late(first.ID.Account(), 10_000)
+	w.kernel.Late(first.Account(), 10_000)
 	mark := w.mark()
 	w.connect(d)
 	w.state(first.ID, sessions.Consumed)

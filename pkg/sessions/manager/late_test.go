@@ -30,9 +30,9 @@ func TestLateBytesFindTheirSession(t *testing.T) {
 			if got := w.stored(s.ID); got.Used != 1000 {
 				t.Errorf("%d bytes are stored at the pause, want 1000", got.Used)
 			}
-			w.kernel.Late(s.ID.Account(), 300)
+			w.kernel.Late(s.Account(), 300)
 			meanwhile(w, d)
-			w.kernel.Late(s.ID.Account(), 7)
+			w.kernel.Late(s.Account(), 7)
 			w.disconnect(d)
 			for range 4 {
 				w.clock.Advance(time.Second)
@@ -61,7 +61,7 @@ func TestLateBytesAfterTheEnd(t *testing.T) {
 	w.clock.Advance(time.Minute)
 	w.ok(w.SettleDue(w.ctx))
 	w.state(first.ID, sessions.Consumed)
-	w.kernel.Late(first.ID.Account(), 500)
+	w.kernel.Late(first.Account(), 500)
 	w.kernel.Download(d.MAC, 200)
 	w.restart()
 	w.ok(w.Reconcile(w.ctx))

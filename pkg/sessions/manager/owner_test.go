@@ -86,7 +86,7 @@ func TestAccountOfAPausedSessionThatMoves(t *testing.T) {
 		t.Errorf("it is of device %d", got.Device)
 	}
 	w.checkpoint()
-	if _, err := w.kernel.Read(s.ID.Account()); !errors.Is(err, dataplane.ErrNoAccount) {
+	if _, err := w.kernel.Read(s.Account()); !errors.Is(err, dataplane.ErrNoAccount) {
 		t.Errorf("the account stays: %v", err)
 	}
 }

@@ -79,7 +79,7 @@ func (m *Manager) rewrite(ctx context.Context, s sessions.Session, patch session
 	}
 	defer held.Unlock()
 	ctx = context.WithoutCancel(ctx)
-	r, err := m.enforce.Read(s.ID.Account())
+	r, err := m.enforce.Read(s.Account())
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (m *Manager) remove(ctx context.Context, s sessions.Session) (*start.Ended,
 		if err := m.enforce.Revoke(d.MAC); err != nil {
 			return nil, err
 		}
-		r = m.enforce.LastReading(s.ID)
+		r = m.enforce.LastReading(s.Account())
 	}
 	var last sessions.Session
 	err = m.ledger.Update(ctx, func(c *ledger.Tx) error {

@@ -56,7 +56,7 @@ func TestEndOfAMovedSession(t *testing.T) {
 			return nil
 		})
 	}
-	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: first.MAC, Account: s.ID.Account()}))
+	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: first.MAC, Account: s.Account()}))
 	w.kernel.Intercept(nil)
 	w.disconnect(first)
 	w.passes(first, false)
@@ -78,12 +78,12 @@ func TestReadingOfAFormerAccount(t *testing.T) {
 		w.disconnect(d)
 		w.clock.Advance(time.Second)
 		w.checkpoint()
-		if _, err := w.kernel.Read(s.ID.Account()); !errors.Is(err, dataplane.ErrNoAccount) {
+		if _, err := w.kernel.Read(s.Account()); !errors.Is(err, dataplane.ErrNoAccount) {
 			t.Errorf("the account is still there: %v", err)
 		}
 		w.connect(d)
 	}
-	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: d.MAC, Account: s.ID.Account()}))
+	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.DeadlinePassed, MAC: d.MAC, Account: s.Account()}))
 	if clock.next != nil {
 		t.Fatal("nothing came in between")
 	}
@@ -130,7 +130,7 @@ func TestWaitForATransactionIsNotCharged(t *testing.T) {
 	w.connect(d)
 	w.kernel.Fill(d.MAC)
 	commits.Store(int64(10 * time.Second))
-	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: d.MAC, Account: s.ID.Account()}))
+	w.ok(w.Ended(w.ctx, dataplane.Event{Kind: dataplane.Exhausted, MAC: d.MAC, Account: s.Account()}))
 	commits.Store(0)
 	if left := w.kernel.Rule(d.MAC).Deadline.Sub(w.clock.Boot()); left != time.Hour {
 		t.Errorf("%s are left of an hour that starts now", left)

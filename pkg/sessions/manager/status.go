@@ -28,7 +28,7 @@ func (m *Manager) statusOf(d sessions.Device, s *sessions.Session, now sessions.
 	case m.enforce.Trusted(d.MAC):
 		status.Connected = true
 	case s != nil:
-		account = s.ID.Account()
+		account = s.Account()
 	default:
 		return status, nil
 	}
@@ -117,7 +117,7 @@ func (m *Manager) Sessions(ctx context.Context, filter sessions.SessionFilter) (
 func (m *Manager) withLiveUsage(s sessions.Session, now sessions.Instant) sessions.Session {
 	switch s.State {
 	case sessions.Running:
-		r, err := m.enforce.Read(s.ID.Account())
+		r, err := m.enforce.Read(s.Account())
 		if err != nil {
 			m.cfg.Log.Warn("figures as of the last checkpoint", "session", s.ID, "error", err)
 		}
@@ -132,7 +132,7 @@ func (m *Manager) withLiveUsage(s sessions.Session, now sessions.Instant) sessio
 
 // Summary counts what there is.
 func (m *Manager) Summary(ctx context.Context) (sessions.Summary, error) {
-	sum := sessions.Summary{ClockSane: m.clock.Read().WallTrusted}
+	sum := sessions.Summary{Health: m.Health()}
 	err := m.ledger.Store.Snapshot(ctx, func(tx sessions.Tx) error {
 		var err error
 		if sum.Devices, err = tx.CountDevices(); err != nil {
@@ -146,7 +146,13 @@ func (m *Manager) Summary(ctx context.Context) (sessions.Summary, error) {
 		return err
 	})
 	sum.Connected = sum.Sessions[sessions.Running]
-	sum.LastSettle, sum.SettleErr = m.settle.Last()
-	sum.Outages = m.providers.Outages()
 	return sum, err
+}
+
+// Health returns what works and what does not, from memory: it reads neither the store nor
+// the kernel.
+func (m *Manager) Health() sessions.Health {
+	h := sessions.Health{ClockSane: m.clock.Read().WallTrusted, Outages: m.providers.Outages()}
+	h.LastSettle, h.SettleErr = m.settle.Last()
+	return h
 }

@@ -231,13 +231,13 @@ func TestLateBytesAreDebited(t *testing.T) {
 	w.connect(d)
 	w.kernel.Download(d.MAC, 1000)
 	w.disconnect(d)
-	w.kernel.Late(s.ID.Account(), 500)
+	w.kernel.Late(s.Account(), 500)
 	w.checkpoint()
 	if got := w.session(s.ID); got.Used != 1500 {
 		t.Errorf("%d bytes used, want 1500", got.Used)
 	}
 	w.clock.Advance(time.Second)
-	w.kernel.Late(s.ID.Account(), 5)
+	w.kernel.Late(s.Account(), 5)
 	w.checkpoint()
 	w.clock.Advance(time.Second)
 	w.checkpoint()

@@ -4,9 +4,11 @@ package sessionstest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -35,6 +37,8 @@ type tables struct {
 	claims                  map[sessions.ClaimHash]sessions.SessionID
 	events                  []sessions.Event
 	providers               []sessions.ProviderRecord
+	generations             []generation
+	answers                 map[[sha256.Size]byte]sessions.Answer
 	lastDevice, lastSession int64
 }
 
@@ -44,9 +48,21 @@ func NewStore() *Store {
 		devices:  make(map[sessions.DeviceID]sessions.Device),
 		sessions: make(map[sessions.SessionID]sessions.Session),
 		claims:   make(map[sessions.ClaimHash]sessions.SessionID),
+		answers:  make(map[[sha256.Size]byte]sessions.Answer),
 	}}
+	s.disk.beginGeneration()
 	s.current.Store(s.disk)
 	return s
+}
+
+// Copy returns a Store of what is stored now, as an agent finds it that opens a copy of the
+// database.
+func (s *Store) Copy() *Store {
+	c := NewStore()
+	c.disk = s.current.Load().clone()
+	c.disk.beginGeneration()
+	c.current.Store(c.disk)
+	return c
 }
 
 // BeforeCommit has fn called before every commit; its error fails the Update, as a
@@ -146,7 +162,7 @@ func (s *Store) Commit(ctx context.Context, fn func(sessions.Tx) error) error {
 func (t *tables) clone() *tables {
 	c := *t
 	c.devices, c.sessions = maps.Clone(t.devices), maps.Clone(t.sessions)
-	c.claims = maps.Clone(t.claims)
+	c.claims, c.answers = maps.Clone(t.claims), maps.Clone(t.answers)
 	c.events, c.providers = slices.Clip(t.events), slices.Clone(t.providers)
 	return &c
 }
@@ -207,7 +223,7 @@ func (t *tx) Devices() ([]sessions.Device, error) {
 	return list, nil
 }
 
-func (t *tx) CountDevices() (int, error) { return len(t.devices), nil }
+func (t *tables) CountDevices() (int, error) { return len(t.devices), nil }
 
 func (t *tx) PutDevice(d *sessions.Device) error {
 	if err := t.writable(); err != nil {
@@ -228,6 +244,22 @@ func (t *tx) PutDevice(d *sessions.Device) error {
 	kept := *d
 	kept.IPs = slices.Clone(d.IPs)
 	t.devices[d.ID] = kept
+	return nil
+}
+
+func (t *tx) DeleteDevice(id sessions.DeviceID) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if _, err := t.Device(id); err != nil {
+		return err
+	}
+	for _, s := range t.sessions {
+		if s.Device == id {
+			return sessions.Errorf(sessions.Conflict, "device %d has sessions", id)
+		}
+	}
+	delete(t.devices, id)
 	return nil
 }
 
@@ -265,7 +297,7 @@ func (t *tx) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
 
 func selects(f sessions.SessionFilter, s sessions.Session) bool {
 	return (f.Device == 0 || f.Device == s.Device) && (len(f.States) == 0 || slices.Contains(f.States, s.State)) &&
-		(!f.Unsaved || s.Unsaved) && s.ID > f.After
+		(!f.Unsaved || s.Unsaved) && (f.Reference == "" || f.Reference == s.Reference) && s.ID > f.After
 }
 
 func (t *tx) PastExpiry(now time.Time, limit int) ([]sessions.Session, error) {
@@ -325,9 +357,12 @@ func (t *tx) PutSession(s *sessions.Session) error {
 	if _, err := t.Device(s.Device); err != nil {
 		return err
 	}
+	if other, _ := t.Sessions(sessions.SessionFilter{Reference: s.Reference}); s.Reference != "" && len(other) > 0 && other[0].ID != s.ID {
+		return sessions.TakenReference(s.Reference, other[0].ID)
+	}
 	if s.ID == 0 {
 		t.lastSession++
-		s.ID = sessions.SessionID(t.lastSession)
+		s.ID, s.Tag = sessions.SessionID(t.lastSession), t.generations[len(t.generations)-1].Tag()
 	} else if _, err := t.Session(s.ID); err != nil {
 		return err
 	}
@@ -369,6 +404,10 @@ func (t *tx) PutClaim(hash sessions.ClaimHash, id sessions.SessionID) error {
 	if err := t.writable(); err != nil {
 		return err
 	}
+	if holder, taken := t.claims[hash]; taken && holder != id {
+		return sessions.Errorf(sessions.Conflict, "claim_hash: the code is that of session %d already", holder)
+	}
+	maps.DeleteFunc(t.claims, func(_ sessions.ClaimHash, of sessions.SessionID) bool { return of == id })
 	t.claims[hash] = id
 	return nil
 }
@@ -379,6 +418,15 @@ func (t *tx) Claim(hash sessions.ClaimHash) (sessions.SessionID, error) {
 		return 0, missing("no purchase has this code")
 	}
 	return id, nil
+}
+
+func (t *tx) ClaimOf(id sessions.SessionID) (sessions.ClaimHash, error) {
+	for hash, of := range t.claims {
+		if of == id {
+			return hash, nil
+		}
+	}
+	return sessions.ClaimHash{}, missing("session %d has no claim code", id)
 }
 
 func (t *tx) DeleteClaim(id sessions.SessionID) error {
@@ -408,6 +456,56 @@ func (t *tx) Events(after int64, limit int) ([]sessions.Event, error) {
 		rest = rest[:min(limit, len(rest))]
 	}
 	return slices.Clone(rest), nil
+}
+
+func (t *tables) EventRange() (first, last int64, err error) {
+	last = int64(len(t.events))
+	return min(1, last), last, nil
+}
+
+// generation is one that the store had.
+type generation struct {
+	sessions.Generation
+	last int64 // event, unless it is the latest
+}
+
+func (t *tables) Generation() (sessions.Generation, error) {
+	return t.generations[len(t.generations)-1].Generation, nil
+}
+
+func (t *tables) LastEventOf(g sessions.Generation) (int64, error) {
+	at := slices.IndexFunc(t.generations, func(own generation) bool { return own.Generation == g })
+	switch {
+	case at < 0:
+		return 0, missing("there is no generation %s", g)
+	case at == len(t.generations)-1:
+		return int64(len(t.events)), nil
+	}
+	return t.generations[at].last, nil
+}
+
+// beginGeneration is what opening a database does.
+func (t *tables) beginGeneration() {
+	if n := len(t.generations); n > 0 {
+		t.generations[n-1].last = int64(len(t.events))
+	}
+	t.generations = append(slices.Clip(t.generations), generation{Generation: sessions.Generation(rand.Uint64())})
+}
+
+func (t *tables) Answer(key [sha256.Size]byte) (sessions.Answer, error) {
+	a, ok := t.answers[key]
+	if !ok {
+		return a, missing("nothing was answered to this key")
+	}
+	return a, nil
+}
+
+func (t *tx) PutAnswer(a sessions.Answer) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	t.answers[a.Key] = a
+	return nil
 }
 
 func (t *tx) place(name string) int {

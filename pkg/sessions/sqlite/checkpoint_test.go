@@ -20,7 +20,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func checkpointAt(at dataplane.Boottime, n int) sessions.Checkpoint {
 	k := sessions.Checkpoint{Boot: "boot", At: at, Epoch: 77, Known: noon.Add(time.Duration(at))}
 	for i := range n {
-		k.Spent = append(k.Spent, sessions.Count{Session: sessions.SessionID(i + 1), Spent: uint64(at) * 1000})
+		k.Spent = append(k.Spent, sessions.Count{Account: dataplane.Account(i + 1), Spent: uint64(at) * 1000})
 	}
 	return k
 }

@@ -4,14 +4,18 @@ package sqlite
 
 import (
 	"database/sql"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/tables"
 )
 
 func openTest(t *testing.T) *Store {
@@ -127,5 +131,54 @@ func TestWithCodeLeavesOtherErrorsAlone(t *testing.T) {
 	}
 	if got := s.withCode(nil); got != nil {
 		t.Errorf("withCode made %v of nil", got)
+	}
+}
+
+// Generations and answers do not grow for ever.
+func TestGenerationsAndAnswersAreTrimmed(t *testing.T) {
+	s := openTest(t)
+	began := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	put := func(number int, at time.Time) {
+		t.Helper()
+		err := s.Commit(t.Context(), func(tx sessions.Tx) error {
+			for i := range 2 * sessions.MaxAnswers / 4 {
+				a := sessions.Answer{Sealed: []byte("x"), Created: at}
+				binary.LittleEndian.PutUint64(a.Key[:], uint64(number+i))
+				if err := tx.PutAnswer(a); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := func(table string) string { return texts(t, openReadOnly(t, s.path), "SELECT count(*) FROM "+table)[0] }
+	for n := range 4 {
+		put(n<<32, began)
+	}
+	if n := rows("answers"); n != fmt.Sprint(sessions.MaxAnswers) {
+		t.Errorf("%s answers are kept, want the last %d", n, sessions.MaxAnswers)
+	}
+	for n := range 200 {
+		err := s.Commit(t.Context(), func(tx sessions.Tx) error {
+			for range 10 {
+				if err := tx.(*tables.Tx).BeginGeneration(sessions.Generation(n)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := rows("generations"); n != fmt.Sprint(tables.KeepGenerations) {
+		t.Errorf("%s generations are kept, want %d", n, tables.KeepGenerations)
+	}
+	put(9<<32, began.Add(sessions.AnswerAge+time.Second))
+	if n := rows("answers"); n != fmt.Sprint(sessions.MaxAnswers/2) {
+		t.Errorf("%s answers are kept a week later, want the %d of that day", n, sessions.MaxAnswers/2)
 	}
 }

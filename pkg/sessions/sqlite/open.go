@@ -4,7 +4,9 @@ package sqlite
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,9 +19,11 @@ import (
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/checkpoint"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/tables"
 )
 
 const (
@@ -39,8 +43,9 @@ type Store struct {
 	wal        wal
 	checkpoint *checkpoint.Files
 
-	health  atomic.Pointer[error] // of the last writing transaction; damage stays (setHealth)
-	writing stopwatch             // the one that has its turn
+	generation sessions.Generation   // of this Store
+	health     atomic.Pointer[error] // of the last writing transaction; damage stays (setHealth)
+	writing    stopwatch             // the one that has its turn
 }
 
 // Open opens the database at path, makes it when it does not exist (directory
@@ -89,7 +94,31 @@ func (s *Store) prepare() error {
 	}
 	// What an agent that died had committed is believed from now on.
 	s.wal.wrote()
-	return s.Sync()
+	if err := s.Sync(); err != nil {
+		return err
+	}
+	return s.beginGeneration(context.Background())
+}
+
+// beginGeneration distinguishes the numbers that are given from now on from those that a
+// copy of the database, put back, gives again. On a disk that takes nothing the last one stays:
+// there is nothing to number then.
+func (s *Store) beginGeneration(ctx context.Context) error {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails (Go 1.24)
+	g := sessions.Generation(binary.LittleEndian.Uint64(random[:]))
+	failed := s.Update(ctx, func(t sessions.Tx) error { return t.(*tables.Tx).BeginGeneration(g) })
+	if failed == nil {
+		s.generation = g
+		return nil
+	}
+	g, err := sessions.View(ctx, s, sessions.Tx.Generation)
+	if err != nil || g == 0 {
+		return failed
+	}
+	s.log.Warn("generation of the database not stored, the last one stays", "error", failed)
+	s.generation = g
+	return nil
 }
 
 // sound reads the whole database before anything is built on it.

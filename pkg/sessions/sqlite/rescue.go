@@ -89,20 +89,36 @@ func (r *Rescued) build(ctx context.Context, path string, now time.Time, log *sl
 	if err != nil {
 		return err
 	}
-	err = store.Update(ctx, func(t sessions.Tx) error { return r.copy(ctx, old, t.(*tables.Tx), now, log) })
+	err = store.Update(ctx, func(t sessions.Tx) error { return r.copy(ctx, path, old, t.(*tables.Tx), now, log) })
 	return errors.Join(err, store.Close())
 }
 
 // copy takes over what can be read: nothing where from is nil.
-func (r *Rescued) copy(ctx context.Context, from *conn.Conn, to *tables.Tx, now time.Time, log *slog.Logger) (err error) {
+func (r *Rescued) copy(ctx context.Context, path string, from *conn.Conn, to *tables.Tx, now time.Time, log *slog.Logger) (err error) {
 	var kept salvage.Kept
 	if from != nil {
 		if kept, err = salvage.Copy(ctx, from, to, log); err != nil {
 			return err
 		}
 	}
+	if err := keepGeneration(path, to); err != nil {
+		return err
+	}
 	r.Devices, r.Sessions, r.Unread = kept.Devices, kept.Sessions, kept.Unread
 	return to.AdvanceSequences(kept.Last, idGap, sessions.Event{Time: now, Type: sessions.DatabaseRescued, Message: r.String()})
+}
+
+// keepGeneration has the new database know the generation of the checkpoint beside the old
+// one: its counts are those of the sessions that are kept.
+func keepGeneration(path string, to *tables.Tx) error {
+	_, g, err := checkpoint.Beside(path).Last()
+	if err != nil || g == 0 {
+		return nil // the agent that reads it next says what is wrong with it
+	}
+	if _, err = to.LastEventOf(g); sessions.CodeOf(err) == sessions.NotFound {
+		return to.BeginGeneration(g)
+	}
+	return err
 }
 
 // setAside gives the files a second name. The checkpoint is copied: it is

@@ -86,7 +86,7 @@ const (
 // transact commits when fn returns nil, and rolls back when it fails or panics. It gives
 // the connection back.
 func (s *Store) transact(ctx context.Context, from *pool, c *conn.Conn, writes bool, fn func(sessions.Tx) error) error {
-	t, err := tables.Begin(ctx, c, writes)
+	t, err := tables.Begin(ctx, c, writes, s.generation)
 	if err != nil {
 		from.release(c, true)
 		return s.failed(err)
@@ -119,19 +119,27 @@ func (s *Store) unavailable(ctx context.Context, err error) error {
 
 // PutCheckpoint replaces the checkpoint.
 func (s *Store) PutCheckpoint(k sessions.Checkpoint) error {
-	if err := s.checkpoint.Put(k); err != nil {
+	if err := s.checkpoint.Put(k, s.generation); err != nil {
 		return sessions.Errorf(sessions.Unavailable, "the checkpoint of %s cannot be written: %w", s.path, err)
 	}
 	return nil
 }
 
-// Checkpoint returns the last checkpoint.
+// Checkpoint returns the last checkpoint. Of one that was written beside another history of
+// the database only the wall time is believed.
 func (s *Store) Checkpoint() (sessions.Checkpoint, error) {
-	k, err := s.checkpoint.Last()
+	k, g, err := s.checkpoint.Last()
 	if err != nil {
 		return k, sessions.Errorf(sessions.Unavailable, "the checkpoint of %s cannot be read: %w", s.path, err)
 	}
-	return k, nil
+	if g == 0 {
+		return k, nil
+	}
+	_, err = sessions.View(context.Background(), s, func(t sessions.Tx) (int64, error) { return t.LastEventOf(g) })
+	if sessions.CodeOf(err) == sessions.NotFound {
+		return sessions.Checkpoint{Known: k.Known}, nil
+	}
+	return k, err
 }
 
 // Close waits for transactions that run, moves the WAL into the file and closes

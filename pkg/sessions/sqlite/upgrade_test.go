@@ -127,12 +127,12 @@ func unpack(t *testing.T, name string) string {
 // table is the values of a table, by column, in the order of its rows.
 type table map[string][]string
 
-// rowsOf reads all tables, but the record of migrations, which grows.
+// rowsOf reads all tables, but the records of migrations and generations, which grow.
 func rowsOf(t *testing.T, path string) map[string]table {
 	t.Helper()
 	db := openReadOnly(t, path)
 	all := make(map[string]table)
-	for _, name := range texts(t, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'schema_migrations' ORDER BY name") {
+	for _, name := range texts(t, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN ('schema_migrations', 'generations') ORDER BY name") {
 		columns := texts(t, db, fmt.Sprintf("SELECT name FROM pragma_table_info('%s')", name))
 		all[name] = columnsOf(t, db, name, columns)
 	}
@@ -256,6 +256,7 @@ func furnish(tx sessions.Tx) error {
 			Device: d.ID, Provider: sessions.LocalProvider, Type: sessions.Type(i % 3), State: state,
 			Time: time.Hour, TimeUsed: time.Duration(i) * time.Minute, Bytes: 1 << 40, Used: uint64(i) << 30,
 			DownBPS: 5_000_000, UpBPS: 512_000, UseGlobalSpeed: i == 1, Created: day,
+			Reference: fmt.Sprintf("order %d", i),
 		}
 		if state != sessions.Available {
 			s.Started, s.ExpDays = day.Add(time.Minute), &days
@@ -268,6 +269,9 @@ func furnish(tx sessions.Tx) error {
 			return err
 		}
 		if err := tx.PutClaim(sessions.ClaimHash{byte(i)}, s.ID); err != nil {
+			return err
+		}
+		if err := tx.PutAnswer(sessions.Answer{Key: [32]byte{byte(i)}, Request: [32]byte{1}, Sealed: []byte("sealed"), Created: day}); err != nil {
 			return err
 		}
 		e := sessions.Event{

@@ -34,10 +34,10 @@ func testCommit(t *testing.T, s sessions.Store) {
 func testCheckpoint(t *testing.T, s sessions.Store) {
 	want := sessions.Checkpoint{}
 	for _, next := range []sessions.Checkpoint{
-		{Boot: "0a1b", At: 5, Epoch: math.MaxUint64, Spent: []sessions.Count{{Session: 3, Spent: 1 << 62}, {Session: 1, Spent: 7}}},
+		{Boot: "0a1b", At: 5, Epoch: math.MaxUint64, Spent: []sessions.Count{{Account: 3, Spent: 1 << 62}, {Account: 1, Spent: 7}}},
 		{Boot: "0a1b", At: math.MaxInt64, Epoch: 2},
 		{Boot: "0a1b", At: 6, Epoch: 2, Spent: make([]sessions.Count, 5000)},
-		{Boot: "2c", At: 7, Epoch: 2, Spent: []sessions.Count{{Session: 9, Spent: 1}}},
+		{Boot: "2c", At: 7, Epoch: 2, Spent: []sessions.Count{{Account: 9, Spent: 1}}},
 		{},
 	} {
 		got, err := s.Checkpoint()

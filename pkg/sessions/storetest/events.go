@@ -85,3 +85,46 @@ func appendSome(tx sessions.Tx, n int, fail bool) error {
 	}
 	return nil
 }
+
+// testGenerations: the numbers of the events of a store belong to its generation.
+func testGenerations(t *testing.T, s sessions.Store) {
+	view(t, s, func(tx sessions.Tx) error {
+		first, last, err := tx.EventRange()
+		must(t, err)
+		if first != 0 || last != 0 {
+			t.Errorf("an empty store has events %d to %d", first, last)
+		}
+		return nil
+	})
+	update(t, s, func(tx sessions.Tx) error { return appendSome(tx, 3, false) })
+	view(t, s, func(tx sessions.Tx) error {
+		first, last, err := tx.EventRange()
+		must(t, err)
+		g, err := tx.Generation()
+		must(t, err)
+		of, err := tx.LastEventOf(g)
+		must(t, err)
+		if g == 0 || first != 1 || last != 3 || of != 3 {
+			t.Errorf("events %d to %d, generation %s up to %d: want 1 to 3", first, last, g, of)
+		}
+		_, err = tx.LastEventOf(g + 1)
+		wantCode(t, "a generation of elsewhere", err, sessions.NotFound)
+		return nil
+	})
+}
+
+// testAnswers: the latest answer to a key.
+func testAnswers(t *testing.T, s sessions.Store) {
+	a := sessions.Answer{Key: [32]byte{1}, Request: [32]byte{2}, Sealed: []byte("one"), Created: noon}
+	update(t, s, func(tx sessions.Tx) error { return tx.PutAnswer(a) })
+	a.Sealed = []byte("two")
+	update(t, s, func(tx sessions.Tx) error { return tx.PutAnswer(a) })
+	view(t, s, func(tx sessions.Tx) error {
+		got, err := tx.Answer(a.Key)
+		same(t, "Answer", got, a)
+		must(t, err)
+		_, err = tx.Answer([32]byte{9})
+		wantCode(t, "a key that was never used", err, sessions.NotFound)
+		return nil
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,30 @@ func testMACConflict(t *testing.T, s sessions.Store) {
 		same(t, "Devices", all, []sessions.Device{first, second})
 		return nil
 	})
+}
+
+// testDeleteDevice: a device goes with its addresses, its id is not given again, and one
+// with sessions stays.
+func testDeleteDevice(t *testing.T, s sessions.Store) {
+	buyer, visitor := addDevice(t, s, 1), addDevice(t, s, 2)
+	addSession(t, s, purchase(buyer.ID))
+	ip := netip.MustParseAddr("10.0.0.9")
+	visitor.IPs = []netip.Addr{ip}
+	update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(&visitor) })
+	err := s.Update(t.Context(), func(tx sessions.Tx) error { return tx.DeleteDevice(buyer.ID) })
+	wantCode(t, "a device with a session", err, sessions.Conflict)
+	update(t, s, func(tx sessions.Tx) error { return tx.DeleteDevice(visitor.ID) })
+	view(t, s, func(tx sessions.Tx) error {
+		_, err := tx.DeviceByIP(ip)
+		wantCode(t, "the address of a deleted device", err, sessions.NotFound)
+		all, err := tx.Devices()
+		must(t, err)
+		same(t, "Devices", all, []sessions.Device{buyer})
+		return nil
+	})
+	if next := addDevice(t, s, 3); next.ID <= visitor.ID {
+		t.Errorf("the next device has the id %d", next.ID)
+	}
 }
 
 // testAddresses: the latest comes first, in whatever order they came and went.
@@ -291,6 +316,7 @@ func testSessionValues(t *testing.T, s sessions.Store) {
 		Time: math.MaxInt64, TimeUsed: math.MaxInt64, Bytes: math.MaxInt64, Used: math.MaxInt64,
 		DownBPS: math.MaxInt64, UpBPS: math.MaxInt64, UseGlobalSpeed: true,
 		ExpDays: &month, Started: noon.Add(-time.Nanosecond), Created: time.Unix(0, 0),
+		Reference: strings.Repeat("é", 128), Tag: math.MaxUint32,
 		Token: "voucher/7", Unsaved: true,
 		Meter: sessions.Baseline{
 			Epoch: math.MaxUint64, Spent: math.MaxUint64, Drops: math.MaxUint64, Boot: "3e8a", At: dataplane.Boottime(math.MaxInt64), Low: true,
@@ -468,4 +494,27 @@ func testKeysInOneTransaction(t *testing.T, s sessions.Store) {
 			return nil
 		})
 	}
+}
+
+// testReferences: a reference belongs to one session, until that is deleted.
+func testReferences(t *testing.T, s sessions.Store) {
+	d := addDevice(t, s, 1)
+	first := purchase(d.ID)
+	first.Reference = "order 7"
+	first = addSession(t, s, first)
+	second := purchase(d.ID)
+	second.Reference = "order 7"
+	err := s.Update(t.Context(), func(tx sessions.Tx) error { return tx.PutSession(&second) })
+	wantCode(t, "a reference that is taken", err, sessions.Conflict)
+	if err == nil || !strings.Contains(err.Error(), "session 1") {
+		t.Errorf("the refusal does not name the session that has it: %v", err)
+	}
+	view(t, s, func(tx sessions.Tx) error {
+		found, err := tx.Sessions(sessions.SessionFilter{Reference: "order 7"})
+		same(t, "by reference", found, []sessions.Session{first})
+		return err
+	})
+	update(t, s, func(tx sessions.Tx) error { return tx.PutSession(&first) }) // its own
+	update(t, s, func(tx sessions.Tx) error { return tx.DeleteSession(first.ID) })
+	addSession(t, s, second)
 }

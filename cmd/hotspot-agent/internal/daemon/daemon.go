@@ -117,7 +117,7 @@ func (d *Daemon) build() error {
 
 func (d *Daemon) service() *Service {
 	s := NewService(d.manager, d.plane, d.version, d.started)
-	s.problems = func(ctx context.Context) []string { return storeProblems(ctx, d.store, d.cfg) }
+	s.problems = func(ctx context.Context) []dataplane.Problem { return storeProblems(ctx, d.store, d.cfg) }
 	return s
 }
 

@@ -45,7 +45,11 @@ func (l *eventLog) writeRest(ctx context.Context) {
 }
 
 func (l *eventLog) write(event sessions.Event) {
-	l.log.Info("event", eventAttrs(event)...)
+	log := l.log.Info
+	if event.Type == sessions.HealthProblem {
+		log = l.log.Warn
+	}
+	log("event", eventAttrs(event)...)
 	l.last = event.Seq
 }
 

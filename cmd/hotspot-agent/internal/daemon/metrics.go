@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,6 +71,7 @@ func writeMetrics(w io.Writer, s api.AgentStatus) {
 	gauge(w, "hotspot_build_info", "The agent's version and the kernel it runs on.", one(1, "version", s.Version, "kernel", s.Kernel))
 	gauge(w, "hotspot_start_time_seconds", "When the agent started, Unix time.", one(seconds(s.StartedAt)))
 	gauge(w, "hotspot_healthy", "1 when everything works.", one(boolean(s.Health.OK)))
+	gauge(w, "hotspot_health_problem", "1 for each problem that there is.", problemSamples(s.Health.Active))
 	gauge(w, "hotspot_clock_sane", "1 when the wall clock is set; expiry waits until it is.", one(boolean(s.Health.ClockSane)))
 	if s.Health.LastSettleAt != nil {
 		gauge(w, "hotspot_last_settle_time_seconds", "When usage was last debited, Unix time.", one(seconds(*s.Health.LastSettleAt)))
@@ -123,6 +125,17 @@ func one(value float64, labels ...string) []sample {
 func interfaceSamples(interfaces []api.InterfaceStatus, value func(api.InterfaceStatus) float64) (samples []sample) {
 	for _, i := range interfaces {
 		samples = append(samples, one(value(i), "interface", i.Name)...)
+	}
+	return samples
+}
+
+// problemSamples has one sample for all problems of a kind: two of the same labels are none.
+func problemSamples(problems []api.ActiveProblem) (samples []sample) {
+	for _, p := range problems {
+		s := one(1, "code", p.Code, "interface", p.Interface)
+		if !slices.Contains(samples, s[0]) {
+			samples = append(samples, s...)
+		}
 	}
 	return samples
 }

@@ -52,8 +52,8 @@ func storeRetired(store *sqlite.Store, retired []dataplane.Retired, bootID strin
 func checkpointOf(past dataplane.Retired, bootID string) sessions.Checkpoint {
 	checkpoint := sessions.Checkpoint{Boot: bootID, At: past.Until, Epoch: past.Epoch}
 	for account, spent := range past.Spent {
-		if id := sessions.SessionID(account); id > 0 { // else a trusted device's
-			checkpoint.Spent = append(checkpoint.Spent, sessions.Count{Session: id, Spent: spent})
+		if !sessions.IsTrusted(account) {
+			checkpoint.Spent = append(checkpoint.Spent, sessions.Count{Account: account, Spent: spent})
 		}
 	}
 	return checkpoint

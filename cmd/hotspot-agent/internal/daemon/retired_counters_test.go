@@ -43,7 +43,7 @@ func TestStoreRetired(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		expected := sessions.Checkpoint{Boot: "this", At: at(30), Epoch: 4, Spent: []sessions.Count{{Session: 7, Spent: 200}}, Known: want}
+		expected := sessions.Checkpoint{Boot: "this", At: at(30), Epoch: 4, Spent: []sessions.Count{{Account: 7, Spent: 200}}, Known: want}
 		if diff := cmp.Diff(expected, checkpoint); diff != "" {
 			t.Errorf("checkpoint of boot %q before (-want +got):\n%s", boot, diff)
 		}

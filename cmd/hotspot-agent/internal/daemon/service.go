@@ -5,10 +5,7 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +18,7 @@ import (
 
 // plane is what the API needs of the kernel; pkg/dataplane/linux has it.
 type plane interface {
-	NeighborMAC(netip.Addr) (dataplane.MAC, error)
+	HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error)
 	Status() dataplane.Status
 }
 
@@ -33,35 +30,12 @@ type Service struct {
 	version string
 	started time.Time
 
-	problems func(context.Context) []string // of the database; may be nil
+	problems func(context.Context) []dataplane.Problem // of the database; may be nil
 }
 
 // NewService joins the rules with the kernel's view.
 func NewService(manager *manager.Manager, plane plane, version string, started time.Time) *Service {
 	return &Service{Manager: manager, plane: plane, version: version, started: started}
-}
-
-// Resolve returns the device behind an address, and registers it when it is new.
-func (s *Service) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
-	mac, err := s.plane.NeighborMAC(ip)
-	switch {
-	case errors.Is(err, dataplane.ErrNoNeighbor):
-		return sessions.Device{}, sessions.Errorf(sessions.NotFound, "no device with the address %s is on a client-facing interface", ip)
-	case err != nil:
-		return sessions.Device{}, err
-	}
-	return s.Observe(ctx, mac, ip, "")
-}
-
-// FindDevice finds a device by its id, MAC or IP. Of an IP the neighbour table
-// knows the holder of today, the database only the last one that was seen.
-func (s *Service) FindDevice(ctx context.Context, ref string) (sessions.Device, error) {
-	if ip, err := netip.ParseAddr(ref); err == nil {
-		if mac, err := s.plane.NeighborMAC(ip.Unmap()); err == nil {
-			ref = mac.String()
-		}
-	}
-	return s.Manager.FindDevice(ctx, ref)
 }
 
 // AgentStatus describes the agent now.
@@ -82,7 +56,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 			Devices: summary.Devices, Connected: summary.Connected, Sessions: map[string]int{},
 			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: len(providers), LastEvent: summary.LastSeq,
 		},
-		Health: health(plane, summary, s.storeProblems(ctx)),
+		Health: health(summary.Health, problemsOf(plane.Problems, summary.Health, s.storeProblems(ctx))),
 	}
 	for state, n := range summary.Sessions {
 		status.Counts.Sessions[string(state)] = n
@@ -94,29 +68,28 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	return status, nil
 }
 
-func (s *Service) storeProblems(ctx context.Context) []string {
+// Problems returns what does not work now, of all parts.
+func (s *Service) Problems(ctx context.Context) []dataplane.Problem {
+	return problemsOf(s.plane.Status().Problems, s.Health(), s.storeProblems(ctx))
+}
+
+func (s *Service) storeProblems(ctx context.Context) []dataplane.Problem {
 	if s.problems == nil {
 		return nil
 	}
 	return s.problems(ctx)
 }
 
-func health(plane dataplane.Status, summary sessions.Summary, store []string) api.Health {
-	h := api.Health{Problems: slices.Concat(plane.Problems, store), ClockSane: summary.ClockSane}
-	if summary.SettleErr != nil {
-		h.Problems = append(h.Problems, fmt.Sprintf("settling: %v", summary.SettleErr))
+func health(rules sessions.Health, problems []dataplane.Problem) api.Health {
+	h := api.Health{OK: len(problems) == 0, ClockSane: rules.ClockSane}
+	for _, p := range problems {
+		h.Problems = append(h.Problems, p.Detail)
+		h.Active = append(h.Active, api.ActiveProblem{Code: string(p.Code), Interface: p.Interface, Subject: p.Subject, Detail: p.Detail, Exposed: p.Exposed})
 	}
-	for _, o := range summary.Outages {
-		h.Problems = append(h.Problems, fmt.Sprintf("session provider %q does not work since %s: %v", o.Provider, o.Since.UTC().Format(time.RFC3339), o.Cause))
-	}
-	if !summary.ClockSane {
-		h.Problems = append(h.Problems, "the wall clock is not set, or made a step that neither NTP nor an hour has confirmed yet: expiry waits")
-	}
-	if !summary.LastSettle.IsZero() {
-		at := summary.LastSettle.UTC()
+	if !rules.LastSettle.IsZero() {
+		at := rules.LastSettle.UTC()
 		h.LastSettleAt = &at
 	}
-	h.OK = len(h.Problems) == 0
 	return h
 }
 

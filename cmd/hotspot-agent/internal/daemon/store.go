@@ -11,6 +11,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/disk"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
@@ -61,20 +62,29 @@ func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) erro
 	return nil
 }
 
+// The problems of the database and its disk.
+const (
+	databaseFailing  dataplane.ProblemCode = "database_failing"
+	databaseSetAside dataplane.ProblemCode = "database_set_aside"
+	diskReadOnly     dataplane.ProblemCode = "disk_read_only"
+	diskFull         dataplane.ProblemCode = "disk_full"
+)
+
 // storeProblems is what health says of the database and its disk.
-func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config) (problems []string) {
+func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config) (problems []dataplane.Problem) {
 	if err := store.Health(ctx); err != nil {
-		problems = append(problems, err.Error())
+		problems = append(problems, dataplane.Problem{Code: databaseFailing, Detail: err.Error()})
 	} else if at, err := disk.Read(cfg.StateDir); err == nil {
 		switch {
 		case at.ReadOnly:
-			problems = append(problems, at.Path+" is read-only: no purchase can be stored; check its disk for errors (dmesg)")
+			problems = append(problems, dataplane.Problem{Code: diskReadOnly, Detail: at.Path + " is read-only: no purchase can be stored; check its disk for errors (dmesg)"})
 		case at.Free < disk.Full:
-			problems = append(problems, fmt.Sprintf("the disk of %s is full: make room, or no purchase can be stored", at.Path))
+			problems = append(problems, dataplane.Problem{Code: diskFull, Detail: fmt.Sprintf("the disk of %s is full: make room, or no purchase can be stored", at.Path)})
 		}
 	}
 	for _, aside := range sqlite.SetAsideFiles(cfg.Database()) {
-		problems = append(problems, fmt.Sprintf("a damaged database was set aside as %s; the event database.rescued says what is kept; remove it when it is no longer needed", aside))
+		problems = append(problems, dataplane.Problem{Code: databaseSetAside, Subject: aside,
+			Detail: fmt.Sprintf("a damaged database was set aside as %s; the event database.rescued says what is kept; remove it when it is no longer needed", aside)})
 	}
 	return problems
 }

@@ -4,8 +4,10 @@ package daemon
 
 import (
 	"context"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 // publishUnprotected makes events of the times for which an interface was unprotected.
@@ -15,16 +17,19 @@ func (d *Daemon) publishUnprotected(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-d.plane.Unprotected():
-			if err := d.publish(ctx, e); err != nil && ctx.Err() == nil {
+			if err := d.manager.Publish(ctx, unprotectedEvent(e)); err != nil && ctx.Err() == nil {
 				d.log.Error("interface event not stored", "interface", e.Interface, "error", err)
 			}
 		}
 	}
 }
 
-func (d *Daemon) publish(ctx context.Context, e dataplane.Unprotected) error {
+func unprotectedEvent(e dataplane.Unprotected) sessions.Event {
 	if e.Over {
-		return d.manager.Protected(ctx, e.Interface, e.Lasted)
+		return sessions.Event{Type: sessions.InterfaceProtected, Interface: e.Interface, DurationMS: milliseconds(e.Lasted)}
 	}
-	return d.manager.Unprotected(ctx, e.Interface)
+	return sessions.Event{Type: sessions.InterfaceUnprotected, Interface: e.Interface}
 }
+
+// milliseconds rounds up: what lasted at all lasted at least one.
+func milliseconds(d time.Duration) int64 { return (d + time.Millisecond - 1).Milliseconds() }

@@ -91,10 +91,10 @@ func (e *Enforcer) StaticAccounts() map[dataplane.Account]bool {
 
 // LastReading reads the account of a session that is being stopped. A count that
 // cannot be read is debited at a checkpoint, as are packets still in flight.
-func (e *Enforcer) LastReading(id sessions.SessionID) *dataplane.Reading {
-	r, err := e.Read(id.Account())
+func (e *Enforcer) LastReading(a dataplane.Account) *dataplane.Reading {
+	r, err := e.Read(a)
 	if err != nil {
-		e.log.Warn("last count not read, debited at a checkpoint", "session", id, "error", err)
+		e.log.Warn("last count not read, debited at a checkpoint", "session", sessions.SessionOf(a), "error", err)
 	}
 	return r
 }
@@ -114,7 +114,7 @@ func (e *Enforcer) Read(a dataplane.Account) (*dataplane.Reading, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, sessions.Errorf(sessions.Unavailable, "the kernel's count of session %d cannot be read: %w", a, err)
+		return nil, sessions.Errorf(sessions.Unavailable, "the kernel's count of session %d cannot be read: %w", sessions.SessionOf(a), err)
 	}
 	return &r, nil
 }
@@ -123,7 +123,7 @@ func (e *Enforcer) Read(a dataplane.Account) (*dataplane.Reading, error) {
 func (e *Enforcer) CountsOf(list []sessions.Session) (running.Readings, error) {
 	read := make(running.Readings, len(list))
 	for _, s := range list {
-		r, err := e.Read(s.ID.Account())
+		r, err := e.Read(s.Account())
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +139,7 @@ func (e *Enforcer) CountsOf(list []sessions.Session) (running.Readings, error) {
 // removed since: it is reset before the account counts again, for otherwise the new
 // count would not be debited until it exceeded the old one.
 func (e *Enforcer) Refresh(ctx context.Context, _ Locked, s sessions.Session) (sessions.Session, *dataplane.Reading, error) {
-	r, err := e.Read(s.ID.Account())
+	r, err := e.Read(s.Account())
 	if err != nil {
 		return s, nil, err
 	}

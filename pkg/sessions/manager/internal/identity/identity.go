@@ -92,7 +92,7 @@ func (o *Observer) bindTo(ctx context.Context, held enforce.Locked, d sessions.D
 // enforces or learns what the configuration binds clients to. A client that is not
 // connected any more is ignored.
 func (o *Observer) Sight(ctx context.Context, seen dataplane.Neighbor) error {
-	s, running := o.table.Session(sessions.SessionID(seen.Account))
+	s, running := o.table.Account(seen.Account)
 	if !running || s.MAC != seen.MAC {
 		return nil
 	}

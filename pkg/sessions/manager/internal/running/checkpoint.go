@@ -15,8 +15,8 @@ import (
 type Readings map[dataplane.Account]dataplane.Reading
 
 // Of returns the reading of a session, nil when there is none.
-func (r Readings) Of(id sessions.SessionID) *dataplane.Reading {
-	if reading, ok := r[id.Account()]; ok {
+func (r Readings) Of(s sessions.Session) *dataplane.Reading {
+	if reading, ok := r[s.Account()]; ok {
 		return &reading
 	}
 	return nil
@@ -91,7 +91,7 @@ func (v *Checkpoint) count(e *Entry, r *dataplane.Reading) {
 	v.Timed = v.Timed || e.row.kind.Timed()
 	spent := r.Counters.Spent()
 	if spent > e.row.Since(r.Epoch).Spent {
-		v.Counts.Spent = append(v.Counts.Spent, sessions.Count{Session: e.row.id, Spent: spent})
+		v.Counts.Spent = append(v.Counts.Spent, sessions.Count{Account: e.row.account, Spent: spent})
 	}
 	v.Changed = v.Changed || spent != e.counted
 	e.counted = spent

@@ -14,8 +14,8 @@ import (
 // one that runs: when it was made, and whether its usage was delivered.
 type compactSession struct {
 	sessions.Counted
-	id               sessions.SessionID
-	expDays          uint16 // and one more; 0: never expires
+	account          dataplane.Account // and the session's id
+	expDays          uint16            // and one more; 0: never expires
 	kind             sessions.Type
 	low, globalSpeed bool
 	plain            bool // local, and its start is known: only its end needs a row
@@ -32,6 +32,8 @@ type compactSession struct {
 // interned are what nearly all running sessions have in common. They are not written to.
 type interned struct{ provider, token, boot string }
 
+func (r *compactSession) id() sessions.SessionID { return sessions.SessionOf(r.account) }
+
 const noTime = math.MinInt64 // no time that a store can keep
 
 // compact makes the row of a running session. last is what the one before had in common
@@ -43,7 +45,7 @@ func compact(s sessions.Session, last **interned) compactSession {
 	r := compactSession{
 		Counted: s.Meter.Counted(), at: s.Meter.At, low: s.Meter.Low,
 		started: noTime, interned: *last, kind: s.Type, globalSpeed: s.UseGlobalSpeed,
-		id: s.ID, device: s.Device, time: s.Time, timeUsed: s.TimeUsed, bytes: s.Bytes, used: s.Used,
+		account: s.Account(), device: s.Device, time: s.Time, timeUsed: s.TimeUsed, bytes: s.Bytes, used: s.Used,
 		down: s.DownBPS, up: s.UpBPS,
 	}
 	if s.ExpDays != nil {
@@ -59,7 +61,7 @@ func compact(s sessions.Session, last **interned) compactSession {
 // session is the row as the rules take it.
 func (r *compactSession) session() sessions.Session {
 	s := sessions.Session{
-		ID: r.id, Device: r.device, Provider: r.interned.provider, Token: r.interned.token, Type: r.kind, State: sessions.Running,
+		ID: r.id(), Tag: sessions.TagOf(r.account), Device: r.device, Provider: r.interned.provider, Token: r.interned.token, Type: r.kind, State: sessions.Running,
 		Time: r.time, TimeUsed: r.timeUsed, Bytes: r.bytes, Used: r.used,
 		DownBPS: r.down, UpBPS: r.up, UseGlobalSpeed: r.globalSpeed,
 		Meter: sessions.Baseline{Epoch: r.Epoch, Spent: r.Spent, Drops: r.Drops, Boot: r.interned.boot, At: r.at, Low: r.low},

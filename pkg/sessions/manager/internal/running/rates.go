@@ -72,7 +72,7 @@ func (t *Table) Rate(r dataplane.Reading, now dataplane.Boottime) (up, down uint
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.byID[sessions.SessionID(r.Account)]; e != nil {
+	if e := t.byAccount(r.Account); e != nil {
 		return e.rate.observe(&r, now, t.cfg.RateMemory)
 	}
 	return 0, 0

@@ -23,8 +23,7 @@ type Table struct {
 
 	mu       sync.Mutex // a leaf; held for a batch of readings at most
 	byDevice map[sessions.DeviceID]*Entry
-	byID     map[sessions.SessionID]*Entry
-	byPlace  []*Entry // the entry found last at Reading.Slot
+	index
 	queue    dueQueue
 	round    uint16    // of the last checkpoint or comparison
 	interned *interned // of the session that was stored last
@@ -43,7 +42,7 @@ func New(cfg Config) *Table {
 		Trusted: Rates{memory: cfg.RateMemory},
 		cfg:     cfg, wake: make(chan struct{}, 1), interned: new(interned),
 		byDevice: make(map[sessions.DeviceID]*Entry),
-		byID:     make(map[sessions.SessionID]*Entry),
+		index:    index{byID: make(map[sessions.SessionID]*Entry)},
 	}
 }
 
@@ -119,31 +118,45 @@ func (t *Table) add(e *Entry, now sessions.Instant) {
 	if before := t.byDevice[e.row.device]; before != nil {
 		t.remove(before)
 	}
-	t.byDevice[e.row.device], t.byID[e.row.id] = e, e
+	t.byDevice[e.row.device], t.byID[e.row.id()] = e, e
 	t.setDue(e, e.dueAt(t.cfg, now))
 }
 
 func (t *Table) remove(e *Entry) {
 	t.setDue(e, 0)
-	delete(t.byID, e.row.id)
+	delete(t.byID, e.row.id())
 	if t.byDevice[e.row.device] == e {
 		delete(t.byDevice, e.row.device)
 	}
-	e.row.id = 0 // not to be found by a place any more
+	e.row.account = 0 // not to be found by a place any more
+}
+
+// index finds running sessions.
+type index struct {
+	byID    map[sessions.SessionID]*Entry
+	byPlace []*Entry // the entry found last at Reading.Slot
 }
 
 // of returns the running session of a reading, nil when there is none. Readings come
 // in the order of their places, and to look there is several times faster than a map.
-func (t *Table) of(r *dataplane.Reading) *Entry {
+func (t *index) of(r *dataplane.Reading) *Entry {
 	for len(t.byPlace) <= int(r.Slot) {
 		t.byPlace = append(t.byPlace, nil)
 	}
 	e := t.byPlace[r.Slot]
-	if e == nil || e.row.id != sessions.SessionID(r.Account) {
-		e = t.byID[sessions.SessionID(r.Account)]
+	if e == nil || e.row.account != r.Account {
+		e = t.byAccount(r.Account)
 		t.byPlace[r.Slot] = e
 	}
 	return e
+}
+
+// byAccount returns the running session of an account, nil when there is none.
+func (t *index) byAccount(a dataplane.Account) *Entry {
+	if e := t.byID[sessions.SessionOf(a)]; e != nil && e.row.account == a {
+		return e
+	}
+	return nil
 }
 
 // setDue wakes the meter when something is due earlier than all before.
@@ -196,6 +209,16 @@ func (t *Table) Session(id sessions.SessionID) (Snapshot, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.byID[id]; e != nil {
+		return e.snapshot(), true
+	}
+	return Snapshot{}, false
+}
+
+// Account returns the running session of an account.
+func (t *Table) Account(a dataplane.Account) (Snapshot, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byAccount(a); e != nil {
 		return e.snapshot(), true
 	}
 	return Snapshot{}, false

@@ -63,7 +63,7 @@ func (sr *Settler) ReadRunning(visit func([]dataplane.Reading) bool) error {
 			if !running {
 				continue
 			}
-			r, err := sr.enforce.Read(s.ID.Account())
+			r, err := sr.enforce.Read(s.Account())
 			if err != nil {
 				return err
 			}

@@ -73,16 +73,26 @@ func (sr *Settler) debitAllLate(ctx context.Context, readings []dataplane.Readin
 	})
 }
 
-// orphanedSession returns the session of an account if it exists and does not run.
-func orphanedSession(tx sessions.Tx, a dataplane.Account) (*sessions.Session, error) {
+// sessionOf returns the session of an account, nil for none: it is a trusted device's, or
+// of a session that was deleted, or of another history of the database.
+func sessionOf(tx sessions.Tx, a dataplane.Account) (*sessions.Session, error) {
 	if sessions.IsTrusted(a) {
 		return nil, nil
 	}
-	s, err := tx.Session(sessions.SessionID(a))
-	if sessions.CodeOf(err) == sessions.NotFound || err == nil && s.State == sessions.Running {
+	s, err := tx.Session(sessions.SessionOf(a))
+	if sessions.CodeOf(err) == sessions.NotFound || err == nil && s.Account() != a {
 		return nil, nil
 	}
 	return &s, err
+}
+
+// orphanedSession returns the session of an account if it exists and does not run.
+func orphanedSession(tx sessions.Tx, a dataplane.Account) (*sessions.Session, error) {
+	s, err := sessionOf(tx, a)
+	if err == nil && s != nil && s.State == sessions.Running {
+		return nil, nil
+	}
+	return s, err
 }
 
 // debitLate debits a reading to a session that does not run.
@@ -167,12 +177,11 @@ func (sr *Settler) lockOrphans(ctx context.Context, accounts []dataplane.Account
 	held = sr.enforce.Lock(slices.Collect(maps.Values(owners))...)
 	err = sr.ledger.Store.View(ctx, func(tx sessions.Tx) error {
 		for _, a := range accounts {
-			s, err := tx.Session(sessions.SessionID(a))
-			gone := sessions.IsTrusted(a) || sessions.CodeOf(err) == sessions.NotFound
-			if err != nil && !gone {
+			s, err := sessionOf(tx, a)
+			if err != nil {
 				return err
 			}
-			if gone || s.State != sessions.Running && s.Device == owners[a] {
+			if s == nil || s.State != sessions.Running && s.Device == owners[a] {
 				still = append(still, a)
 			}
 		}

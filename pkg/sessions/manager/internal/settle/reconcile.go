@@ -65,7 +65,7 @@ func (rc *Reconciler) settleOver(ctx context.Context) error {
 			if !ok {
 				continue
 			}
-			r, err := rc.enforce.Read(s.ID.Account())
+			r, err := rc.enforce.Read(s.Account())
 			if err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func (rc *Reconciler) recoverSome(ctx context.Context, devices []sessions.Device
 			return err
 		}
 		for _, s := range running {
-			if err := rc.recoverOne(c, s, read.Of(s.ID), marks); err != nil {
+			if err := rc.recoverOne(c, s, read.Of(s), marks); err != nil {
 				return err
 			}
 		}
@@ -207,7 +207,7 @@ func (rc *Reconciler) stale() (wrong []dataplane.MAC) {
 		if _, ok := rc.enforce.Static[mac]; ok {
 			continue
 		}
-		if s, running := rc.table.Session(sessions.SessionID(rule.Account)); !running || s.MAC != mac {
+		if s, running := rc.table.Account(rule.Account); !running || s.MAC != mac {
 			wrong = append(wrong, mac)
 		}
 	}
@@ -372,7 +372,7 @@ func (rc *Reconciler) drifted() ([]sessions.DeviceID, error) {
 		return nil, sessions.Errorf(sessions.Unavailable, "the kernel's counters cannot be read: %w", err)
 	}
 	for mac, rule := range rc.enforce.Kernel.Rules() {
-		s, running := rc.table.Session(sessions.SessionID(rule.Account))
+		s, running := rc.table.Account(rule.Account)
 		if running && s.MAC == mac && sessions.Joined(s.Session, rule, now) && sessions.SameRule(rule, rc.enforce.RuleOf(s.Session, s.Bound, now)) {
 			comparison.Whole(s.ID)
 		}

@@ -138,7 +138,7 @@ func (t *settlement) run(c *ledger.Tx) error {
 
 // settle debits one running session and ends it when it is over.
 func (t *settlement) settle(c *ledger.Tx, s sessions.Session) error {
-	r := t.reading(s.ID)
+	r := t.reading(s)
 	a := t.activity(s, r, c.Now)
 	before := s
 	t.debit(&s, r, c.Now)
@@ -157,11 +157,11 @@ func (t *settlement) settle(c *ledger.Tx, s sessions.Session) error {
 
 // reading returns the reading of a session, nil for none. One of an account that was removed
 // since, and made anew, would be debited again.
-func (t *settlement) reading(id sessions.SessionID) *dataplane.Reading {
-	if before, ok := t.before[id]; ok && !before.StillRuns(t.sr.table) {
+func (t *settlement) reading(s sessions.Session) *dataplane.Reading {
+	if before, ok := t.before[s.ID]; ok && !before.StillRuns(t.sr.table) {
 		return nil
 	}
-	return t.read.Of(id)
+	return t.read.Of(s)
 }
 
 // activity gathers what is known of a running session; s is as it was before r.
@@ -271,7 +271,7 @@ func (sr *Settler) abandon(ctx context.Context, _ enforce.Locked, e start.Ended,
 	if err := sr.enforce.Revoke(e.Device.MAC); err != nil {
 		sr.enforce.RepairLater(e.Device.ID, err)
 	}
-	err := sr.ledger.Commit(ctx, start.Stopping(e.Device, e.Next.ID, sr.enforce.LastReading(e.Next.ID), sessions.ReasonFailed, cause.Error()))
+	err := sr.ledger.Commit(ctx, start.Stopping(e.Device, e.Next.ID, sr.enforce.LastReading(e.Next.Account()), sessions.ReasonFailed, cause.Error()))
 	if err != nil {
 		sr.enforce.RepairLater(e.Device.ID, err)
 	}

@@ -85,7 +85,7 @@ func (sr *Settler) Last() (time.Time, error) { return sr.last.get() }
 // Ended handles an event of the kernel: it ends the account's session, unless it was
 // topped up meanwhile, and starts the next one.
 func (sr *Settler) Ended(ctx context.Context, e dataplane.Event) error {
-	s, ok := sr.table.Session(sessions.SessionID(e.Account))
+	s, ok := sr.table.Account(e.Account)
 	if !ok {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (sr *Settler) SettleRunning(ctx context.Context, devices []sessions.DeviceI
 		if !ok {
 			continue
 		}
-		r, err := sr.enforce.Read(s.ID.Account())
+		r, err := sr.enforce.Read(s.Account())
 		if err != nil {
 			return err
 		}

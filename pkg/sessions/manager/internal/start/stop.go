@@ -21,35 +21,35 @@ func (st *Starter) Pause(ctx context.Context, id sessions.DeviceID, reason, mess
 		return sessions.Device{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	d, s, err := st.connected(ctx, id)
+	d, a, err := st.connected(ctx, id)
 	if err != nil {
 		return d, err
 	}
-	if s == 0 {
+	if a == 0 {
 		return d, st.cancelPending(ctx, held, id, reason, message)
 	}
-	return st.pauseRunning(ctx, held, d, s, reason, message)
+	return st.pauseRunning(ctx, held, d, a, reason, message)
 }
 
-// connected returns what a device runs, 0 for nothing. Of the device, id and MAC are
-// known.
-func (st *Starter) connected(ctx context.Context, id sessions.DeviceID) (sessions.Device, sessions.SessionID, error) {
+// connected returns the account of what a device runs, 0 for nothing. Of the device, id
+// and MAC are known.
+func (st *Starter) connected(ctx context.Context, id sessions.DeviceID) (sessions.Device, dataplane.Account, error) {
 	if s, running := st.table.Running(id); running {
-		return sessions.Device{ID: id, MAC: s.MAC}, s.ID, nil
+		return sessions.Device{ID: id, MAC: s.MAC}, s.Account(), nil
 	}
 	d, s, err := st.ledger.Lookup(ctx, id) // what runs may not be remembered, before the first Reconcile
 	if err != nil || s == nil {
 		return d, 0, err
 	}
-	return d, s.ID, nil
+	return d, s.Account(), nil
 }
 
 // pauseRunning stops the session of a device, and returns the device as it is stored.
-func (st *Starter) pauseRunning(ctx context.Context, held enforce.Locked, d sessions.Device, id sessions.SessionID, reason, message string) (sessions.Device, error) {
+func (st *Starter) pauseRunning(ctx context.Context, held enforce.Locked, d sessions.Device, a dataplane.Account, reason, message string) (sessions.Device, error) {
 	if err := st.enforce.Revoke(d.MAC); err != nil {
 		return d, err
 	}
-	stop := Stopping(d, id, st.enforce.LastReading(id), reason, message)
+	stop := Stopping(d, sessions.SessionOf(a), st.enforce.LastReading(a), reason, message)
 	stored := d
 	err := st.ledger.Commit(ctx, func(c *ledger.Tx) error {
 		var err error
@@ -121,12 +121,12 @@ func (st *Starter) pauseSome(ctx context.Context, devices []sessions.DeviceID, r
 	var stops []func(*ledger.Tx) error
 	var failed error
 	for _, id := range devices {
-		d, s, err := st.connected(ctx, id)
-		if err == nil && s != 0 {
+		d, a, err := st.connected(ctx, id)
+		if err == nil && a != 0 {
 			err = st.enforce.Revoke(d.MAC)
 		}
-		if err == nil && s != 0 {
-			stops = append(stops, Stopping(d, s, st.enforce.LastReading(s), reason, ""))
+		if err == nil && a != 0 {
+			stops = append(stops, Stopping(d, sessions.SessionOf(a), st.enforce.LastReading(a), reason, ""))
 		}
 		failed = errors.Join(failed, err)
 	}

@@ -28,8 +28,9 @@ import (
 // that the file system has to keep a journal of.
 //
 //	magic, number, length and CRC of the rest; boot id, time, epoch, and
-//	session and count of each session (all numbers of the rest are varints).
-//	The count of the last possible session is the known wall time in ns
+//	account and count of each session (all numbers of the rest are varints).
+//	The count of the last possible account is the known wall time in ns, that of the one
+//	before the generation of the database
 //
 // Safe for concurrent use.
 type Files struct {
@@ -44,8 +45,9 @@ type Files struct {
 const (
 	magic     = "HSAGmrk1"
 	header    = 8 + 8 + 4 + 4
-	knownTime = math.MaxUint64 // in place of a session
-	block     = 4096           // written as a whole, so that nothing has to be read for it
+	knownTime = math.MaxUint64 // in place of an account
+	knownGen  = knownTime - 1
+	block     = 4096 // written as a whole, so that nothing has to be read for it
 )
 
 // Names of the files behind that of the database. The former ones are read as well: an
@@ -69,16 +71,16 @@ func Names(database string) (names []string) {
 }
 
 // Put replaces the checkpoint, and returns when it is on the disk.
-func (f *Files) Put(k sessions.Checkpoint) error {
+func (f *Files) Put(k sessions.Checkpoint, g sessions.Generation) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.number == 0 {
-		if _, err := f.last(); err != nil {
+		if _, _, err := f.last(); err != nil {
 			return err
 		}
 	}
 	number := f.number + 1
-	f.buffer = encode(f.buffer[:0], number, k)
+	f.buffer = encode(f.buffer[:0], number, k, g)
 	if err := overwrite(f.path+parts[number%2], f.buffer); err != nil {
 		return err // the next one goes to the same file: the other one has the last that is whole
 	}
@@ -92,28 +94,29 @@ func (f *Files) Put(k sessions.Checkpoint) error {
 	return nil
 }
 
-// Last reads the newest checkpoint that is whole, the zero one when there is none.
-func (f *Files) Last() (sessions.Checkpoint, error) {
+// Last reads the newest checkpoint that is whole, the zero one when there is none, and the
+// generation of its database, 0 for a checkpoint without.
+func (f *Files) Last() (sessions.Checkpoint, sessions.Generation, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.last()
 }
 
-func (f *Files) last() (newest sessions.Checkpoint, err error) {
+func (f *Files) last() (newest sessions.Checkpoint, of sessions.Generation, err error) {
 	for i, part := range slices.Concat(parts[:], formerParts[:]) {
 		data, err := os.ReadFile(f.path + part)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return newest, err
+			return newest, of, err
 		}
 		f.former = f.former || i >= len(parts)
-		if number, k, whole := decode(data); whole && number >= f.number {
-			f.number, newest = number, k
+		if number, k, g, whole := decode(data); whole && number >= f.number {
+			f.number, newest, of = number, k, g
 		}
 	}
-	return newest, nil
+	return newest, of, nil
 }
 
 // overwrite writes data at the begin of a file and returns when it is on disk.
@@ -137,7 +140,7 @@ func overwrite(name string, data []byte) error {
 	return err
 }
 
-func encode(b []byte, number uint64, k sessions.Checkpoint) []byte {
+func encode(b []byte, number uint64, k sessions.Checkpoint, g sessions.Generation) []byte {
 	b = append(b, magic...)
 	b = binary.LittleEndian.AppendUint64(b, number)
 	b = append(b, make([]byte, 8)...) // length and CRC, below
@@ -149,8 +152,12 @@ func encode(b []byte, number uint64, k sessions.Checkpoint) []byte {
 		b = binary.AppendUvarint(b, knownTime)
 		b = binary.AppendUvarint(b, uint64(k.Known.UnixNano()))
 	}
+	if g != 0 {
+		b = binary.AppendUvarint(b, knownGen)
+		b = binary.AppendUvarint(b, uint64(g))
+	}
 	for _, count := range k.Spent {
-		b = binary.AppendUvarint(b, uint64(count.Session))
+		b = binary.AppendUvarint(b, uint64(count.Account))
 		b = binary.AppendUvarint(b, count.Spent)
 	}
 	rest := b[header:]
@@ -168,30 +175,34 @@ func checksum(number, rest []byte) uint32 {
 }
 
 // decode reports false for what is no whole checkpoint.
-func decode(b []byte) (number uint64, k sessions.Checkpoint, whole bool) {
+func decode(b []byte) (number uint64, k sessions.Checkpoint, g sessions.Generation, whole bool) {
 	if len(b) < header || string(b[:8]) != magic {
-		return 0, k, false
+		return 0, k, 0, false
 	}
 	length := uint64(binary.LittleEndian.Uint32(b[16:]))
 	if length > uint64(len(b)-header) {
-		return 0, k, false
+		return 0, k, 0, false
 	}
 	rest := b[header : header+length]
 	if checksum(b[8:16], rest) != binary.LittleEndian.Uint32(b[20:]) {
-		return 0, k, false
+		return 0, k, 0, false
 	}
 	r := varints{rest: rest}
 	k.Boot = string(r.bytes(r.next()))
 	k.At, k.Epoch = dataplane.Boottime(r.next()), r.next()
 	for len(r.rest) > 0 && !r.bad {
 		id, count := r.next(), r.next()
-		if id == knownTime {
+		switch id {
+		case knownTime:
 			k.Known = time.Unix(0, int64(count)).UTC()
 			continue
+		case knownGen:
+			g = sessions.Generation(count)
+			continue
 		}
-		k.Spent = append(k.Spent, sessions.Count{Session: sessions.SessionID(id), Spent: count})
+		k.Spent = append(k.Spent, sessions.Count{Account: dataplane.Account(id), Spent: count})
 	}
-	return binary.LittleEndian.Uint64(b[8:]), k, !r.bad
+	return binary.LittleEndian.Uint64(b[8:]), k, g, !r.bad
 }
 
 // varints reads numbers until one is not whole.

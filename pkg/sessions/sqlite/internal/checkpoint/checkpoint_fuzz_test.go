@@ -17,14 +17,15 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Add(uint64(7), []byte("\x04boot\x05\x4d\x01\x02\x03\x04"))
 	f.Add(uint64(7), []byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Add(uint64(7), []byte("\x00\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x02\x00"))
+	f.Add(uint64(7), []byte("\x00\x01\x02\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x09"))
 	f.Fuzz(func(t *testing.T, number uint64, rest []byte) {
 		decode(rest) // as a file without a header
-		_, k, whole := decode(sealed(number, rest))
+		_, k, g, whole := decode(sealed(number, rest))
 		if !whole {
 			return
 		}
-		gotNumber, got, whole := decode(encode(nil, number, k))
-		if diff := cmp.Diff(k, got); !whole || gotNumber != number || diff != "" {
+		gotNumber, got, gotG, whole := decode(encode(nil, number, k, g))
+		if diff := cmp.Diff(k, got); !whole || gotNumber != number || gotG != g || diff != "" {
 			t.Errorf("%x: whole %v, number %d, want %d; %s", rest, whole, gotNumber, number, diff)
 		}
 	})

@@ -36,7 +36,7 @@ type Kept struct {
 func Copy(ctx context.Context, from *conn.Conn, to *tables.Tx, log *slog.Logger) (Kept, error) {
 	w := &damaged{ctx: ctx, conn: from, to: to, log: log}
 	var kept Kept
-	for _, table := range []func(*Kept) error{w.copyDevices, w.copySessions, w.copyAddresses, w.copyClaims, w.copyEvents, w.copyProviders} {
+	for _, table := range []func(*Kept) error{w.copyDevices, w.copySessions, w.copyAddresses, w.copyClaims, w.copyEvents, w.copyGenerations, w.copyProviders, w.copyAnswers} {
 		if err := table(&kept); err != nil {
 			return kept, err
 		}
@@ -175,7 +175,8 @@ func unfit(err error) bool {
 	if errors.As(err, &failed) {
 		return failed.Code == sqlite3.ErrConstraint
 	}
-	return sessions.CodeOf(err) == sessions.Invalid
+	code := sessions.CodeOf(err)
+	return code == sessions.Invalid || code == sessions.Conflict
 }
 
 func (w *damaged) copyDevices(kept *Kept) error {
@@ -331,6 +332,37 @@ func (w *damaged) copyEvents(kept *Kept) error {
 		}
 	}
 	kept.Last.Event = last
+	return nil
+}
+
+// copyGenerations keeps those that can be read: subscribers of before know the events by
+// them, and so does the checkpoint the sessions.
+func (w *damaged) copyGenerations(*Kept) error {
+	list := readable(w, 1, w.last("generations", "number"), "SELECT number, generation, first_event FROM generations WHERE number >= ? ORDER BY number LIMIT 1",
+		tables.ScanGeneration, func(g tables.StoredGeneration) int64 { return g.Number })
+	if len(list) == 0 {
+		return nil // it has its own
+	}
+	if err := w.to.ClearGenerations(); err != nil {
+		return err
+	}
+	for _, g := range list {
+		if _, err := w.keep(w.to.RestoreGeneration(g), "a generation", "number", g.Number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyAnswers keeps the answers that callers may ask for again.
+func (w *damaged) copyAnswers(*Kept) error {
+	list := readable(w, 1, w.last("answers", "number"), "SELECT number, "+tables.AnswerColumns+" FROM answers WHERE number >= ? ORDER BY number LIMIT 1",
+		tables.ScanAnswer, func(a tables.StoredAnswer) int64 { return a.Number })
+	for _, a := range list {
+		if _, err := w.keep(w.to.PutAnswer(a.Answer), "an answer", "number", a.Number); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

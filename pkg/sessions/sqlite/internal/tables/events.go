@@ -55,6 +55,16 @@ func (t eventTable) Events(after int64, limit int) ([]sessions.Event, error) {
 	return many(t.statements, ScanEvent, selectEvents+" WHERE seq > ? ORDER BY seq LIMIT ? + 0", after, int64(limit))
 }
 
+// EventRange returns the numbers of the first and the last stored event, 0 for none.
+func (t eventTable) EventRange() (first, last int64, err error) {
+	type span struct{ first, last int64 }
+	of, err := one(t.statements, nil, func(row *conn.Row) (s span, err error) {
+		err = row.Scan(&s.first, &s.last)
+		return s, err
+	}, "SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)")
+	return of.first, of.last, err
+}
+
 func eventRow(e *sessions.Event) ([]any, error) {
 	details, err := encodeDetails(*e)
 	if err != nil {

@@ -49,6 +49,18 @@ func (t *Tx) RestoreEvent(e sessions.Event) error {
 	return err
 }
 
+// RestoreGeneration inserts a generation; ClearGenerations comes before.
+func (t *Tx) RestoreGeneration(g StoredGeneration) error {
+	_, err := t.exec("INSERT INTO generations (number, generation, first_event) VALUES (?, ?, ?)", g.Number, int64(g.Generation), g.FirstEvent)
+	return err
+}
+
+// ClearGenerations removes what the new database began with.
+func (t *Tx) ClearGenerations() error {
+	_, err := t.exec("DELETE FROM generations")
+	return err
+}
+
 // LastIDs are the largest keys that a damaged database is known to have given.
 type LastIDs struct{ Device, Session, Event int64 }
 

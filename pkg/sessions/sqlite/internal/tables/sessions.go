@@ -17,6 +17,7 @@ import (
 // sessionTable remembers the keys of the sessions that its transaction read or wrote.
 type sessionTable struct {
 	*statements
+	tag  uint32                             // of what is inserted
 	keys map[sessions.SessionID]sessionKeys // as they are stored
 }
 
@@ -24,7 +25,7 @@ type sessionTable struct {
 // [ScanSession]: those in no index but that of unsaved ones.
 const SessionColumns = `provider, type, time_ns, time_used_ns, data_bytes, data_used_bytes,
 	down_bps, up_bps, use_global_speed, exp_days, started_at, created_at, token, unsaved,
-	meter_epoch, meter_spent, meter_drops, meter_boot, meter_at_ns, meter_low`
+	meter_epoch, meter_spent, meter_drops, meter_boot, meter_at_ns, meter_low, account_tag, reference`
 
 var (
 	sessionPlaceholders = placeholders(strings.Count(SessionColumns, ",") + 1)
@@ -92,6 +93,9 @@ func (t *sessionTable) Sessions(filter sessions.SessionFilter) ([]sessions.Sessi
 	}
 	if len(filter.States) > 0 {
 		where = append(where, stateIn(filter))
+	}
+	if filter.Reference != "" { // a literal of the index's own condition, so that it is used
+		where, args = append(where, "reference <> '' AND reference = ?"), append(args, filter.Reference)
 	}
 	if filter.Unsaved {
 		where = append(where, "unsaved = 1")
@@ -166,6 +170,9 @@ func (t *sessionTable) CountSessions() (map[sessions.State]int, error) {
 }
 
 func (t *sessionTable) PutSession(s *sessions.Session) error {
+	if s.ID == 0 {
+		s.Tag = t.tag
+	}
 	row, err := values(s)
 	if err != nil {
 		return err
@@ -179,7 +186,7 @@ func (t *sessionTable) PutSession(s *sessions.Session) error {
 		err = t.updateSession(s.ID, k, row)
 	}
 	if err != nil {
-		return unknownDevice(s, err)
+		return t.refused(s, err)
 	}
 	t.rememberKeys(s.ID, k)
 	return nil
@@ -225,6 +232,7 @@ func values(s *sessions.Session) ([]any, error) {
 		// Whatever the kernel's 64 bits are, they come back the same.
 		int64(s.Meter.Epoch), int64(s.Meter.Spent), int64(s.Meter.Drops),
 		s.Meter.Boot, int64(s.Meter.At), s.Meter.Low,
+		int64(s.Tag), s.Reference,
 	}
 	return row, c.err
 }
@@ -236,12 +244,13 @@ func ScanSession(row *conn.Row) (sessions.Session, error) {
 }
 
 func scanSession(row *conn.Row) (s sessions.Session, expires any, err error) {
-	var kind uint64
+	var kind, tag uint64
 	var at, days *int64
 	err = row.Scan((*int64)(&s.ID), (*int64)(&s.Device), (*string)(&s.State), &at,
 		&s.Provider, &kind, (*int64)(&s.Time), (*int64)(&s.TimeUsed), &s.Bytes, &s.Used,
 		&s.DownBPS, &s.UpBPS, &s.UseGlobalSpeed, &days, &s.Started, &s.Created, &s.Token, &s.Unsaved,
-		&s.Meter.Epoch, &s.Meter.Spent, &s.Meter.Drops, &s.Meter.Boot, (*int64)(&s.Meter.At), &s.Meter.Low)
+		&s.Meter.Epoch, &s.Meter.Spent, &s.Meter.Drops, &s.Meter.Boot, (*int64)(&s.Meter.At), &s.Meter.Low, &tag, &s.Reference)
+	s.Tag = uint32(tag)
 	s.Type = sessions.Type(min(kind, math.MaxUint8)) // a number that is no type stays one that is none
 	if at != nil {
 		expires = *at
@@ -256,9 +265,15 @@ func missingSession(id sessions.SessionID) func() error {
 	return func() error { return sessions.Errorf(sessions.NotFound, "session %d does not exist", id) }
 }
 
-func unknownDevice(s *sessions.Session, err error) error {
-	if violates(err, sqlite3.ErrConstraintForeignKey) {
+// refused says which of the constraints a session violates.
+func (t *sessionTable) refused(s *sessions.Session, err error) error {
+	switch {
+	case violates(err, sqlite3.ErrConstraintForeignKey):
 		return noDevice(s.Device)
+	case s.Reference != "" && violates(err, sqlite3.ErrConstraintUnique):
+		if other, _ := t.Sessions(sessions.SessionFilter{Reference: s.Reference}); len(other) == 1 {
+			return sessions.TakenReference(s.Reference, other[0].ID)
+		}
 	}
 	return err
 }

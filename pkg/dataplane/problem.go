@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dataplane
+
+// Problem is something that does not work as the configuration says, now. Code, Interface
+// and Subject identify it while it lasts; the others may change meanwhile.
+type Problem struct {
+	Code      ProblemCode
+	Interface string // a client-facing one, or "" where it concerns none or all
+	Subject   string // what else it is about where there may be several: a provider's name, a file; or ""
+	Detail    string // one line for people: what conflicts, and what mends it
+	Exposed   bool   // customers can slip through unpaid, pay for nothing, or are cut off
+}
+
+// ProblemCode is the stable label of a kind of problem, in events, metrics and the API.
+type ProblemCode string
+
+// What can be wrong with the enforcement. Other parts of the agent have codes of their own.
+const (
+	InterfaceAbsent   ProblemCode = "interface_absent"   // it does not exist; attached to as soon as it appears
+	NotAttached       ProblemCode = "not_attached"       // the programs cannot be attached
+	RouterAddresses   ProblemCode = "router_addresses"   // the kernel does not have the router's own ones as of now
+	StatisticsFailing ProblemCode = "statistics"         // the counts of frames cannot be read
+	StackedInterfaces ProblemCode = "stacked_interfaces" // two named interfaces, of which one carries the other
+	ForwardingOff     ProblemCode = "forwarding_off"     // the kernel does not forward between clients and uplink
+	Redirected        ProblemCode = "redirected"         // frames pass the egress hook twice
+	ChecksFailing     ProblemCode = "checks_failing"     // what is beside the programs cannot be checked
+)
