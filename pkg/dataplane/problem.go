@@ -24,5 +24,7 @@ const (
 	StackedInterfaces ProblemCode = "stacked_interfaces" // two named interfaces, of which one carries the other
 	ForwardingOff     ProblemCode = "forwarding_off"     // the kernel does not forward between clients and uplink
 	Redirected        ProblemCode = "redirected"         // frames pass the egress hook twice
+	ForwardDropped    ProblemCode = "forward_dropped"    // the firewall drops what customers pay for
+	BridgeNetfilter   ProblemCode = "bridge_netfilter"   // the firewall changes frames of a bridge before the hook
 	ChecksFailing     ProblemCode = "checks_failing"     // what is beside the programs cannot be checked
 )
