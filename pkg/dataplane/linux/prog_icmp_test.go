@@ -129,5 +129,5 @@ func TestErrorsBeforePayingAreSlow(t *testing.T) {
 		t.Errorf("%d bytes to many MACs, want %d at most", passed, most)
 	}
 	b.grant(dataplane.MAC(frame[:6]), dataplane.Rule{Verdict: dataplane.Allow, Account: 7, LimitBytes: dataplane.NoLimit})
-	b.expect(bpf.Download, frame, forwarded) // a client who paid has its own speed
+	b.expect(bpf.Download, frame, forwarded) // a connected client has its own speed
 }
