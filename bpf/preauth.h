@@ -4,7 +4,7 @@
  * It gets an address, finds the router, resolves names, reaches the portal to buy, and
  * learns why a packet on one of these ways did not arrive.
  * Each rule is as narrow as its protocol. None leads past the router, except to a portal
- * elsewhere and to the walled garden, both named by the operator. Tagged frames are never
+ * elsewhere and to the walled garden, both named by the operator. Frames of a VLAN are never
  * pre-auth; fragments and packets with options only to the walled garden.
  */
 #pragma once
@@ -162,7 +162,7 @@ static __always_inline enum reason preauth_frame(const struct packet *p, enum re
 {
 	const struct frame *f = p->frame;
 
-	if (f->tagged)
+	if (f->vlan)
 		return otherwise;
 	if (f->ethertype == bpf_htons(ETH_P_ARP))
 		return preauth_arp(p) ? PASS_PREAUTH : otherwise;
@@ -192,5 +192,5 @@ static __always_inline enum reason preauth_group(const struct packet *p)
 		pass = preauth_arp(p);
 	if (f->ip && !f->fragment && !f->options && preauth_nd(p))
 		pass = true;
-	return pass && !f->tagged ? PASS_PREAUTH : DROP_NO_RULE;
+	return pass && !f->vlan ? PASS_PREAUTH : DROP_NO_RULE;
 }

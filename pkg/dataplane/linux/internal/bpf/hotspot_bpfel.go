@@ -184,7 +184,9 @@ const (
 	HotspotReasonDROP_BUSY         HotspotReason = 12
 	HotspotReasonDROP_UPLINK       HotspotReason = 13
 	HotspotReasonDROP_BOUND        HotspotReason = 14
-	HotspotReasonREASONS           HotspotReason = 15
+	HotspotReasonPASS_LINK_CONTROL HotspotReason = 15
+	HotspotReasonPASS_OTHER_VLAN   HotspotReason = 16
+	HotspotReasonREASONS           HotspotReason = 17
 )
 
 type HotspotRule struct {
@@ -242,6 +244,13 @@ const (
 	HotspotVerdictVERDICT_BLOCK HotspotVerdict = 2
 )
 
+type HotspotVlanKey struct {
+	_          structs.HostLayout
+	Ifindex    uint32
+	ProtocolBe uint16
+	Id         uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -259,6 +268,8 @@ const (
 	HotspotMapRouterAddrs          = "router_addrs"
 	HotspotMapRouterFilter         = "router_filter"
 	HotspotMapRouterMacs           = "router_macs"
+	HotspotMapRouterMacsFull       = "router_macs_full"
+	HotspotMapRouterVlans          = "router_vlans"
 	HotspotMapStats                = "stats"
 	HotspotMapUplinks              = "uplinks"
 	HotspotMapWalledGarden         = "walled_garden"
@@ -335,6 +346,8 @@ type HotspotMapSpecs struct {
 	RouterAddrs      *ebpf.MapSpec `ebpf:"router_addrs"`
 	RouterFilter     *ebpf.MapSpec `ebpf:"router_filter"`
 	RouterMacs       *ebpf.MapSpec `ebpf:"router_macs"`
+	RouterMacsFull   *ebpf.MapSpec `ebpf:"router_macs_full"`
+	RouterVlans      *ebpf.MapSpec `ebpf:"router_vlans"`
 	Stats            *ebpf.MapSpec `ebpf:"stats"`
 	Uplinks          *ebpf.MapSpec `ebpf:"uplinks"`
 	WalledGarden     *ebpf.MapSpec `ebpf:"walled_garden"`
@@ -385,6 +398,8 @@ type HotspotMaps struct {
 	RouterAddrs      *ebpf.Map `ebpf:"router_addrs"`
 	RouterFilter     *ebpf.Map `ebpf:"router_filter"`
 	RouterMacs       *ebpf.Map `ebpf:"router_macs"`
+	RouterMacsFull   *ebpf.Map `ebpf:"router_macs_full"`
+	RouterVlans      *ebpf.Map `ebpf:"router_vlans"`
 	Stats            *ebpf.Map `ebpf:"stats"`
 	Uplinks          *ebpf.Map `ebpf:"uplinks"`
 	WalledGarden     *ebpf.Map `ebpf:"walled_garden"`
@@ -405,6 +420,8 @@ func (m *HotspotMaps) Close() error {
 		m.RouterAddrs,
 		m.RouterFilter,
 		m.RouterMacs,
+		m.RouterMacsFull,
+		m.RouterVlans,
 		m.Stats,
 		m.Uplinks,
 		m.WalledGarden,
