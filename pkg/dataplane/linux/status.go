@@ -38,6 +38,9 @@ func (d *Dataplane) Status() dataplane.Status {
 // that does not exist.
 func notAttached(i dataplane.Interface) dataplane.Problem {
 	p := dataplane.Problem{Code: dataplane.NotAttached, Interface: i.Name, Detail: fmt.Sprintf("interface %s: %s", i.Name, i.Problem), Exposed: true}
+	if i.Code != "" {
+		p.Code = i.Code
+	}
 	if i.Index == 0 {
 		p.Code, p.Exposed = dataplane.InterfaceAbsent, false
 	}
