@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_LAYOUT_VERSION = 6,
+	ABI_LAYOUT_VERSION = 7,
 
 	/* rate_ns_per_byte is fixed point with this many fraction bits: the product with
 	 * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
@@ -48,13 +48,18 @@ enum abi {
 
 	/* DNS before paying, both directions together, of each MAC: 16 kbit/s is about ten
 	 * lookups a second, and too slow for a tunnel. 16 KiB at once is a page with many
-	 * names. */
-	ABI_DNS_NS_PER_BYTE = 500000,
-	ABI_DNS_BURST_BYTES = 16384,
+	 * names. ICMP errors before paying have as much of their own. */
+	ABI_PREAUTH_NS_PER_BYTE = 500000,
+	ABI_PREAUTH_BURST_BYTES = 16384,
 	/* All MACs together get this many times as much: 1 Mbit/s, 1 MiB at once. It bounds
 	 * a device that takes a new MAC, and with it a full bucket, again and again. A power
 	 * of two. */
-	ABI_DNS_MACS = 64,
+	ABI_PREAUTH_MACS = 64,
+
+	/* DNS of a connected client with the router, both directions together, is free up
+	 * to 64 kbit/s, 64 KB at once. What is beyond is debited like forwarded traffic. */
+	ABI_DNS_NS_PER_BYTE = 125000,
+	ABI_DNS_BURST_BYTES = 64000,
 
 	/* The HTTP response of captive.c: an answer fits the smallest MSS, 536 bytes. A
 	 * multiple of 4, for bpf_csum_diff. */
@@ -97,18 +102,20 @@ enum reason {
 	DROP_LIMIT = 7,
 	DROP_DEADLINE = 8,
 	DROP_MALFORMED = 9,
-	DROP_PREAUTH_RATE = 10, /* DNS before paying, over its speed */
+	DROP_PREAUTH_RATE = 10, /* DNS or ICMP errors before paying, over their speed */
 	DROP_NO_ACCOUNT = 11,   /* a rule without its account: never in health */
 	DROP_BUSY = 12,         /* other CPUs took the rest of the limit too fast */
 	DROP_UPLINK = 13,       /* over the client's share of the total */
 	DROP_BOUND = 14,        /* not the address that the client is bound to, and not pre-auth */
-	ANSWER_HANDSHAKE = 15,  /* became a TCP segment that opens or closes a connection, see captive.c */
-	ANSWER_REDIRECT = 16,   /* became the HTTP redirect to the portal */
-	ANSWER_TLS_ALERT = 17,
-	ANSWER_RESET = 18,       /* became a TCP reset */
-	ANSWER_UNREACHABLE = 19, /* became an ICMP error */
-	PASS_ANSWER = 20,        /* one of these, on its way to the client */
-	REASONS = 21,
+	PASS_LINK_CONTROL = 15, /* between the ends of a link: IEEE 802.1Q table 8-1 */
+	PASS_OTHER_VLAN = 16,   /* of a VLAN device of the router that is not client-facing */
+	ANSWER_HANDSHAKE = 17,  /* became a TCP segment that opens or closes a connection, see captive.c */
+	ANSWER_REDIRECT = 18,   /* became the HTTP redirect to the portal */
+	ANSWER_TLS_ALERT = 19,
+	ANSWER_RESET = 20,       /* became a TCP reset */
+	ANSWER_UNREACHABLE = 21, /* became an ICMP error */
+	PASS_ANSWER = 22,        /* one of these, on its way to the client */
+	REASONS = 23,
 };
 
 /* How TCP other than HTTP is answered. */
@@ -127,6 +134,13 @@ enum event_kind {
 struct mac_key {
 	__u8 addr[6];
 	__u8 pad[2];
+};
+
+/* One VLAN of one interface. */
+struct vlan_key {
+	__u32 ifindex;
+	__be16 protocol_be; /* of the tag: 802.1Q or 802.1ad */
+	__u16 id;
 };
 
 /* IPv6, or IPv4 mapped into ::ffff:0:0/96. */
@@ -230,10 +244,21 @@ struct account {
 	__u64 rate_drops;     /* frames over the speed, or over the share of the uplink */
 	__u64 limit_drops;    /* frames after the limit was met */
 	__u64 deadline_drops; /* frames after the deadline */
-	__u64 last_seen_ns;
+	__u64 last_seen_ns;   /* the client's last frame that passed; not those to it */
 	__u64 exhausted_limit;   /* the limit_bytes that was exhausted: closed until it changes */
 	__u64 notified_limit;    /* 1 + the limit_bytes whose end was notified */
 	__u64 notified_deadline; /* the deadline_ns whose passing was notified */
+};
+
+/* What is open before paying and has a speed: an index. */
+enum preauth_speed {
+	PREAUTH_DNS = 0,
+	PREAUTH_ERRORS = 1, /* of ICMP and ICMPv6 */
+	PREAUTH_SPEEDS = 2,
+};
+
+struct preauth_bucket {
+	__u64 tat_ns[PREAUTH_SPEEDS]; /* GCRA at ABI_PREAUTH_NS_PER_BYTE */
 };
 
 struct dns_bucket {
@@ -262,6 +287,7 @@ struct meta {
 };
 
 _Static_assert(sizeof(struct mac_key) == 8, "one word to hash");
+_Static_assert(sizeof(struct vlan_key) == 8, "no hidden padding in a key");
 _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct client) == 360, "layout");

@@ -248,10 +248,11 @@ static __always_inline bool captive_is_host(const struct frame *f, const struct 
 	return a->addr[12] && a->addr[12] < 224;
 }
 
-/* Frames that are answered at all: whole packets between two hosts. */
+/* Frames that are answered at all: whole packets between two hosts, without a tag, not even
+ * one of priority. */
 static __always_inline bool captive_answerable(const struct frame *f)
 {
-	return f->ip && !f->tagged && !f->group && !f->fragment && !f->options && captive_is_host(f, &f->peer) &&
+	return f->ip && f->l3_off == ETH_HLEN && !f->vlan && !f->group && !f->fragment && !f->options && captive_is_host(f, &f->peer) &&
 	       captive_is_host(f, &f->self);
 }
 

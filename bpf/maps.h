@@ -70,15 +70,34 @@ struct {
 } uplinks SEC(".maps");
 
 /* The router's own MACs (set), looked up with config_bridge_port only. Go writes, following
- * netlink; the programs read. Full: Go leaves out those of interfaces that are not
- * client-facing; frames to them are bridged. */
+ * netlink; the programs read. Full: router_macs_full is set. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 64);
+	__uint(max_entries, 4096);
 	__type(key, struct mac_key);
 	__type(value, __u8);
 } router_macs SEC(".maps");
+
+/* 0 -> whether router_macs lacks some: then no frame is certain to be bridged, and all are
+ * judged. Go writes, the programs read with config_bridge_port only. Fixed size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} router_macs_full SEC(".maps");
+
+/* VLANs of client-facing interfaces that have a device of their own on the router, which is
+ * not client-facing (set). Go writes, following netlink; the programs read. Full: Go
+ * reports it; the frames of those left out are judged. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct vlan_key);
+	__type(value, __u8);
+} router_vlans SEC(".maps");
 
 /* The router's own addresses (set). Go writes, following netlink; the programs read. Full:
  * Go logs it, traffic with that address is debited. */
@@ -119,22 +138,33 @@ struct {
 	__type(value, __u8);
 } walled_garden SEC(".maps");
 
-/* client MAC -> bucket of its DNS before paying. The programs write and read. Full: the
- * least recently used MAC starts anew. */
+/* client MAC -> buckets of its DNS and ICMP errors before paying. The programs write and
+ * read. Full: the least recently used MAC starts anew. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct mac_key);
-	__type(value, struct dns_bucket);
-} dns_buckets SEC(".maps");
+	__type(value, struct preauth_bucket);
+} preauth_buckets SEC(".maps");
 
-/* 0 -> bucket of all DNS before paying. The programs write and read. Fixed size. */
+/* 0 -> buckets of all DNS and ICMP errors before paying. The programs write and read. Fixed
+ * size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
+	__type(value, struct preauth_bucket);
+} preauth_bucket_all SEC(".maps");
+
+/* index in clients -> bucket of the client's free DNS. The programs write and read. It is of
+ * the client and not of the account, so that a pause does not fill it. As large as
+ * client_index; the next client with the index takes the bucket over as it is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
 	__type(value, struct dns_bucket);
-} dns_bucket_all SEC(".maps");
+} client_dns SEC(".maps");
 
 /* client MAC -> bucket of the answers to it, see captive.c. The programs write and read.
  * Full: the least recently used MAC starts anew. */

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -30,6 +31,7 @@ type PortableSession struct {
 	UseGlobalSpeed bool       `json:"use_global_speed"`
 	ExpDays        *uint      `json:"exp_days"`
 	StartedAt      *time.Time `json:"started_at"`
+	ClaimHash      *string    `json:"claim_hash"` // SHA-256 of the customer's code, hexadecimal; nil: none
 }
 
 // Imported is what an import did.
@@ -41,17 +43,30 @@ type Imported struct {
 type transferCalls struct{ agent *transport }
 
 // Export writes the purchases that the agent sold as JSON lines, each a
-// [PortableSession]: those that have something left, or all.
+// [PortableSession]: those that have something left, or all. A caller that may only read
+// gets no claim hashes.
 func (c transferCalls) Export(ctx context.Context, all bool, to io.Writer) error {
 	answer, err := c.agent.send(ctx, http.MethodGet, "/v1/export?all="+strconv.FormatBool(all), nil, wire.TypeLines)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	if _, err := io.Copy(to, answer.Body); err != nil {
-		return c.agent.unreachable(ctx, err) // or to failed, which its error says
+	sink := &sink{w: to}
+	if _, err := io.Copy(sink, answer.Body); err != nil {
+		return cmp.Or(sink.err, c.agent.unreachable(ctx, err))
 	}
 	return nil
+}
+
+// sink distinguishes where a copy failed: here, or at the agent.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (n int, err error) {
+	n, s.err = s.w.Write(p)
+	return n, s.err
 }
 
 // Import stores exported purchases, all of them or none; those that the agent has stay

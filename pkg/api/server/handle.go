@@ -50,7 +50,7 @@ func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) (*repl
 		return nil, err
 	}
 	_ = control.SetReadDeadline(time.Time{})
-	return route.handler(&call{Request: r, w: w, args: args, body: body})
+	return route.handler(&call{Request: r, w: w, caller: conn.caller, args: args, body: body})
 }
 
 // begin gives a request its place. A stream gives its connection's back, so that

@@ -18,10 +18,10 @@ type sessionHandlers struct{ backend }
 
 func (h sessionHandlers) routes() []route {
 	return []route{
-		{method: "GET", path: "/v1/sessions", query: []string{"device", "state"}, handler: h.list},
-		{method: "POST", path: "/v1/sessions", handler: h.create},
+		{method: "GET", path: "/v1/sessions", query: []string{"device", "state", "interface"}, handler: h.list},
+		{method: "POST", path: "/v1/sessions", query: onOne, handler: h.create},
 		{method: "GET", path: "/v1/sessions/{id}", handler: h.get},
-		{method: "PATCH", path: "/v1/sessions/{id}", handler: h.update},
+		{method: "PATCH", path: "/v1/sessions/{id}", query: onOne, handler: h.update},
 		{method: "DELETE", path: "/v1/sessions/{id}", handler: h.delete},
 	}
 }
@@ -58,7 +58,7 @@ func (h sessionHandlers) filterFrom(c *call) (sessions.SessionFilter, error) {
 		}
 	}
 	if ref := c.args.Get("device"); ref != "" {
-		device, err := h.agent.FindDevice(c.Context(), ref)
+		device, err := h.agent.FindDevice(c.Context(), onInterface(c, ref))
 		if err != nil {
 			return filter, err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/forwarding"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
@@ -36,6 +37,7 @@ type Dataplane struct {
 
 	state      state // what watch found last
 	watch      watch
+	beside     surroundings
 	interfaces interfaces
 	neighbors  neighbors
 
@@ -70,8 +72,14 @@ func Open(opts Options) (*Dataplane, error) {
 		d.release()
 		return nil, err
 	}
+	former := takeover{own: d.pins, ns: d.ns, names: opts.Interfaces, log: opts.Log}
+	defer former.close()
+	if err := former.find(d.state.currentLinks()); err != nil {
+		d.release()
+		return nil, err
+	}
 	// ---- Enforcement begins here: all above can fail without a trace on traffic. ----
-	if err := d.enforce(); err != nil {
+	if err := d.enforce(&former); err != nil {
 		d.release()
 		return nil, err
 	}
@@ -102,7 +110,10 @@ func (d *Dataplane) build() error {
 	if err := d.openWatch(); err != nil {
 		return err
 	}
-	if err := d.watch.refresh(); err != nil {
+	if err := d.watch.refresh(links.Changes{All: true}); err != nil {
+		return err
+	}
+	if err := forwarding.RefuseStacks(d.state.currentLinks(), d.opts.Interfaces); err != nil {
 		return err
 	}
 	return d.interfaces.loadNeeded(d.state.currentLinks())
@@ -144,6 +155,7 @@ func (d *Dataplane) openKernelState() error {
 	}
 	spec.Maps[bpf.HotspotMapClientIndex].MaxEntries = d.opts.MaxClients
 	spec.Maps[bpf.HotspotMapClients].MaxEntries = d.opts.MaxClients
+	spec.Maps[bpf.HotspotMapClientDns].MaxEntries = d.opts.MaxClients
 	spec.Maps[bpf.HotspotMapAccounts].MaxEntries = maxAccounts(d.opts.MaxClients)
 	if d.maps, err = pins.OpenMaps(spec, d.pins, pins.MapOptions{Limiter: d.opts.Limiter, AdoptOnly: d.opts.AdoptOnly, Log: d.opts.Log}); err != nil {
 		return err
@@ -179,9 +191,12 @@ func (d *Dataplane) openWatch() (err error) {
 	if d.interfaces.attacher, err = attach.New(d.opts.Attach, d.pins, d.ns); err != nil {
 		return err
 	}
-	d.watch.snapshot = func() (*links.Snapshot, error) { return d.opts.snapshot(d.nl) }
-	d.watch.router = router{d.maps, d.opts.Interfaces}
+	d.watch.snapshot = func(before *links.Snapshot, c links.Changes) (*links.Snapshot, error) {
+		return d.opts.snapshot(before, d.nl, c)
+	}
+	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, log: d.opts.Log}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
+	d.beside = surroundings{forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, &d.state}
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
 		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
@@ -193,11 +208,17 @@ func (d *Dataplane) openWatch() (err error) {
 func maxAccounts(maxClients uint32) uint32 { return 2*maxClients + 1024 }
 
 // enforce attaches, then lets go of what a former configuration or version left.
-func (d *Dataplane) enforce() error {
-	if err := d.interfaces.attachAll(d.state.currentLinks(), 0); err != nil {
+func (d *Dataplane) enforce(former *takeover) error {
+	if err := d.interfaces.attachAll(d.state.currentLinks()); err != nil {
 		return err
 	}
-	if err := d.interfaces.releaseUnnamed(); err != nil {
+	if len(former.folders) > 0 {
+		if err := former.finish(d.state.currentLinks()); err != nil {
+			return err
+		}
+		_ = d.interfaces.attachAll(d.state.currentLinks()) // what was in the way is not any more
+	}
+	if err := d.interfaces.releaseUnnamed(d.state.currentLinks()); err != nil {
 		return err
 	}
 	if err := d.maps.Commit(d.pins); err != nil {
@@ -210,6 +231,8 @@ func (d *Dataplane) enforce() error {
 func (d *Dataplane) start() {
 	d.workers.Go(d.watch.watcher.Receive)
 	d.workers.Go(func() { d.watch.run(d.closing) })
+	d.beside.check()
+	d.workers.Go(func() { d.beside.run(d.closing) })
 	d.workers.Go(func() { readEvents(d.ring, d.events, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)
@@ -283,11 +306,13 @@ func (d *Dataplane) NeighborsOf(mac dataplane.MAC) ([]dataplane.Neighbor, error)
 	return d.neighbors.of(mac)
 }
 
-// NeighborMAC returns the MAC behind an address of a client network, from the
-// kernel's neighbour tables of the client-facing interfaces (of bridge ports: of
-// their bridge), or ErrNoNeighbor. A zone of ip must be the interface's name.
-func (d *Dataplane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
-	return d.neighbors.lookup(d.nl, ip)
+// HoldersOf returns the clients that have an address, from the kernel's neighbour tables
+// of the client-facing interfaces (of bridge ports: of their bridge): at least one, or
+// ErrNoNeighbor. Several are clients of several interfaces that both answer there, or
+// none of which does; to find out takes up to a second. ifname, if not empty, is the only
+// interface that counts; ErrNoInterface when it is none of these.
+func (d *Dataplane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error) {
+	return d.neighbors.holders(d.nl, ip.WithZone("").Unmap(), ifname)
 }
 
 // RouterMACs returns the addresses of the client-facing interfaces and of their

@@ -36,7 +36,7 @@ func (m *model) answer(f *modelFrame, raw []byte, rule dataplane.Rule, why bpf.H
 		return silence
 	}
 	ended, open := m.ended(rule, m.lost[f.client], now)
-	if open || f.ip == 0 || f.tagged || isGroup(f.to) || f.fragment || f.onward || !isHost(f.peer) || !isHost(f.self) {
+	if open || f.ip == 0 || len(raw)-f.link != 14 || f.vlan.id != 0 || isGroup(f.to) || f.fragment || f.onward || !isHost(f.peer) || !isHost(f.self) {
 		return silence
 	}
 	since := time.Duration(now - ended)

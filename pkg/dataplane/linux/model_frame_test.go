@@ -14,14 +14,16 @@ import (
 
 // Numbers of IEEE 802 and IANA.
 const (
-	typeIPv4  = 0x0800
-	typeARP   = 0x0806
-	typeVLAN  = 0x8100
-	typeIPv6  = 0x86dd
-	typeQinQ  = 0x88a8
-	typeEAPOL = 0x888e
+	typeIPv4    = 0x0800
+	typeARP     = 0x0806
+	typeVLAN    = 0x8100
+	typeIPv6    = 0x86dd
+	typeQinQ    = 0x88a8
+	typeSession = 0x8864 // PPPoE
+	typeEAPOL   = 0x888e
 
 	nextHopByHop = 0
+	nextICMP     = 1
 	nextIPv4     = 4
 	nextTCP      = 6
 	nextUDP      = 17
@@ -45,7 +47,7 @@ const (
 // dissection is a frame in parts.
 type dissection struct {
 	from, to    dataplane.MAC
-	tagged      bool
+	vlan        vlan // of the outermost tag that has one
 	ethertype   uint16
 	link        int    // bytes that follow the link header
 	network     []byte // them; of IP without the padding
@@ -58,6 +60,14 @@ type dissection struct {
 	// onward: something in it may send the packet elsewhere than its address says.
 	onward    bool
 	transport []byte // what follows the IP header
+}
+
+// vlan is which VLAN a frame is of. The zero vlan is none: a tag of id 0 has only a priority.
+type vlan struct{ protocol, id uint16 }
+
+// isLinkControl reports whether m is an address of IEEE 802.1Q table 8-1, that no bridge forwards.
+func isLinkControl(m dataplane.MAC) bool {
+	return [5]byte(m[:5]) == [5]byte{0x01, 0x80, 0xc2, 0, 0} && m[5] < 16
 }
 
 // isGroup reports whether m is a multicast or broadcast address.
@@ -76,7 +86,10 @@ func dissect(frame []byte, super bool) (dissection, reading) {
 		if len(frame) < 4 {
 			return d, badLink
 		}
-		d.tagged, d.ethertype, frame = true, binary.BigEndian.Uint16(frame[2:]), frame[4:]
+		if id := binary.BigEndian.Uint16(frame) & 0xfff; id != 0 && d.vlan == (vlan{}) {
+			d.vlan = vlan{d.ethertype, id}
+		}
+		d.ethertype, frame = binary.BigEndian.Uint16(frame[2:]), frame[4:]
 	}
 	d.link, d.network = len(frame), frame
 	sane := true
@@ -107,41 +120,77 @@ func (d *dissection) readIPv4(super bool) bool {
 		return false
 	}
 	d.ip, d.network = 4, d.network[:total]
+	d.addressIPv4(header)
+	return true
+}
+
+// addressIPv4 reads a header that is as long.
+func (d *dissection) addressIPv4(header int) {
 	d.source, d.destination = netip.AddrFrom4([4]byte(d.network[12:])), netip.AddrFrom4([4]byte(d.network[16:]))
 	d.hops, d.protocol = d.network[8], d.network[9]
 	d.fragment = binary.BigEndian.Uint16(d.network[6:])&0x3fff != 0 // more of them, or an offset
 	d.onward = header > 20
-	d.transport = d.network[header:]
-	return true
+	d.transport = d.network[min(header, len(d.network)):]
 }
 
-// readIPv6 is RFC 8200. Nothing is in ::/64 but what no packet may go to or come from:
-// the loopback, and IPv4 in other clothes (RFC 4291, 2.5). Only a host without an
-// address yet is there, as a source.
+// readIPv6 is RFC 8200.
 func (d *dissection) readIPv6(super bool) bool {
 	if len(d.network) < 40 || d.network[0]>>4 != 6 {
 		return false
 	}
 	payload := int(binary.BigEndian.Uint16(d.network[4:]))
-	d.protocol, d.hops = d.network[6], d.network[7]
-	jumbogram := payload == 0 && d.protocol == nextHopByHop // RFC 2675
+	jumbogram := payload == 0 && d.network[6] == nextHopByHop // RFC 2675
 	if super || jumbogram {
 		payload = len(d.network) - 40
-	}
-	source, destination := netip.AddrFrom16([16]byte(d.network[8:])), netip.AddrFrom16([16]byte(d.network[24:]))
-	nowhere := netip.MustParsePrefix("::/64")
-	if nowhere.Contains(destination) || (nowhere.Contains(source) && source != netip.IPv6Unspecified()) {
-		return false
 	}
 	if 40+payload > len(d.network) {
 		return false
 	}
 	d.ip, d.network = 6, d.network[:40+payload]
+	return d.addressIPv6()
+}
+
+// addressIPv6 reads a header. Nothing is in ::/64 but what no packet may go to or come
+// from: the loopback, and IPv4 in other clothes (RFC 4291, 2.5). Only a host without an
+// address yet is there, as a source.
+func (d *dissection) addressIPv6() bool {
+	source, destination := netip.AddrFrom16([16]byte(d.network[8:])), netip.AddrFrom16([16]byte(d.network[24:]))
+	nowhere := netip.MustParsePrefix("::/64")
+	if nowhere.Contains(destination) || (nowhere.Contains(source) && source != netip.IPv6Unspecified()) {
+		return false
+	}
 	d.source, d.destination = source, destination
+	d.protocol, d.hops = d.network[6], d.network[7]
 	d.fragment = d.protocol == nextFragment
 	d.onward = d.protocol == nextHopByHop || d.protocol == nextRouting || d.protocol == nextOptions
 	d.transport = d.network[40:]
 	return true
+}
+
+// quoted reads the packet that an ICMP error is about, as far as it is there.
+func (d *dissection) quoted() (dissection, bool) {
+	const header = 8 // of the error
+	if len(d.transport) < header {
+		return dissection{}, false
+	}
+	q := dissection{ip: d.ip, network: d.transport[header:]}
+	if d.ip == 4 {
+		return q, q.readQuotedIPv4()
+	}
+	return q, q.readQuotedIPv6()
+}
+
+func (d *dissection) readQuotedIPv4() bool {
+	if len(d.network) < 20 || d.network[0]>>4 != 4 || d.network[0]&15 < 5 {
+		return false
+	}
+	header := int(d.network[0]&15) * 4
+	d.addressIPv4(header)
+	return true
+}
+
+func (d *dissection) readQuotedIPv6() bool {
+	return len(d.network) >= 40 && d.network[0]>>4 == 6 && d.addressIPv6()
 }
 
 // ports are those of UDP and TCP.
@@ -196,7 +245,10 @@ func headersOf(protocol byte, b []byte, left int) int {
 	case nextHopByHop, nextRouting, nextOptions:
 		length, next = (int(b[1])+1)*8, b[0]
 	case nextIPv4:
-		length, next = int(b[0]&15)*4, b[9]
+		length = int(b[0]&15) * 4
+		if len(b) > 9 {
+			next = b[9]
+		}
 	case nextIPv6:
 		length, next = 40, b[6]
 	case nextGRE:

@@ -48,14 +48,14 @@ type step struct {
 // they should not, and then may spoil it.
 func (s *script) step() step {
 	st := step{dir: s.below(bpf.Directions)}
-	client := pick(s, clientMAC, neighborMAC, strangerMAC, blockedMAC, routerMAC, dataplane.MAC{}, multicastMAC, broadcastMAC)
-	peer := pick(s, routerMAC, broadcastMAC, multicastMAC, neighborMAC, clientMAC, dataplane.MAC{}, blockedMAC)
+	client := pick(s, clientMAC, neighborMAC, strangerMAC, blockedMAC, routerMAC, dataplane.MAC{}, multicastMAC, broadcastMAC, linkMAC)
+	peer := pick(s, routerMAC, broadcastMAC, multicastMAC, neighborMAC, clientMAC, dataplane.MAC{}, blockedMAC, linkMAC, beyondLinkMAC)
 	from, to := ends(st.dir, client, peer)
 	st.frame = append(append(st.frame, to[:]...), from[:]...)
 	tags := pick(s, 0, 0, 0, 0, 0, 1, 2, 3)
 	for range tags {
 		st.frame = binary.BigEndian.AppendUint16(st.frame, pick[uint16](s, typeVLAN, typeQinQ))
-		st.frame = binary.BigEndian.AppendUint16(st.frame, pick[uint16](s, 0, 5, 0xe001))
+		st.frame = binary.BigEndian.AppendUint16(st.frame, pick[uint16](s, 0, 5, 0xe001, 0xe000, uplinkVLAN, 0xa000|uplinkVLAN))
 	}
 	st.frame = append(st.frame, s.body(st.dir)...)
 	switch s.below(8) {
@@ -172,7 +172,12 @@ func (s *script) content(dir int, protocol byte, deep int) []byte {
 		ports = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(ports, 0xffff_ff00), number)
 		return append(append(ports, pick[byte](s, 0x50, 0x50, 0x60, 0x40), flags, 1, 0, 0, 0, 0, 0), s.payload()...)
 	case protocol == nextICMPv6:
+		if deep > 0 && s.rarely(3) {
+			return s.icmpError(byte(s.below(6)), s.ipv6(s.back(dir), deep-1))
+		}
 		return append([]byte{byte(128 + s.below(16)), 0, 0, 0}, s.payload()...)
+	case protocol == nextICMP && deep > 0:
+		return s.icmpError(pick[byte](s, 3, 11, 12, 3, 5, 8), s.ipv4(s.back(dir), deep-1))
 	case protocol == nextIPv4 && deep > 0:
 		return s.ipv4(dir, deep-1)
 	case protocol == nextIPv6 && deep > 0:
@@ -181,6 +186,20 @@ func (s *script) content(dir int, protocol byte, deep int) []byte {
 		return s.gre(dir, deep)
 	}
 	return s.payload()
+}
+
+// back is the direction of what an error is about.
+func (s *script) back(dir int) int {
+	if s.rarely(8) {
+		return dir
+	}
+	return 1 - dir
+}
+
+// icmpError quotes a packet, mostly cut off.
+func (s *script) icmpError(kind byte, quoted []byte) []byte {
+	most := pick(s, 28, 48, 548, 1232, 0, 19, 20, 39, 40, 3000)
+	return append([]byte{kind, pick[byte](s, 0, 4), 0, 0, 0, 0, 5, 0xdc}, quoted[:min(most, len(quoted))]...)
 }
 
 func (s *script) gre(dir, deep int) []byte {

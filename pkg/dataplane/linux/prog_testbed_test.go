@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,6 +74,7 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	}
 	spec.Maps[bpf.HotspotMapClientIndex].MaxEntries = testbedClients
 	spec.Maps[bpf.HotspotMapClients].MaxEntries = testbedClients
+	spec.Maps[bpf.HotspotMapClientDns].MaxEntries = testbedClients
 	spec.Maps[bpf.HotspotMapAccounts].MaxEntries = maxAccounts(testbedClients)
 	b := &testbed{t: t, places: make(map[any]uint32), counters: make(map[any]uint32)}
 	if err := spec.LoadAndAssign(&b.HotspotObjects, nil); err != nil {
@@ -99,7 +101,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 		again.put(b.Flows, index, new(bpf.HotspotFlows))
 		b.accounts.At[index] = bpf.HotspotAccount{}
 	}
-	for _, m := range []*ebpf.Map{b.ClientIndex, b.DnsBuckets, b.CaptiveBuckets} {
+	for _, m := range []*ebpf.Map{b.ClientIndex, b.PreauthBuckets, b.CaptiveBuckets} {
 		var keys [][]byte
 		var key []byte
 		for entries := m.Iterate(); entries.Next(&key, new([]byte)); {
@@ -111,7 +113,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 			}
 		}
 	}
-	again.put(b.DnsBucketAll, uint32(0), new(bpf.HotspotDnsBucket))
+	again.put(b.PreauthBucketAll, uint32(0), new(bpf.HotspotPreauthBucket))
 	again.put(b.CaptiveBucketAll, uint32(0), new(bpf.HotspotDnsBucket))
 	_ = again.events()
 	return &again
@@ -128,6 +130,7 @@ func (b *testbed) furnish() {
 	}
 	b.put(b.RouterFilter, uint32(0), &filter)
 	b.put(b.RouterMacs, bpf.MACToWire(routerMAC), uint8(1))
+	b.put(b.RouterVlans, bpf.VLANToWire(loopback, typeVLAN, uplinkVLAN), uint8(1))
 	for _, p := range furnishedPortals() {
 		b.put(b.Portals, bpf.PortalToWire(p), uint8(1))
 	}
@@ -170,7 +173,11 @@ func (b *testbed) grant(mac dataplane.MAC, r dataplane.Rule) {
 // setRule puts a rule in force.
 func (b *testbed) setRule(mac dataplane.MAC, w bpf.HotspotRule) {
 	b.t.Helper()
+	_, known := b.places[mac]
 	index := indexOf(b.places, mac)
+	if !known {
+		b.put(b.ClientDns, index, new(bpf.HotspotDnsBucket))
+	}
 	client := &b.clients.At[index]
 	place := atomic.LoadUint32(&client.InForce) % uint32(len(client.Rule))
 	client.Rule[place] = w
@@ -236,6 +243,19 @@ func (b *testbed) exchange(dir int, frame []byte, gsoSize uint32) (action uint32
 	return action, opts.DataOut, err
 }
 
+// setMACsFull says that the router has more MACs than the programs know.
+func (b *testbed) setMACsFull(full bool) {
+	b.t.Helper()
+	value := uint32(0)
+	if full {
+		value = 1
+	}
+	b.put(b.RouterMacsFull, uint32(0), value)
+}
+
+// passes reports whether a frame is let through for a reason: so say the labels.
+func passes(r bpf.HotspotReason) bool { return strings.HasPrefix(bpf.ReasonLabels[r], "pass_") }
+
 // outcome is what the programs said of one frame.
 type outcome struct {
 	Reason bpf.HotspotReason
@@ -253,7 +273,7 @@ func (b *testbed) run(dir int, frame []byte, gsoSize uint32) outcome {
 		b.t.Fatal(err)
 	}
 	got := b.only(dir, before)
-	if passed != (got.Reason <= bpf.HotspotReasonPASS_BRIDGED) {
+	if passed != passes(got.Reason) {
 		b.t.Fatalf("%v, but passed = %t", got, passed)
 	}
 	return got

@@ -19,12 +19,12 @@ func TestStatusWhileARefreshHangs(t *testing.T) {
 	b.veth("lan")
 	opts := b.options("lan")
 	hang, entered, release := &atomic.Bool{}, make(chan struct{}, 1), make(chan struct{})
-	opts.snapshot = func(h *netlink.Handle) (*links.Snapshot, error) {
+	opts.snapshot = func(before *links.Snapshot, h *netlink.Handle, c links.Changes) (*links.Snapshot, error) {
 		if hang.CompareAndSwap(true, false) {
 			entered <- struct{}{}
 			<-release
 		}
-		return links.TakeSnapshot(h)
+		return before.Refresh(h, c)
 	}
 	d := b.open(opts)
 	hang.Store(true)
@@ -32,7 +32,7 @@ func TestStatusWhileARefreshHangs(t *testing.T) {
 	<-entered
 	answered := make(chan dataplane.Status)
 	go func() {
-		_, _ = d.NeighborMAC(netip.MustParseAddr("192.0.2.1"))
+		_, _ = d.HoldersOf(netip.MustParseAddr("192.0.2.1"), "")
 		d.RouterMACs()
 		answered <- d.Status()
 	}()

@@ -6,6 +6,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,18 +15,25 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/completion"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/doctor"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/top"
 )
 
 // Run is the whole program, for tests as for main: words without the program's name.
 // It returns the exit status.
 func Run(ctx context.Context, e command.Env, words []string) int {
+	out := output.Remember(e.Stdout)
+	e.Stdout = out
 	root := tree(e)
 	if len(words) > 0 && words[0] == completion.Word {
 		completion.Complete(ctx, e, root, words[1:])
 		return exit.Done
 	}
-	return exit.Report(e.Stderr, dispatch(ctx, e, root, words))
+	err := dispatch(ctx, e, root, words)
+	if lost := out.Err(); lost != nil && !output.IsLost(err) {
+		err = errors.Join(err, lost)
+	}
+	return exit.Report(e.Stderr, err)
 }
 
 // dispatch runs the command that words name.
@@ -48,7 +56,8 @@ func dispatch(ctx context.Context, e command.Env, root *cli.App, words []string)
 const description = `Lets paying customers of a WiFi hotspot through, holds them to their speed,
 counts their bytes and seconds, and cuts them off when the balance is spent.
 
-DEVICE is an id, a MAC or an IP. Speeds are in Mbit/s, or with a unit (512k, 5M, 1G).
+DEVICE is an id, a MAC or an IP; an IP is that of the device that has it now.
+Speeds are in Mbit/s, or with a unit (512k, 5M, 1G).
 Data has a unit (100MB, 2GiB), and so has time (90m, 1h, 2d12h).
 
 Exit status: 0 done, 1 failed (stderr says what, why and what to try), 2 wrong usage.`
@@ -70,7 +79,7 @@ func tree(e command.Env) *cli.App {
 			runCommand(e),
 			connectCommand(e), disconnectCommand(e), statusCommand(e),
 			deviceCommand(e), sessionCommand(e), eventsCommand(e), top.Command(e),
-			doctor.Command(e), detachCommand(e),
+			doctor.Command(e), backupCommand(e), restoreCommand(e), detachCommand(e),
 			versionCommand(e), completion.Command(e),
 		},
 	}

@@ -23,7 +23,7 @@ func sessionCommand(e command.Env) *cli.Command {
 			sessionCreateCommand(e),
 			{
 				Name: "list", Usage: "list sessions",
-				Flags:  []cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"}},
+				Flags:  []cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"}, command.InterfaceFlag()},
 				Action: e.Action(sessionList),
 			},
 			{
@@ -33,6 +33,7 @@ func sessionCommand(e command.Env) *cli.Command {
 			sessionUpdateCommand(e),
 			sessionMoveCommand(e),
 			sessionClaimCommand(e),
+			sessionRenewCommand(e),
 			sessionRevokeCommand(e),
 			{
 				Name: "delete", Usage: "delete a session; its device is cut off if it was running", ArgsUsage: "ID",
@@ -45,7 +46,7 @@ func sessionCommand(e command.Env) *cli.Command {
 }
 
 func sessionList(e command.Env, c *cli.Context) error {
-	list, err := e.Client(c).Sessions(c.Context, api.SessionQuery{Device: c.String("device")})
+	list, err := e.Client(c).Sessions(c.Context, api.SessionQuery{Device: command.Device(c, c.String("device"))})
 	if err != nil {
 		return err
 	}

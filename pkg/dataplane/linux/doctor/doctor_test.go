@@ -73,7 +73,7 @@ func TestDiagnoseForeignProgram(t *testing.T) {
 	defer func() { check(t, d.Close()) }()
 	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", OK, "this version's")
 	b.attachForeign("lan", ebpf.AttachTCXEgress, link.Head())
-	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", Warn, "runs before ours")
+	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", Fail, "runs before ours")
 }
 
 func TestDiagnoseInterfaces(t *testing.T) {
@@ -86,7 +86,8 @@ func TestDiagnoseInterfaces(t *testing.T) {
 	found := findings(Diagnose(b.options("br-lan", "lan1", "lo")))
 	b.expect(found, "interface br-lan", Warn, "bridge of lan1")
 	b.expect(found, "interface br-lan", Warn, "down")
-	b.expect(found, "interface lan1", Fail, "named too")
+	b.expect(found, "interface lan1", OK, "port of br-lan")
+	b.expect(found, "stacking", Exposed, "lan1 carries the frames of br-lan")
 	b.expect(found, "interface lo", Fail, "Ethernet")
 
 	found = findings(Diagnose(linux.Options{Interfaces: []string{"lan"}}))

@@ -112,6 +112,11 @@ type CaptivePortalKey struct {
 	Pad      uint8
 }
 
+type CaptivePreauthBucket struct {
+	_     structs.HostLayout
+	TatNs [2]uint64
+}
+
 type CaptivePrefixKey struct {
 	_         structs.HostLayout
 	PrefixLen uint32
@@ -148,6 +153,13 @@ type CaptiveUplink struct {
 	Work      [512]uint64
 }
 
+type CaptiveVlanKey struct {
+	_          structs.HostLayout
+	Ifindex    uint32
+	ProtocolBe uint16
+	Id         uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -157,17 +169,20 @@ const (
 	CaptiveMapCaptiveBuckets     = "captive_buckets"
 	CaptiveMapCaptiveEgress      = "captive_egress"
 	CaptiveMapCaptiveIngress     = "captive_ingress"
+	CaptiveMapClientDns          = "client_dns"
 	CaptiveMapClientIndex        = "client_index"
 	CaptiveMapClients            = "clients"
-	CaptiveMapDnsBucketAll       = "dns_bucket_all"
-	CaptiveMapDnsBuckets         = "dns_buckets"
 	CaptiveMapEvents             = "events"
 	CaptiveMapFlows              = "flows"
 	CaptiveMapIdentity           = "identity"
 	CaptiveMapPortals            = "portals"
+	CaptiveMapPreauthBucketAll   = "preauth_bucket_all"
+	CaptiveMapPreauthBuckets     = "preauth_buckets"
 	CaptiveMapRouterAddrs        = "router_addrs"
 	CaptiveMapRouterFilter       = "router_filter"
 	CaptiveMapRouterMacs         = "router_macs"
+	CaptiveMapRouterMacsFull     = "router_macs_full"
+	CaptiveMapRouterVlans        = "router_vlans"
 	CaptiveMapStats              = "stats"
 	CaptiveMapUplinks            = "uplinks"
 	CaptiveMapWalledGarden       = "walled_garden"
@@ -236,17 +251,20 @@ type CaptiveMapSpecs struct {
 	CaptiveBuckets   *ebpf.MapSpec `ebpf:"captive_buckets"`
 	CaptiveEgress    *ebpf.MapSpec `ebpf:"captive_egress"`
 	CaptiveIngress   *ebpf.MapSpec `ebpf:"captive_ingress"`
+	ClientDns        *ebpf.MapSpec `ebpf:"client_dns"`
 	ClientIndex      *ebpf.MapSpec `ebpf:"client_index"`
 	Clients          *ebpf.MapSpec `ebpf:"clients"`
-	DnsBucketAll     *ebpf.MapSpec `ebpf:"dns_bucket_all"`
-	DnsBuckets       *ebpf.MapSpec `ebpf:"dns_buckets"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	Identity         *ebpf.MapSpec `ebpf:"identity"`
 	Portals          *ebpf.MapSpec `ebpf:"portals"`
+	PreauthBucketAll *ebpf.MapSpec `ebpf:"preauth_bucket_all"`
+	PreauthBuckets   *ebpf.MapSpec `ebpf:"preauth_buckets"`
 	RouterAddrs      *ebpf.MapSpec `ebpf:"router_addrs"`
 	RouterFilter     *ebpf.MapSpec `ebpf:"router_filter"`
 	RouterMacs       *ebpf.MapSpec `ebpf:"router_macs"`
+	RouterMacsFull   *ebpf.MapSpec `ebpf:"router_macs_full"`
+	RouterVlans      *ebpf.MapSpec `ebpf:"router_vlans"`
 	Stats            *ebpf.MapSpec `ebpf:"stats"`
 	Uplinks          *ebpf.MapSpec `ebpf:"uplinks"`
 	WalledGarden     *ebpf.MapSpec `ebpf:"walled_garden"`
@@ -289,17 +307,20 @@ type CaptiveMaps struct {
 	CaptiveBuckets   *ebpf.Map `ebpf:"captive_buckets"`
 	CaptiveEgress    *ebpf.Map `ebpf:"captive_egress"`
 	CaptiveIngress   *ebpf.Map `ebpf:"captive_ingress"`
+	ClientDns        *ebpf.Map `ebpf:"client_dns"`
 	ClientIndex      *ebpf.Map `ebpf:"client_index"`
 	Clients          *ebpf.Map `ebpf:"clients"`
-	DnsBucketAll     *ebpf.Map `ebpf:"dns_bucket_all"`
-	DnsBuckets       *ebpf.Map `ebpf:"dns_buckets"`
 	Events           *ebpf.Map `ebpf:"events"`
 	Flows            *ebpf.Map `ebpf:"flows"`
 	Identity         *ebpf.Map `ebpf:"identity"`
 	Portals          *ebpf.Map `ebpf:"portals"`
+	PreauthBucketAll *ebpf.Map `ebpf:"preauth_bucket_all"`
+	PreauthBuckets   *ebpf.Map `ebpf:"preauth_buckets"`
 	RouterAddrs      *ebpf.Map `ebpf:"router_addrs"`
 	RouterFilter     *ebpf.Map `ebpf:"router_filter"`
 	RouterMacs       *ebpf.Map `ebpf:"router_macs"`
+	RouterMacsFull   *ebpf.Map `ebpf:"router_macs_full"`
+	RouterVlans      *ebpf.Map `ebpf:"router_vlans"`
 	Stats            *ebpf.Map `ebpf:"stats"`
 	Uplinks          *ebpf.Map `ebpf:"uplinks"`
 	WalledGarden     *ebpf.Map `ebpf:"walled_garden"`
@@ -312,17 +333,20 @@ func (m *CaptiveMaps) Close() error {
 		m.CaptiveBuckets,
 		m.CaptiveEgress,
 		m.CaptiveIngress,
+		m.ClientDns,
 		m.ClientIndex,
 		m.Clients,
-		m.DnsBucketAll,
-		m.DnsBuckets,
 		m.Events,
 		m.Flows,
 		m.Identity,
 		m.Portals,
+		m.PreauthBucketAll,
+		m.PreauthBuckets,
 		m.RouterAddrs,
 		m.RouterFilter,
 		m.RouterMacs,
+		m.RouterMacsFull,
+		m.RouterVlans,
 		m.Stats,
 		m.Uplinks,
 		m.WalledGarden,

@@ -16,27 +16,29 @@ import (
 type HotspotAbi uint32
 
 const (
-	HotspotAbiABI_LAYOUT_VERSION     HotspotAbi = 6
-	HotspotAbiABI_RATE_SHIFT         HotspotAbi = 20
-	HotspotAbiABI_COST_BYTES         HotspotAbi = 524288
-	HotspotAbiABI_ADMIT_BYTES        HotspotAbi = 1514
-	HotspotAbiABI_NO_INDEX           HotspotAbi = 4294967295
-	HotspotAbiABI_RULES              HotspotAbi = 4
-	HotspotAbiABI_FILTER_ORDER       HotspotAbi = 10
-	HotspotAbiABI_FILTER_BITS        HotspotAbi = 1024
-	HotspotAbiABI_FLOWS              HotspotAbi = 32
-	HotspotAbiABI_FLOW_WAYS          HotspotAbi = 8
-	HotspotAbiABI_FLOW_SAMPLES       HotspotAbi = 3
-	HotspotAbiABI_SCALES             HotspotAbi = 64
-	HotspotAbiABI_SCALE_WAYS         HotspotAbi = 4
-	HotspotAbiABI_UPLINK_SLOTS       HotspotAbi = 512
-	HotspotAbiABI_DNS_NS_PER_BYTE    HotspotAbi = 500000
-	HotspotAbiABI_DNS_BURST_BYTES    HotspotAbi = 16384
-	HotspotAbiABI_DNS_MACS           HotspotAbi = 64
-	HotspotAbiABI_CAPTIVE_PAGE_BYTES HotspotAbi = 480
-	HotspotAbiABI_CAPTIVE_NS         HotspotAbi = 5000000
-	HotspotAbiABI_CAPTIVE_BURST      HotspotAbi = 400
-	HotspotAbiABI_CAPTIVE_MACS       HotspotAbi = 512
+	HotspotAbiABI_LAYOUT_VERSION      HotspotAbi = 7
+	HotspotAbiABI_RATE_SHIFT          HotspotAbi = 20
+	HotspotAbiABI_COST_BYTES          HotspotAbi = 524288
+	HotspotAbiABI_ADMIT_BYTES         HotspotAbi = 1514
+	HotspotAbiABI_NO_INDEX            HotspotAbi = 4294967295
+	HotspotAbiABI_RULES               HotspotAbi = 4
+	HotspotAbiABI_FILTER_ORDER        HotspotAbi = 10
+	HotspotAbiABI_FILTER_BITS         HotspotAbi = 1024
+	HotspotAbiABI_FLOWS               HotspotAbi = 32
+	HotspotAbiABI_FLOW_WAYS           HotspotAbi = 8
+	HotspotAbiABI_FLOW_SAMPLES        HotspotAbi = 3
+	HotspotAbiABI_SCALES              HotspotAbi = 64
+	HotspotAbiABI_SCALE_WAYS          HotspotAbi = 4
+	HotspotAbiABI_UPLINK_SLOTS        HotspotAbi = 512
+	HotspotAbiABI_PREAUTH_NS_PER_BYTE HotspotAbi = 500000
+	HotspotAbiABI_PREAUTH_BURST_BYTES HotspotAbi = 16384
+	HotspotAbiABI_PREAUTH_MACS        HotspotAbi = 64
+	HotspotAbiABI_DNS_NS_PER_BYTE     HotspotAbi = 125000
+	HotspotAbiABI_DNS_BURST_BYTES     HotspotAbi = 64000
+	HotspotAbiABI_CAPTIVE_PAGE_BYTES  HotspotAbi = 480
+	HotspotAbiABI_CAPTIVE_NS          HotspotAbi = 5000000
+	HotspotAbiABI_CAPTIVE_BURST       HotspotAbi = 400
+	HotspotAbiABI_CAPTIVE_MACS        HotspotAbi = 512
 )
 
 type HotspotAccount struct {
@@ -157,6 +159,19 @@ type HotspotPortalKey struct {
 	Pad      uint8
 }
 
+type HotspotPreauthBucket struct {
+	_     structs.HostLayout
+	TatNs [2]uint64
+}
+
+type HotspotPreauthSpeed uint32
+
+const (
+	HotspotPreauthSpeedPREAUTH_DNS    HotspotPreauthSpeed = 0
+	HotspotPreauthSpeedPREAUTH_ERRORS HotspotPreauthSpeed = 1
+	HotspotPreauthSpeedPREAUTH_SPEEDS HotspotPreauthSpeed = 2
+)
+
 type HotspotPrefixKey struct {
 	_         structs.HostLayout
 	PrefixLen uint32
@@ -181,13 +196,15 @@ const (
 	HotspotReasonDROP_BUSY          HotspotReason = 12
 	HotspotReasonDROP_UPLINK        HotspotReason = 13
 	HotspotReasonDROP_BOUND         HotspotReason = 14
-	HotspotReasonANSWER_HANDSHAKE   HotspotReason = 15
-	HotspotReasonANSWER_REDIRECT    HotspotReason = 16
-	HotspotReasonANSWER_TLS_ALERT   HotspotReason = 17
-	HotspotReasonANSWER_RESET       HotspotReason = 18
-	HotspotReasonANSWER_UNREACHABLE HotspotReason = 19
-	HotspotReasonPASS_ANSWER        HotspotReason = 20
-	HotspotReasonREASONS            HotspotReason = 21
+	HotspotReasonPASS_LINK_CONTROL  HotspotReason = 15
+	HotspotReasonPASS_OTHER_VLAN    HotspotReason = 16
+	HotspotReasonANSWER_HANDSHAKE   HotspotReason = 17
+	HotspotReasonANSWER_REDIRECT    HotspotReason = 18
+	HotspotReasonANSWER_TLS_ALERT   HotspotReason = 19
+	HotspotReasonANSWER_RESET       HotspotReason = 20
+	HotspotReasonANSWER_UNREACHABLE HotspotReason = 21
+	HotspotReasonPASS_ANSWER        HotspotReason = 22
+	HotspotReasonREASONS            HotspotReason = 23
 )
 
 type HotspotRule struct {
@@ -245,6 +262,13 @@ const (
 	HotspotVerdictVERDICT_BLOCK HotspotVerdict = 2
 )
 
+type HotspotVlanKey struct {
+	_          structs.HostLayout
+	Ifindex    uint32
+	ProtocolBe uint16
+	Id         uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -254,17 +278,20 @@ const (
 	HotspotMapCaptiveBuckets       = "captive_buckets"
 	HotspotMapCaptiveEgress        = "captive_egress"
 	HotspotMapCaptiveIngress       = "captive_ingress"
+	HotspotMapClientDns            = "client_dns"
 	HotspotMapClientIndex          = "client_index"
 	HotspotMapClients              = "clients"
-	HotspotMapDnsBucketAll         = "dns_bucket_all"
-	HotspotMapDnsBuckets           = "dns_buckets"
 	HotspotMapEvents               = "events"
 	HotspotMapFlows                = "flows"
 	HotspotMapIdentity             = "identity"
 	HotspotMapPortals              = "portals"
+	HotspotMapPreauthBucketAll     = "preauth_bucket_all"
+	HotspotMapPreauthBuckets       = "preauth_buckets"
 	HotspotMapRouterAddrs          = "router_addrs"
 	HotspotMapRouterFilter         = "router_filter"
 	HotspotMapRouterMacs           = "router_macs"
+	HotspotMapRouterMacsFull       = "router_macs_full"
+	HotspotMapRouterVlans          = "router_vlans"
 	HotspotMapStats                = "stats"
 	HotspotMapUplinks              = "uplinks"
 	HotspotMapWalledGarden         = "walled_garden"
@@ -333,17 +360,20 @@ type HotspotMapSpecs struct {
 	CaptiveBuckets   *ebpf.MapSpec `ebpf:"captive_buckets"`
 	CaptiveEgress    *ebpf.MapSpec `ebpf:"captive_egress"`
 	CaptiveIngress   *ebpf.MapSpec `ebpf:"captive_ingress"`
+	ClientDns        *ebpf.MapSpec `ebpf:"client_dns"`
 	ClientIndex      *ebpf.MapSpec `ebpf:"client_index"`
 	Clients          *ebpf.MapSpec `ebpf:"clients"`
-	DnsBucketAll     *ebpf.MapSpec `ebpf:"dns_bucket_all"`
-	DnsBuckets       *ebpf.MapSpec `ebpf:"dns_buckets"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	Identity         *ebpf.MapSpec `ebpf:"identity"`
 	Portals          *ebpf.MapSpec `ebpf:"portals"`
+	PreauthBucketAll *ebpf.MapSpec `ebpf:"preauth_bucket_all"`
+	PreauthBuckets   *ebpf.MapSpec `ebpf:"preauth_buckets"`
 	RouterAddrs      *ebpf.MapSpec `ebpf:"router_addrs"`
 	RouterFilter     *ebpf.MapSpec `ebpf:"router_filter"`
 	RouterMacs       *ebpf.MapSpec `ebpf:"router_macs"`
+	RouterMacsFull   *ebpf.MapSpec `ebpf:"router_macs_full"`
+	RouterVlans      *ebpf.MapSpec `ebpf:"router_vlans"`
 	Stats            *ebpf.MapSpec `ebpf:"stats"`
 	Uplinks          *ebpf.MapSpec `ebpf:"uplinks"`
 	WalledGarden     *ebpf.MapSpec `ebpf:"walled_garden"`
@@ -386,17 +416,20 @@ type HotspotMaps struct {
 	CaptiveBuckets   *ebpf.Map `ebpf:"captive_buckets"`
 	CaptiveEgress    *ebpf.Map `ebpf:"captive_egress"`
 	CaptiveIngress   *ebpf.Map `ebpf:"captive_ingress"`
+	ClientDns        *ebpf.Map `ebpf:"client_dns"`
 	ClientIndex      *ebpf.Map `ebpf:"client_index"`
 	Clients          *ebpf.Map `ebpf:"clients"`
-	DnsBucketAll     *ebpf.Map `ebpf:"dns_bucket_all"`
-	DnsBuckets       *ebpf.Map `ebpf:"dns_buckets"`
 	Events           *ebpf.Map `ebpf:"events"`
 	Flows            *ebpf.Map `ebpf:"flows"`
 	Identity         *ebpf.Map `ebpf:"identity"`
 	Portals          *ebpf.Map `ebpf:"portals"`
+	PreauthBucketAll *ebpf.Map `ebpf:"preauth_bucket_all"`
+	PreauthBuckets   *ebpf.Map `ebpf:"preauth_buckets"`
 	RouterAddrs      *ebpf.Map `ebpf:"router_addrs"`
 	RouterFilter     *ebpf.Map `ebpf:"router_filter"`
 	RouterMacs       *ebpf.Map `ebpf:"router_macs"`
+	RouterMacsFull   *ebpf.Map `ebpf:"router_macs_full"`
+	RouterVlans      *ebpf.Map `ebpf:"router_vlans"`
 	Stats            *ebpf.Map `ebpf:"stats"`
 	Uplinks          *ebpf.Map `ebpf:"uplinks"`
 	WalledGarden     *ebpf.Map `ebpf:"walled_garden"`
@@ -409,17 +442,20 @@ func (m *HotspotMaps) Close() error {
 		m.CaptiveBuckets,
 		m.CaptiveEgress,
 		m.CaptiveIngress,
+		m.ClientDns,
 		m.ClientIndex,
 		m.Clients,
-		m.DnsBucketAll,
-		m.DnsBuckets,
 		m.Events,
 		m.Flows,
 		m.Identity,
 		m.Portals,
+		m.PreauthBucketAll,
+		m.PreauthBuckets,
 		m.RouterAddrs,
 		m.RouterFilter,
 		m.RouterMacs,
+		m.RouterMacsFull,
+		m.RouterVlans,
 		m.Stats,
 		m.Uplinks,
 		m.WalledGarden,

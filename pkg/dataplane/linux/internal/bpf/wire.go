@@ -24,6 +24,13 @@ const (
 	Directions = int(HotspotDirectionDIRECTIONS)
 )
 
+// What is open before paying and has a speed, each for itself.
+const (
+	PreauthDNS    = int(HotspotPreauthSpeedPREAUTH_DNS)
+	PreauthErrors = int(HotspotPreauthSpeedPREAUTH_ERRORS)
+	PreauthSpeeds = int(HotspotPreauthSpeedPREAUTH_SPEEDS)
+)
+
 // DirectionLabels name the directions in metrics and messages.
 var DirectionLabels = [Directions]string{Upload: "upload", Download: "download"}
 
@@ -53,6 +60,11 @@ func PrefixToWire(p netip.Prefix) HotspotPrefixKey {
 		bits += 96
 	}
 	return HotspotPrefixKey{PrefixLen: uint32(bits), Addr: p.Addr().As16()}
+}
+
+// VLANToWire is the key of a VLAN of an interface. The protocol is that of its tag.
+func VLANToWire(ifindex int, protocol, id uint16) HotspotVlanKey {
+	return HotspotVlanKey{Ifindex: uint32(ifindex), ProtocolBe: toBigEndian(protocol), Id: id}
 }
 
 // PortalToWire is the key of a portal.
