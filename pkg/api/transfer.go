@@ -30,6 +30,7 @@ type PortableSession struct {
 	UseGlobalSpeed bool       `json:"use_global_speed"`
 	ExpDays        *uint      `json:"exp_days"`
 	StartedAt      *time.Time `json:"started_at"`
+	Reference      string     `json:"reference,omitempty"`
 }
 
 // Imported is what an import did.

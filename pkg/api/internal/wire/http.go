@@ -39,6 +39,9 @@ func NewRequest(ctx context.Context, method, path string, body any) (*http.Reque
 	return request, nil
 }
 
+// HeaderKey is the header by which a request that is repeated has one effect.
+const HeaderKey = "Idempotency-Key"
+
 // Lines is a body that is JSON lines already.
 type Lines []byte
 

@@ -110,17 +110,24 @@ func WriteProblem(w http.ResponseWriter, p Problem) {
 // WriteJSON answers a request with a JSON body, which no cache may store. The content type
 // is the caller's to set. It panics when body has no form in JSON.
 func WriteJSON(w http.ResponseWriter, status int, body any) {
+	text := JSON(body)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	// The status is out: an error here means that the client went away.
+	_, _ = w.Write(text)
+}
+
+// JSON is a value as answers have it, with a line end. It panics when there is no such
+// form.
+func JSON(value any) []byte {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(body); err != nil {
+	if err := encoder.Encode(value); err != nil {
 		panic(err) // a type of ours that JSON cannot hold
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Length", strconv.Itoa(text.Len()))
-	w.WriteHeader(status)
-	// The status is out: an error here means that the client went away.
-	_, _ = w.Write(text.Bytes())
+	return text.Bytes()
 }
 
 // AsError is the way back: the *sessions.Error that a problem document stands for.
