@@ -26,6 +26,22 @@ func decode[T any](t *testing.T, r result) T {
 	return value
 }
 
+// Each command that takes a DEVICE takes the interface of its IP: the answer is of that one.
+func TestInterfaceOfAnIP(t *testing.T) {
+	k := newKiosk(t)
+	k.run("session", "create", "--device", "10.0.0.23", "--type", "time", "--time", "1h", "--interface", "br-lan").expect(t, exit.Done, "device      1")
+	for _, call := range []string{
+		"device show 10.0.0.23", "device update 10.0.0.23 --hostname phone", "session list --device 10.0.0.23", "status 10.0.0.23",
+		"session move 1 --device 10.0.0.23", "connect 10.0.0.23", "disconnect 10.0.0.23",
+	} {
+		words := strings.Fields(call)
+		k.run(append(words, "--interface", "br-lan")...).expect(t, exit.Done)
+		k.run(append(words, "--interface", "wan")...).expect(t, exit.Failed, "10.0.0.23")
+	}
+	k.run("status", "1", "--interface", "br-lan").expect(t, exit.Failed, "interface")
+	k.run("connect", "10.0.0.24").expect(t, exit.Failed, "10.0.0.24", "now")
+}
+
 func TestDevices(t *testing.T) {
 	k := newKiosk(t)
 	k.run("device", "list").expect(t, exit.Done, "ID  MAC  IP  HOSTNAME  CREATED")
@@ -42,6 +58,7 @@ func TestDevices(t *testing.T) {
 	k.run("device", "update", "1", "--mac", "02:00:5e:10:00:02").expect(t, exit.Done, "02:00:5e:10:00:02", "tablet")
 
 	k.run("device", "add", "02:00:5e:10:00:03").expect(t, exit.Done)
+	k.run("session", "create", "--device", "1", "--type", "time", "--time", "1h").expect(t, exit.Done)
 	k.run("device", "update", "2", "--mac", "02:00:5e:10:00:02").expect(t, exit.Failed, "02:00:5e:10:00:02")
 	k.run("device", "add", "ff:ff:ff:ff:ff:ff").expect(t, exit.Failed, "broadcast")
 	k.run("device", "add", "01:00:5e:00:00:01").expect(t, exit.Failed, "multicast")

@@ -37,11 +37,11 @@ type playedPlane struct {
 	status    dataplane.Status
 }
 
-func (p *playedPlane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
-	if mac, ok := p.neighbors[ip]; ok {
-		return mac, nil
+func (p *playedPlane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error) {
+	if mac, ok := p.neighbors[ip]; ok && (ifname == "" || ifname == "br-lan") {
+		return []dataplane.Holder{{MAC: mac, Interface: "br-lan"}}, nil
 	}
-	return dataplane.MAC{}, dataplane.ErrNoNeighbor
+	return nil, dataplane.ErrNoNeighbor
 }
 
 func (p *playedPlane) Status() dataplane.Status { return p.status }

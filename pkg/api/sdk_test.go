@@ -193,7 +193,7 @@ func TestDeviceUpdate(t *testing.T) {
 	if clnt.MacAddr() != "02:00:00:00:00:0a" || clnt.Hostname() != "phone" || clnt.IpAddr() != firstIP {
 		t.Errorf("the device is %s %s %q", clnt.MacAddr(), clnt.IpAddr(), clnt.Hostname())
 	}
-	apitest.Must(agent.client.CreateDevice(t.Context(), api.NewDevice{MAC: secondMAC}))(t)
+	apitest.Must(agent.client.CreateSession(t.Context(), api.NewSession{Device: secondMAC, Type: "time", TimeSecs: 60}))(t)
 	apitest.WantCode(t, clnt.Update(t.Context(), secondMAC, "", ""), sessions.Conflict)
 	if clnt.MacAddr() != "02:00:00:00:00:0a" {
 		t.Errorf("a refused update left %s", clnt.MacAddr())

@@ -30,6 +30,7 @@ type PortableSession struct {
 	UseGlobalSpeed bool       `json:"use_global_speed"`
 	ExpDays        *uint      `json:"exp_days"`
 	StartedAt      *time.Time `json:"started_at"`
+	ClaimHash      *string    `json:"claim_hash"` // SHA-256 of the customer's code, hexadecimal; nil: none
 	Reference      string     `json:"reference,omitempty"`
 }
 
@@ -42,7 +43,8 @@ type Imported struct {
 type transferCalls struct{ agent *transport }
 
 // Export writes the purchases that the agent sold as JSON lines, each a
-// [PortableSession]: those that have something left, or all.
+// [PortableSession]: those that have something left, or all. A caller that may only read
+// gets no claim hashes.
 func (c transferCalls) Export(ctx context.Context, all bool, to io.Writer) error {
 	answer, err := c.agent.send(ctx, http.MethodGet, "/v1/export?all="+strconv.FormatBool(all), nil, wire.TypeLines)
 	if err != nil {

@@ -45,6 +45,7 @@ const (
 const (
 	DeviceCreated        = sessions.DeviceCreated
 	DeviceUpdated        = sessions.DeviceUpdated
+	DeviceDeleted        = sessions.DeviceDeleted
 	SessionCreated       = sessions.SessionCreated
 	SessionUpdated       = sessions.SessionUpdated
 	SessionStarted       = sessions.SessionStarted

@@ -17,8 +17,12 @@ type ProblemCode string
 
 // What can be wrong with the enforcement. Other parts of the agent have codes of their own.
 const (
-	InterfaceAbsent   ProblemCode = "interface_absent" // it does not exist; attached to as soon as it appears
-	NotAttached       ProblemCode = "not_attached"     // the programs cannot be attached
-	RouterAddresses   ProblemCode = "router_addresses" // the kernel does not have the router's own ones as of now
-	StatisticsFailing ProblemCode = "statistics"       // the counts of frames cannot be read
+	InterfaceAbsent   ProblemCode = "interface_absent"   // it does not exist; attached to as soon as it appears
+	NotAttached       ProblemCode = "not_attached"       // the programs cannot be attached
+	RouterAddresses   ProblemCode = "router_addresses"   // the kernel does not have the router's own ones as of now
+	StatisticsFailing ProblemCode = "statistics"         // the counts of frames cannot be read
+	StackedInterfaces ProblemCode = "stacked_interfaces" // two named interfaces, of which one carries the other
+	ForwardingOff     ProblemCode = "forwarding_off"     // the kernel does not forward between clients and uplink
+	Redirected        ProblemCode = "redirected"         // frames pass the egress hook twice
+	ChecksFailing     ProblemCode = "checks_failing"     // what is beside the programs cannot be checked
 )

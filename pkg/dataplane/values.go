@@ -134,12 +134,19 @@ type Neighbor struct {
 	State   NeighState
 }
 
+// Holder is a client that has an IP address, by the neighbour table of an interface.
+type Holder struct {
+	MAC       MAC
+	Interface string
+}
+
 // Errors that callers act on. Others are internal.
 var (
 	ErrFull        = errors.New("the kernel's table of clients is full (max_clients)")
 	ErrUnsupported = errors.New("this kernel lacks something the agent needs")
 	ErrPermission  = errors.New("not permitted")
 	ErrNoNeighbor  = errors.New("no such neighbour on a client-facing interface")
+	ErrNoInterface = errors.New("no such client-facing interface")
 	// ErrOtherVersion: the pinned maps are of another version, which continues to enforce.
 	ErrOtherVersion = errors.New("the kernel holds the maps of another version")
 	ErrNoAccount    = errors.New("no such account in the kernel")

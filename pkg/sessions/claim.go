@@ -5,6 +5,7 @@ package sessions
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 )
 
@@ -19,6 +20,18 @@ const (
 
 // ClaimHash is what the store keeps of a claim code.
 type ClaimHash [sha256.Size]byte
+
+// String is the hash in hexadecimal.
+func (h ClaimHash) String() string { return hex.EncodeToString(h[:]) }
+
+// ParseClaimHash reads what String writes.
+func ParseClaimHash(text string) (hash ClaimHash, err error) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(hash) {
+		return hash, Invalidf("claim_hash", "%q is not a SHA-256 in hexadecimal", Shorten(text))
+	}
+	return ClaimHash(raw), nil
+}
 
 // NewClaimCode returns a random code, such as 7K3M-PQ2R-XW9T. It is the only copy: the store
 // gets its hash.

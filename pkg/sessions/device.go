@@ -5,6 +5,7 @@ package sessions
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -56,6 +57,14 @@ func (d Device) BoundIPv4() [4]byte {
 		return [4]byte{}
 	}
 	return d.Bound.As4()
+}
+
+// SplitAddress reads an IP address with the interface of its network behind a percent sign,
+// as 10.0.0.5%wlan1: a zone of RFC 4007, for IPv4 as well. False: it is none.
+func SplitAddress(ref string) (ip netip.Addr, ifname string, ok bool) {
+	text, ifname, _ := strings.Cut(ref, "%")
+	ip, err := netip.ParseAddr(text)
+	return ip.Unmap(), ifname, err == nil
 }
 
 // DeviceSpec describes a device to register; IP and Hostname may be

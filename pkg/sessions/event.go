@@ -32,6 +32,7 @@ type EventType string
 const (
 	DeviceCreated      EventType = "device.created"
 	DeviceUpdated      EventType = "device.updated"
+	DeviceDeleted      EventType = "device.deleted"
 	SessionCreated     EventType = "session.created"
 	SessionUpdated     EventType = "session.updated"
 	SessionStarted     EventType = "session.started"
@@ -83,6 +84,9 @@ const (
 	ReasonBlocked  = "blocked" // the configuration blocks the device
 	ReasonFailed   = "failed"  // the kernel refused; Message says what
 )
+
+// ReasonMerged is why a device was deleted that another one's new MAC was known as.
+const ReasonMerged = "merged"
 
 // ReasonImported is the Reason of session.created for an imported purchase.
 const ReasonImported = "imported"

@@ -15,6 +15,7 @@ type Portable struct {
 	MAC      dataplane.MAC
 	Hostname string
 	Session  Session
+	Claim    *ClaimHash // nil: it has no code, or its reader may not have it
 }
 
 // Imported is what an import did.

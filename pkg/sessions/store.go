@@ -59,6 +59,7 @@ type Devices interface {
 	// PutDevice inserts when ID is 0, and sets it; Conflict on a taken MAC. An address
 	// belongs to one device: others lose those of IPs.
 	PutDevice(*Device) error
+	DeleteDevice(DeviceID) error // and its addresses; Conflict while it has sessions
 }
 
 // Sessions are the purchases of a transaction.
@@ -82,8 +83,11 @@ type RunningSessions interface {
 
 // Claims are the codes by which customers take a purchase to another device.
 type Claims interface {
-	PutClaim(ClaimHash, SessionID) error // a session has at most one
+	// PutClaim gives a session its code, instead of the one it had; Conflict on one that is
+	// another session's.
+	PutClaim(ClaimHash, SessionID) error
 	Claim(ClaimHash) (SessionID, error)
+	ClaimOf(SessionID) (ClaimHash, error)
 	DeleteClaim(SessionID) error
 }
 

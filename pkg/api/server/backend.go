@@ -17,11 +17,14 @@ import (
 // Agent is what the API needs beside the rules. Safe for concurrent use. Errors that a
 // client can act on are *sessions.Error; any other is logged and answered as internal.
 type Agent interface {
-	// FindDevice finds a device by its id, MAC or IP.
+	// FindDevice finds a device by its id, MAC or IP, which may have the interface of its
+	// network behind a percent sign. Of an IP the holder of now counts, as with Resolve.
 	FindDevice(ctx context.Context, ref string) (sessions.Device, error)
-	// Resolve returns the device behind an address of a client network, and
-	// registers it when it is new. NotFound when no neighbour has the address.
-	Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error)
+	// Resolve returns the device behind an address of a client network, and registers it
+	// when it is new. ifname is the network's interface, "" for any. NotFound when no
+	// neighbour has the address, Conflict when several have, Invalid for an interface
+	// without clients.
+	Resolve(ctx context.Context, ip netip.Addr, ifname string) (sessions.Device, error)
 	AgentStatus(ctx context.Context) (api.AgentStatus, error)
 }
 
@@ -33,12 +36,26 @@ type backend struct {
 }
 
 func (b backend) find(c *call) (sessions.Device, error) {
-	return b.agent.FindDevice(c.Context(), c.PathValue("device"))
+	return b.agent.FindDevice(c.Context(), onInterface(c, c.PathValue("device")))
 }
 
-// deviceOrNew finds a device; a MAC not yet known becomes one. It is for requests that
-// are in order otherwise, so that a refused one makes no device.
+// onInterface adds the interface that a request names to its device's address.
+func onInterface(c *call, ref string) string {
+	if ifname := c.args.Get("interface"); ifname != "" {
+		return ref + "%" + ifname
+	}
+	return ref
+}
+
+// deviceOrNew finds a device; a MAC not yet known becomes one, and so does the one behind
+// an IP. It is for requests that are in order otherwise, so that a refused one makes no
+// device.
 func (b backend) deviceOrNew(c *call, ref string) (sessions.DeviceID, error) {
+	ref = onInterface(c, ref)
+	if ip, ifname, isIP := sessions.SplitAddress(ref); isIP {
+		device, err := b.agent.Resolve(c.Context(), ip, ifname)
+		return device.ID, err
+	}
 	device, err := b.agent.FindDevice(c.Context(), ref)
 	if sessions.CodeOf(err) != sessions.NotFound {
 		return device.ID, err

@@ -12,7 +12,7 @@ type claimHandlers struct{ backend }
 
 func (h claimHandlers) routes() []route {
 	return []route{
-		{method: "POST", path: "/v1/claims", handler: h.claim, sold: changed},
+		{method: "POST", path: "/v1/claims", query: onOne, handler: h.claim, sold: changed},
 		{method: "DELETE", path: "/v1/sessions/{id}/claim", handler: h.revoke},
 	}
 }

@@ -5,7 +5,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
@@ -14,18 +13,21 @@ import (
 
 type deviceHandlers struct{ backend }
 
+// onOne is the query of a route about one device: of which interface its IP is.
+var onOne = []string{"interface"}
+
 func (h deviceHandlers) routes() []route {
 	return []route{
 		{method: "GET", path: "/v1/devices", handler: h.list},
 		{method: "POST", path: "/v1/devices", handler: h.create},
-		{method: "GET", path: "/v1/devices/{device}", handler: h.get},
-		{method: "PATCH", path: "/v1/devices/{device}", handler: h.update},
-		{method: "POST", path: "/v1/devices/{device}/connect", handler: h.connect},
-		{method: "POST", path: "/v1/devices/{device}/disconnect", handler: h.disconnect},
-		{method: "GET", path: "/v1/devices/{device}/status", handler: h.status},
-		{method: "GET", path: "/v1/devices/{device}/session", handler: h.currentSession},
-		{method: "GET", path: "/v1/devices/{device}/available-session", handler: h.availableSession, writesOnRead: true},
-		{method: "GET", path: "/v1/resolve", query: []string{"ip"}, handler: h.resolve, writesOnRead: true},
+		{method: "GET", path: "/v1/devices/{device}", query: onOne, handler: h.get},
+		{method: "PATCH", path: "/v1/devices/{device}", query: onOne, handler: h.update},
+		{method: "POST", path: "/v1/devices/{device}/connect", query: onOne, handler: h.connect},
+		{method: "POST", path: "/v1/devices/{device}/disconnect", query: onOne, handler: h.disconnect},
+		{method: "GET", path: "/v1/devices/{device}/status", query: onOne, handler: h.status},
+		{method: "GET", path: "/v1/devices/{device}/session", query: onOne, handler: h.currentSession},
+		{method: "GET", path: "/v1/devices/{device}/available-session", query: onOne, handler: h.availableSession, writesOnRead: true},
+		{method: "GET", path: "/v1/resolve", query: []string{"ip", "interface"}, handler: h.resolve, writesOnRead: true},
 	}
 }
 
@@ -85,12 +87,11 @@ func (h deviceHandlers) update(c *call) (*reply, error) {
 }
 
 func (h deviceHandlers) resolve(c *call) (*reply, error) {
-	text := c.args.Get("ip")
-	ip, err := netip.ParseAddr(text)
-	if err != nil {
-		return nil, sessions.Invalidf("ip", "%q is not an IP address", text)
+	ip, ifname, isIP := sessions.SplitAddress(onInterface(c, c.args.Get("ip")))
+	if !isIP {
+		return nil, sessions.Invalidf("ip", "%q is not an IP address", c.args.Get("ip"))
 	}
-	device, err := h.agent.Resolve(c.Context(), ip.Unmap())
+	device, err := h.agent.Resolve(c.Context(), ip, ifname)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) (*repl
 		return nil, err
 	}
 	_ = control.SetReadDeadline(time.Time{})
-	c := &call{Request: r, w: w, args: args, body: body}
+	c := &call{Request: r, w: w, caller: conn.caller, args: args, body: body}
 	if isWrite(route.method) && len(r.Header.Values(wire.HeaderKey)) > 0 {
 		return s.retries.once(c, route)
 	}

@@ -46,9 +46,10 @@ func isWrite(method string) bool {
 // call is one request as handlers see it.
 type call struct {
 	*http.Request
-	w    http.ResponseWriter
-	args url.Values // the query
-	body []byte
+	w      http.ResponseWriter
+	caller caller
+	args   url.Values // the query
+	body   []byte
 }
 
 // reply is an answer of JSON; a nil body sends none.

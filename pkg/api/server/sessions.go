@@ -20,10 +20,10 @@ type sessionHandlers struct{ backend }
 
 func (h sessionHandlers) routes() []route {
 	return []route{
-		{method: "GET", path: "/v1/sessions", query: []string{"device", "state", "reference"}, handler: h.list},
-		{method: "POST", path: "/v1/sessions", handler: h.create, sold: bought},
+		{method: "GET", path: "/v1/sessions", query: []string{"device", "state", "interface", "reference"}, handler: h.list},
+		{method: "POST", path: "/v1/sessions", query: onOne, handler: h.create, sold: bought},
 		{method: "GET", path: "/v1/sessions/{id}", handler: h.get},
-		{method: "PATCH", path: "/v1/sessions/{id}", handler: h.update, sold: changed},
+		{method: "PATCH", path: "/v1/sessions/{id}", query: onOne, handler: h.update, sold: changed},
 		{method: "DELETE", path: "/v1/sessions/{id}", handler: h.delete, sold: deleted},
 	}
 }
@@ -66,7 +66,7 @@ func (h sessionHandlers) filterFrom(c *call) (sessions.SessionFilter, error) {
 		}
 	}
 	if ref := c.args.Get("device"); ref != "" {
-		device, err := h.agent.FindDevice(c.Context(), ref)
+		device, err := h.agent.FindDevice(c.Context(), onInterface(c, ref))
 		if err != nil {
 			return filter, err
 		}

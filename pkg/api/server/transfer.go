@@ -49,6 +49,9 @@ func (h transferHandlers) export(c *call) (*reply, error) {
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
 	for _, p := range list {
+		if c.caller.role < operator {
+			p.Claim = nil // 60 random bits can be found by trying, with the hash at hand
+		}
 		if encoder.Encode(portableOf(p)) != nil {
 			panic(http.ErrAbortHandler) // the client must not take it for all
 		}
@@ -73,17 +76,22 @@ func (h transferHandlers) importSessions(c *call) (*reply, error) {
 
 func portableOf(p sessions.Portable) api.PortableSession {
 	s := sessionOf(p.Session)
-	return api.PortableSession{
+	out := api.PortableSession{
 		CreatedAt: s.CreatedAt, MAC: p.MAC.String(), Hostname: p.Hostname, Type: s.Type, State: s.State,
 		TimeSecs: s.TimeSecs, TimeUsedSecs: s.TimeUsedSecs, DataBytes: s.DataBytes, DataUsedBytes: s.DataUsedBytes,
 		DownBPS: s.DownBPS, UpBPS: s.UpBPS, UseGlobalSpeed: s.UseGlobalSpeed, ExpDays: s.ExpDays, StartedAt: s.StartedAt,
 		Reference: s.Reference,
 	}
+	if p.Claim != nil {
+		hash := p.Claim.String()
+		out.ClaimHash = &hash
+	}
+	return out
 }
 
 var portableFields = []string{
 	"created_at", "mac", "hostname", "type", "state", "time_secs", "time_used_secs", "data_bytes", "data_used_bytes",
-	"down_bps", "up_bps", "use_global_speed", "exp_days", "started_at", "reference",
+	"down_bps", "up_bps", "use_global_speed", "exp_days", "started_at", "claim_hash", "reference",
 }
 
 // portablesFrom reads JSON lines; empty ones are passed over.
@@ -127,6 +135,11 @@ func portableFrom(line []byte) (sessions.Portable, error) {
 	}
 	if o.Err() == nil && !slices.Contains(sessions.States(), p.Session.State) {
 		o.Fail("state", "%q is not a state (want one of %v)", p.Session.State, sessions.States())
+	}
+	if o.Has("claim_hash") {
+		hash, err := sessions.ParseClaimHash(o.String("claim_hash"))
+		o.Keep(err)
+		p.Claim = &hash
 	}
 	mac, err := dataplane.ParseMAC(o.String("mac"))
 	if err != nil {

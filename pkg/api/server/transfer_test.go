@@ -4,6 +4,7 @@ package server
 
 import (
 	"bytes"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -48,6 +49,7 @@ func TestImportNamesTheLine(t *testing.T) {
 		strings.Replace(good, "60", "0", 1):              `line 3: time_secs: 0 is no allowance`,
 		strings.Replace(good, "available", "gone", 1):    `line 3: state: "gone" is not a state`,
 		strings.Replace(good, "2026-01-01", "today", 1):  `line 3: created_at: `,
+		good[:len(good)-1] + `,"claim_hash":"7K3M"}`:     `line 3: claim_hash: "7K3M" is not a SHA-256`,
 		good[:40]: `line 3: `,
 		`{}`:      `line 3: created_at: missing`,
 	} {
@@ -56,5 +58,23 @@ func TestImportNamesTheLine(t *testing.T) {
 	}
 	if left := apitest.Must(a.client.Sessions(t.Context(), api.SessionQuery{}))(t); len(left) != 0 {
 		t.Errorf("%d sessions were stored", len(left))
+	}
+}
+
+// A code of 60 bits can be found with its hash, and takes the purchase away: a caller that
+// may only read gets the hash of none.
+func TestExportOfViewerHasNoCodes(t *testing.T) {
+	a := startAgent(t, Options{})
+	a.sell(firstMAC)
+	for role, want := range map[role]int{viewer: 0, operator: 1, root: 1} {
+		answer := httptest.NewRecorder()
+		request := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/export", nil)
+		h := transferHandlers{backend{rules: a.Manager}}
+		if _, err := h.export(&call{Request: request, w: answer, caller: caller{role: role}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(answer.Body.String(), `"claim_hash":"`); got != want {
+			t.Errorf("a %s gets %d hashes, want %d: %s", role, got, want, answer.Body)
+		}
 	}
 }

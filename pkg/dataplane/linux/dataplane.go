@@ -15,6 +15,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/forwarding"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
@@ -36,6 +37,7 @@ type Dataplane struct {
 
 	state      state // what watch found last
 	watch      watch
+	beside     surroundings
 	interfaces interfaces
 	neighbors  neighbors
 
@@ -100,6 +102,9 @@ func (d *Dataplane) build() error {
 		return err
 	}
 	if err := d.watch.refresh(); err != nil {
+		return err
+	}
+	if err := forwarding.RefuseStacks(d.state.currentLinks(), d.opts.Interfaces); err != nil {
 		return err
 	}
 	return d.interfaces.loadNeeded(d.state.currentLinks())
@@ -179,6 +184,7 @@ func (d *Dataplane) openWatch() (err error) {
 	d.watch.snapshot = func() (*links.Snapshot, error) { return d.opts.snapshot(d.nl) }
 	d.watch.router = router{d.maps, d.opts.Interfaces}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
+	d.beside = surroundings{forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, &d.state}
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
 		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
@@ -207,6 +213,8 @@ func (d *Dataplane) enforce() error {
 func (d *Dataplane) start() {
 	d.workers.Go(d.watch.watcher.Receive)
 	d.workers.Go(func() { d.watch.run(d.closing) })
+	d.beside.check()
+	d.workers.Go(func() { d.beside.run(d.closing) })
 	d.workers.Go(func() { readEvents(d.ring, d.events, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)
@@ -280,11 +288,13 @@ func (d *Dataplane) NeighborsOf(mac dataplane.MAC) ([]dataplane.Neighbor, error)
 	return d.neighbors.of(mac)
 }
 
-// NeighborMAC returns the MAC behind an address of a client network, from the
-// kernel's neighbour tables of the client-facing interfaces (of bridge ports: of
-// their bridge), or ErrNoNeighbor. A zone of ip must be the interface's name.
-func (d *Dataplane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
-	return d.neighbors.lookup(d.nl, ip)
+// HoldersOf returns the clients that have an address, from the kernel's neighbour tables
+// of the client-facing interfaces (of bridge ports: of their bridge): at least one, or
+// ErrNoNeighbor. Several are clients of several interfaces that both answer there, or
+// none of which does; to find out takes up to a second. ifname, if not empty, is the only
+// interface that counts; ErrNoInterface when it is none of these.
+func (d *Dataplane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error) {
+	return d.neighbors.holders(d.nl, ip.WithZone("").Unmap(), ifname)
 }
 
 // RouterMACs returns the addresses of the client-facing interfaces and of their

@@ -4,9 +4,7 @@ package linux
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -143,25 +141,4 @@ func (n *neighbors) of(mac dataplane.MAC) ([]dataplane.Neighbor, error) {
 		return nil, err // the part of a table that was not read may have another device
 	}
 	return found, nil
-}
-
-// lookup returns the MAC behind an address, or ErrNoNeighbor.
-func (n *neighbors) lookup(h *netlink.Handle, ip netip.Addr) (dataplane.MAC, error) {
-	best, rank := dataplane.MAC{}, 0
-	for _, l := range n.state.currentLinks().ClientLinks(n.ifnames) {
-		if ip.Zone() != "" && ip.Zone() != l.Attrs().Name {
-			continue
-		}
-		mac, r, err := links.MacOfNeighbor(h, l, ip.WithZone("").Unmap())
-		if err != nil {
-			return dataplane.MAC{}, err
-		}
-		if r > rank {
-			best, rank = mac, r
-		}
-	}
-	if rank == 0 {
-		return dataplane.MAC{}, fmt.Errorf("%s: %w", ip, dataplane.ErrNoNeighbor)
-	}
-	return best, nil
 }

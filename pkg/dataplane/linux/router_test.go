@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -110,34 +109,6 @@ func TestRouterMACsWhenFull(t *testing.T) {
 	got := v.RouterMACs([]string{"p150"})
 	if len(got) != 200 || got[0] != (dataplane.MAC{2, 0, 0, 0, 1, 150}) {
 		t.Errorf("%d MACs, the first %v", len(got), got[0])
-	}
-}
-
-func TestNeighbor(t *testing.T) {
-	b := newBox(t)
-	b.veth("lan1")
-	b.veth("wan")
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = "br-lan"
-	check(t, b.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
-	check(t, b.Netlink().LinkSetUp(b.link("br-lan")))
-	check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
-	d := b.open(b.options("lan1"))
-
-	mac4, mac6, wan := dataplane.MAC{2, 0, 0, 0, 0, 4}, dataplane.MAC{2, 0, 0, 0, 0, 6}, dataplane.MAC{2, 0, 0, 0, 0, 9}
-	b.neighbor("br-lan", "10.0.0.4", mac4, netlink.NUD_REACHABLE)
-	b.neighbor("br-lan", "fe80::6", mac6, netlink.NUD_STALE)
-	b.neighbor("wan", "192.0.2.1", wan, netlink.NUD_REACHABLE)
-	b.neighbor("br-lan", "10.0.0.8", dataplane.MAC{2, 0, 0, 0, 0, 8}, netlink.NUD_FAILED)
-
-	for ip, want := range map[string]dataplane.MAC{
-		"10.0.0.4": mac4, "::ffff:10.0.0.4": mac4, "fe80::6": mac6, "fe80::6%br-lan": mac6,
-		"192.0.2.1": {}, "10.0.0.8": {}, "10.0.0.5": {}, "fe80::6%wan": {}, "fd00::1": {},
-	} {
-		got, err := d.NeighborMAC(netip.MustParseAddr(ip))
-		if got != want || want.IsZero() != errors.Is(err, dataplane.ErrNoNeighbor) {
-			t.Errorf("Neighbor(%s) = %v, %v, want %v", ip, got, err, want)
-		}
 	}
 }
 

@@ -53,7 +53,10 @@ func (s *state) setInterfaces(list []dataplane.Interface) {
 type part string
 
 // The parts that find problems, beside the interfaces of the state.
-const byRouter part = "router" // the router's own addresses
+const (
+	byRouter       part = "router"       // the router's own addresses
+	bySurroundings part = "surroundings" // what is beside the programs
+)
 
 // setProblems replaces what a part found, and returns whether that is another finding.
 func (s *state) setProblems(by part, found ...dataplane.Problem) (changed bool) {

@@ -32,7 +32,7 @@ func TestStatusWhileARefreshHangs(t *testing.T) {
 	<-entered
 	answered := make(chan dataplane.Status)
 	go func() {
-		_, _ = d.NeighborMAC(netip.MustParseAddr("192.0.2.1"))
+		_, _ = d.HoldersOf(netip.MustParseAddr("192.0.2.1"), "")
 		d.RouterMACs()
 		answered <- d.Status()
 	}()

@@ -102,7 +102,12 @@ func (h *history) try(do func() error) {
 	h.ok(h.Reconcile(h.ctx))
 }
 
+// anyDevice is one that did not give way to another.
 func (h *history) anyDevice() sessions.DeviceID {
+	h.devices = slices.DeleteFunc(h.devices, func(d sessions.Device) bool {
+		_, err := h.Device(h.ctx, d.ID)
+		return sessions.CodeOf(err) == sessions.NotFound
+	})
 	return rapid.SampledFrom(h.devices).Draw(h.rt, "device").ID
 }
 

@@ -113,17 +113,20 @@ func (m *Manager) Devices(ctx context.Context) ([]sessions.Device, error) {
 	return sessions.Snapshot(ctx, m.ledger.Store, sessions.Tx.Devices)
 }
 
-// FindDevice returns the device that ref names: by its id in decimal, its MAC in
-// any common form, or its IP. Codes: NotFound, Invalid (ref is none of these).
+// LastWithAddress returns the device that was the last one to be known by an address. It
+// may have left: whose the address is now only the kernel knows. Codes: NotFound.
+func (m *Manager) LastWithAddress(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
+	return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByIP(ip) })
+}
+
+// FindDevice returns the device that ref names: by its id in decimal, or its MAC in any
+// common form. Codes: NotFound, Invalid (ref is neither, nor an IP address).
 func (m *Manager) FindDevice(ctx context.Context, ref string) (sessions.Device, error) {
 	if mac, err := dataplane.ParseMAC(ref); err == nil && !isDecimal(ref) {
 		if err := mac.CheckClient(); err != nil {
 			return sessions.Device{}, sessions.Invalidf("device", "%w", err)
 		}
 		return m.ledger.DeviceByMAC(ctx, mac)
-	}
-	if ip, err := netip.ParseAddr(ref); err == nil {
-		return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByIP(ip.Unmap().WithZone("")) })
 	}
 	if id, err := strconv.ParseInt(ref, 10, 64); err == nil && id > 0 {
 		d, err := m.ledger.Device(ctx, sessions.DeviceID(id))

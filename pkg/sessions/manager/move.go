@@ -3,8 +3,12 @@
 package manager
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -50,14 +54,18 @@ func (m *Manager) checkPatch(p sessions.DevicePatch) (devicePatch, error) {
 }
 
 // UpdateDevice changes a device. A connected one that moves to another MAC stays
-// connected: both MACs count to its session until the old one is let go. Codes:
-// NotFound, Invalid, Conflict (the MAC is another device's), Full, Forbidden.
+// connected: both MACs count to its session until the old one is let go. A device that
+// has the new MAC and no sessions gives way: it is deleted, and its addresses are this
+// device's. Codes: NotFound, Invalid, Conflict (the MAC is that of a device with
+// sessions), Full, Forbidden.
 func (m *Manager) UpdateDevice(ctx context.Context, id sessions.DeviceID, patch sessions.DevicePatch) (sessions.Device, error) {
 	p, err := m.checkPatch(patch)
 	if err != nil {
 		return sessions.Device{}, err
 	}
-	held := m.enforce.Lock(enforce.UnknownMAC, id)
+	macs := m.enforce.Lock(enforce.UnknownMAC)
+	defer macs.Unlock()
+	held := m.enforce.Lock(holders(ctx, m.ledger, id, p.mac)...)
 	defer held.Unlock()
 	if err := ctx.Err(); err != nil {
 		return sessions.Device{}, err
@@ -77,6 +85,19 @@ func (m *Manager) UpdateDevice(ctx context.Context, id sessions.DeviceID, patch 
 	return d, nil
 }
 
+// holders are a device and the one that has its new MAC, which must start nothing
+// meanwhile. The caller holds enforce.UnknownMAC.
+func holders(ctx context.Context, l *ledger.Ledger, id sessions.DeviceID, mac *dataplane.MAC) []sessions.DeviceID {
+	if mac == nil {
+		return []sessions.DeviceID{id}
+	}
+	other, err := l.DeviceByMAC(ctx, *mac)
+	if err != nil {
+		return []sessions.DeviceID{id} // without one; what else can fail fails again in the transaction
+	}
+	return []sessions.DeviceID{id, other.ID}
+}
+
 func (m *Manager) storePatch(ctx context.Context, id sessions.DeviceID, p devicePatch) (sessions.Device, error) {
 	var d sessions.Device
 	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
@@ -85,6 +106,9 @@ func (m *Manager) storePatch(ctx context.Context, id sessions.DeviceID, p device
 			return err
 		}
 		if p.mac != nil && *p.mac != d.MAC {
+			if err := takeOver(c, &d, *p.mac); err != nil {
+				return err
+			}
 			d.MAC, d.Bound = *p.mac, p.bound
 		}
 		if p.hostname != nil {
@@ -100,6 +124,50 @@ func (m *Manager) storePatch(ctx context.Context, id sessions.DeviceID, p device
 		return c.Publish(c.NewEvent(sessions.DeviceUpdated, d, sessions.Session{}))
 	})
 	return d, err
+}
+
+// takeOver makes what is known of a MAC that of d. A device that bought nothing, which the
+// portal has seen, is only another name of d's customer.
+func takeOver(c *ledger.Tx, d *sessions.Device, mac dataplane.MAC) error {
+	other, err := c.DeviceByMAC(mac)
+	if sessions.CodeOf(err) == sessions.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	const most = 5
+	sold, err := c.Sessions(sessions.SessionFilter{Device: other.ID, Limit: most})
+	if err != nil {
+		return err
+	}
+	if len(sold) > 0 {
+		return takenMAC(*d, other, sold, len(sold) == most)
+	}
+	if err := c.DeleteDevice(other.ID); err != nil {
+		return err
+	}
+	for _, ip := range slices.Backward(other.IPs) {
+		d.MoveTo(ip)
+	}
+	d.Hostname = cmp.Or(d.Hostname, other.Hostname)
+	e := c.NewEvent(sessions.DeviceDeleted, other, sessions.Session{})
+	e.Reason, e.Message = sessions.ReasonMerged, fmt.Sprintf("%s is device %d", mac, d.ID)
+	return c.Publish(e)
+}
+
+// takenMAC names both devices, and what to move instead.
+func takenMAC(d, other sessions.Device, sold []sessions.Session, more bool) error {
+	ids := make([]string, 0, len(sold)+1)
+	for _, s := range sold {
+		ids = append(ids, fmt.Sprint(s.ID))
+	}
+	if more {
+		ids = append(ids, "…")
+	}
+	return sessions.Errorf(sessions.Conflict,
+		"mac: device %d (%s) cannot become %s, which is device %d and has sessions of its own (%s): move those of device %d to device %d instead, or first these to device %d",
+		d.ID, d.MAC, other.MAC, other.ID, strings.Join(ids, ", "), d.ID, other.ID, d.ID)
 }
 
 // moveRule moves a running session's rule to the device's new MAC: granted there

@@ -30,7 +30,7 @@ func (m *Manager) Export(ctx context.Context, all bool) ([]sessions.Portable, er
 		if err != nil || len(list) == 0 {
 			return out, err
 		}
-		now := m.clock.Read()
+		now, first := m.clock.Read(), len(out)
 		for _, s := range list {
 			if s.State == sessions.Running {
 				s.State = sessions.RestState(s, now)
@@ -40,14 +40,34 @@ func (m *Manager) Export(ctx context.Context, all bool) ([]sessions.Portable, er
 				out = append(out, sessions.Portable{MAC: d.MAC, Hostname: d.Hostname, Session: s})
 			}
 		}
+		if err := addClaims(ctx, m.ledger.Store, out[first:]); err != nil {
+			return nil, err
+		}
 		page.After = list[len(list)-1].ID
 	}
 }
 
+// addClaims adds the codes that customers hold: a purchase is worth what its receipt says,
+// also in another database.
+func addClaims(ctx context.Context, store sessions.Store, list []sessions.Portable) error {
+	return store.Snapshot(ctx, func(tx sessions.Tx) error {
+		for i := range list {
+			hash, err := tx.ClaimOf(list[i].Session.ID)
+			switch {
+			case err == nil:
+				list[i].Claim = &hash
+			case sessions.CodeOf(err) != sessions.NotFound:
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Import stores purchases of another database, in one transaction: all that are new,
 // or none when one is refused. What ran there is paused here. A purchase that is here
-// already is left alone, so that an import can be repeated. Codes: Invalid, naming
-// line, field and value.
+// already is left alone, so that an import can be repeated. Codes: Invalid, and Conflict
+// when its claim code is another purchase's; both name line, field and value.
 func (m *Manager) Import(ctx context.Context, list []sessions.Portable) (sessions.Imported, error) {
 	var done sessions.Imported
 	for _, p := range list {
@@ -115,6 +135,11 @@ func importPurchase(c *ledger.Tx, p sessions.Portable) error {
 	}
 	if err := c.Put(&s); err != nil {
 		return err
+	}
+	if p.Claim != nil {
+		if err := c.PutClaim(*p.Claim, s.ID); err != nil {
+			return err
+		}
 	}
 	e := c.NewEvent(sessions.SessionCreated, d, s)
 	e.Reason = sessions.ReasonImported

@@ -49,7 +49,9 @@ func (w *world) export(all bool) []sessions.Portable {
 	return list
 }
 
-// What was sold here is the same there, but that nothing runs.
+// What was sold here is the same there, but that nothing runs. The kind of fault: what a
+// purchase is worth by, its claim code too, has to travel with it. A new field of Portable
+// or Session that does not is a difference here.
 func TestExportAndImport(t *testing.T) {
 	from := kioskWithAll(t)
 	if got := len(from.export(false)); got != 3 {
@@ -68,6 +70,11 @@ func TestExportAndImport(t *testing.T) {
 	same := cmpopts.IgnoreFields(sessions.Session{}, "ID", "Tag", "Device", "Meter")
 	if diff := cmp.Diff(all, got, same); diff != "" {
 		t.Errorf("sold (-) and imported (+):\n%s", diff)
+	}
+	for _, p := range all {
+		if p.Claim == nil {
+			t.Errorf("the purchase of %s is exported without its code", p.MAC)
+		}
 	}
 	d, err := to.FindDevice(to.ctx, mac(2).String())
 	to.ok(err)
@@ -102,4 +109,46 @@ func TestImportRefuses(t *testing.T) {
 			t.Errorf("%s: %d sessions were stored", name, len(got))
 		}
 	}
+}
+
+// The code on a receipt works in another database as it did in the first, and only there
+// where it was not revoked.
+func TestExportedCodeIsClaimed(t *testing.T) {
+	from, to := newWorld(t, manager.Config{}), newWorld(t, manager.Config{})
+	spec := sessions.SessionSpec{Device: from.phone(1).ID, Type: sessions.Time, Time: time.Hour}
+	kept, err := from.CreateSession(from.ctx, spec)
+	from.ok(err)
+	revoked, err := from.CreateSession(from.ctx, spec)
+	from.ok(err)
+	from.ok(from.RevokeClaim(from.ctx, revoked.ID))
+	list := from.export(false)
+	if _, err := to.Import(to.ctx, list); err != nil {
+		t.Fatal(err)
+	}
+	phone := to.phone(2)
+	onto := func() (sessions.DeviceID, error) { return phone.ID, nil }
+	s, err := to.Claim(to.ctx, kept.Claim, onto)
+	to.ok(err)
+	if s.Device != phone.ID || s.Created != kept.Created {
+		t.Errorf("the code brought %+v", s)
+	}
+	_, err = to.Claim(to.ctx, revoked.Claim, onto)
+	to.code(err, sessions.NotFound)
+}
+
+// Two purchases with one code: which one it brings would be chance.
+func TestImportRefusesTheCodeOfAnother(t *testing.T) {
+	w := newWorld(t, manager.Config{})
+	sold, err := w.CreateSession(w.ctx, sessions.SessionSpec{Device: w.phone(1).ID, Type: sessions.Time, Time: time.Hour})
+	w.ok(err)
+	list := w.export(false)
+	list[0].Session.Created = list[0].Session.Created.Add(time.Second) // another purchase
+	list[0].Line = 7
+	_, err = w.Import(w.ctx, list)
+	w.code(err, sessions.Conflict)
+	if !strings.HasPrefix(err.Error(), "line 7: claim_hash: ") || len(w.export(true)) != 1 {
+		t.Errorf("%v, and there are %d sessions", err, len(w.export(true)))
+	}
+	_, err = w.Claim(w.ctx, sold.Claim, func() (sessions.DeviceID, error) { return w.phone(2).ID, nil })
+	w.ok(err)
 }

@@ -247,6 +247,22 @@ func (t *tx) PutDevice(d *sessions.Device) error {
 	return nil
 }
 
+func (t *tx) DeleteDevice(id sessions.DeviceID) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if _, err := t.Device(id); err != nil {
+		return err
+	}
+	for _, s := range t.sessions {
+		if s.Device == id {
+			return sessions.Errorf(sessions.Conflict, "device %d has sessions", id)
+		}
+	}
+	delete(t.devices, id)
+	return nil
+}
+
 // releaseIP takes an address from a device that is not its owner.
 func (t *tx) releaseIP(ip netip.Addr, owner sessions.DeviceID) {
 	d, err := t.DeviceByIP(ip)
@@ -388,6 +404,10 @@ func (t *tx) PutClaim(hash sessions.ClaimHash, id sessions.SessionID) error {
 	if err := t.writable(); err != nil {
 		return err
 	}
+	if holder, taken := t.claims[hash]; taken && holder != id {
+		return sessions.Errorf(sessions.Conflict, "claim_hash: the code is that of session %d already", holder)
+	}
+	maps.DeleteFunc(t.claims, func(_ sessions.ClaimHash, of sessions.SessionID) bool { return of == id })
 	t.claims[hash] = id
 	return nil
 }
@@ -398,6 +418,15 @@ func (t *tx) Claim(hash sessions.ClaimHash) (sessions.SessionID, error) {
 		return 0, missing("no purchase has this code")
 	}
 	return id, nil
+}
+
+func (t *tx) ClaimOf(id sessions.SessionID) (sessions.ClaimHash, error) {
+	for hash, of := range t.claims {
+		if of == id {
+			return hash, nil
+		}
+	}
+	return sessions.ClaimHash{}, missing("session %d has no claim code", id)
 }
 
 func (t *tx) DeleteClaim(id sessions.SessionID) error {

@@ -30,10 +30,25 @@ func testClaims(t *testing.T, s sessions.Store) {
 	expect(1, first.ID)
 	expect(2, second.ID)
 	expect(3, 0)
+	view(t, s, func(tx sessions.Tx) error {
+		if hash, err := tx.ClaimOf(second.ID); err != nil || hash != (sessions.ClaimHash{2}) {
+			t.Errorf("the code of the second session is %x, %v", hash, err)
+		}
+		_, err := tx.ClaimOf(second.ID + 1)
+		wantCode(t, "a session without a code", err, sessions.NotFound)
+		return nil
+	})
+	err := s.Update(t.Context(), func(tx sessions.Tx) error { return tx.PutClaim(sessions.ClaimHash{2}, first.ID) })
+	wantCode(t, "a code of another session", err, sessions.Conflict)
+	for range 2 { // the second time it is its own already
+		update(t, s, func(tx sessions.Tx) error { return tx.PutClaim(sessions.ClaimHash{4}, first.ID) })
+		expect(1, 0)
+		expect(4, first.ID)
+	}
 	update(t, s, func(tx sessions.Tx) error { return tx.DeleteClaim(first.ID) })
-	expect(1, 0)
+	expect(4, 0)
 	update(t, s, func(tx sessions.Tx) error { return tx.DeleteSession(second.ID) })
 	expect(2, 0)
-	err := s.Update(t.Context(), func(tx sessions.Tx) error { return tx.DeleteClaim(first.ID) })
+	err = s.Update(t.Context(), func(tx sessions.Tx) error { return tx.DeleteClaim(first.ID) })
 	wantCode(t, "a code that is gone", err, sessions.NotFound)
 }

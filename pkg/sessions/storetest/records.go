@@ -68,6 +68,30 @@ func testMACConflict(t *testing.T, s sessions.Store) {
 	})
 }
 
+// testDeleteDevice: a device goes with its addresses, its id is not given again, and one
+// with sessions stays.
+func testDeleteDevice(t *testing.T, s sessions.Store) {
+	buyer, visitor := addDevice(t, s, 1), addDevice(t, s, 2)
+	addSession(t, s, purchase(buyer.ID))
+	ip := netip.MustParseAddr("10.0.0.9")
+	visitor.IPs = []netip.Addr{ip}
+	update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(&visitor) })
+	err := s.Update(t.Context(), func(tx sessions.Tx) error { return tx.DeleteDevice(buyer.ID) })
+	wantCode(t, "a device with a session", err, sessions.Conflict)
+	update(t, s, func(tx sessions.Tx) error { return tx.DeleteDevice(visitor.ID) })
+	view(t, s, func(tx sessions.Tx) error {
+		_, err := tx.DeviceByIP(ip)
+		wantCode(t, "the address of a deleted device", err, sessions.NotFound)
+		all, err := tx.Devices()
+		must(t, err)
+		same(t, "Devices", all, []sessions.Device{buyer})
+		return nil
+	})
+	if next := addDevice(t, s, 3); next.ID <= visitor.ID {
+		t.Errorf("the next device has the id %d", next.ID)
+	}
+}
+
 // testAddresses: the latest comes first, in whatever order they came and went.
 func testAddresses(t *testing.T, s sessions.Store) {
 	first, second := addDevice(t, s, 1), addDevice(t, s, 2)

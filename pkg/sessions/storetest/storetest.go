@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(*testing.T) sessions.Store) {
 		{"devices", testDevices},
 		{"keys in one transaction", testKeysInOneTransaction},
 		{"a MAC belongs to one device", testMACConflict},
+		{"a device is deleted", testDeleteDevice},
 		{"an address belongs to one device", testAddresses},
 		{"sessions", testSessions},
 		{"session filter", testSessionFilter},
@@ -148,6 +149,7 @@ func testEmpty(t *testing.T, s sessions.Store) {
 	missing := map[string]func(sessions.Tx) error{
 		"PutDevice":      func(tx sessions.Tx) error { return tx.PutDevice(&sessions.Device{ID: 7, MAC: mac(7)}) },
 		"PutSession":     func(tx sessions.Tx) error { p := purchase(1); p.ID = 7; return tx.PutSession(&p) },
+		"DeleteDevice":   func(tx sessions.Tx) error { return tx.DeleteDevice(7) },
 		"DeleteSession":  func(tx sessions.Tx) error { return tx.DeleteSession(7) },
 		"DeleteProvider": func(tx sessions.Tx) error { return tx.DeleteProvider("shop") },
 	}

@@ -48,7 +48,8 @@ func dispatch(ctx context.Context, e command.Env, root *cli.App, words []string)
 const description = `Lets paying customers of a WiFi hotspot through, holds them to their speed,
 counts their bytes and seconds, and cuts them off when the balance is spent.
 
-DEVICE is an id, a MAC or an IP. Speeds are in Mbit/s, or with a unit (512k, 5M, 1G).
+DEVICE is an id, a MAC or an IP; an IP is that of the device that has it now.
+Speeds are in Mbit/s, or with a unit (512k, 5M, 1G).
 Data has a unit (100MB, 2GiB), and so has time (90m, 1h, 2d12h).
 
 Exit status: 0 done, 1 failed (stderr says what, why and what to try), 2 wrong usage.`

@@ -28,7 +28,7 @@ the oldest. A device that is connected stays so.
 
    hotspot-agent connect 02:00:5e:10:00:01
    hotspot-agent connect 10.0.0.23 --notify "You are connected"`,
-		Flags:  []cli.Flag{notifyFlag()},
+		Flags:  []cli.Flag{notifyFlag(), command.InterfaceFlag()},
 		Action: callForDevice(e, (*api.Client).Connect),
 	}
 }
@@ -41,7 +41,7 @@ func disconnectCommand(e command.Env) *cli.Command {
 		Description: `The session keeps what is left of it. A device that is not connected stays so.
 
    hotspot-agent disconnect 5 --notify "Paused"`,
-		Flags:  []cli.Flag{notifyFlag()},
+		Flags:  []cli.Flag{notifyFlag(), command.InterfaceFlag()},
 		Action: callForDevice(e, (*api.Client).Disconnect),
 	}
 }
@@ -50,7 +50,7 @@ type call = func(client *api.Client, ctx context.Context, device, notify string)
 
 func callForDevice(e command.Env, do call) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		status, err := do(e.Client(c), c.Context, c.Args().First(), c.String("notify"))
+		status, err := do(e.Client(c), c.Context, command.Device(c, c.Args().First()), c.String("notify"))
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ func deviceCommand(e command.Env) *cli.Command {
 			},
 			{
 				Name: "show", Usage: "show one device", ArgsUsage: "DEVICE",
+				Flags:  []cli.Flag{command.InterfaceFlag()},
 				Action: e.Action(deviceShow),
 			},
 			{
@@ -34,9 +35,12 @@ func deviceCommand(e command.Env) *cli.Command {
 			},
 			{
 				Name: "update", Usage: "change a device; its session continues under the new MAC", ArgsUsage: "DEVICE",
-				Description: "   hotspot-agent device update 5 --mac 02:00:5e:10:00:02",
-				Flags:       append([]cli.Flag{&cli.StringFlag{Name: "mac", Usage: "`MAC` to move it to"}}, deviceFlags()...),
-				Action:      e.Action(deviceUpdate),
+				Description: `A device that has the new MAC and no sessions, as one that only saw the portal, gives
+way. One with sessions stays: move these, or move this device's to it.
+
+   hotspot-agent device update 5 --mac 02:00:5e:10:00:02`,
+				Flags:  append([]cli.Flag{&cli.StringFlag{Name: "mac", Usage: "`MAC` to move it to"}, command.InterfaceFlag()}, deviceFlags()...),
+				Action: e.Action(deviceUpdate),
 			},
 		},
 	}
@@ -64,7 +68,7 @@ func deviceList(e command.Env, c *cli.Context) error {
 }
 
 func deviceShow(e command.Env, c *cli.Context) error {
-	device, err := e.Client(c).Device(c.Context, c.Args().First())
+	device, err := e.Client(c).Device(c.Context, command.Device(c, c.Args().First()))
 	return output.Device(e.Stdout, c, device, err)
 }
 
@@ -80,7 +84,7 @@ func deviceUpdate(e command.Env, c *cli.Context) error {
 	if patch == (api.DevicePatch{}) {
 		return exit.Usagef(c, "nothing to change: give --mac, --ip or --hostname")
 	}
-	device, err := e.Client(c).UpdateDevice(c.Context, c.Args().First(), patch)
+	device, err := e.Client(c).UpdateDevice(c.Context, command.Device(c, c.Args().First()), patch)
 	return output.Device(e.Stdout, c, device, err)
 }
 

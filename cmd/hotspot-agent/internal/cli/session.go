@@ -24,7 +24,7 @@ func sessionCommand(e command.Env) *cli.Command {
 			{
 				Name: "list", Usage: "list sessions",
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"},
+					&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"}, command.InterfaceFlag(),
 					&cli.StringFlag{Name: "reference", Usage: "`TEXT` with which the session was created"},
 				},
 				Action: e.Action(sessionList),
@@ -48,7 +48,7 @@ func sessionCommand(e command.Env) *cli.Command {
 }
 
 func sessionList(e command.Env, c *cli.Context) error {
-	list, err := e.Client(c).Sessions(c.Context, api.SessionQuery{Device: c.String("device"), Reference: c.String("reference")})
+	list, err := e.Client(c).Sessions(c.Context, api.SessionQuery{Device: command.Device(c, c.String("device")), Reference: c.String("reference")})
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func sessionCreateCommand(e command.Env) *cli.Command {
 		Description: `   hotspot-agent session create --device 02:00:5e:10:00:01 --type time --time 1h
    hotspot-agent session create --device 5 --type data --data 100MB --expires 30d --down 5 --up 3
    hotspot-agent session create --device 10.0.0.23 --type time_or_data --time 1d --data 2GB --global-speed`,
-		Flags: append(append([]cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` that buys"}}, purchaseFlags()...),
+		Flags: append(append([]cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` that buys"}, command.InterfaceFlag()}, purchaseFlags()...),
 			&cli.StringFlag{Name: "reference", Usage: "`TEXT` is your own name of the purchase; a second one with it is refused"},
 			keyFlag()),
 		Action: e.Action(sessionCreate),
@@ -69,7 +69,7 @@ func sessionCreate(e command.Env, c *cli.Context) error {
 		return err
 	}
 	bought, err := e.Client(c).CreateSession(keyed(c), api.NewSession{
-		Device: c.String("device"), Type: c.String("type"),
+		Device: command.Device(c, c.String("device")), Type: c.String("type"),
 		TimeSecs: or(flags.time, 0), DataBytes: or(flags.data, 0), ExpDays: flags.expires.Days,
 		DownBPS: or(flags.down, 0), UpBPS: or(flags.up, 0), UseGlobalSpeed: or(flags.global, false),
 		Reference: c.String("reference"),

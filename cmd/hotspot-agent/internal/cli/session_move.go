@@ -19,7 +19,7 @@ func sessionMoveCommand(e command.Env) *cli.Command {
 known becomes a device.
 
    hotspot-agent session move 3 --device 02:00:5e:10:00:02`,
-		Flags:  []cli.Flag{targetFlag()},
+		Flags:  []cli.Flag{targetFlag(), command.InterfaceFlag()},
 		Action: e.Action(sessionMove),
 	}
 }
@@ -31,7 +31,7 @@ func sessionClaimCommand(e command.Env) *cli.Command {
 "session revoke-claim".
 
    hotspot-agent session claim 7K3M-9QWD-2HXR --device 02:00:5e:10:00:02`,
-		Flags:  []cli.Flag{targetFlag()},
+		Flags:  []cli.Flag{targetFlag(), command.InterfaceFlag()},
 		Action: e.Action(sessionClaim),
 	}
 }
@@ -55,7 +55,7 @@ func sessionMove(e command.Env, c *cli.Context) error {
 	if c.String("device") == "" {
 		return exit.Usagef(c, "--device is missing")
 	}
-	session, err := e.Client(c).MoveSession(c.Context, number, c.String("device"))
+	session, err := e.Client(c).MoveSession(c.Context, number, command.Device(c, c.String("device")))
 	return output.Session(e.Stdout, c, session, err)
 }
 
@@ -63,7 +63,7 @@ func sessionClaim(e command.Env, c *cli.Context) error {
 	if c.String("device") == "" {
 		return exit.Usagef(c, "--device is missing")
 	}
-	session, err := e.Client(c).Claim(c.Context, c.Args().First(), c.String("device"))
+	session, err := e.Client(c).Claim(c.Context, c.Args().First(), command.Device(c, c.String("device")))
 	return output.Session(e.Stdout, c, session, err)
 }
 

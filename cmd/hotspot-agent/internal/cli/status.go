@@ -24,6 +24,7 @@ func statusCommand(e command.Env) *cli.Command {
 		ArgsUsage: "[DEVICE]",
 		Description: `   hotspot-agent status
    hotspot-agent status 02:00:5e:10:00:01 --json`,
+		Flags:  []cli.Flag{command.InterfaceFlag()},
 		Action: e.Action(status),
 	}
 }
@@ -36,7 +37,7 @@ func status(e command.Env, c *cli.Context) error {
 		}
 		return output.Show(e.Stdout, c, agent, printAgentStatus)
 	}
-	device, err := e.Client(c).DeviceStatus(c.Context, c.Args().First())
+	device, err := e.Client(c).DeviceStatus(c.Context, command.Device(c, c.Args().First()))
 	if err == nil && device.Connected && !c.Bool("json") {
 		device, err = currentRates(e, c)
 	}
@@ -54,7 +55,7 @@ func currentRates(e command.Env, c *cli.Context) (api.DeviceStatus, error) {
 		return api.DeviceStatus{}, c.Context.Err()
 	case <-time.After(600 * time.Millisecond):
 	}
-	return e.Client(c).DeviceStatus(c.Context, c.Args().First())
+	return e.Client(c).DeviceStatus(c.Context, command.Device(c, c.Args().First()))
 }
 
 func printAgentStatus(w io.Writer, s api.AgentStatus) {

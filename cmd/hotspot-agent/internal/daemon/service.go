@@ -5,7 +5,6 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -19,7 +18,7 @@ import (
 
 // plane is what the API needs of the kernel; pkg/dataplane/linux has it.
 type plane interface {
-	NeighborMAC(netip.Addr) (dataplane.MAC, error)
+	HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error)
 	Status() dataplane.Status
 }
 
@@ -37,29 +36,6 @@ type Service struct {
 // NewService joins the rules with the kernel's view.
 func NewService(manager *manager.Manager, plane plane, version string, started time.Time) *Service {
 	return &Service{Manager: manager, plane: plane, version: version, started: started}
-}
-
-// Resolve returns the device behind an address, and registers it when it is new.
-func (s *Service) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
-	mac, err := s.plane.NeighborMAC(ip)
-	switch {
-	case errors.Is(err, dataplane.ErrNoNeighbor):
-		return sessions.Device{}, sessions.Errorf(sessions.NotFound, "no device with the address %s is on a client-facing interface", ip)
-	case err != nil:
-		return sessions.Device{}, err
-	}
-	return s.Observe(ctx, mac, ip, "")
-}
-
-// FindDevice finds a device by its id, MAC or IP. Of an IP the neighbour table
-// knows the holder of today, the database only the last one that was seen.
-func (s *Service) FindDevice(ctx context.Context, ref string) (sessions.Device, error) {
-	if ip, err := netip.ParseAddr(ref); err == nil {
-		if mac, err := s.plane.NeighborMAC(ip.Unmap()); err == nil {
-			ref = mac.String()
-		}
-	}
-	return s.Manager.FindDevice(ctx, ref)
 }
 
 // AgentStatus describes the agent now.

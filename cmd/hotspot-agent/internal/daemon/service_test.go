@@ -27,18 +27,22 @@ import (
 // playedPlane is the kernel's view as a test has it.
 type playedPlane struct {
 	neighbors map[netip.Addr]dataplane.MAC
+	others    []dataplane.Holder // instead of neighbors
 	err       error
 	status    dataplane.Status
 }
 
-func (p *playedPlane) NeighborMAC(ip netip.Addr) (dataplane.MAC, error) {
+func (p *playedPlane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error) {
+	if p.others != nil {
+		return p.others, nil
+	}
 	if mac, ok := p.neighbors[ip]; ok {
-		return mac, nil
+		return []dataplane.Holder{{MAC: mac, Interface: "br-lan"}}, nil
 	}
 	if p.err != nil {
-		return dataplane.MAC{}, p.err
+		return nil, p.err
 	}
-	return dataplane.MAC{}, dataplane.ErrNoNeighbor
+	return nil, dataplane.ErrNoNeighbor
 }
 
 func (p *playedPlane) Status() dataplane.Status { return p.status }
@@ -73,53 +77,6 @@ func TestRulesFollowTheConfiguration(t *testing.T) {
 		if rules.Field(i).IsZero() && name != "ProviderTimeout" { // no setting
 			t.Errorf("%s is not set", name)
 		}
-	}
-}
-
-func TestResolveRegisters(t *testing.T) {
-	s, plane, _ := newService(t)
-	if _, err := s.Resolve(t.Context(), address); sessions.CodeOf(err) != sessions.NotFound || !strings.Contains(err.Error(), "10.0.0.23") {
-		t.Errorf("no neighbour: %v", err)
-	}
-	plane.err = errors.New("netlink broke")
-	if _, err := s.Resolve(t.Context(), address); sessions.CodeOf(err) != sessions.Internal {
-		t.Errorf("a failing kernel: %v", err)
-	}
-	plane.neighbors[address] = first
-	for range 2 {
-		d, err := s.Resolve(t.Context(), address)
-		if err != nil || d.ID != 1 || d.MAC != first || len(d.IPs) != 1 || d.IPs[0] != address {
-			t.Errorf("resolved %+v, %v", d, err)
-		}
-	}
-}
-
-// An address that moved to another device finds the holder of today; one that no
-// neighbour has finds the last holder.
-func TestFindDeviceByAddress(t *testing.T) {
-	s, plane, _ := newService(t)
-	for _, mac := range []dataplane.MAC{first, second} {
-		if _, err := s.CreateDevice(t.Context(), sessions.DeviceSpec{MAC: mac.String()}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ip := address.String()
-	if _, err := s.UpdateDevice(t.Context(), 1, sessions.DevicePatch{IP: &ip}); err != nil {
-		t.Fatal(err)
-	}
-	if d, err := s.FindDevice(t.Context(), ip); err != nil || d.ID != 1 {
-		t.Errorf("the last holder: %+v, %v", d, err)
-	}
-	plane.neighbors[address] = second
-	if d, err := s.FindDevice(t.Context(), ip); err != nil || d.ID != 2 {
-		t.Errorf("the holder of today: %+v, %v", d, err)
-	}
-	if d, err := s.FindDevice(t.Context(), "::ffff:10.0.0.23"); err != nil || d.ID != 2 {
-		t.Errorf("the same address as IPv6: %+v, %v", d, err)
-	}
-	plane.neighbors[address] = dataplane.MAC{2, 0, 0, 0, 0, 9}
-	if d, err := s.FindDevice(t.Context(), ip); sessions.CodeOf(err) != sessions.NotFound {
-		t.Errorf("the holder of today is unknown, found %+v, %v", d, err)
 	}
 }
 

@@ -58,13 +58,21 @@ func (a *Agent) Close(ctx context.Context) error {
 	return a.Store.Close()
 }
 
-// Resolve knows the Neighbors.
-func (a *Agent) Resolve(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
+// Resolve knows the Neighbors, all of them on br-lan.
+func (a *Agent) Resolve(ctx context.Context, ip netip.Addr, ifname string) (sessions.Device, error) {
 	mac, ok := a.Neighbors[ip]
-	if !ok {
+	if !ok || ifname != "" && ifname != "br-lan" {
 		return sessions.Device{}, sessions.Errorf(sessions.NotFound, "no neighbour has the address %s", ip)
 	}
 	return a.Observe(ctx, mac, ip, "")
+}
+
+// FindDevice knows the holders of addresses as Resolve does.
+func (a *Agent) FindDevice(ctx context.Context, ref string) (sessions.Device, error) {
+	if ip, ifname, isIP := sessions.SplitAddress(ref); isIP {
+		return a.Resolve(ctx, ip, ifname)
+	}
+	return a.Manager.FindDevice(ctx, ref)
 }
 
 // AgentStatus is that of an agent on one bridge.

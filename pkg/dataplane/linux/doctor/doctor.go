@@ -29,9 +29,11 @@ type Level string
 
 // The levels.
 const (
-	OK   Level = "ok"
-	Warn Level = "warn" // works, or will; worth knowing
-	Fail Level = "fail" // does not work, or lets traffic by
+	OK      Level = "ok"
+	Info    Level = "info"    // right on some machines
+	Warn    Level = "warn"    // works, or will; worth knowing
+	Fail    Level = "fail"    // does not work
+	Exposed Level = "exposed" // customers can slip through unpaid, pay for nothing, or are cut off
 )
 
 // Finding is what one check of Diagnose found.
@@ -136,7 +138,7 @@ func diagnoseNetwork(opts linux.Options) []Finding {
 	}
 	found := []Finding{checkMaps(opts)}
 	for _, name := range opts.Interfaces {
-		found = append(found, checkInterface(v, name, opts.Interfaces), checkAttached(opts, s, v, name))
+		found = append(found, checkInterface(v, name), checkAttached(opts, s, v, name))
 	}
 	for _, l := range v.ClientLinks(opts.Interfaces) {
 		if l.Type() == "bridge" {
@@ -146,6 +148,7 @@ func diagnoseNetwork(opts linux.Options) []Finding {
 			found = append(found, checkForged(s, l))
 		}
 	}
+	found = append(found, checkForwarding(opts, s, h, v)...)
 	found = append(found, checkNeighbors(neighborTables, opts.MaxClients), checkFlowtables(s, v, opts.Interfaces))
 	return append(found, checkHardware(s, v, opts.Interfaces)...)
 }

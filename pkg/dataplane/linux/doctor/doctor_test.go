@@ -86,7 +86,8 @@ func TestDiagnoseInterfaces(t *testing.T) {
 	found := findings(Diagnose(b.options("br-lan", "lan1", "lo")))
 	b.expect(found, "interface br-lan", Warn, "bridge of lan1")
 	b.expect(found, "interface br-lan", Warn, "down")
-	b.expect(found, "interface lan1", Fail, "named too")
+	b.expect(found, "interface lan1", OK, "port of br-lan")
+	b.expect(found, "stacking", Exposed, "lan1 carries the frames of br-lan")
 	b.expect(found, "interface lo", Fail, "Ethernet")
 
 	found = findings(Diagnose(linux.Options{Interfaces: []string{"lan"}}))

@@ -35,7 +35,7 @@ func checkNeighbors(files []string, maxClients uint32) Finding {
 			continue // not visible in this namespace, or no IPv6
 		}
 		if err != nil {
-			return Finding{check, Warn, "not readable: " + err.Error(), ""}
+			return Finding{check, Warn, "not readable: " + err.Error(), "cat " + file}
 		}
 		if room < 2*uint64(maxClients) {
 			return Finding{check, Warn,

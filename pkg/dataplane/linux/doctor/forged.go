@@ -29,7 +29,7 @@ func checkForged(s *links.NetNS, l netlink.Link) Finding {
 		return err
 	})
 	if err != nil {
-		return Finding{check, Warn, "not readable: " + err.Error(), ""}
+		return Finding{check, Warn, "not readable: " + err.Error(), "sysctl net.ipv4.conf." + name + ".rp_filter"}
 	}
 	if max(all, own) == strictSource { // the kernel goes by the larger one
 		return Finding{check, OK, "IPv4 packets from addresses of elsewhere are dropped (rp_filter 1)", ""}

@@ -20,7 +20,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
-func checkInterface(v *links.Snapshot, name string, named []string) Finding {
+func checkInterface(v *links.Snapshot, name string) Finding {
 	check := "interface " + name
 	l := v.ByName[name]
 	if l == nil {
@@ -28,9 +28,6 @@ func checkInterface(v *links.Snapshot, name string, named []string) Finding {
 	}
 	if l.Attrs().EncapType != "ether" {
 		return Finding{check, Fail, fmt.Sprintf("is no Ethernet interface (%s)", l.Attrs().EncapType), "name the interface that has the clients' MACs"}
-	}
-	if bridge := v.Bridge(l); bridge != nil && slices.Contains(named, bridge.Attrs().Name) {
-		return Finding{check, Fail, "is a port of " + bridge.Attrs().Name + ", which is named too", "name one of them"}
 	}
 	f := Finding{check, OK, describe(v, l), ""}
 	if l.Attrs().Flags&net.FlagUp == 0 {
@@ -68,7 +65,7 @@ func checkAttached(opts linux.Options, s *links.NetNS, v *links.Snapshot, name s
 	check := "programs " + name
 	l := v.ByName[name]
 	if l == nil {
-		return Finding{check, Warn, "not attached: no interface", ""}
+		return Finding{check, Warn, "not attached: no interface", "ip link show " + name}
 	}
 	p := pins.Folder{Root: opts.BPFFS}
 	progs := &attach.Programs{Folder: p, Config: opts.ProgramConfig()}

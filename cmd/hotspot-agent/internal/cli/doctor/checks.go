@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,7 +114,7 @@ func checkDisk(dir string) finding {
 	return f
 }
 
-// diagnoseAgent asks the agent how it is; one that does not run is no failure.
+// diagnoseAgent asks the agent how it is.
 func diagnoseAgent(ctx context.Context, socket string) []finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -127,7 +128,8 @@ func diagnoseAgent(ctx context.Context, socket string) []finding {
 	}
 	if !status.Health.OK {
 		f.Result, f.Detail = resultFail, "reports: "+strings.Join(status.Health.Problems, "; ")
-		f.Advice = "repair that; see the agent's log"
+		f.Exposed = slices.ContainsFunc(status.Health.Active, func(p api.ActiveProblem) bool { return p.Exposed })
+		f.Advice = "do what it says; hotspot-agent events --after 0 has when it began"
 	}
 	return []finding{f}
 }
@@ -139,10 +141,10 @@ func noAgent(socket string, err error) finding {
 	case sessions.CodeOf(err) == sessions.Forbidden:
 		f.Result, f.Advice = resultWarn, "run doctor as root"
 	case errors.Is(missing, fs.ErrNotExist):
-		f.Result, f.Detail = resultWarn, "does not run: there is no socket "+socket
+		f.Detail = "does not run: there is no socket " + socket
 		f.Advice = "start it: systemctl start hotspot-agent, or hotspot-agent run"
 	case sessions.CodeOf(err) == sessions.Unavailable:
-		f.Result, f.Advice = resultWarn, "start it: systemctl start hotspot-agent, or hotspot-agent run"
+		f.Advice = "start it: systemctl start hotspot-agent, or hotspot-agent run"
 	}
 	return f
 }

@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -25,9 +26,13 @@ import (
 func Command(e command.Env) *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "check kernel, hooks, offloads, clock, pins, database; say what to do (root)",
-		Description: `Works with and without a running agent, and changes nothing. The exit status is 1
-when a check failed; a warning is no failure.
+		Usage: "check kernel, hooks, forwarding, offloads, clock, pins, database; say what to do (root)",
+		Description: `Works with and without a running agent, and changes nothing. Each line has a result (ok,
+info, warn or fail), the check and what it found; unless it is ok, below it why that
+matters and what mends it.
+
+Exit status: 0 fine, warnings included; 1 a check failed: there is something to do;
+2 usage; 3 customers can slip through unpaid, pay for nothing, or are cut off.
 
    hotspot-agent doctor --config /etc/hotspot-agent/config.yaml`,
 		Flags:  []cli.Flag{command.ConfigFlag()},
@@ -37,23 +42,38 @@ when a check failed; a warning is no failure.
 
 // finding is the result of one check.
 type finding struct {
-	Check  string `json:"check"`
-	Result string `json:"result"` // ok, warn or fail
-	Detail string `json:"detail"`
-	Advice string `json:"advice,omitempty"` // what to do
+	Check   string `json:"check"`
+	Result  string `json:"result"`  // ok, info, warn or fail
+	Exposed bool   `json:"exposed"` // customers can slip through unpaid, pay for nothing, or are cut off
+	Detail  string `json:"detail"`
+	Why     string `json:"why"`              // it matters
+	Advice  string `json:"advice,omitempty"` // what to do
 }
 
 const (
 	resultOK   = "ok"
+	resultInfo = "info"
 	resultWarn = "warn"
 	resultFail = "fail"
 )
+
+// reasons say why the checks of this package matter; those of the kernel have their own.
+var reasons = map[string]string{
+	"config":   "the agent does not start with a file that has mistakes",
+	"kernel":   "programs, tables and hooks are read as root",
+	"database": "it holds what was sold",
+	"disk":     "purchases and usage are stored there",
+	"agent":    "without it nothing is sold, and nothing is settled",
+}
 
 func examine(e command.Env, c *cli.Context) error {
 	cfg, findings := diagnoseConfig(e, c)
 	findings = append(findings, diagnoseKernel(cfg)...)
 	findings = append(findings, diagnoseDatabase(c.Context, cfg)...)
 	findings = append(findings, diagnoseAgent(c.Context, cfg.Socket)...)
+	for i := range findings {
+		findings[i].Why = cmp.Or(findings[i].Why, reasons[findings[i].Check])
+	}
 	if err := output.Show(e.Stdout, c, findings, printFindings); err != nil {
 		return err
 	}
@@ -63,20 +83,26 @@ func examine(e command.Env, c *cli.Context) error {
 // verdict fails when a finding does, and names the checks.
 func verdict(findings []finding) error {
 	var failed []string
+	status := exit.Failed
 	for _, f := range findings {
 		if f.Result == resultFail {
 			failed = append(failed, f.Check)
+		}
+		if f.Exposed {
+			status = exit.Exposed
 		}
 	}
 	if len(failed) == 0 {
 		return nil
 	}
 	return &exit.Failure{
-		Err:  fmt.Errorf("%s failed: %s", output.Count(len(failed), "check", "checks"), strings.Join(failed, ", ")),
-		Hint: "do what the advice says and run doctor again",
+		Err:    fmt.Errorf("%s failed: %s", output.Count(len(failed), "check", "checks"), strings.Join(failed, ", ")),
+		Hint:   "do what the advice says and run doctor again",
+		Status: status,
 	}
 }
 
+// printFindings has the result first on the line and the check second, for grep.
 func printFindings(w io.Writer, findings []finding) {
 	widest := 0
 	for _, f := range findings {
@@ -84,7 +110,11 @@ func printFindings(w io.Writer, findings []finding) {
 	}
 	for _, f := range findings {
 		fmt.Fprintf(w, "%-4s  %-*s  %s\n", f.Result, widest, f.Check, output.Printable(output.OneLine(f.Detail)))
-		if f.Advice != "" && f.Result != resultOK {
+		if f.Result == resultOK {
+			continue
+		}
+		fmt.Fprintf(w, "      %-*s  why: %s\n", widest, "", f.Why)
+		if f.Advice != "" {
 			fmt.Fprintf(w, "      %-*s  -> %s\n", widest, "", output.OneLine(f.Advice))
 		}
 	}
@@ -121,7 +151,11 @@ func diagnoseKernel(cfg config.Config) []finding {
 	}
 	var findings []finding
 	for _, f := range doctor.Diagnose(daemon.PlaneOptions(cfg, slog.New(slog.DiscardHandler))) {
-		findings = append(findings, finding{Check: f.Check, Result: string(f.Level), Detail: f.Detail, Advice: f.Advice})
+		one := finding{Check: f.Check, Result: string(f.Level), Detail: f.Detail, Why: f.Why(), Advice: f.Advice}
+		if f.Level == doctor.Exposed {
+			one.Result, one.Exposed = resultFail, true
+		}
+		findings = append(findings, one)
 	}
 	return findings
 }

@@ -4,6 +4,7 @@
 package exit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,8 @@ const (
 	Done   = 0
 	Failed = 1
 	Usage  = 2
+
+	Exposed = 3 // of doctor: customers can slip through, pay for nothing, or are cut off
 )
 
 // UsageError is a mistake in how the program was called.
@@ -40,8 +43,9 @@ func Usagef(c *cli.Context, format string, args ...any) error {
 
 // Failure is an error with what to try.
 type Failure struct {
-	Err  error
-	Hint string
+	Err    error
+	Hint   string
+	Status int // of the program; 0 stands for Failed
 }
 
 func (f *Failure) Error() string { return f.Err.Error() }
@@ -63,6 +67,10 @@ func Report(stderr io.Writer, err error) int {
 		line += "; " + try
 	}
 	fmt.Fprintf(stderr, "%s: %s\n", Program, line)
+	var failure *Failure
+	if errors.As(err, &failure) {
+		return cmp.Or(failure.Status, Failed)
+	}
 	return Failed
 }
 

@@ -56,9 +56,9 @@ func EachNeighbor(ns *NetNS, family int, visit func(*netlink.Neigh) bool) error 
 	return nil
 }
 
-// MacOfNeighbor finds the MAC behind an address in the neighbour table of an interface, and
-// its rank; 0 when there is none.
-func MacOfNeighbor(h *netlink.Handle, on netlink.Link, ip netip.Addr) (dataplane.MAC, int, error) {
+// ClientAt finds the client behind an address in the neighbour table of an interface; nil
+// when there is none.
+func ClientAt(h *netlink.Handle, on netlink.Link, ip netip.Addr) (*netlink.Neigh, error) {
 	family := netlink.FAMILY_V6
 	if ip.Is4() {
 		family = netlink.FAMILY_V4
@@ -69,16 +69,23 @@ func MacOfNeighbor(h *netlink.Handle, on netlink.Link, ip netip.Addr) (dataplane
 		return err
 	})
 	if err != nil {
-		return dataplane.MAC{}, 0, kernel.Explain("neighbours of "+on.Attrs().Name, err)
+		return nil, kernel.Explain("neighbours of "+on.Attrs().Name, err)
 	}
 	for _, n := range list {
 		found, _ := netip.AddrFromSlice(n.IP)
-		var mac dataplane.MAC
-		if found.Unmap() == ip && copy(mac[:], n.HardwareAddr) == len(mac) && mac.CheckClient() == nil {
-			return mac, NudRank(n.State), nil
+		if found.Unmap() == ip && NudRank(n.State) > 0 && ClientMAC(n).CheckClient() == nil {
+			return &n, nil
 		}
 	}
-	return dataplane.MAC{}, 0, nil
+	return nil, nil
+}
+
+// ClientMAC is the Ethernet address of a neighbour, or the zero MAC.
+func ClientMAC(n netlink.Neigh) (mac dataplane.MAC) {
+	if len(n.HardwareAddr) == len(mac) {
+		copy(mac[:], n.HardwareAddr)
+	}
+	return mac
 }
 
 // Locate fills in where a neighbour is; false when that is no place of clients.

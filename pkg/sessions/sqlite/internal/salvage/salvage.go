@@ -175,7 +175,8 @@ func unfit(err error) bool {
 	if errors.As(err, &failed) {
 		return failed.Code == sqlite3.ErrConstraint
 	}
-	return sessions.CodeOf(err) == sessions.Invalid
+	code := sessions.CodeOf(err)
+	return code == sessions.Invalid || code == sessions.Conflict
 }
 
 func (w *damaged) copyDevices(kept *Kept) error {

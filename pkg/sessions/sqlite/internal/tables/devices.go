@@ -71,6 +71,14 @@ func (t deviceTable) PutDevice(d *sessions.Device) error {
 	return t.putAddresses(d)
 }
 
+func (t deviceTable) DeleteDevice(id sessions.DeviceID) error {
+	err := t.change(func() error { return noDevice(id) }, "DELETE FROM devices WHERE id = ?", int64(id))
+	if violates(err, sqlite3.ErrConstraintForeignKey) {
+		return sessions.Errorf(sessions.Conflict, "device %d has sessions", id)
+	}
+	return err
+}
+
 // putAddresses makes a device's addresses those of d, and takes them from others. A row
 // that can stay is not written: of a known device with a new address it is one.
 func (t deviceTable) putAddresses(d *sessions.Device) error {

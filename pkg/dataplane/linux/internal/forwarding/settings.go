@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forwarding
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+)
+
+// family is what differs between IPv4 and IPv6.
+type family struct {
+	name     string
+	number   int
+	settings string // folder of the interfaces' settings
+	all      string // the setting that turns all on
+	internet net.IP // an address by whose route the uplink is found; nothing is sent
+}
+
+var families = []family{
+	{"IPv4", unix.AF_INET, "/proc/sys/net/ipv4/conf", "net.ipv4.ip_forward", net.IPv4(1, 1, 1, 1)},
+	{"IPv6", unix.AF_INET6, "/proc/sys/net/ipv6/conf", "net.ipv6.conf.all.forwarding", net.ParseIP("2606:4700:4700::1111")},
+}
+
+// settings checks whether the kernel forwards between the clients and the uplink. A packet
+// is forwarded if the interface that it came by forwards: both must, for there and back.
+func (c *Checker) settings(v *links.Snapshot) ([]Result, error) {
+	var results []Result
+	for _, f := range families {
+		on, err := c.withAddress(v, f)
+		if err != nil {
+			return results, err
+		}
+		if len(on) == 0 {
+			continue // the router has no such addresses for its clients
+		}
+		r := Result{Check: f.name + " forwarding", Fine: "on"}
+		if uplink := c.uplink(v, f); uplink != "" {
+			on = append(on, uplink)
+			r.Fine += ", the uplink is " + uplink
+		}
+		for _, name := range on {
+			off, err := c.isOff(filepath.Join(f.settings, name, "forwarding"))
+			if err != nil {
+				return results, err
+			}
+			if off {
+				r.Found = append(r.Found, f.off(name, v, c.Names))
+			}
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// off is the finding about an interface that forwards nothing. A client that has no IPv6
+// falls back to IPv4 (RFC 8305), so that it is worth a note.
+func (f family) off(name string, v *links.Snapshot, named []string) Finding {
+	p := dataplane.Problem{Code: dataplane.ForwardingOff, Interface: name, Exposed: f.number == unix.AF_INET}
+	p.Detail = fmt.Sprintf("%s forwarding is off on %s (%s): customers pay, and their packets get no further", f.name, name, f.all)
+	return Finding{Problem: p, Mend: fmt.Sprintf("sysctl -w %s=1", f.all), Note: !p.Exposed}
+}
+
+// withAddress are the routed interfaces with an address that clients can use.
+func (c *Checker) withAddress(v *links.Snapshot, f family) (names []string, err error) {
+	var addrs []netlink.Addr
+	if err := links.Dump(func() (err error) {
+		addrs, err = c.NL.AddrList(nil, f.number)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	has := make(map[int]bool)
+	for _, a := range addrs {
+		if !a.IP.IsLinkLocalUnicast() {
+			has[a.LinkIndex] = true
+		}
+	}
+	for _, l := range c.routed(v) {
+		if has[l.Attrs().Index] {
+			names = append(names, l.Attrs().Name)
+		}
+	}
+	return names, nil
+}
+
+// uplink is the interface of the route to the internet, "" for none.
+func (c *Checker) uplink(v *links.Snapshot, f family) string {
+	routes, err := c.NL.RouteGet(f.internet)
+	if err != nil || len(routes) == 0 {
+		return ""
+	}
+	if l := v.ByIndex[routes[0].LinkIndex]; l != nil && l.Attrs().Flags&net.FlagLoopback == 0 {
+		return l.Attrs().Name
+	}
+	return ""
+}
+
+// isOff reports whether a setting of the namespace is 0. One that does not exist, as the
+// interface or the protocol went, is not off.
+func (c *Checker) isOff(path string) (off bool, err error) {
+	err = c.NS.Run(func() error {
+		text, err := os.ReadFile(path)
+		off = err == nil && strings.TrimSpace(string(text)) == "0"
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	return off, err
+}

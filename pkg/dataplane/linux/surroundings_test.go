@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+)
+
+// problem reports whether there is one of a code about an interface, and returns its detail.
+func (d *Dataplane) problem(code dataplane.ProblemCode, ifname string) (detail string, is bool) {
+	list := d.Status().Problems
+	at := slices.IndexFunc(list, func(p dataplane.Problem) bool { return p.Code == code && p.Interface == ifname && p.Exposed })
+	if at < 0 {
+		return "", false
+	}
+	return list[at].Detail, true
+}
+
+// begins and ends wait for a problem and its end.
+func (d *Dataplane) begins(t *testing.T, code dataplane.ProblemCode, ifname, says string) {
+	t.Helper()
+	within(t, seen, string(code)+" of "+ifname, func() bool {
+		detail, is := d.problem(code, ifname)
+		return is && strings.Contains(detail, says)
+	})
+}
+
+func (d *Dataplane) ends(t *testing.T, code dataplane.ProblemCode, ifname string) {
+	t.Helper()
+	within(t, seen, "the end of "+string(code)+" of "+ifname, func() bool {
+		_, is := d.problem(code, ifname)
+		return !is
+	})
+}
+
+// The kind: customers pay for nothing, as the kernel forwards nothing, on the clients' side
+// or the uplink's; whenever that begins, it is a problem until it ends.
+func TestForwardingOff(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	b.veth("wan")
+	b.addr("lan", "10.77.0.1/24")
+	b.addr("wan", "192.0.2.2/24")
+	check(t, b.Sysctl("net/ipv4/ip_forward=0"))
+	d := b.open(b.options("lan"))
+	if detail, is := d.problem(dataplane.ForwardingOff, "lan"); !is || !strings.Contains(detail, "sysctl -w net.ipv4.ip_forward=1") {
+		t.Errorf("at the start: %+v", d.Status().Problems)
+	}
+	check(t, b.Sysctl("net/ipv4/ip_forward=1"))
+	d.ends(t, dataplane.ForwardingOff, "lan")
+	if s := d.Status(); !s.Healthy {
+		t.Errorf("a router that forwards: %+v", s.Problems)
+	}
+	check(t, b.Netlink().RouteAdd(&netlink.Route{LinkIndex: b.link("wan").Attrs().Index, Gw: []byte{192, 0, 2, 1}}))
+	check(t, b.Sysctl("net/ipv4/conf/wan/forwarding=0"))
+	d.begins(t, dataplane.ForwardingOff, "wan", "IPv4")
+	check(t, b.Sysctl("net/ipv4/conf/wan/forwarding=1"))
+	d.ends(t, dataplane.ForwardingOff, "wan")
+	// No address of the router's, as on a bridge that only switches: nothing is routed.
+	check(t, b.Sysctl("net/ipv4/conf/lan/forwarding=0"))
+	d.begins(t, dataplane.ForwardingOff, "lan", "IPv4")
+	check(t, b.Netlink().AddrDel(b.link("lan"), b.addrOf("lan")))
+	d.ends(t, dataplane.ForwardingOff, "lan")
+}
+
+func (b *box) addrOf(ifname string) *netlink.Addr {
+	b.t.Helper()
+	list, err := b.Netlink().AddrList(b.link(ifname), unix.AF_INET)
+	check(b.t, err)
+	return &list[0]
+}
+
+// The kind: a frame passes the egress hook twice, as a shaper sends it through an IFB.
+func TestRedirectedEgress(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "ifb9"
+	check(t, b.Netlink().LinkAdd(&netlink.Ifb{LinkAttrs: attrs}))
+	check(t, b.Netlink().LinkSetUp(b.link("ifb9")))
+	d := b.open(b.options("lan"))
+	if s := d.Status(); !s.Healthy {
+		t.Errorf("an IFB that nothing leads to: %+v", s.Problems)
+	}
+	root := netlink.MakeHandle(1, 0)
+	htb := netlink.NewHtb(netlink.QdiscAttrs{LinkIndex: b.link("lan").Attrs().Index, Parent: netlink.HANDLE_ROOT, Handle: root})
+	check(t, b.Netlink().QdiscAdd(htb))
+	redirect := netlink.NewMirredAction(b.link("ifb9").Attrs().Index)
+	check(t, b.Netlink().FilterAdd(&netlink.U32{
+		FilterAttrs: netlink.FilterAttrs{LinkIndex: b.link("lan").Attrs().Index, Parent: root, Priority: 1, Protocol: unix.ETH_P_ALL},
+		ClassId:     netlink.MakeHandle(1, 1),
+		Actions:     []netlink.Action{redirect},
+	}))
+	d.begins(t, dataplane.Redirected, "lan", "ifb9")
+	check(t, b.Netlink().QdiscDel(htb))
+	d.ends(t, dataplane.Redirected, "lan")
+}
