@@ -102,3 +102,68 @@ func TestRedirectedEgress(t *testing.T) {
 	check(t, b.Netlink().QdiscDel(htb))
 	d.ends(t, dataplane.Redirected, "lan")
 }
+
+// firewall replaces the rules of the namespace.
+func (b *box) firewall(rules string) {
+	b.t.Helper()
+	cmd := b.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader("flush ruleset\n" + rules + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// The kind: the firewall drops what customers pay for. Docker does so when it starts, long
+// after the agent did.
+func TestForwardDropped(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	b.veth("wan")
+	b.addr("lan", "10.77.0.1/24")
+	b.addr("wan", "192.0.2.2/24")
+	check(t, b.Sysctl("net/ipv4/ip_forward=1"))
+	check(t, b.Netlink().RouteAdd(&netlink.Route{LinkIndex: b.link("wan").Attrs().Index, Gw: []byte{192, 0, 2, 1}}))
+	d := b.open(b.options("lan"))
+	if s := d.Status(); !s.Healthy {
+		t.Errorf("no firewall: %+v", s.Problems)
+	}
+	const docker = "table ip filter {\n chain FORWARD { type filter hook forward priority 0; policy drop; iifname \"docker0\" accept; oifname \"docker0\" accept; }\n}"
+	b.firewall(docker)
+	d.begins(t, dataplane.ForwardDropped, "lan", "ip filter FORWARD")
+	detail, _ := d.problem(dataplane.ForwardDropped, "lan")
+	parts := strings.Split(detail, "; ")
+	for _, command := range parts[1:3] { // as the advice has it
+		check(t, b.Command("nft", strings.TrimPrefix(command, "nft ")).Run())
+	}
+	d.ends(t, dataplane.ForwardDropped, "lan")
+	b.firewall(docker)
+	d.begins(t, dataplane.ForwardDropped, "lan", "lan and wan")
+	b.firewall("")
+	d.ends(t, dataplane.ForwardDropped, "lan")
+}
+
+// The kind: the firewall sees, and translates, frames of a bridge before its hook does.
+func TestBridgeNetfilter(t *testing.T) {
+	b := newBox(t)
+	b.bridge("br-lan", "lan1")
+	if err := b.Sysctl("net/bridge/bridge-nf-call-iptables=1"); err != nil {
+		t.Skipf("no br_netfilter: %v", err)
+	}
+	check(t, b.Sysctl("net/bridge/bridge-nf-call-ip6tables=0"))
+	d := b.open(b.options("br-lan"))
+	if s := d.Status(); !s.Healthy {
+		t.Errorf("nothing is translated: %+v", s.Problems)
+	}
+	published := "table ip nat {\n chain pre { type nat hook prerouting priority -100; tcp dport 80 dnat to 10.9.9.9:8080; }\n}"
+	b.firewall(published)
+	d.begins(t, dataplane.BridgeNetfilter, "br-lan", "sysctl -w net.bridge.bridge-nf-call-iptables=0, or name the ports")
+	check(t, b.Sysctl("net/bridge/bridge-nf-call-iptables=0"))
+	d.ends(t, dataplane.BridgeNetfilter, "br-lan")
+	check(t, b.Sysctl("net/bridge/bridge-nf-call-iptables=1"))
+	d.begins(t, dataplane.BridgeNetfilter, "br-lan", "")
+	check(t, d.Close())
+	d = b.open(b.options("lan1"))
+	if s := d.Status(); !s.Healthy {
+		t.Errorf("the port is named: %+v", s.Problems)
+	}
+}

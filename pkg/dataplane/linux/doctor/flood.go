@@ -123,19 +123,6 @@ func parseLearning(m []byte) (learned, most uint32, known bool, err error) {
 		}
 		return nil
 	}
-	err = eachNested(m[unix.SizeofIfInfomsg:], []uint16{unix.IFLA_LINKINFO, nl.IFLA_INFO_DATA}, visit)
+	err = links.EachNested(m[unix.SizeofIfInfomsg:], []uint16{unix.IFLA_LINKINFO, nl.IFLA_INFO_DATA}, visit)
 	return learned, most, known, err
-}
-
-// eachNested visits the netlink attributes at the end of a path of nested ones.
-func eachNested(b []byte, path []uint16, visit func(kind uint16, value []byte) error) error {
-	if len(path) == 0 {
-		return eachAttribute(b, visit)
-	}
-	return eachAttribute(b, func(kind uint16, value []byte) error {
-		if kind != path[0] {
-			return nil
-		}
-		return eachNested(value, path[1:], visit)
-	})
 }

@@ -23,7 +23,6 @@ const (
 	nftaFlowtableFlags    = 7
 	nftaFlowtableHookDevs = 3
 	flowtableHardware     = 1 << 0
-	attributeTypeMask     = 0x3fff // without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 )
 
 // flowtable is nft's set of connections that skip the forwarding path.
@@ -72,7 +71,7 @@ func parseFlowtable(m []byte) (flowtable, error) {
 	if len(m) < nl.SizeofNfgenmsg {
 		return f, fmt.Errorf("flowtable of %d bytes", len(m))
 	}
-	err := eachAttribute(m[nl.SizeofNfgenmsg:], func(kind uint16, value []byte) (err error) {
+	err := links.EachAttribute(m[nl.SizeofNfgenmsg:], func(kind uint16, value []byte) (err error) {
 		switch kind {
 		case nftaFlowtableTable:
 			f.table = unix.ByteSliceToString(value)
@@ -90,30 +89,14 @@ func parseFlowtable(m []byte) (flowtable, error) {
 
 func parseFlowtableDevices(hook []byte) ([]string, error) {
 	var devices []string
-	err := eachAttribute(hook, func(kind uint16, value []byte) error {
+	err := links.EachAttribute(hook, func(kind uint16, value []byte) error {
 		if kind != nftaFlowtableHookDevs {
 			return nil
 		}
-		return eachAttribute(value, func(_ uint16, name []byte) error {
+		return links.EachAttribute(value, func(_ uint16, name []byte) error {
 			devices = append(devices, unix.ByteSliceToString(name))
 			return nil
 		})
 	})
 	return devices, err
-}
-
-// eachAttribute visits netlink attributes: length, kind, value, padding to 4 bytes.
-func eachAttribute(b []byte, visit func(kind uint16, value []byte) error) error {
-	for len(b) >= unix.SizeofRtAttr {
-		n := int(binary.NativeEndian.Uint16(b))
-		if n < unix.SizeofRtAttr || n > len(b) {
-			return fmt.Errorf("netlink attribute of %d bytes in a message of %d", n, len(b))
-		}
-		kind := binary.NativeEndian.Uint16(b[2:]) & attributeTypeMask
-		if err := visit(kind, b[unix.SizeofRtAttr:n]); err != nil {
-			return err
-		}
-		b = b[min((n+3)&^3, len(b)):]
-	}
-	return nil
 }

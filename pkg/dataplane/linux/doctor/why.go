@@ -26,6 +26,8 @@ var reasons = map[string]string{
 	"redirects":        "what passes a hook twice is debited twice",
 	"IPv4 forwarding":  "without it customers pay for nothing",
 	"IPv6 forwarding":  "without it devices with IPv6 wait before they fall back to IPv4",
+	"firewall":         "what it drops, customers pay for",
+	"bridge netfilter": "the programs decide by the addresses that the client sent",
 	"forwarding":       "without it customers pay for nothing",
 }
 

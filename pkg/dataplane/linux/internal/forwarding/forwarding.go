@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package forwarding checks what else on the machine decides whether the packets of customers
-// pass, and how often they are counted: stacked interfaces, settings of the kernel, redirects.
+// pass, and how often they are counted: stacked interfaces, settings of the kernel, the firewall,
+// redirects.
 // It changes nothing. The running agent and doctor use the same checks.
 package forwarding
 
@@ -32,12 +33,14 @@ type Checker struct {
 	NS    *links.NetNS
 	NL    *netlink.Handle
 	Names []string // of the client-facing interfaces
+
+	fw firewall
 }
 
 // Check does all checks. An error means that the kernel could not be asked.
 func (c *Checker) Check(v *links.Snapshot) ([]Result, error) {
 	results := []Result{c.stacking(v)}
-	for _, check := range []func(*links.Snapshot) ([]Result, error){c.settings, c.redirects} {
+	for _, check := range []func(*links.Snapshot) ([]Result, error){c.settings, c.firewalled, c.bridgeNetfilter, c.redirects} {
 		found, err := check(v)
 		if err != nil {
 			return results, err

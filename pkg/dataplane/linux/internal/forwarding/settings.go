@@ -16,6 +16,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/nft"
 )
 
 // family is what differs between IPv4 and IPv6.
@@ -24,12 +25,14 @@ type family struct {
 	number   int
 	settings string // folder of the interfaces' settings
 	all      string // the setting that turns all on
+	bridged  string // the setting by which the firewall sees frames of bridges
+	firewall uint8  // the family of its rules
 	internet net.IP // an address by whose route the uplink is found; nothing is sent
 }
 
 var families = []family{
-	{"IPv4", unix.AF_INET, "/proc/sys/net/ipv4/conf", "net.ipv4.ip_forward", net.IPv4(1, 1, 1, 1)},
-	{"IPv6", unix.AF_INET6, "/proc/sys/net/ipv6/conf", "net.ipv6.conf.all.forwarding", net.ParseIP("2606:4700:4700::1111")},
+	{"IPv4", unix.AF_INET, "/proc/sys/net/ipv4/conf", "net.ipv4.ip_forward", "bridge-nf-call-iptables", nft.FamilyIPv4, net.IPv4(1, 1, 1, 1)},
+	{"IPv6", unix.AF_INET6, "/proc/sys/net/ipv6/conf", "net.ipv6.conf.all.forwarding", "bridge-nf-call-ip6tables", nft.FamilyIPv6, net.ParseIP("2606:4700:4700::1111")},
 }
 
 // settings checks whether the kernel forwards between the clients and the uplink. A packet
@@ -73,6 +76,20 @@ func (f family) off(name string, v *links.Snapshot, named []string) Finding {
 
 // withAddress are the routed interfaces with an address that clients can use.
 func (c *Checker) withAddress(v *links.Snapshot, f family) (names []string, err error) {
+	has, err := c.addressed(f)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range c.routed(v) {
+		if has[l.Attrs().Index] {
+			names = append(names, l.Attrs().Name)
+		}
+	}
+	return names, nil
+}
+
+// addressed has the indexes of the interfaces with such addresses.
+func (c *Checker) addressed(f family) (map[int]bool, error) {
 	var addrs []netlink.Addr
 	if err := links.Dump(func() (err error) {
 		addrs, err = c.NL.AddrList(nil, f.number)
@@ -86,12 +103,7 @@ func (c *Checker) withAddress(v *links.Snapshot, f family) (names []string, err 
 			has[a.LinkIndex] = true
 		}
 	}
-	for _, l := range c.routed(v) {
-		if has[l.Attrs().Index] {
-			names = append(names, l.Attrs().Name)
-		}
-	}
-	return names, nil
+	return has, nil
 }
 
 // uplink is the interface of the route to the internet, "" for none.
@@ -107,15 +119,25 @@ func (c *Checker) uplink(v *links.Snapshot, f family) string {
 }
 
 // isOff reports whether a setting of the namespace is 0. One that does not exist, as the
-// interface or the protocol went, is not off.
-func (c *Checker) isOff(path string) (off bool, err error) {
+// interface or the protocol went, is neither off nor on.
+func (c *Checker) isOff(path string) (bool, error) {
+	value, err := c.setting(path)
+	return value == "0", err
+}
+
+func (c *Checker) isOn(path string) (bool, error) {
+	value, err := c.setting(path)
+	return value != "" && value != "0", err
+}
+
+func (c *Checker) setting(path string) (value string, err error) {
 	err = c.NS.Run(func() error {
 		text, err := os.ReadFile(path)
-		off = err == nil && strings.TrimSpace(string(text)) == "0"
+		value = strings.TrimSpace(string(text))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	})
-	return off, err
+	return value, err
 }
