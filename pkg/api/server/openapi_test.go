@@ -113,6 +113,22 @@ func TestOpenAPIListsTheCodes(t *testing.T) {
 	}
 }
 
+// The types of events in the document are those that are stored.
+func TestOpenAPIListsTheEvents(t *testing.T) {
+	var described, known []string
+	for _, kind := range loadDocument(t).Components.Schemas["Event"].Value.Properties["type"].Value.Enum {
+		described = append(described, kind.(string))
+	}
+	for _, kind := range sessions.EventTypes() {
+		known = append(known, string(kind))
+	}
+	slices.Sort(described)
+	slices.Sort(known)
+	if diff := cmp.Diff(known, described); diff != "" {
+		t.Errorf("sessions.EventTypes (-) and openapi.json (+) differ:\n%s", diff)
+	}
+}
+
 // checkedTransport validates every request and answer against the document.
 type checkedTransport struct {
 	t      *testing.T
@@ -363,6 +379,11 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 		{"POST", "/v1/import", `{"mac":"x"}`, sessions.Invalid, "created_at", "line 1"},
 		{"GET", "/v1/events?after=-1", "", sessions.Invalid, "after", "-1"},
 		{"GET", "/v1/events?after=x", "", sessions.Invalid, "after", "x"},
+		{"GET", "/v1/events?after=999", "", sessions.Gone, "", "999"},
+		{"GET", "/v1/events?after=1&generation=0123456789abcdef", "", sessions.Gone, "", "another database"},
+		{"GET", "/v1/events?generation=12", "", sessions.Invalid, "generation", "12"},
+		{"GET", "/v1/events?type=session.lower", "", sessions.Invalid, "type", "session.lower"},
+		{"GET", "/v1/events?device=99", "", sessions.NotFound, "", "99"},
 		{"GET", "/v1/events?follow=perhaps", "", sessions.Invalid, "follow", "perhaps"},
 	} {
 		var body any

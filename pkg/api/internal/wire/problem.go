@@ -24,6 +24,11 @@ type Problem struct {
 	Detail string        `json:"detail"`
 	Code   sessions.Code `json:"code"`
 	Field  string        `json:"field,omitempty"` // the offending field, for Invalid
+
+	// For Gone: the events that are stored, and the generation of the database.
+	First      *int64 `json:"first,omitempty"`
+	Last       *int64 `json:"last,omitempty"`
+	Generation string `json:"generation,omitempty"`
 }
 
 // Media types of answers.
@@ -49,6 +54,7 @@ var codes = []struct {
 	{sessions.Conflict, http.StatusConflict, "Conflict"},
 	{sessions.Forbidden, http.StatusForbidden, "Forbidden"},
 	{sessions.Full, http.StatusInsufficientStorage, "Full"},
+	{sessions.Gone, http.StatusGone, "Gone"},
 	{sessions.Unavailable, http.StatusServiceUnavailable, "Unavailable"},
 	{sessions.Internal, http.StatusInternalServerError, "Internal error"},
 }
@@ -91,6 +97,9 @@ func ProblemFrom(err error) Problem {
 	case errors.As(err, &own) && own.Code != sessions.Internal:
 		p := problemOf(own.Code)
 		p.Detail, p.Field = own.Message, own.Field
+		if lost := (*sessions.LostPlace)(nil); errors.As(own, &lost) {
+			p.First, p.Last, p.Generation = &lost.First, &lost.Last, lost.Generation.String()
+		}
 		return p
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		p := problemOf(sessions.Unavailable)
@@ -141,7 +150,19 @@ func (p Problem) AsError() *sessions.Error {
 	if message == "" {
 		message = p.Title
 	}
-	return &sessions.Error{Code: code, Field: p.Field, Message: message}
+	return &sessions.Error{Code: code, Field: p.Field, Message: message, Err: p.lostPlace()}
+}
+
+// lostPlace is the cause of Gone.
+func (p Problem) lostPlace() error {
+	if p.First == nil || p.Last == nil {
+		return nil
+	}
+	g, err := sessions.ParseGeneration(p.Generation)
+	if err != nil {
+		return nil // of an agent that is none of ours
+	}
+	return &sessions.LostPlace{First: *p.First, Last: *p.Last, Generation: g}
 }
 
 // ParseProblem reads a problem document, or makes the best of an answer without one.
