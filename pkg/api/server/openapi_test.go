@@ -86,6 +86,18 @@ func TestOpenAPIMinimaAreTheServers(t *testing.T) {
 	}
 }
 
+// Every request that changes something takes an Idempotency-Key.
+func TestOpenAPIHasKeysForWrites(t *testing.T) {
+	for path, item := range loadDocument(t).Paths.Map() {
+		for method, operation := range item.Operations() {
+			keyed := slices.ContainsFunc(operation.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == wire.HeaderKey })
+			if keyed != isWrite(method) {
+				t.Errorf("%s %s: described with an Idempotency-Key: %v", method, path, keyed)
+			}
+		}
+	}
+}
+
 func queryNames(operation *openapi3.Operation) []string {
 	names := []string{}
 	for _, parameter := range operation.Parameters {
