@@ -59,7 +59,7 @@ func checkUsed(s Session, fields []given) error {
 // a top-up of a session that stays over. after is what Patched made of before. Code
 // Invalid, naming the field and what would be effective.
 func (p SessionPatch) CheckEffect(before, after Session, now Instant) error {
-	speeds := p.UseGlobalSpeed == nil // given with it, they are for when it is taken back
+	speeds := p.UseGlobalSpeed == nil // given with it, they are for the time after it
 	err := checkUsed(after, []given{
 		{"time_secs", named(p.Time), timed}, {"add_time_secs", p.AddTime != nil, timed},
 		{"data_bytes", named(p.Bytes), metered}, {"add_data_bytes", p.AddBytes != nil, metered},

@@ -135,7 +135,7 @@ func plain(answer *reply) []byte {
 	return wire.JSON(k)
 }
 
-// seal encrypts an answer with its key, of which the store has only the hash: whoever reads
+// seal encrypts an answer with its key, of which the store has only the hash: a reader of
 // the database learns no claim code from it, unless the key can be guessed.
 func seal(key string, answer []byte) ([]byte, error) {
 	sealer, err := sealerOf(key)

@@ -83,7 +83,7 @@ func New(store sessions.Store, kernel sessions.Enforcer, clock sessions.Clock, c
 	m.providers = providers.New(m.clock, m.table, m.ledger, providers.Config{
 		Dial: cfg.Dial, Timeout: cfg.ProviderTimeout, Log: cfg.Log,
 		Update: func(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch) (sessions.Session, error) {
-			return m.updateSession(sessions.WithRequest(ctx, nil), id, patch, asItSays) // an asking request has an answer of its own
+			return m.patch(sessions.WithRequest(ctx, nil), id, patch, asItSays) // an asking request has an answer of its own
 		},
 	})
 	m.start = start.New(m.clock, m.table, m.ledger, m.enforce, m.providers, cfg.Log)

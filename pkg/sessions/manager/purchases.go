@@ -49,7 +49,7 @@ func (m *Manager) CreateSession(ctx context.Context, spec sessions.SessionSpec) 
 // something left again can be started. Codes: NotFound, Invalid (also what would have no
 // effect).
 func (m *Manager) UpdateSession(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch) (sessions.Session, error) {
-	return m.updateSession(ctx, id, patch, patch.CheckEffect)
+	return m.patch(ctx, id, patch, patch.CheckEffect)
 }
 
 // checkEffect is SessionPatch.CheckEffect.
@@ -58,7 +58,7 @@ type checkEffect func(before, after sessions.Session, now sessions.Instant) erro
 // asItSays is the checkEffect of what a provider changed.
 func asItSays(_, _ sessions.Session, _ sessions.Instant) error { return nil }
 
-func (m *Manager) updateSession(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch, check checkEffect) (sessions.Session, error) {
+func (m *Manager) patch(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch, check checkEffect) (sessions.Session, error) {
 	s, err := m.ledger.Session(ctx, id)
 	if err != nil {
 		return s, err
@@ -66,7 +66,7 @@ func (m *Manager) updateSession(ctx context.Context, id sessions.SessionID, patc
 	if _, err := sessions.Patched(s, patch); err != nil {
 		return sessions.Session{}, err
 	}
-	c, err := m.rewrite(ctx, s, patch, check)
+	c, err := rewrite(ctx, m, s, patch, check)
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -80,14 +80,14 @@ func (m *Manager) updateSession(ctx context.Context, id sessions.SessionID, patc
 	if err := m.ledger.Seal(c); err != nil {
 		return sessions.Session{}, err
 	}
-	if err := m.endIfOver(context.WithoutCancel(ctx), id); err != nil {
+	if err := endIfOver(context.WithoutCancel(ctx), m, id); err != nil {
 		return sessions.Session{}, err
 	}
 	return m.Session(context.WithoutCancel(ctx), id)
 }
 
 // rewrite stores the patched session.
-func (m *Manager) rewrite(ctx context.Context, s sessions.Session, patch sessions.SessionPatch, check checkEffect) (*ledger.Tx, error) {
+func rewrite(ctx context.Context, m *Manager, s sessions.Session, patch sessions.SessionPatch, check checkEffect) (*ledger.Tx, error) {
 	s, held, err := m.enforce.LockOwner(ctx, s)
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func putPatched(c *ledger.Tx, s *sessions.Session, patch sessions.SessionPatch) 
 }
 
 // endIfOver ends a running session that a patch left nothing of.
-func (m *Manager) endIfOver(ctx context.Context, id sessions.SessionID) error {
+func endIfOver(ctx context.Context, m *Manager, id sessions.SessionID) error {
 	s, err := m.ledger.Session(ctx, id)
 	if err != nil || s.State != sessions.Running || !s.Exhausted() && !m.clock.Read().Expired(s) {
 		return err
