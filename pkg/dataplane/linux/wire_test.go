@@ -46,7 +46,7 @@ func TestABI(t *testing.T) {
 func TestReasonLabels(t *testing.T) {
 	header, err := os.ReadFile("../../../bpf/abi.h")
 	check(t, err)
-	codes := regexp.MustCompile(`((?:PASS|DROP)_\w+) = (\d+),`).FindAllStringSubmatch(string(header), -1)
+	codes := regexp.MustCompile(`((?:PASS|DROP|ANSWER)_\w+) = (\d+),`).FindAllStringSubmatch(string(header), -1)
 	if len(codes) != len(bpf.ReasonLabels) {
 		t.Errorf("abi.h has %d reasons, Go has %d labels", len(codes), len(bpf.ReasonLabels))
 	}
