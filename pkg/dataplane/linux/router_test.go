@@ -160,7 +160,7 @@ func TestRouterVLANsFollow(t *testing.T) {
 	b.veth("lan")
 	var id atomic.Int64
 	opts := b.options("lan")
-	opts.snapshot = func(h *netlink.Handle) (*links.Snapshot, error) {
+	opts.snapshot = func(_ *links.Snapshot, h *netlink.Handle, _ links.Changes) (*links.Snapshot, error) {
 		v, err := links.TakeSnapshot(h)
 		if n := int(id.Load()); n != 0 && err == nil {
 			l := fakeLink(&netlink.Vlan{VlanId: n, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}, fmt.Sprintf("lan.%d", n), 100_000)
