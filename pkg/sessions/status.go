@@ -28,7 +28,7 @@ type Traffic struct {
 	UpPackets, DownPackets uint64
 	DroppedPackets         uint64 // over the speed, the byte limit or the deadline
 	UpBPS, DownBPS         uint64
-	LastSeen               time.Time // zero: never
+	LastSeen               time.Time // the device's last packet that passed; zero: none yet
 }
 
 // Summary is the Manager at a glance.

@@ -25,7 +25,7 @@ import (
 type Config struct {
 	GlobalDownBPS, GlobalUpBPS uint64            // bit/s of sessions that use the global speed; 0 for no limit
 	LowBalancePercent          int               // session.low is published when this share is left; 0 never
-	IdleTimeout                time.Duration     // a device silent this long is paused; 0 never
+	IdleTimeout                time.Duration     // a device that sent nothing this long is paused; 0 never
 	ResumeAfterReboot          bool              // running sessions continue after a reboot, instead of being paused
 	Bind                       sessions.BindMode // default BindNone
 	Trusted                    []dataplane.MAC
