@@ -34,10 +34,11 @@ type Traffic struct {
 // Summary is the Manager at a glance.
 type Summary struct {
 	Health
-	Devices   int
-	Connected int // devices with a running session
-	Sessions  map[State]int
-	LastSeq   int64 // of the last event; 0: none
+	Devices    int
+	Connected  int // devices with a running session
+	Sessions   map[State]int
+	LastSeq    int64      // of the last event; 0: none
+	Generation Generation // of the database to which LastSeq belongs
 }
 
 // Health is what works of the Manager, and what does not.
