@@ -3,6 +3,8 @@
 package linux
 
 import (
+	"net/netip"
+
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
@@ -12,13 +14,17 @@ import (
 // router keeps the router's own addresses in the kernel.
 type router struct {
 	maps    *pins.Maps
-	ifnames []string // client-facing
+	ifnames []string            // client-facing
+	behind  func() []netip.Addr // hosts that the firewall sends packets for the router to
 }
 
 // sync writes the addresses of a snapshot.
 func (r router) sync(now *links.Snapshot) error {
 	addrs := make(map[bpf.HotspotAddrKey]bool)
 	for _, a := range now.Addrs {
+		addrs[bpf.AddrToWire(a)] = true
+	}
+	for _, a := range r.behind() {
 		addrs[bpf.AddrToWire(a)] = true
 	}
 	if err := r.syncAddrs(addrs); err != nil {

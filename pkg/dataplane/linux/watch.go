@@ -5,6 +5,7 @@ package linux
 import (
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,19 @@ type state struct {
 	links      *links.Snapshot
 	interfaces []dataplane.Interface
 	problems   map[part][]dataplane.Problem
+	behind     []netip.Addr // hosts that the firewall sends packets for the router to
+}
+
+func (s *state) setBehind(addrs []netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = addrs
+}
+
+func (s *state) currentBehind() []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind
 }
 
 func (s *state) currentLinks() *links.Snapshot {
