@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_LAYOUT_VERSION = 6,
+	ABI_LAYOUT_VERSION = 7,
 
 	/* rate_ns_per_byte is fixed point with this many fraction bits: the product with
 	 * ABI_COST_BYTES fits 64 bits from 1 kbit/s up (Go sets no lower speed), and
@@ -93,7 +93,9 @@ enum reason {
 	DROP_BUSY = 12,         /* other CPUs took the rest of the limit too fast */
 	DROP_UPLINK = 13,       /* over the client's share of the total */
 	DROP_BOUND = 14,        /* not the address that the client is bound to, and not pre-auth */
-	REASONS = 15,
+	PASS_LINK_CONTROL = 15, /* between the ends of a link: IEEE 802.1Q table 8-1 */
+	PASS_OTHER_VLAN = 16,   /* of a VLAN device of the router that is not client-facing */
+	REASONS = 17,
 };
 
 enum event_kind {
@@ -105,6 +107,13 @@ enum event_kind {
 struct mac_key {
 	__u8 addr[6];
 	__u8 pad[2];
+};
+
+/* One VLAN of one interface. */
+struct vlan_key {
+	__u32 ifindex;
+	__be16 protocol_be; /* of the tag: 802.1Q or 802.1ad */
+	__u16 id;
 };
 
 /* IPv6, or IPv4 mapped into ::ffff:0:0/96. */
@@ -240,6 +249,7 @@ struct meta {
 };
 
 _Static_assert(sizeof(struct mac_key) == 8, "one word to hash");
+_Static_assert(sizeof(struct vlan_key) == 8, "no hidden padding in a key");
 _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct client) == 360, "layout");

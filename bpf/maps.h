@@ -70,15 +70,34 @@ struct {
 } uplinks SEC(".maps");
 
 /* The router's own MACs (set), looked up with config_bridge_port only. Go writes, following
- * netlink; the programs read. Full: Go leaves out those of interfaces that are not
- * client-facing; frames to them are bridged. */
+ * netlink; the programs read. Full: router_macs_full is set. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 64);
+	__uint(max_entries, 4096);
 	__type(key, struct mac_key);
 	__type(value, __u8);
 } router_macs SEC(".maps");
+
+/* 0 -> whether router_macs lacks some: then no frame is certain to be bridged, and all are
+ * judged. Go writes, the programs read with config_bridge_port only. Fixed size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} router_macs_full SEC(".maps");
+
+/* VLANs of client-facing interfaces that have a device of their own on the router, which is
+ * not client-facing (set). Go writes, following netlink; the programs read. Full: Go
+ * reports it; the frames of those left out are judged. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct vlan_key);
+	__type(value, __u8);
+} router_vlans SEC(".maps");
 
 /* The router's own addresses (set). Go writes, following netlink; the programs read. Full:
  * Go logs it, traffic with that address is debited. */

@@ -18,6 +18,7 @@
 #include "abi.h"
 
 #define PARSE_VLAN_TAGS 2
+#define PARSE_VLAN_ID 0x0fff
 #define PARSE_GROUP 0x0100 /* the group bit in the first byte of a MAC */
 
 #define IPV4_FRAGMENT 0x3fff /* more fragments, or an offset */
@@ -46,7 +47,8 @@ struct frame {
 	__u8 protocol;  /* after the IP header */
 	__u8 hop_limit;
 	bool group;     /* to a multicast or broadcast MAC */
-	bool tagged;
+	__u16 vlan;     /* id of the outermost tag that has one; 0: untagged */
+	__be16 vlan_protocol; /* of that tag */
 	bool ip;
 	bool router;    /* the peer is the router itself */
 	bool fragment;
@@ -68,6 +70,15 @@ static __always_inline bool parse_is_vlan(__be16 ethertype)
 	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
 }
 
+/* A tag with id 0 has a priority alone: its frame is untagged (IEEE 802.1Q, 6.9.1). */
+static __always_inline void parse_tag(struct frame *f, __u16 tci, __be16 protocol)
+{
+	if (f->vlan || !(tci & PARSE_VLAN_ID))
+		return;
+	f->vlan = tci & PARSE_VLAN_ID;
+	f->vlan_protocol = protocol;
+}
+
 /* The tags that neither device nor kernel has removed from the frame. */
 static __always_inline int parse_tags(struct __sk_buff *skb, struct frame *f)
 {
@@ -82,7 +93,7 @@ static __always_inline int parse_tags(struct __sk_buff *skb, struct frame *f)
 			return 0;
 		if (bpf_skb_load_bytes(skb, f->l3_off, &tag, sizeof(tag)))
 			return -1;
-		f->tagged = true;
+		parse_tag(f, bpf_ntohs(tag.tci), f->ethertype);
 		f->ethertype = tag.ethertype;
 		f->l3_off += sizeof(tag);
 	}
@@ -137,6 +148,14 @@ static __always_inline void parse_mac(struct mac_key *to, const __be16 *from)
 	__builtin_memcpy(to, &word, sizeof(word));
 }
 
+/* 01:80:c2:00:00:00 to 0f, IEEE 802.1Q table 8-1. */
+static __always_inline bool parse_is_link_control(const struct mac_key *mac)
+{
+	const __u8 *a = mac->addr;
+
+	return a[0] == 0x01 && a[1] == 0x80 && a[2] == 0xc2 && !(a[3] | a[4] | (a[5] & 0xf0));
+}
+
 /* IPv4-mapped, ::ffff:0:0/96. */
 static __always_inline void parse_mapped(struct addr_key *to, __be32 addr)
 {
@@ -160,7 +179,8 @@ static __always_inline int parse_ethernet(struct __sk_buff *skb, enum direction 
 	parse_mac(&f->peer_mac, dir == UPLOAD ? eth->dest : eth->source);
 	f->group = eth->dest[0] & bpf_htons(PARSE_GROUP);
 	from_group = eth->source[0] & bpf_htons(PARSE_GROUP);
-	f->tagged = skb->vlan_present;
+	if (skb->vlan_present)
+		parse_tag(f, skb->vlan_tci, skb->vlan_proto);
 	f->ethertype = eth->proto;
 	f->l3_off = ETH_HLEN;
 	if (parse_tags(skb, f))

@@ -3,7 +3,7 @@
  * Pre-auth traffic: what a device may do before it pays, and after its account has ended.
  * It gets an address, finds the router, resolves names, and reaches the portal to buy.
  * Each rule is as narrow as its protocol. None leads past the router, except to a portal
- * elsewhere and to the walled garden, both named by the operator. Tagged frames are never
+ * elsewhere and to the walled garden, both named by the operator. Frames of a VLAN are never
  * pre-auth; fragments and packets with options only to the walled garden.
  */
 #pragma once
@@ -218,7 +218,7 @@ static __always_inline enum reason preauth_frame(const struct packet *p, enum re
 {
 	const struct frame *f = p->frame;
 
-	if (f->tagged)
+	if (f->vlan)
 		return otherwise;
 	if (f->ethertype == bpf_htons(ETH_P_ARP))
 		return preauth_arp(p) ? PASS_PREAUTH : otherwise;
@@ -245,5 +245,5 @@ static __always_inline enum reason preauth_group(const struct packet *p)
 		pass = preauth_arp(p);
 	if (f->ip && !f->fragment && !f->options && preauth_nd(p))
 		pass = true;
-	return pass && !f->tagged ? PASS_PREAUTH : DROP_NO_RULE;
+	return pass && !f->vlan ? PASS_PREAUTH : DROP_NO_RULE;
 }

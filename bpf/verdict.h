@@ -13,6 +13,7 @@
 #include "compiler.h"
 #include "config.h"
 #include "fair.h"
+#include "group.h"
 #include "maps.h"
 #include "packet.h"
 #include "parse.h"
@@ -23,12 +24,43 @@
 
 static __always_inline bool verdict_passes(enum reason reason)
 {
-	return reason == PASS_FORWARDED || reason == PASS_LOCAL || reason == PASS_PREAUTH || reason == PASS_BRIDGED;
+	return reason == PASS_FORWARDED || reason == PASS_LOCAL || reason == PASS_PREAUTH || reason == PASS_BRIDGED ||
+	       reason == PASS_LINK_CONTROL || reason == PASS_OTHER_VLAN;
 }
 
-static __always_inline bool verdict_bridged(const struct frame *f)
+/* Whether a frame is of a VLAN that ends in another interface of the router than the
+ * client-facing one: an uplink on the same cable, say. Frames of other VLANs are judged. */
+static __always_inline bool verdict_vlan(struct __sk_buff *skb, const struct frame *f)
 {
-	return config_bridge_port && !f->group && !bpf_map_lookup_elem(&router_macs, &f->peer_mac);
+	const struct vlan_key key = {.ifindex = skb->ifindex, .protocol_be = f->vlan_protocol, .id = f->vlan};
+
+	return f->vlan && bpf_map_lookup_elem(&router_vlans, &key);
+}
+
+/* Spanning tree, LACP, LLDP, 802.1X, PAUSE: without them links fail and loops form. They go
+ * to 01:80:c2:00:00:00 to 0f, which no router forwards, and a bridge only by its
+ * group_fwd_mask or without spanning tree. The router's IP would take packets to these addresses as
+ * well; those are judged, as all IP is. So is what is too deep in tags to be read. */
+static __always_inline bool verdict_link_control(enum direction dir, const struct frame *f)
+{
+	const struct mac_key *to = dir == UPLOAD ? &f->peer_mac : &f->client;
+
+	return f->group && parse_is_link_control(to) && f->ethertype != bpf_htons(ETH_P_IP) &&
+	       f->ethertype != bpf_htons(ETH_P_IPV6) && f->ethertype != bpf_htons(ETH_P_PPP_SES) &&
+	       !parse_is_vlan(f->ethertype);
+}
+
+/* On a bridge port, what the router neither sent nor takes. It takes what goes to a group,
+ * at the port where that comes in; at the others that is bridged. */
+static __always_inline bool verdict_bridged(enum direction dir, const struct frame *f)
+{
+	const __u32 first = 0;
+	const __u32 *full;
+
+	if (!config_bridge_port || (dir == UPLOAD && f->group) || bpf_map_lookup_elem(&router_macs, &f->peer_mac))
+		return false;
+	full = bpf_map_lookup_elem(&router_macs_full, &first);
+	return full && !*full;
 }
 
 /* A station with the router's MAC: at another port its frame would be taken for one from
@@ -115,7 +147,13 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 
 	if (parse_ethernet(skb, dir, f))
 		return DROP_MALFORMED;
-	if (verdict_bridged(f))
+	if (f->group | f->vlan) { /* one branch for most frames */
+		if (verdict_vlan(skb, f))
+			return PASS_OTHER_VLAN;
+		if (verdict_link_control(dir, f))
+			return PASS_LINK_CONTROL;
+	}
+	if (verdict_bridged(dir, f))
 		return verdict_spoofs_router(dir, f) ? DROP_MALFORMED : PASS_BRIDGED;
 	p.rule = verdict_rule(&f->client);
 	if (p.rule && p.rule->verdict == VERDICT_BLOCK)
@@ -128,6 +166,8 @@ static __always_inline enum reason verdict(struct __sk_buff *skb, enum direction
 	wire_segments(skb, f);
 	if (dir == DOWNLOAD && f->group)
 		return preauth_group(&p);
+	if (group_is_routable(dir, f) && group_keep_on_link(skb, f))
+		return DROP_MALFORMED;
 	p.now = bpf_ktime_get_boot_ns();
 	if (!p.rule || verdict_not_bound_address(f, p.rule))
 		return preauth_frame(&p, p.rule ? DROP_BOUND : DROP_NO_RULE);

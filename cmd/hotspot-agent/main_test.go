@@ -159,7 +159,7 @@ func TestNoAgent(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "none.sock")
 	for _, line := range []string{
 		"status", "status 1", "connect 1", "disconnect 1", "device list", "device show 1", "device add 02:00:5e:10:00:01", "device update 1 --ip 10.0.0.1",
-		"session list", "session show 1", "session update 1 --down 5", "session delete 1", "session create --device 1 --type time --time 1h",
+		"session list", "session show 1", "session renew-claim 1", "session update 1 --down 5", "session delete 1", "session create --device 1 --type time --time 1h",
 		"events", "events --new", "top",
 	} {
 		t.Run(line, func(t *testing.T) {

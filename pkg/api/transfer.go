@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -50,10 +51,22 @@ func (c transferCalls) Export(ctx context.Context, all bool, to io.Writer) error
 		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	if _, err := io.Copy(to, answer.Body); err != nil {
-		return c.agent.unreachable(ctx, err) // or to failed, which its error says
+	sink := &sink{w: to}
+	if _, err := io.Copy(sink, answer.Body); err != nil {
+		return cmp.Or(sink.err, c.agent.unreachable(ctx, err))
 	}
 	return nil
+}
+
+// sink distinguishes where a copy failed: here, or at the agent.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (n int, err error) {
+	n, s.err = s.w.Write(p)
+	return n, s.err
 }
 
 // Import stores exported purchases, all of them or none; those that the agent has stay

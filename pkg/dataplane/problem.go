@@ -20,6 +20,7 @@ const (
 	InterfaceAbsent   ProblemCode = "interface_absent"   // it does not exist; attached to as soon as it appears
 	NotAttached       ProblemCode = "not_attached"       // the programs cannot be attached
 	RouterAddresses   ProblemCode = "router_addresses"   // the kernel does not have the router's own ones as of now
+	RouterMACsFull    ProblemCode = "router_macs_full"   // the kernel has no room for all MACs of the router: on bridge ports no frame counts as bridged
 	StatisticsFailing ProblemCode = "statistics"         // the counts of frames cannot be read
 	StackedInterfaces ProblemCode = "stacked_interfaces" // two named interfaces, of which one carries the other
 	ForwardingOff     ProblemCode = "forwarding_off"     // the kernel does not forward between clients and uplink

@@ -30,6 +30,12 @@ type Provider interface {
 	Reload(ctx context.Context, token string) (SessionData, error)
 }
 
+// Reachable is a Provider of which it can be found out cheaply, without a call, whether its
+// process listens: one that is never called must not be dead unnoticed.
+type Reachable interface {
+	Reach(context.Context) error
+}
+
 // ProvidedSession is a session of a provider.
 type ProvidedSession struct {
 	Token string // names it inside the provider's process

@@ -13,6 +13,7 @@ type claimHandlers struct{ backend }
 func (h claimHandlers) routes() []route {
 	return []route{
 		{method: "POST", path: "/v1/claims", query: onOne, handler: h.claim},
+		{method: "POST", path: "/v1/sessions/{id}/claim", handler: h.renew},
 		{method: "DELETE", path: "/v1/sessions/{id}/claim", handler: h.revoke},
 	}
 }
@@ -38,6 +39,21 @@ func claimFrom(body []byte) (api.NewClaim, error) {
 		o.Fail("code", "missing (want the code that was printed with the purchase)")
 	}
 	return claim, o.Err()
+}
+
+func (h claimHandlers) renew(c *call) (*reply, error) {
+	id, err := sessionID(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := wire.ReadObject(c.body).Err(); err != nil {
+		return nil, err
+	}
+	code, err := h.rules.RenewClaim(c.Context(), id)
+	if err != nil {
+		return nil, err
+	}
+	return ok(api.Claim{Claim: code})
 }
 
 func (h claimHandlers) revoke(c *call) (*reply, error) {

@@ -5,6 +5,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -55,6 +56,33 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	}
 	if diff := cmp.Diff(registered, described); diff != "" {
 		t.Errorf("routes (-) and openapi.json (+) differ:\n%s", diff)
+	}
+}
+
+// What the document allows the server takes, and what it forbids the server refuses: of the
+// smallest value of each number of a purchase.
+func TestOpenAPIMinimaAreTheServers(t *testing.T) {
+	a := startAgent(t, Options{})
+	for name, property := range loadDocument(t).Components.Schemas["NewSession"].Value.Properties {
+		if property.Value.Min == nil {
+			continue
+		}
+		ask := func(value float64) (int, string) {
+			fields := map[string]any{"device": firstMAC, "type": "time_or_data", "time_secs": 60, "data_bytes": 1e6}
+			fields[name] = value
+			body, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, problem := a.ask("POST", "/v1/sessions", string(body), nil)
+			return answer.StatusCode, problem.Detail
+		}
+		if status, detail := ask(*property.Value.Min - 1); status != http.StatusBadRequest {
+			t.Errorf("%s: %v is answered %d %s", name, *property.Value.Min-1, status, detail)
+		}
+		if status, detail := ask(*property.Value.Min); status != http.StatusCreated && !strings.Contains(detail, "no allowance") {
+			t.Errorf("%s: %v is answered %d %s", name, *property.Value.Min, status, detail)
+		}
 	}
 }
 
@@ -249,6 +277,7 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	if back := apitest.Must(c.Claim(ctx, sold.Claim, firstMAC))(t); back.DeviceID != device.ID {
 		t.Errorf("claimed back the session is %+v", back)
 	}
+	apitest.Must(c.RenewClaim(ctx, sold.ID))(t)
 	if err := c.RevokeClaim(ctx, sold.ID); err != nil {
 		t.Error(err)
 	}

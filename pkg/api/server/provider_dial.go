@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strconv"
@@ -42,6 +43,15 @@ func DialProvider(record sessions.ProviderRecord) sessions.Provider {
 type remoteProvider struct {
 	record sessions.ProviderRecord
 	socket *http.Transport
+}
+
+// Reach connects, and sends nothing.
+func (p *remoteProvider) Reach(ctx context.Context) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", p.record.Socket)
+	if err != nil {
+		return p.unanswered(ctx, err)
+	}
+	return conn.Close()
 }
 
 func (p *remoteProvider) GetSession(ctx context.Context, device sessions.Device) (sessions.ProvidedSession, bool, error) {

@@ -13,9 +13,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/apitest"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sessionstest"
 )
 
 // serveAnswer is a provider that answers everything with one text.
@@ -124,4 +126,36 @@ func TestProviderErrorsKeepTheirCode(t *testing.T) {
 	p = serveAnswer(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
 	_, err = p.Reload(t.Context(), "t")
 	apitest.WantCode(t, err, sessions.Internal, "302")
+}
+
+// The kind of fault: what nothing is asked of can die unnoticed. The outage of a provider
+// without customers is known within two seconds, by itself, and so is its end.
+func TestDeadProviderIsNoticedWithoutACall(t *testing.T) {
+	a := startAgent(t, Options{})
+	socket := filepath.Join(t.TempDir(), "shop.sock")
+	shop := func() *http.Server {
+		ln, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
+		go func() { _ = s.Serve(ln) }()
+		return s
+	}
+	running := shop()
+	apitest.Must(a.client.RegisterProvider(t.Context(), api.Provider{Name: "shop", Socket: socket}))(t)
+	outages := func() []sessions.Outage { return apitest.Must(a.Summary(t.Context()))(t).Outages }
+	if list := outages(); len(list) != 0 {
+		t.Fatalf("one that listens: %+v", list)
+	}
+	for range 2 {
+		_ = running.Close()
+		sessionstest.WaitFor(t, "the outage", func() bool { return len(outages()) == 1 })
+		if down := outages(); len(down) == 1 && (down[0].Provider != "shop" || down[0].Since.IsZero() || !strings.Contains(down[0].Cause.Error(), "not running")) {
+			t.Errorf("the outage is %+v", down[0])
+		}
+		running = shop()
+		sessionstest.WaitFor(t, "its end", func() bool { return len(outages()) == 0 })
+	}
+	_ = running.Close()
 }

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
@@ -138,7 +140,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		wire.WriteProblem(answer, wire.ProblemFrom(err))
 		return
 	}
-	s.mux.ServeHTTP(answer, r)
+	s.mux.ServeHTTP(answer, tidied(r))
+}
+
+// tidied is a request whose path has no slash at its end or twice in a row, as clients make
+// them that join a base address and a path. To redirect, as the mux does, makes a GET of a
+// POST in most clients.
+func tidied(r *http.Request) *http.Request {
+	clean := path.Clean(r.URL.Path)
+	if clean == r.URL.Path || !strings.HasPrefix(clean, "/") {
+		return r
+	}
+	u, out := *r.URL, *r
+	u.Path = clean
+	if u.RawPath != "" {
+		u.RawPath = path.Clean(u.RawPath)
+	}
+	out.URL = &u
+	return &out
 }
 
 func (s *Server) recoverPanic(w *recorder, r *http.Request, cause any) {

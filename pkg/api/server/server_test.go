@@ -76,14 +76,23 @@ func TestBrowsersAreRefused(t *testing.T) {
 		{"Origin", "http://evil.example", 403},
 		{"Origin", "null", 403},
 		{"Referer", "http://evil.example/page", 403},
-		{"Sec-Fetch-Mode", "no-cors", 403},
 		{"Sec-Fetch-Site", "cross-site", 403},
+		{"Sec-Fetch-Site", "same-origin", 403}, // as of a page that was rebound
+		{"Sec-Fetch-Site", "none", 403},
+		{"Sec-Fetch-Mode", "cors", 200}, // the fetch of Node 18 and later says no more
 		{"Host", "evil.example", 403},
 		{"Host", "192.0.2.1", 403},
 		{"Host", "localhost:80", 200},
 		{"Host", "127.0.0.1", 200},
 		{"Host", "[::1]:8080", 200},
 		{"Host", "agent", 200},
+		{"Host", "agent.sock", 200},
+		{"Host", "Hotspot-Agent.Sock:80", 200},
+		{"Host", "router.internal", 200},
+		{"Host", "%2Frun%2Fhotspot-agent%2Fagent.sock", 200},
+		{"Host", "sock.evil.example", 403},
+		{"Host", "agent.sock.evil.example", 403},
+		{"Host", "agent.sock.", 403}, // a dot at the end makes the label empty
 	} {
 		answer, problem := a.ask("GET", "/v1/status", "", http.Header{test.name: {test.value}})
 		if answer.StatusCode != test.status {
@@ -91,6 +100,50 @@ func TestBrowsersAreRefused(t *testing.T) {
 		}
 		if test.status == 403 && (problem.Code != sessions.Forbidden || !strings.Contains(problem.Detail, strings.Split(test.value, ":")[0])) {
 			t.Errorf("%s %s: %+v, want forbidden with the value", test.name, test.value, problem)
+		}
+	}
+}
+
+// A path with a slash too many is the same endpoint, also for a method that a redirect
+// would change.
+func TestSlashesTooMany(t *testing.T) {
+	a := startAgent(t, Options{})
+	a.sell(firstMAC)
+	for _, route := range (&Server{}).routes(backend{}) {
+		if route.method != "GET" || route.stream {
+			continue
+		}
+		path := strings.NewReplacer("{device}", "1", "{id}", "1").Replace(route.path)
+		want, _ := a.ask("GET", path, "", nil)
+		for _, other := range []string{path + "/", "/" + path, strings.Replace(path, "/", "//", 2)} {
+			if answer, problem := a.ask("GET", other, "", nil); answer.StatusCode != want.StatusCode {
+				t.Errorf("GET %s: %d %+v, want %d", other, answer.StatusCode, problem, want.StatusCode)
+			}
+		}
+	}
+	for _, path := range []string{"/v1/sessions/", "//v1/sessions"} {
+		answer, problem := a.ask("POST", path, `{"device":1,"type":"time","time_secs":60}`, nil)
+		if answer.StatusCode != http.StatusCreated {
+			t.Errorf("POST %s: %d %+v", path, answer.StatusCode, problem)
+		}
+	}
+}
+
+// RFC 7396 is what PATCH does, null for exp_days included; a POST of it is none.
+func TestMergePatch(t *testing.T) {
+	a := startAgent(t, Options{})
+	a.sell(firstMAC)
+	patch := http.Header{"Content-Type": {"application/merge-patch+json; charset=utf-8"}}
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"PATCH", "/v1/sessions/1", `{"add_time_secs":60,"exp_days":null}`, 200},
+		{"PATCH", "/v1/devices/1", `{"hostname":"phone"}`, 200},
+		{"POST", "/v1/devices", `{"mac":"` + secondMAC + `"}`, 400},
+	} {
+		if answer, problem := a.ask(test.method, test.path, test.body, patch); answer.StatusCode != test.status {
+			t.Errorf("%s %s: %d %+v, want %d", test.method, test.path, answer.StatusCode, problem, test.status)
 		}
 	}
 }

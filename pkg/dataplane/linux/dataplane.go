@@ -182,7 +182,7 @@ func (d *Dataplane) openWatch() (err error) {
 		return err
 	}
 	d.watch.snapshot = func() (*links.Snapshot, error) { return d.opts.snapshot(d.nl) }
-	d.watch.router = router{d.maps, d.opts.Interfaces, d.state.currentBehind}
+	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, behind: d.state.currentBehind, log: d.opts.Log}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
 	d.beside = surroundings{
 		checker: forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, state: &d.state,

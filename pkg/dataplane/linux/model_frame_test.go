@@ -14,12 +14,13 @@ import (
 
 // Numbers of IEEE 802 and IANA.
 const (
-	typeIPv4  = 0x0800
-	typeARP   = 0x0806
-	typeVLAN  = 0x8100
-	typeIPv6  = 0x86dd
-	typeQinQ  = 0x88a8
-	typeEAPOL = 0x888e
+	typeIPv4    = 0x0800
+	typeARP     = 0x0806
+	typeVLAN    = 0x8100
+	typeIPv6    = 0x86dd
+	typeQinQ    = 0x88a8
+	typeSession = 0x8864 // PPPoE
+	typeEAPOL   = 0x888e
 
 	nextHopByHop = 0
 	nextIPv4     = 4
@@ -45,7 +46,7 @@ const (
 // dissection is a frame in parts.
 type dissection struct {
 	from, to    dataplane.MAC
-	tagged      bool
+	vlan        vlan // of the outermost tag that has one
 	ethertype   uint16
 	link        int    // bytes that follow the link header
 	network     []byte // them; of IP without the padding
@@ -58,6 +59,14 @@ type dissection struct {
 	// onward: something in it may send the packet elsewhere than its address says.
 	onward    bool
 	transport []byte // what follows the IP header
+}
+
+// vlan is which VLAN a frame is of. The zero vlan is none: a tag of id 0 has only a priority.
+type vlan struct{ protocol, id uint16 }
+
+// isLinkControl reports whether m is an address of IEEE 802.1Q table 8-1, that no bridge forwards.
+func isLinkControl(m dataplane.MAC) bool {
+	return [5]byte(m[:5]) == [5]byte{0x01, 0x80, 0xc2, 0, 0} && m[5] < 16
 }
 
 // isGroup reports whether m is a multicast or broadcast address.
@@ -76,7 +85,10 @@ func dissect(frame []byte, super bool) (dissection, reading) {
 		if len(frame) < 4 {
 			return d, badLink
 		}
-		d.tagged, d.ethertype, frame = true, binary.BigEndian.Uint16(frame[2:]), frame[4:]
+		if id := binary.BigEndian.Uint16(frame) & 0xfff; id != 0 && d.vlan == (vlan{}) {
+			d.vlan = vlan{d.ethertype, id}
+		}
+		d.ethertype, frame = binary.BigEndian.Uint16(frame[2:]), frame[4:]
 	}
 	d.link, d.network = len(frame), frame
 	sane := true

@@ -49,7 +49,7 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 		}
 	})
 	for dir := range bpf.Directions {
-		for _, reason := range []bpf.HotspotReason{forwarded, local, preauth, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop} {
+		for _, reason := range []bpf.HotspotReason{forwarded, local, preauth, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop, linkControl, otherVLAN} {
 			if judges.met[dir][reason] == 0 {
 				t.Errorf("%s: no frame met %s", bpf.DirectionLabels[dir], bpf.ReasonLabels[reason])
 			}
@@ -100,6 +100,8 @@ func (j *judges) try(t *testing.T, data []byte) (complaints []string) {
 	s := &script{data}
 	bed := s.below(len(j.beds))
 	trial := &trial{testbed: j.beds[bed].clean(t), script: s, judges: j, model: newModel(bed)}
+	trial.model.macsFull = trial.model.port && s.rarely(8)
+	trial.setMACsFull(trial.model.macsFull)
 	trial.allow(neighborMAC, dataplane.Rule{Verdict: dataplane.Allow, Account: 8, LimitBytes: dataplane.NoLimit})
 	trial.allow(blockedMAC, dataplane.Rule{Verdict: dataplane.Block})
 	trial.change()
@@ -121,7 +123,7 @@ func newModel(bed int) *model {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	return &model{
 		world: world{
-			port: bed&bedPort != 0, bind: bed&bedBind != 0, routerMACs: []dataplane.MAC{routerMAC},
+			port: bed&bedPort != 0, bind: bed&bedBind != 0, routerMACs: []dataplane.MAC{routerMAC}, vlans: []vlan{{typeVLAN, uplinkVLAN}},
 			router:  []netip.Addr{addr(router4), addr(router6), addr(routerLL), addr(routerGarden4)},
 			portals: furnishedPortals(),
 			garden:  []netip.Prefix{prefix("192.0.2.0/24"), prefix("2001:db8:cafe::/48")},
@@ -196,7 +198,7 @@ func (t *trial) judge(s step) {
 		t.complain("%s: %s of %d bytes, the model says %s of %d\nframe %x, gso %d\nrules %+v", bpf.DirectionLabels[s.dir],
 			bpf.ReasonLabels[got.Reason], got.Wire, bpf.ReasonLabels[first.Reason], first.Wire, s.frame, s.gso, t.model.rules)
 	}
-	if passed != (got.Reason <= bridged) {
+	if passed != passes(got.Reason) {
 		t.complain("%s, but passed = %t", bpf.ReasonLabels[got.Reason], passed)
 	}
 	t.compareAccounts(since, until)

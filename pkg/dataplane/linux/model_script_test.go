@@ -44,14 +44,14 @@ type step struct {
 // they should not, and then may spoil it.
 func (s *script) step() step {
 	st := step{dir: s.below(bpf.Directions)}
-	client := pick(s, clientMAC, neighborMAC, strangerMAC, blockedMAC, routerMAC, dataplane.MAC{}, multicastMAC, broadcastMAC)
-	peer := pick(s, routerMAC, broadcastMAC, multicastMAC, neighborMAC, clientMAC, dataplane.MAC{}, blockedMAC)
+	client := pick(s, clientMAC, neighborMAC, strangerMAC, blockedMAC, routerMAC, dataplane.MAC{}, multicastMAC, broadcastMAC, linkMAC)
+	peer := pick(s, routerMAC, broadcastMAC, multicastMAC, neighborMAC, clientMAC, dataplane.MAC{}, blockedMAC, linkMAC, beyondLinkMAC)
 	from, to := ends(st.dir, client, peer)
 	st.frame = append(append(st.frame, to[:]...), from[:]...)
 	tags := pick(s, 0, 0, 0, 0, 0, 1, 2, 3)
 	for range tags {
 		st.frame = binary.BigEndian.AppendUint16(st.frame, pick[uint16](s, typeVLAN, typeQinQ))
-		st.frame = binary.BigEndian.AppendUint16(st.frame, pick[uint16](s, 0, 5, 0xe001))
+		st.frame = binary.BigEndian.AppendUint16(st.frame, pick[uint16](s, 0, 5, 0xe001, 0xe000, uplinkVLAN, 0xa000|uplinkVLAN))
 	}
 	st.frame = append(st.frame, s.body(st.dir)...)
 	switch s.below(8) {

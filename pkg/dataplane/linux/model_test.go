@@ -30,6 +30,8 @@ type world struct {
 	port       bool // the programs are on a bridge's port
 	bind       bool // rules hold for one IPv4 address
 	routerMACs []dataplane.MAC
+	macsFull   bool   // there are more
+	vlans      []vlan // of the router, not client-facing
 	router     []netip.Addr
 	portals    []dataplane.Portal // with the zero Addr: on the router
 	garden     []netip.Prefix
@@ -71,7 +73,11 @@ func (m *model) judge(dir int, raw []byte, gso int, now dataplane.Boottime) outc
 	switch {
 	case read == badLink:
 		return outcome{malformed, whole}
-	case m.port && !isGroup(d.to) && !slices.Contains(m.routerMACs, peer):
+	case slices.Contains(m.vlans, d.vlan):
+		return outcome{otherVLAN, whole}
+	case isLinkControl(d.to) && !d.network3():
+		return outcome{linkControl, whole}
+	case m.between(dir, &d, peer):
 		// Between stations, and none of our business, unless one claims to be the router.
 		if dir == bpf.Upload && slices.Contains(m.routerMACs, client) {
 			return outcome{malformed, whole}
@@ -87,6 +93,21 @@ func (m *model) judge(dir int, raw []byte, gso int, now dataplane.Boottime) outc
 	f.router = d.ip != 0 && slices.Contains(m.router, f.peer)
 	f.bytes, f.first, f.segments = d.onWire(gso)
 	return outcome{m.decide(&f, rule, now), uint64(f.bytes)}
+}
+
+// between is of a port's frame that neither comes from the router nor is for it. A frame to
+// a group is for the router too, where it comes in.
+func (m *model) between(dir int, d *dissection, peer dataplane.MAC) bool {
+	if !m.port || m.macsFull || (dir == bpf.Upload && isGroup(d.to)) {
+		return false
+	}
+	return !slices.Contains(m.routerMACs, peer)
+}
+
+// network3 is what the router's network layer might take, whichever station it is to: IP, a
+// session with IP in it, or what has too many tags to say.
+func (d *dissection) network3() bool {
+	return slices.Contains([]uint16{typeIPv4, typeIPv6, typeSession, typeVLAN, typeQinQ}, d.ethertype)
 }
 
 // decide is about frames that the network can read.
@@ -178,7 +199,7 @@ func (f *modelFrame) local() bool {
 // before is what a device may do before it pays; else it is dropped for the reason given.
 func (m *model) before(f *modelFrame, now dataplane.Boottime, otherwise bpf.HotspotReason) bpf.HotspotReason {
 	switch {
-	case f.tagged:
+	case f.vlan.id != 0:
 		return otherwise
 	case f.linkProtocol() || m.inGarden(f):
 		return preauth
@@ -194,8 +215,8 @@ func (m *model) before(f *modelFrame, now dataplane.Boottime, otherwise bpf.Hots
 
 // openToAll is what may go to all clients at once: of the link, or of the router.
 func (f *modelFrame) openToAll() bool {
-	if f.tagged || f.ethertype == typeARP {
-		return f.linkProtocol() && !f.tagged
+	if f.vlan.id != 0 || f.ethertype == typeARP {
+		return f.linkProtocol() && f.vlan.id == 0
 	}
 	return f.router || f.linkProtocol() || (f.ip == 6 && !f.fragment && !f.onward && f.isDiscovery())
 }

@@ -33,6 +33,17 @@ func tagCases(t *testing.T) []frameCase {
 	return []frameCase{
 		{"802.1Q", bpf.Upload, in(internet, vlan, tag(5, etherIPv4)), noRule, forwarded, 128},
 		{"802.1Q with priority only", bpf.Upload, in(internet, vlan, tag(0, etherIPv4)), noRule, forwarded, 128},
+		{"802.1ad with priority only", bpf.Upload, in(internet, qinq, tag(0, etherIPv4)), noRule, forwarded, 128},
+		{"802.1Q twice, with priority only", bpf.Upload, in(internet, vlan, tag(0, etherVLAN), tag(0, etherIPv4)), noRule, forwarded, 128},
+		{"DNS with priority only", bpf.Upload, in(dns4(bpf.Upload), vlan, tag(0, etherIPv4)), preauth, local, 0},
+		{"DNS with the highest priority", bpf.Upload, in(dns4(bpf.Upload), vlan, priorityTag(7<<13, etherIPv4)), preauth, local, 0},
+		{"DNS answer with priority only", bpf.Download, in(dns4(bpf.Download), l2(bpf.Download, etherVLAN), tag(0, etherIPv4)), preauth, local, 0},
+		{"DNS over IPv6 with priority only", bpf.Upload, in(dns6(bpf.Upload), vlan, tag(0, etherIPv6)), preauth, local, 0},
+		{"DNS with priority twice", bpf.Upload, in(dns4(bpf.Upload), qinq, tag(0, etherVLAN), priorityTag(5<<13, etherIPv4)), preauth, local, 0},
+		{"DNS with priority, then a VLAN", bpf.Upload, in(dns4(bpf.Upload), vlan, tag(0, etherVLAN), tag(5, etherIPv4)), noRule, local, 0},
+		{"DNS in a VLAN, with priority in it", bpf.Upload, in(dns4(bpf.Upload), qinq, tag(5, etherVLAN), tag(0, etherIPv4)), noRule, local, 0},
+		{"DNS with priority three times", bpf.Upload, in(dns4(bpf.Upload), vlan, tag(0, etherVLAN), tag(0, etherVLAN), tag(0, etherIPv4)), noRule, forwarded, 72},
+		{"ARP with priority only", bpf.Upload, build(t, ether(clientMAC, broadcastMAC, etherVLAN), tag(0, etherARP), arp(layers.ARPRequest)), preauth, local, 0},
 		{"802.1Q twice", bpf.Upload, in(internet, vlan, tag(5, etherVLAN), tag(6, etherIPv4)), noRule, forwarded, 128},
 		{"802.1ad", bpf.Upload, in(internet, qinq, tag(5, etherIPv4)), noRule, forwarded, 128},
 		{"802.1ad and 802.1Q", bpf.Upload, in(internet, qinq, tag(5, etherVLAN), tag(6, etherIPv4)), noRule, forwarded, 128},
@@ -40,7 +51,7 @@ func tagCases(t *testing.T) []frameCase {
 		{"DNS", bpf.Upload, in(dns4(bpf.Upload), vlan, tag(5, etherIPv4)), noRule, local, 0},
 		{"DNS answer", bpf.Download, in(dns4(bpf.Download), l2(bpf.Download, etherVLAN), tag(5, etherIPv4)), noRule, local, 0},
 		{"walled garden", bpf.Upload, in(garden, vlan, tag(5, etherIPv6)), noRule, forwarded, 148},
-		{"walled garden, priority only", bpf.Upload, in(garden, vlan, tag(0, etherIPv6)), noRule, forwarded, 148},
+		{"walled garden, priority only", bpf.Upload, in(garden, vlan, tag(0, etherIPv6)), preauth, forwarded, 148},
 		{"cut in the tag", bpf.Upload, in(internet, vlan, tag(5, etherIPv4))[:16], malformed, malformed, 0},
 		{"cut in the second tag", bpf.Upload, in(internet, qinq, tag(5, etherVLAN), tag(6, etherIPv4))[:20], malformed, malformed, 0},
 	}
@@ -140,16 +151,13 @@ func groupCases(t *testing.T) []frameCase {
 		return build(t, ether(from, to, etherIPv4), ip, udp(dir, 5353, 5353), blob(40))
 	}
 	group := dataplane.MAC{0x01, 0, 0x5e, 0, 0, 0xfb}
-	stp := dataplane.MAC{0x01, 0x80, 0xc2, 0, 0, 0}
 	advert := append([]layer{ether(routerMAC, multicastMAC, etherIPv6)}, nd(bpf.Download, routerLL, 134)...)
 	echo := append([]layer{ether(routerMAC, multicastMAC, etherIPv6)}, nd(bpf.Download, server6, 128)...)
 	dad := append([]layer{ether(routerMAC, multicastMAC, etherIPv6)}, nd(bpf.Download, "::", 135)...)
 	tagged := append([]layer{ether(routerMAC, multicastMAC, etherVLAN), tag(5, etherIPv6)}, nd(bpf.Download, routerLL, 134)...)
-	bpdu := &layers.Ethernet{SrcMAC: clientMAC[:], DstMAC: stp[:], EthernetType: layers.EthernetTypeLLC}
 	return []frameCase{
 		{"mDNS from a client", bpf.Upload, mdns(bpf.Upload, clientMAC, group, "224.0.0.251"), noRule, local, 0},
 		{"unicast IP to all", bpf.Upload, mdns(bpf.Upload, clientMAC, broadcastMAC, server4), noRule, local, 0},
-		{"spanning tree from a client", bpf.Upload, build(t, bpdu, blob(40)), noRule, local, 0},
 		{"unknown ethertype to all", bpf.Upload, build(t, ether(clientMAC, broadcastMAC, 0xffff), blob(60)), noRule, local, 0},
 		{"ARP request of the router", bpf.Download, build(t, ether(routerMAC, broadcastMAC, etherARP), arp(layers.ARPRequest)), preauth, preauth, 0},
 		{"reverse ARP of the router", bpf.Download, build(t, ether(routerMAC, broadcastMAC, etherARP), arp(3)), noRule, noRule, 0},
@@ -159,9 +167,74 @@ func groupCases(t *testing.T) []frameCase {
 		{"echo request from elsewhere", bpf.Download, build(t, echo...), noRule, noRule, 0},
 		{"mDNS of the router", bpf.Download, mdns(bpf.Download, routerMAC, group, router4), preauth, preauth, 0},
 		{"mDNS from elsewhere", bpf.Download, mdns(bpf.Download, neighborMAC, group, "10.0.0.51"), noRule, noRule, 0},
-		{"EAPOL to the group", bpf.Download, build(t, ether(routerMAC, dataplane.MAC{0x01, 0x80, 0xc2, 0, 0, 3}, etherEAPOL), blob(46)), preauth, preauth, 0},
+		{"router advertisement with priority only", bpf.Download, build(t, append([]layer{ether(routerMAC, multicastMAC, etherVLAN), tag(0, etherIPv6)}, nd(bpf.Download, routerLL, 134)...)...), preauth, preauth, 0},
 		{"unknown ethertype to all clients", bpf.Download, build(t, ether(routerMAC, broadcastMAC, 0xffff), blob(60)), noRule, noRule, 0},
 		{"malformed IP to all clients", bpf.Download, build(t, ether(routerMAC, broadcastMAC, etherIPv4), blob(60)), malformed, malformed, 0},
+	}
+}
+
+// controlCases are the protocols by which the two ends of a link, or a bridge and its
+// neighbours, find each other: on every kind of interface, before paying and after, both ways. Those
+// that drop them break what is below IP: loops form, bonds fall apart, ports stay closed.
+// Nothing else gets through in their addresses: IP does not, as the router would take it.
+func controlCases(t *testing.T) []frameCase {
+	to := func(last byte) dataplane.MAC { return dataplane.MAC{0x01, 0x80, 0xc2, 0, 0, last} }
+	up := func(last byte, ethertype layers.EthernetType, rest ...layer) []byte {
+		return build(t, append([]layer{ether(clientMAC, to(last), ethertype)}, rest...)...)
+	}
+	down := func(last byte, ethertype layers.EthernetType) []byte {
+		return build(t, ether(routerMAC, to(last), ethertype), blob(46))
+	}
+	lookup := dns4(bpf.Upload)
+	cases := []frameCase{
+		{"not of the group's source", bpf.Upload, build(t, ether(multicastMAC, to(0), layers.EthernetTypeLLC), blob(46)), malformed, malformed, 0},
+		{"the next address", bpf.Upload, build(t, ether(clientMAC, beyondLinkMAC, 0x88cc), blob(46)), noRule, local, 0},
+		{"another of the block", bpf.Upload, build(t, ether(clientMAC, dataplane.MAC{0x01, 0x80, 0xc2, 0, 1, 0}, 0x88cc), blob(46)), noRule, local, 0},
+		{"the next address, from the router", bpf.Download, build(t, ether(routerMAC, beyondLinkMAC, 0x88cc), blob(46)), noRule, noRule, 0},
+		{"with priority", bpf.Upload, up(0x0e, etherVLAN, tag(0, 0x88cc), blob(46)), linkControl, linkControl, 0},
+		{"in a VLAN", bpf.Upload, up(0, etherVLAN, tag(5, layers.EthernetTypeLLC), blob(46)), linkControl, linkControl, 0},
+		// A service of the router answers to any MAC: what it is asked for is metered.
+		{"DNS", bpf.Upload, up(0x0e, etherIPv4, lookup...), preauth, local, 0},
+		{"DNS with priority", bpf.Upload, up(0x0e, etherVLAN, append([]layer{tag(0, etherIPv4)}, lookup...)...), preauth, local, 0},
+		{"IP to the internet", bpf.Upload, up(0x0e, etherIPv4, ip4(bpf.Upload, server4, protoUDP), blob(40)), noRule, local, 0},
+		{"IPv6 to the internet", bpf.Upload, up(0x0e, etherIPv6, ip6(bpf.Upload, server6, protoUDP), blob(40)), noRule, local, 0},
+		{"PPPoE session", bpf.Upload, up(0x0e, layers.EthernetTypePPPoESession, blob(60)), noRule, local, 0},
+		{"IP behind three tags", bpf.Upload, up(0, etherVLAN, tag(0, etherVLAN), tag(0, etherVLAN), tag(0, etherIPv4), blob(60)), noRule, local, 0},
+	}
+	for name, kind := range map[string]struct {
+		last      byte
+		ethertype layers.EthernetType
+	}{
+		"spanning tree": {0, layers.EthernetTypeLLC}, "PAUSE": {1, 0x8808}, "LACP": {2, 0x8809}, "EAPOL": {3, etherEAPOL},
+		"provider spanning tree": {8, layers.EthernetTypeLLC}, "MVRP": {0x0d, 0x88f5}, "LLDP": {0x0e, 0x88cc}, "PTP": {0x0e, 0x88f7}, "the last": {0x0f, 0x88b5},
+	} {
+		cases = append(cases,
+			frameCase{name, bpf.Upload, up(kind.last, kind.ethertype, blob(46)), linkControl, linkControl, 0},
+			frameCase{name + " of the router", bpf.Download, down(kind.last, kind.ethertype), linkControl, linkControl, 0})
+	}
+	return cases
+}
+
+// vlanCases are of VLANs that end in another interface of the router on the same cable: an
+// uplink, a management network. They are not the customers', so nothing in them is judged;
+// in any other VLAN everything is.
+func vlanCases(t *testing.T) []frameCase {
+	internet := []layer{ip4(bpf.Upload, server4, protoUDP), udp(bpf.Upload, 1, 2), blob(100)}
+	in := func(dir int, ethertype layers.EthernetType, tags ...layer) []byte {
+		return build(t, append(append([]layer{l2(dir, ethertype)}, tags...), internet...)...)
+	}
+	return []frameCase{
+		{"uplink", bpf.Upload, in(bpf.Upload, etherVLAN, tag(uplinkVLAN, etherIPv4)), otherVLAN, otherVLAN, 0},
+		{"uplink, sent", bpf.Download, in(bpf.Download, etherVLAN, tag(uplinkVLAN, etherIPv4)), otherVLAN, otherVLAN, 0},
+		{"uplink, with a priority", bpf.Upload, in(bpf.Upload, etherVLAN, priorityTag(uplinkVLAN|6<<13, etherIPv4)), otherVLAN, otherVLAN, 0},
+		{"uplink, behind a priority", bpf.Upload, in(bpf.Upload, etherVLAN, tag(0, etherVLAN), tag(uplinkVLAN, etherIPv4)), otherVLAN, otherVLAN, 0},
+		{"uplink, with another VLAN in it", bpf.Upload, in(bpf.Upload, etherVLAN, tag(uplinkVLAN, etherVLAN), tag(5, etherIPv4)), otherVLAN, otherVLAN, 0},
+		{"uplink, to all", bpf.Download, build(t, ether(routerMAC, broadcastMAC, etherVLAN), tag(uplinkVLAN, etherARP), arp(3)), otherVLAN, otherVLAN, 0},
+		{"uplink, malformed in it", bpf.Upload, build(t, l2(bpf.Upload, etherVLAN), tag(uplinkVLAN, etherIPv4), blob(60)), otherVLAN, otherVLAN, 0},
+		{"uplink, cut in the second tag", bpf.Upload, in(bpf.Upload, etherVLAN, tag(uplinkVLAN, etherVLAN), tag(5, etherIPv4))[:20], malformed, malformed, 0},
+		{"the same id of 802.1ad", bpf.Upload, in(bpf.Upload, etherQinQ, tag(uplinkVLAN, etherIPv4)), noRule, forwarded, 128},
+		{"the next VLAN", bpf.Upload, in(bpf.Upload, etherVLAN, tag(uplinkVLAN+1, etherIPv4)), noRule, forwarded, 128},
+		{"within another VLAN", bpf.Upload, in(bpf.Upload, etherVLAN, tag(5, etherVLAN), tag(uplinkVLAN, etherIPv4)), noRule, forwarded, 128},
 	}
 }
 

@@ -38,7 +38,16 @@ var (
 	routerMAC    = dataplane.MAC{0x02, 0, 0x5e, 0x10, 0, 0xfe}
 	broadcastMAC = dataplane.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	multicastMAC = dataplane.MAC{0x33, 0x33, 0, 0, 0, 0x01}
+	linkMAC      = dataplane.MAC{0x01, 0x80, 0xc2, 0, 0, 0x0e}
+	// beyondLinkMAC is next to the addresses of IEEE 802.1Q table 8-1.
+	beyondLinkMAC = dataplane.MAC{0x01, 0x80, 0xc2, 0, 0, 0x10}
 )
+
+// uplinkVLAN has a device on the router, which is not client-facing.
+const uplinkVLAN = 13
+
+// loopback is the index of the interface that a run's frame is of.
+const loopback = 1
 
 type layer = gopacket.SerializableLayer
 
@@ -122,4 +131,9 @@ func arp(operation uint16) *layers.ARP {
 
 func tag(id uint16, ethertype layers.EthernetType) *layers.Dot1Q {
 	return &layers.Dot1Q{VLANIdentifier: id, Type: ethertype}
+}
+
+// priorityTag is a tag with all its bits: priority, drop eligibility and id.
+func priorityTag(tci uint16, ethertype layers.EthernetType) *layers.Dot1Q {
+	return &layers.Dot1Q{Priority: uint8(tci >> 13), DropEligible: tci>>12&1 == 1, VLANIdentifier: tci & 0xfff, Type: ethertype}
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,6 +128,7 @@ func (b *testbed) furnish() {
 	}
 	b.put(b.RouterFilter, uint32(0), &filter)
 	b.put(b.RouterMacs, bpf.MACToWire(routerMAC), uint8(1))
+	b.put(b.RouterVlans, bpf.VLANToWire(loopback, typeVLAN, uplinkVLAN), uint8(1))
 	for _, p := range furnishedPortals() {
 		b.put(b.Portals, bpf.PortalToWire(p), uint8(1))
 	}
@@ -229,6 +231,19 @@ func (b *testbed) send(dir int, frame []byte, gsoSize uint32) (bool, error) {
 	return ret == actUnspec, nil
 }
 
+// setMACsFull says that the router has more MACs than the programs know.
+func (b *testbed) setMACsFull(full bool) {
+	b.t.Helper()
+	value := uint32(0)
+	if full {
+		value = 1
+	}
+	b.put(b.RouterMacsFull, uint32(0), value)
+}
+
+// passes reports whether a frame is let through for a reason: so say the labels.
+func passes(r bpf.HotspotReason) bool { return strings.HasPrefix(bpf.ReasonLabels[r], "pass_") }
+
 // outcome is what the programs said of one frame.
 type outcome struct {
 	Reason bpf.HotspotReason
@@ -245,7 +260,7 @@ func (b *testbed) run(dir int, frame []byte, gsoSize uint32) outcome {
 		b.t.Fatal(err)
 	}
 	got := b.only(dir, before)
-	if passed != (got.Reason <= bpf.HotspotReasonPASS_BRIDGED) {
+	if passed != passes(got.Reason) {
 		b.t.Fatalf("%v, but passed = %t", got, passed)
 	}
 	return got

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -97,19 +98,65 @@ func TestRouterMACs(t *testing.T) {
 	})
 }
 
-// More interfaces than the set has room for: the client-facing ones count.
+// More MACs than the set has room for: as one is left out, frames to it would count as
+// bridged, so on ports none does; status says so while it lasts. That is the kind: what
+// cannot be distinguished fails closed.
 func TestRouterMACsWhenFull(t *testing.T) {
-	v := &links.Snapshot{ByName: map[string]netlink.Link{}, ByIndex: map[int]netlink.Link{}}
-	for i := range 200 {
-		l := &netlink.Device{LinkAttrs: netlink.LinkAttrs{
-			Index: i + 1, Name: fmt.Sprintf("p%d", i), HardwareAddr: []byte{2, 0, 0, 0, 1, byte(i)},
-		}}
-		v.ByName[l.Name], v.ByIndex[l.Index] = l, l
+	for _, c := range []struct {
+		named string
+		want  []dataplane.ProblemCode
+	}{
+		{"lan1", []dataplane.ProblemCode{dataplane.RouterMACsFull}},
+		{"br-lan", nil}, // the programs of a bridge do not ask
+	} {
+		t.Run(c.named, func(t *testing.T) {
+			b := newBox(t)
+			b.bridge("br-lan", "lan1")
+			var more atomic.Int64
+			opts := b.options(c.named)
+			opts.snapshot = func(h *netlink.Handle) (*links.Snapshot, error) {
+				v, err := links.TakeSnapshot(h)
+				for i := range more.Load() {
+					l := fakeLink(&netlink.Dummy{}, fmt.Sprintf("veth%d", i), 100_000+int(i), byte(i>>8), byte(i))
+					v.ByName[l.Attrs().Name], v.ByIndex[l.Attrs().Index] = l, l
+				}
+				return v, err
+			}
+			room := int64(5000)
+			more.Store(room)
+			d := b.open(opts)
+			full := func() bool {
+				var value uint32
+				check(t, d.maps.RouterMacsFull.Lookup(uint32(0), &value))
+				return value != 0
+			}
+			codes := func() (codes []dataplane.ProblemCode) {
+				for _, p := range d.Status().Problems {
+					codes = append(codes, p.Code)
+				}
+				return codes
+			}
+			if got := codes(); !full() || !slices.Equal(got, c.want) {
+				t.Errorf("full: %t, problems %v, want %v", full(), got, c.want)
+			}
+			for _, l := range []string{"lan1", "br-lan"} {
+				if mac := dataplane.MAC(b.link(l).Attrs().HardwareAddr); !setOf[bpf.HotspotMacKey](t, d.maps.RouterMacs)[bpf.MACToWire(mac)] {
+					t.Errorf("the MAC of %s is missing", l)
+				}
+			}
+			more.Store(10)
+			d.watch.watcher.MarkDirty()
+			within(t, atOnce, "there is room again", func() bool { return !full() && len(codes()) == 0 })
+		})
 	}
-	got := v.RouterMACs([]string{"p150"})
-	if len(got) != 200 || got[0] != (dataplane.MAC{2, 0, 0, 0, 1, 150}) {
-		t.Errorf("%d MACs, the first %v", len(got), got[0])
-	}
+}
+
+// fakeLink is an interface with a MAC that ends in two bytes.
+func fakeLink(l netlink.Link, name string, index int, mac ...byte) netlink.Link {
+	*l.Attrs() = netlink.NewLinkAttrs()
+	l.Attrs().Name, l.Attrs().Index = name, index
+	l.Attrs().HardwareAddr = append([]byte{2, 0, 0, 1}, mac...)
+	return l
 }
 
 func (b *box) neighbor(ifname, ip string, mac dataplane.MAC, state int) {

@@ -136,13 +136,21 @@ func (w *watch) refresh() error {
 		return err
 	}
 	w.state.setLinks(now)
-	return w.router.sync(now)
+	found, err := w.router.sync(now)
+	if err != nil {
+		return err
+	}
+	if w.state.setProblems(byRouter, found...) {
+		for _, p := range found {
+			w.log.Error("the kernel's tables are full", "problem", p.Detail)
+		}
+	}
+	return nil
 }
 
 func (w *watch) retryRefresh() {
 	err := w.refresh()
 	if err == nil {
-		w.state.setProblems(byRouter)
 		return
 	}
 	if w.state.setProblems(byRouter, dataplane.Problem{Code: dataplane.RouterAddresses, Detail: err.Error()}) {

@@ -61,6 +61,23 @@ func (m *Manager) Claim(ctx context.Context, code string, to func() (sessions.De
 	return m.moveSession(ctx, id, device, sessions.ReasonClaimed)
 }
 
+// RenewClaim gives a session a new code; the one it had is worthless then. It is for a code
+// that was lost, on the way to the printer as well. Codes: NotFound, Invalid (the session
+// is a provider's, which says whose it is).
+func (m *Manager) RenewClaim(ctx context.Context, id sessions.SessionID) (code string, err error) {
+	code = sessions.NewClaimCode()
+	return code, m.ledger.Update(ctx, func(c *ledger.Tx) error {
+		s, err := c.Session(id)
+		if err != nil {
+			return err
+		}
+		if s.Provider != sessions.LocalProvider {
+			return sessions.Invalidf("id", "session %d is of provider %q, which says whose it is: it has no code", id, s.Provider)
+		}
+		return c.PutClaim(sessions.HashClaim(code), id)
+	})
+}
+
 // RevokeClaim makes the code of a session worthless. Codes: NotFound (it has none).
 func (m *Manager) RevokeClaim(ctx context.Context, id sessions.SessionID) error {
 	return m.ledger.Update(ctx, func(c *ledger.Tx) error { return c.DeleteClaim(id) })

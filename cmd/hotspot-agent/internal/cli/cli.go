@@ -6,6 +6,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,18 +15,25 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/completion"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/doctor"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/top"
 )
 
 // Run is the whole program, for tests as for main: words without the program's name.
 // It returns the exit status.
 func Run(ctx context.Context, e command.Env, words []string) int {
+	out := output.Remember(e.Stdout)
+	e.Stdout = out
 	root := tree(e)
 	if len(words) > 0 && words[0] == completion.Word {
 		completion.Complete(ctx, e, root, words[1:])
 		return exit.Done
 	}
-	return exit.Report(e.Stderr, dispatch(ctx, e, root, words))
+	err := dispatch(ctx, e, root, words)
+	if lost := out.Err(); lost != nil && !output.IsLost(err) {
+		err = errors.Join(err, lost)
+	}
+	return exit.Report(e.Stderr, err)
 }
 
 // dispatch runs the command that words name.

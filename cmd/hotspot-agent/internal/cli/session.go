@@ -33,6 +33,7 @@ func sessionCommand(e command.Env) *cli.Command {
 			sessionUpdateCommand(e),
 			sessionMoveCommand(e),
 			sessionClaimCommand(e),
+			sessionRenewCommand(e),
 			sessionRevokeCommand(e),
 			{
 				Name: "delete", Usage: "delete a session; its device is cut off if it was running", ArgsUsage: "ID",

@@ -60,7 +60,7 @@ func sessionCreate(e command.Env, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return output.Show(e.Stdout, c, bought, func(w io.Writer, p api.Purchase) {
+	return showCode(e, c, bought.ID, "its claim code", bought, func(w io.Writer, p api.Purchase) {
 		output.Fields(w, append(output.SessionFields(p.Session), "claim code", p.Claim)...)
 	})
 }

@@ -4,12 +4,17 @@ package cli
 
 import (
 	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/command"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/exit"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/output"
+	"github.com/hotspot-agent/hotspot-agent/pkg/api"
 )
 
 func sessionMoveCommand(e command.Env) *cli.Command {
@@ -33,6 +38,16 @@ func sessionClaimCommand(e command.Env) *cli.Command {
    hotspot-agent session claim 7K3M-9QWD-2HXR --device 02:00:5e:10:00:02`,
 		Flags:  []cli.Flag{targetFlag(), command.InterfaceFlag()},
 		Action: e.Action(sessionClaim),
+	}
+}
+
+func sessionRenewCommand(e command.Env) *cli.Command {
+	return &cli.Command{
+		Name: "renew-claim", Usage: "print a new claim code of a session; the one it had is worthless then", ArgsUsage: "ID",
+		Description: `For a code that was lost: no other call shows one after the sale.
+
+   hotspot-agent session renew-claim 3`,
+		Action: e.Action(sessionRenew),
 	}
 }
 
@@ -65,6 +80,37 @@ func sessionClaim(e command.Env, c *cli.Context) error {
 	}
 	session, err := e.Client(c).Claim(c.Context, c.Args().First(), command.Device(c, c.String("device")))
 	return output.Session(e.Stdout, c, session, err)
+}
+
+func sessionRenew(e command.Env, c *cli.Context) error {
+	number, err := sessionID(c)
+	if err != nil {
+		return err
+	}
+	renewed, err := e.Client(c).RenewClaim(c.Context, number)
+	if err != nil {
+		return err
+	}
+	return showCode(e, c, number, "its new claim code", renewed, func(w io.Writer, claim api.Claim) {
+		output.Fields(w, "session", output.ID(number), "claim code", claim.Claim)
+	})
+}
+
+// showCode prints an answer whose code is shown once. When it cannot be printed the session
+// is there all the same: the error says how to get another code.
+func showCode[T any](e command.Env, c *cli.Context, session int64, what string, answer T, human func(io.Writer, T)) error {
+	// A closed pipe, too, is to leave this line: without a handler it ends the program.
+	closed := make(chan os.Signal, 1)
+	signal.Notify(closed, syscall.SIGPIPE)
+	defer signal.Stop(closed)
+	err := output.Show(e.Stdout, c, answer, human)
+	if err == nil {
+		return nil
+	}
+	return &exit.Failure{
+		Err:  fmt.Errorf("session %d is stored, but %s is lost: %w", session, what, err),
+		Hint: fmt.Sprintf("print a new one: hotspot-agent session renew-claim %d", session),
+	}
 }
 
 func sessionRevoke(e command.Env, c *cli.Context) error {

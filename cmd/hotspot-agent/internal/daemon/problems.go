@@ -20,9 +20,9 @@ const collectEvery = time.Second
 
 // The problems of the rules; pkg/dataplane and store.go have those of their parts.
 const (
-	settleFailed dataplane.ProblemCode = "settle_failed"
-	providerDown dataplane.ProblemCode = "provider_down"
-	clockNotSet  dataplane.ProblemCode = "clock_not_set"
+	settleFailed        dataplane.ProblemCode = "settle_failed"
+	providerUnavailable dataplane.ProblemCode = "provider_unavailable"
+	clockNotSet         dataplane.ProblemCode = "clock_not_set"
 )
 
 // problemsOf is what does not work of all parts.
@@ -32,7 +32,7 @@ func problemsOf(plane []dataplane.Problem, rules sessions.Health, store []datapl
 		all = append(all, dataplane.Problem{Code: settleFailed, Detail: fmt.Sprintf("settling: %v", rules.SettleErr)})
 	}
 	for _, o := range rules.Outages {
-		all = append(all, dataplane.Problem{Code: providerDown, Subject: o.Provider,
+		all = append(all, dataplane.Problem{Code: providerUnavailable, Subject: o.Provider,
 			Detail: fmt.Sprintf("session provider %q does not work since %s: %v", o.Provider, o.Since.UTC().Format(time.RFC3339), o.Cause)})
 	}
 	if !rules.ClockSane {

@@ -36,7 +36,7 @@ func TestProblemEvents(t *testing.T) {
 	gone := dataplane.Problem{Code: dataplane.InterfaceAbsent, Interface: "wlan0", Detail: "no such interface"}
 	absent := gone
 	absent.Detail = "still no such interface"
-	shop, bank := dataplane.Problem{Code: providerDown, Subject: "shop", Detail: "shop refused"}, dataplane.Problem{Code: providerDown, Subject: "bank", Detail: "bank refused"}
+	shop, bank := dataplane.Problem{Code: providerUnavailable, Subject: "shop", Detail: "shop refused"}, dataplane.Problem{Code: providerUnavailable, Subject: "bank", Detail: "bank refused"}
 	full := dataplane.Problem{Code: diskFull, Detail: "full"}
 	for name, steps := range map[string][]struct {
 		broken bool
@@ -51,9 +51,9 @@ func TestProblemEvents(t *testing.T) {
 			{found: []dataplane.Problem{gone}, want: []string{`health.problem interface_absent wlan0 "no such interface" 0`}},
 		},
 		"two of one kind": {
-			{found: []dataplane.Problem{shop, bank}, want: []string{`health.problem provider_down  "shop refused" 0`, `health.problem provider_down  "bank refused" 0`}},
-			{found: []dataplane.Problem{bank}, want: []string{`health.resolved provider_down  "shop refused" 1`}},
-			{want: []string{`health.resolved provider_down  "bank refused" 2`}},
+			{found: []dataplane.Problem{shop, bank}, want: []string{`health.problem provider_unavailable  "shop refused" 0`, `health.problem provider_unavailable  "bank refused" 0`}},
+			{found: []dataplane.Problem{bank}, want: []string{`health.resolved provider_unavailable  "shop refused" 1`}},
+			{want: []string{`health.resolved provider_unavailable  "bank refused" 2`}},
 		},
 		"the store fails from begin to end": {
 			{broken: true, found: []dataplane.Problem{full, gone}},

@@ -136,7 +136,7 @@ func TestMetrics(t *testing.T) {
 		Interfaces: []api.InterfaceStatus{{Name: "br-lan", Attached: true, UnprotectedMS: 1250}, {Name: "wlan0"}},
 		Counts:     api.Counts{Devices: 3, Connected: 2, Sessions: map[string]int{"paused": 4}, Clients: 2, MaxClients: 4096, LastEvent: 77},
 		Health: api.Health{LastSettleAt: &settled, Active: []api.ActiveProblem{
-			{Code: "provider_down", Subject: "shop"}, {Code: "provider_down", Subject: "bank"}, {Code: "not_attached", Interface: "wlan0"},
+			{Code: "provider_unavailable", Subject: "shop"}, {Code: "provider_unavailable", Subject: "bank"}, {Code: "not_attached", Interface: "wlan0"},
 		}},
 		Passes: []api.PacketCount{{Direction: "down", Reason: "forwarded", Frames: 5, Bytes: 9007199254740992}},
 		Drops:  []api.PacketCount{{Direction: "up", Reason: "no_rule", Frames: 7, Bytes: 700}, {Direction: "down", Reason: "rate"}},
@@ -148,7 +148,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`hotspot_build_info{version="v\"1",kernel="6.6"} 1`, "hotspot_start_time_seconds 1700000000", "hotspot_last_settle_time_seconds 1700000000.25",
 		`hotspot_interface_attached{interface="br-lan"} 1`, `hotspot_interface_attached{interface="wlan0"} 0`, "hotspot_healthy 0", "hotspot_clock_sane 0",
-		`hotspot_health_problem{code="provider_down",interface=""} 1`, `hotspot_health_problem{code="not_attached",interface="wlan0"} 1`,
+		`hotspot_health_problem{code="provider_unavailable",interface=""} 1`, `hotspot_health_problem{code="not_attached",interface="wlan0"} 1`,
 		`hotspot_interface_unprotected_seconds_total{interface="br-lan"} 1.25`, "hotspot_devices 3", "hotspot_connected_devices 2", `hotspot_sessions{state="paused"} 4`, `hotspot_sessions{state="running"} 0`, "hotspot_events_total 77",
 		`hotspot_passed_bytes_total{direction="down",reason="forwarded"} 9007199254740992`, `hotspot_dropped_frames_total{direction="up",reason="no_rule"} 7`,
 		`hotspot_dropped_bytes_total{direction="down",reason="rate"} 0`,
@@ -157,7 +157,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("missing: %s", want)
 		}
 	}
-	if n := strings.Count(text, `{code="provider_down"`); n != 1 {
+	if n := strings.Count(text, `{code="provider_unavailable"`); n != 1 {
 		t.Errorf("%d samples of the same labels", n)
 	}
 	checkFormat(t, text)

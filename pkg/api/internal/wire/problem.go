@@ -29,6 +29,7 @@ type Problem struct {
 // Media types of answers.
 const (
 	TypeJSON    = "application/json"
+	TypePatch   = "application/merge-patch+json" // RFC 7396
 	TypeProblem = "application/problem+json"
 	TypeLines   = "application/x-ndjson" // one JSON value a line
 )

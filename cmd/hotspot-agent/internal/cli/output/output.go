@@ -16,10 +16,11 @@ import (
 )
 
 // Show prints value as the API's JSON with --json, else through human.
-func Show[T any](w io.Writer, c *cli.Context, value T, human func(io.Writer, T)) error {
+func Show[T any](to io.Writer, c *cli.Context, value T, human func(io.Writer, T)) error {
+	w := Remember(to)
 	if !c.Bool("json") {
 		human(w, value)
-		return nil
+		return w.Err()
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -37,7 +38,7 @@ func Table(w io.Writer, header []string, rows [][]string) {
 		}
 		fmt.Fprintln(tw, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 	}
-	_ = tw.Flush() // a terminal that is gone is no error worth a line
+	_ = tw.Flush() // w remembers
 }
 
 // Fields writes "name  value" lines, leaving out those without a value.

@@ -42,11 +42,12 @@ func show(e command.Env, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") || !isTerminal(e.Stdout) {
+	screen := output.Remember(e.Stdout).Unwrap()
+	if c.Bool("json") || !isTerminal(screen) {
 		return output.Show(e.Stdout, c, connected, printConnected)
 	}
 	model := newModel(c.Context, client, connected)
-	_, err = tea.NewProgram(model, tea.WithAltScreen(), tea.WithOutput(e.Stdout), tea.WithContext(c.Context)).Run()
+	_, err = tea.NewProgram(model, tea.WithAltScreen(), tea.WithOutput(screen), tea.WithContext(c.Context)).Run()
 	if errors.Is(err, tea.ErrProgramKilled) { // by the end of the context
 		err = nil
 	}

@@ -16,7 +16,7 @@ import (
 type HotspotAbi uint32
 
 const (
-	HotspotAbiABI_LAYOUT_VERSION  HotspotAbi = 6
+	HotspotAbiABI_LAYOUT_VERSION  HotspotAbi = 7
 	HotspotAbiABI_RATE_SHIFT      HotspotAbi = 20
 	HotspotAbiABI_COST_BYTES      HotspotAbi = 524288
 	HotspotAbiABI_ADMIT_BYTES     HotspotAbi = 1514
@@ -169,7 +169,9 @@ const (
 	HotspotReasonDROP_BUSY         HotspotReason = 12
 	HotspotReasonDROP_UPLINK       HotspotReason = 13
 	HotspotReasonDROP_BOUND        HotspotReason = 14
-	HotspotReasonREASONS           HotspotReason = 15
+	HotspotReasonPASS_LINK_CONTROL HotspotReason = 15
+	HotspotReasonPASS_OTHER_VLAN   HotspotReason = 16
+	HotspotReasonREASONS           HotspotReason = 17
 )
 
 type HotspotRule struct {
@@ -227,6 +229,13 @@ const (
 	HotspotVerdictVERDICT_BLOCK HotspotVerdict = 2
 )
 
+type HotspotVlanKey struct {
+	_          structs.HostLayout
+	Ifindex    uint32
+	ProtocolBe uint16
+	Id         uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -243,6 +252,8 @@ const (
 	HotspotMapRouterAddrs          = "router_addrs"
 	HotspotMapRouterFilter         = "router_filter"
 	HotspotMapRouterMacs           = "router_macs"
+	HotspotMapRouterMacsFull       = "router_macs_full"
+	HotspotMapRouterVlans          = "router_vlans"
 	HotspotMapStats                = "stats"
 	HotspotMapUplinks              = "uplinks"
 	HotspotMapWalledGarden         = "walled_garden"
@@ -306,21 +317,23 @@ type HotspotProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HotspotMapSpecs struct {
-	Accounts     *ebpf.MapSpec `ebpf:"accounts"`
-	ClientIndex  *ebpf.MapSpec `ebpf:"client_index"`
-	Clients      *ebpf.MapSpec `ebpf:"clients"`
-	DnsBucketAll *ebpf.MapSpec `ebpf:"dns_bucket_all"`
-	DnsBuckets   *ebpf.MapSpec `ebpf:"dns_buckets"`
-	Events       *ebpf.MapSpec `ebpf:"events"`
-	Flows        *ebpf.MapSpec `ebpf:"flows"`
-	Identity     *ebpf.MapSpec `ebpf:"identity"`
-	Portals      *ebpf.MapSpec `ebpf:"portals"`
-	RouterAddrs  *ebpf.MapSpec `ebpf:"router_addrs"`
-	RouterFilter *ebpf.MapSpec `ebpf:"router_filter"`
-	RouterMacs   *ebpf.MapSpec `ebpf:"router_macs"`
-	Stats        *ebpf.MapSpec `ebpf:"stats"`
-	Uplinks      *ebpf.MapSpec `ebpf:"uplinks"`
-	WalledGarden *ebpf.MapSpec `ebpf:"walled_garden"`
+	Accounts       *ebpf.MapSpec `ebpf:"accounts"`
+	ClientIndex    *ebpf.MapSpec `ebpf:"client_index"`
+	Clients        *ebpf.MapSpec `ebpf:"clients"`
+	DnsBucketAll   *ebpf.MapSpec `ebpf:"dns_bucket_all"`
+	DnsBuckets     *ebpf.MapSpec `ebpf:"dns_buckets"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	Flows          *ebpf.MapSpec `ebpf:"flows"`
+	Identity       *ebpf.MapSpec `ebpf:"identity"`
+	Portals        *ebpf.MapSpec `ebpf:"portals"`
+	RouterAddrs    *ebpf.MapSpec `ebpf:"router_addrs"`
+	RouterFilter   *ebpf.MapSpec `ebpf:"router_filter"`
+	RouterMacs     *ebpf.MapSpec `ebpf:"router_macs"`
+	RouterMacsFull *ebpf.MapSpec `ebpf:"router_macs_full"`
+	RouterVlans    *ebpf.MapSpec `ebpf:"router_vlans"`
+	Stats          *ebpf.MapSpec `ebpf:"stats"`
+	Uplinks        *ebpf.MapSpec `ebpf:"uplinks"`
+	WalledGarden   *ebpf.MapSpec `ebpf:"walled_garden"`
 }
 
 // HotspotVariableSpecs contains global variables before they are loaded into the kernel.
@@ -355,21 +368,23 @@ func (o *HotspotObjects) Close() error {
 //
 // It can be passed to LoadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HotspotMaps struct {
-	Accounts     *ebpf.Map `ebpf:"accounts"`
-	ClientIndex  *ebpf.Map `ebpf:"client_index"`
-	Clients      *ebpf.Map `ebpf:"clients"`
-	DnsBucketAll *ebpf.Map `ebpf:"dns_bucket_all"`
-	DnsBuckets   *ebpf.Map `ebpf:"dns_buckets"`
-	Events       *ebpf.Map `ebpf:"events"`
-	Flows        *ebpf.Map `ebpf:"flows"`
-	Identity     *ebpf.Map `ebpf:"identity"`
-	Portals      *ebpf.Map `ebpf:"portals"`
-	RouterAddrs  *ebpf.Map `ebpf:"router_addrs"`
-	RouterFilter *ebpf.Map `ebpf:"router_filter"`
-	RouterMacs   *ebpf.Map `ebpf:"router_macs"`
-	Stats        *ebpf.Map `ebpf:"stats"`
-	Uplinks      *ebpf.Map `ebpf:"uplinks"`
-	WalledGarden *ebpf.Map `ebpf:"walled_garden"`
+	Accounts       *ebpf.Map `ebpf:"accounts"`
+	ClientIndex    *ebpf.Map `ebpf:"client_index"`
+	Clients        *ebpf.Map `ebpf:"clients"`
+	DnsBucketAll   *ebpf.Map `ebpf:"dns_bucket_all"`
+	DnsBuckets     *ebpf.Map `ebpf:"dns_buckets"`
+	Events         *ebpf.Map `ebpf:"events"`
+	Flows          *ebpf.Map `ebpf:"flows"`
+	Identity       *ebpf.Map `ebpf:"identity"`
+	Portals        *ebpf.Map `ebpf:"portals"`
+	RouterAddrs    *ebpf.Map `ebpf:"router_addrs"`
+	RouterFilter   *ebpf.Map `ebpf:"router_filter"`
+	RouterMacs     *ebpf.Map `ebpf:"router_macs"`
+	RouterMacsFull *ebpf.Map `ebpf:"router_macs_full"`
+	RouterVlans    *ebpf.Map `ebpf:"router_vlans"`
+	Stats          *ebpf.Map `ebpf:"stats"`
+	Uplinks        *ebpf.Map `ebpf:"uplinks"`
+	WalledGarden   *ebpf.Map `ebpf:"walled_garden"`
 }
 
 func (m *HotspotMaps) Close() error {
@@ -386,6 +401,8 @@ func (m *HotspotMaps) Close() error {
 		m.RouterAddrs,
 		m.RouterFilter,
 		m.RouterMacs,
+		m.RouterMacsFull,
+		m.RouterVlans,
 		m.Stats,
 		m.Uplinks,
 		m.WalledGarden,

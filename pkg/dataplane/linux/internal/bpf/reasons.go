@@ -20,4 +20,6 @@ var ReasonLabels = [HotspotReasonREASONS]string{
 	HotspotReasonDROP_BUSY:         "drop_busy",
 	HotspotReasonDROP_UPLINK:       "drop_uplink",
 	HotspotReasonDROP_BOUND:        "drop_bound",
+	HotspotReasonPASS_LINK_CONTROL: "pass_link_control",
+	HotspotReasonPASS_OTHER_VLAN:   "pass_other_vlan",
 }

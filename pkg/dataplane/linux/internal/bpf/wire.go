@@ -55,6 +55,11 @@ func PrefixToWire(p netip.Prefix) HotspotPrefixKey {
 	return HotspotPrefixKey{PrefixLen: uint32(bits), Addr: p.Addr().As16()}
 }
 
+// VLANToWire is the key of a VLAN of an interface. The protocol is that of its tag.
+func VLANToWire(ifindex int, protocol, id uint16) HotspotVlanKey {
+	return HotspotVlanKey{Ifindex: uint32(ifindex), ProtocolBe: toBigEndian(protocol), Id: id}
+}
+
 // PortalToWire is the key of a portal.
 func PortalToWire(p dataplane.Portal) HotspotPortalKey {
 	protocol := uint8(unix.IPPROTO_TCP)

@@ -108,24 +108,98 @@ func Dump(list func() error) error {
 	return nil
 }
 
-// RouterMACs are the addresses on which the router takes frames: those of all of
-// its interfaces, as a bridge answers for each of its ports, and what is stacked
-// on one (VLANs, macvlans) may have an address of its own. The client-facing
-// interfaces and their bridges come first.
+// RouterMACs are the addresses on which the router takes frames: those of all of its
+// interfaces, as a bridge answers for each of its ports, and what is stacked on one (VLANs,
+// macvlans) may have an address of its own. The client-facing interfaces and their bridges
+// come first, then what is linked with them, the nearest first.
 func (v *Snapshot) RouterMACs(ifnames []string) []dataplane.MAC {
-	macs := UniqueMACs(v.ClientLinks(ifnames))
+	near := v.linked(v.ClientLinks(ifnames))
 	for _, index := range slices.Sorted(maps.Keys(v.ByIndex)) {
-		macs = append(macs, UniqueMACs([]netlink.Link{v.ByIndex[index]}, macs...)...)
+		near = append(near, v.ByIndex[index])
 	}
-	return macs
+	return UniqueMACs(near)
 }
 
-// UniqueMACs are the Ethernet addresses of links that are not in known.
-func UniqueMACs(links []netlink.Link, known ...dataplane.MAC) []dataplane.MAC {
-	var macs []dataplane.MAC
+// linked adds to links all that is over, under or beside them: what is stacked on one, its
+// master and ports, the other end of a veth.
+func (v *Snapshot) linked(links []netlink.Link) []netlink.Link {
+	neighbors := make(map[int][]netlink.Link)
+	for _, index := range slices.Sorted(maps.Keys(v.ByIndex)) {
+		l := v.ByIndex[index]
+		for _, other := range []netlink.Link{v.parent(l), v.ByIndex[l.Attrs().MasterIndex]} {
+			if other != nil {
+				neighbors[index] = append(neighbors[index], other)
+				neighbors[other.Attrs().Index] = append(neighbors[other.Attrs().Index], l)
+			}
+		}
+	}
+	seen := make(map[int]bool)
 	for _, l := range links {
-		m := macOf(l)
-		if m.CheckClient() == nil && !slices.Contains(known, m) && !slices.Contains(macs, m) {
+		seen[l.Attrs().Index] = true
+	}
+	for at := 0; at < len(links); at++ {
+		for _, l := range neighbors[links[at].Attrs().Index] {
+			if !seen[l.Attrs().Index] {
+				seen[l.Attrs().Index] = true
+				links = append(links, l)
+			}
+		}
+	}
+	return links
+}
+
+// parent is the interface that l is stacked on, or the other end of a veth; nil where it
+// is in another namespace, whose indexes are its own.
+func (v *Snapshot) parent(l netlink.Link) netlink.Link {
+	if l.Attrs().NetNsID >= 0 {
+		return nil
+	}
+	return v.ByIndex[l.Attrs().ParentIndex]
+}
+
+// VLAN is a VLAN device of the router on a client-facing interface or on its bridge.
+type VLAN struct {
+	Name     string // the device
+	On       netlink.Link
+	Protocol uint16 // of the tag: 0x8100 or 0x88a8
+	ID       uint16
+}
+
+// OtherVLANs are the VLAN devices on client-facing interfaces, or on the bridge of one, that
+// are not client-facing themselves: the uplink of a router on a stick, say. On is the
+// client-facing interface, where their tagged frames pass. Sorted by name.
+func (v *Snapshot) OtherVLANs(ifnames []string) []VLAN {
+	on := make(map[int][]netlink.Link)
+	for _, name := range ifnames {
+		l := v.ByName[name]
+		if l == nil {
+			continue
+		}
+		on[l.Attrs().Index] = append(on[l.Attrs().Index], l)
+		if bridge := v.Bridge(l); bridge != nil {
+			on[bridge.Attrs().Index] = append(on[bridge.Attrs().Index], l)
+		}
+	}
+	var list []VLAN
+	for _, name := range slices.Sorted(maps.Keys(v.ByName)) {
+		vlan, ok := v.ByName[name].(*netlink.Vlan)
+		if !ok || slices.Contains(ifnames, name) || v.parent(vlan) == nil {
+			continue
+		}
+		for _, l := range on[vlan.ParentIndex] {
+			list = append(list, VLAN{Name: name, On: l, Protocol: uint16(vlan.VlanProtocol), ID: uint16(vlan.VlanId)})
+		}
+	}
+	return list
+}
+
+// UniqueMACs are the Ethernet addresses of links, each once.
+func UniqueMACs(links []netlink.Link) []dataplane.MAC {
+	var macs []dataplane.MAC
+	seen := make(map[dataplane.MAC]bool)
+	for _, l := range links {
+		if m := macOf(l); m.CheckClient() == nil && !seen[m] {
+			seen[m] = true
 			macs = append(macs, m)
 		}
 	}

@@ -11,8 +11,14 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// probePause is how long a provider that timed out is not called.
-const probePause = time.Second
+const (
+	// probePause is how long a provider that timed out is not called, and the pause between
+	// the probes of one that fails.
+	probePause = time.Second
+	// reachEvery is how often a provider that nothing is asked of is looked for: an outage
+	// is to be known within two seconds, and its collector takes one.
+	reachEvery = 700 * time.Millisecond
+)
 
 // health is what is known of one provider that fails. Safe for concurrent use.
 type health struct {
@@ -24,7 +30,7 @@ type health struct {
 }
 
 // update takes in how a call went, and returns what changed by it.
-func (h *health) update(now time.Time, err error, late bool) (began, slowed bool, ended time.Time) {
+func (h *health) update(now time.Time, err error, late bool) (began bool, ended time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil {
@@ -34,20 +40,25 @@ func (h *health) update(now time.Time, err error, late bool) (began, slowed bool
 			close(h.over)
 			h.over = nil
 		}
-		return false, false, ended
+		return false, ended
 	}
 	if began = h.since.IsZero(); began {
 		h.since, h.cause, h.over = now, err, make(chan struct{})
 	}
-	slowed = late && !h.slow
 	h.slow = late // an error that comes at once delays no caller
-	return began, slowed, time.Time{}
+	return began, time.Time{}
 }
 
 func (h *health) isSlow() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.slow
+}
+
+func (h *health) fails() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.since.IsZero()
 }
 
 func (h *health) get() (since time.Time, cause error) {
@@ -92,31 +103,57 @@ func (r *provider) report(err error, late bool) {
 		err = nil
 	}
 	now := p.clock.Now()
-	began, slowed, ended := r.health.update(now, err, late && err != nil)
+	began, ended := r.health.update(now, err, late && err != nil)
 	log := p.log.With("provider", r.record.Name)
 	switch {
 	case began:
 		log.Warn("session provider failed, its sessions wait", "error", err)
+		p.ledger.Background.Go(r.probe)
 	case !ended.IsZero():
 		log.Info("session provider works again", "after", now.Sub(ended).Round(time.Millisecond))
 	}
-	if slowed {
-		p.ledger.Background.Go(r.probe)
-	}
 }
 
-// probe calls a slow provider in the background until it answers.
+// probe calls a provider that fails in the background until it works: an outage ends when
+// it is over, not with the next customer.
 func (r *provider) probe() {
 	p := r.registry
 	ctx := p.ledger.Background.Context()
-	for r.health.isSlow() && p.named(r.record.Name) == r {
+	for r.health.fails() && p.named(r.record.Name) == r {
 		if !r.health.wait(ctx, probePause) {
 			return
 		}
-		_ = r.do(ctx, func(ctx context.Context) error { // do logs its error
-			_, err := r.call.FetchSessions(ctx, r.lastDevice(), 1, 1)
-			return err
-		})
+		_ = r.do(ctx, r.tryOnce) // do logs its error
+	}
+}
+
+// tryOnce is a call that changes nothing. A provider that was not queried yet is only
+// reached for: there is no device that it is sure to know.
+func (r *provider) tryOnce(ctx context.Context) error {
+	if reachable, can := r.call.(sessions.Reachable); can && r.last.Load() == nil {
+		return reachable.Reach(ctx)
+	}
+	_, err := r.call.FetchSessions(ctx, r.lastDevice(), 1, 1)
+	return err
+}
+
+// watch finds out that a provider died which nothing is asked of, until it is replaced.
+func (r *provider) watch(reachable sessions.Reachable) {
+	p := r.registry
+	ctx := p.ledger.Background.Context()
+	tick := time.NewTicker(reachEvery)
+	defer tick.Stop()
+	for p.named(r.record.Name) == r {
+		if !r.health.fails() {
+			if err := reachable.Reach(ctx); err != nil && ctx.Err() == nil {
+				r.report(err, false)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

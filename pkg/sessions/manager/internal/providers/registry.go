@@ -103,6 +103,9 @@ func (p *Registry) set(records []sessions.ProviderRecord, dial func(sessions.Pro
 			r.call = dial(record)
 		}
 		list = append(list, r)
+		if reachable, can := r.call.(sessions.Reachable); can {
+			p.ledger.Background.Go(func() { r.watch(reachable) })
+		}
 	}
 	p.list = list
 }
