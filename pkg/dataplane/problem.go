@@ -19,6 +19,8 @@ type ProblemCode string
 const (
 	InterfaceAbsent   ProblemCode = "interface_absent"   // it does not exist; attached to as soon as it appears
 	NotAttached       ProblemCode = "not_attached"       // the programs cannot be attached
+	ProgramInFront    ProblemCode = "program_in_front"   // another program decides before ours
+	ForeignCopy       ProblemCode = "foreign_copy"       // programs of another agent are on an interface of ours
 	RouterAddresses   ProblemCode = "router_addresses"   // the kernel does not have the router's own ones as of now
 	RouterMACsFull    ProblemCode = "router_macs_full"   // the kernel has no room for all MACs of the router: on bridge ports no frame counts as bridged
 	StatisticsFailing ProblemCode = "statistics"         // the counts of frames cannot be read

@@ -29,20 +29,23 @@ type Traffic struct {
 // Interface is the state of one client-facing interface.
 type Interface struct {
 	Name     string
-	Index    int        // 0 while it does not exist
-	Attached bool       // both programs are on it
-	Mode     AttachMode // how
-	Port     bool       // a bridge port: only frames from or to the router itself are metered
-	Since    Boottime   // when this process attached, or found the programs attached; 0 while they are not
-	Problem  string     // why it is not attached; "" when it is
-	// UnprotectedFor is how long in all the interface was up without both programs while
+	Index    int         // 0 while it does not exist
+	Attached bool        // both programs are on it, each before all others
+	Mode     AttachMode  // how
+	Port     bool        // a bridge port: only frames from or to the router itself are metered
+	Since    Boottime    // when this process attached, or found the programs attached; 0 while they are not
+	Problem  string      // why it is not attached; "" when it is
+	Code     ProblemCode // of Problem, where it is not that of NotAttached or InterfaceAbsent
+	// UnprotectedFor is how long in all the interface was up and not Attached while
 	// this process watched it. Traffic of that time may be neither counted nor stopped.
 	UnprotectedFor time.Duration
 }
 
-// Unprotected reports that a client-facing interface is up without our programs, or that this ended.
+// Unprotected reports that a client-facing interface is up without our programs before all
+// others, or that this ended.
 type Unprotected struct {
 	Interface string
+	Cause     string        // one line for people, of a beginning
 	Over      bool          // it is protected again, gone, or down
 	Lasted    time.Duration // when it is over
 }

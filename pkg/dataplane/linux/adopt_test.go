@@ -81,7 +81,7 @@ func (b *box) programIDs(ifname string, mode dataplane.AttachMode) (ids [bpf.Dir
 	for dir := range ids {
 		if mode == dataplane.TCX {
 			ids[dir] = b.linkInfo(attach.LinkPin(ifname, dir)).Program
-		} else if f := attach.OwnFilter(b.filters(ifname, dir)); f != nil {
+		} else if f := ownFilter(b.filters(ifname, dir)); f != nil {
 			ids[dir] = ebpf.ProgramID(f.Id)
 		}
 		if ids[dir] == 0 {
@@ -232,10 +232,7 @@ func TestUnnamedInterfaceIsReleased(t *testing.T) {
 		check(t, b.open(opts).Close())
 		opts.Interfaces = []string{"lan"}
 		d := b.open(opts)
-		held, err := d.interfaces.attacher.Interfaces()
-		check(t, err)
-		slices.Sort(held)
-		if got := slices.Compact(held); !slices.Equal(got, []string{"lan"}) {
+		if got := b.held(d); !slices.Equal(got, []string{"lan"}) {
 			t.Errorf("held interfaces: %v", got)
 		}
 		for dir := range bpf.Directions {

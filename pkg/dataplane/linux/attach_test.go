@@ -106,8 +106,8 @@ func TestProgramRemovedByAnother(t *testing.T) {
 		b.clsact = true
 		opts := b.options("lan")
 		d := b.open(opts)
-		check(t, b.Netlink().FilterDel(attach.OwnFilter(b.filters("lan", bpf.Download))))
-		b.attachedAgain(d, func() bool { return attach.OwnFilter(b.filters("lan", bpf.Download)) != nil })
+		check(t, b.Netlink().FilterDel(ownFilter(b.filters("lan", bpf.Download))))
+		b.attachedAgain(d, func() bool { return ownFilter(b.filters("lan", bpf.Download)) != nil })
 	})
 	t.Run("qdisc deleted", func(t *testing.T) {
 		b := newBox(t)
@@ -117,7 +117,7 @@ func TestProgramRemovedByAnother(t *testing.T) {
 		d := b.open(opts)
 		check(t, b.Netlink().QdiscDel(attach.ClsactQdisc(b.link("lan").Attrs().Index)))
 		b.attachedAgain(d, func() bool {
-			return attach.OwnFilter(b.filters("lan", bpf.Download)) != nil && attach.OwnFilter(b.filters("lan", bpf.Upload)) != nil
+			return ownFilter(b.filters("lan", bpf.Download)) != nil && ownFilter(b.filters("lan", bpf.Upload)) != nil
 		})
 	})
 }
@@ -261,24 +261,32 @@ func (b *box) clsactQdiscs(ifname string) int {
 	return n
 }
 
+// filterOfAnotherKind adds a filter of priority 1 that is no program.
+func (b *box) filterOfAnotherKind() netlink.Filter {
+	b.t.Helper()
+	attrs := netlink.FilterAttrs{
+		LinkIndex: b.link("lan").Attrs().Index, Parent: netlink.HANDLE_MIN_INGRESS, Priority: 1, Protocol: unix.ETH_P_ALL,
+	}
+	var other netlink.Filter = &netlink.U32{FilterAttrs: attrs}
+	err := b.Netlink().FilterAdd(other)
+	if errors.Is(err, unix.ENOENT) {
+		other = &netlink.MatchAll{FilterAttrs: attrs} // a kernel without u32
+		err = b.Netlink().FilterAdd(other)
+	}
+	check(b.t, err)
+	return other
+}
+
 // A filter of another kind that holds our priority moves us behind it.
 func TestForeignFilterOfAnotherKind(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")
-	index := b.link("lan").Attrs().Index
-	check(t, b.Netlink().QdiscAdd(attach.ClsactQdisc(index)))
-	attrs := netlink.FilterAttrs{
-		LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Priority: 1, Protocol: unix.ETH_P_ALL,
-	}
-	if err := b.Netlink().FilterAdd(&netlink.U32{FilterAttrs: attrs}); errors.Is(err, unix.ENOENT) {
-		check(t, b.Netlink().FilterAdd(&netlink.MatchAll{FilterAttrs: attrs})) // a kernel without u32
-	} else {
-		check(t, err)
-	}
+	check(t, b.Netlink().QdiscAdd(attach.ClsactQdisc(b.link("lan").Attrs().Index)))
+	b.filterOfAnotherKind()
 	b.clsact = true
 	opts := b.options("lan")
 	b.open(opts)
-	if ours := attach.OwnFilter(b.filters("lan", bpf.Upload)); ours == nil || ours.Priority != 2 {
+	if ours := ownFilter(b.filters("lan", bpf.Upload)); ours == nil || ours.Priority != 2 {
 		t.Errorf("our filter: %+v", ours)
 	}
 }
@@ -334,8 +342,7 @@ func TestBridgeAndItsPort(t *testing.T) {
 	}
 	check(t, b.Netlink().LinkSetMaster(b.link("lan1"), b.link("br-lan")))
 	within(t, atOnce, "the port is let go", func() bool {
-		held, err := d.interfaces.attacher.Interfaces()
-		return err == nil && slices.Equal(slices.Compact(held), []string{"br-lan"}) && !d.attachedTo(t, "lan1")
+		return slices.Equal(b.held(d), []string{"br-lan"}) && !d.attachedTo(t, "lan1")
 	})
 	if !b.log.has("counted twice") {
 		t.Error("the log does not say why")

@@ -72,8 +72,14 @@ func Open(opts Options) (*Dataplane, error) {
 		d.release()
 		return nil, err
 	}
+	former := takeover{own: d.pins, ns: d.ns, names: opts.Interfaces, log: opts.Log}
+	defer former.close()
+	if err := former.find(d.state.currentLinks()); err != nil {
+		d.release()
+		return nil, err
+	}
 	// ---- Enforcement begins here: all above can fail without a trace on traffic. ----
-	if err := d.enforce(); err != nil {
+	if err := d.enforce(&former); err != nil {
 		d.release()
 		return nil, err
 	}
@@ -101,7 +107,7 @@ func (d *Dataplane) build() error {
 	if err := d.openWatch(); err != nil {
 		return err
 	}
-	if err := d.watch.refresh(); err != nil {
+	if err := d.watch.refresh(links.Changes{All: true}); err != nil {
 		return err
 	}
 	if err := forwarding.RefuseStacks(d.state.currentLinks(), d.opts.Interfaces); err != nil {
@@ -181,7 +187,9 @@ func (d *Dataplane) openWatch() (err error) {
 	if d.interfaces.attacher, err = attach.New(d.opts.Attach, d.pins, d.ns); err != nil {
 		return err
 	}
-	d.watch.snapshot = func() (*links.Snapshot, error) { return d.opts.snapshot(d.nl) }
+	d.watch.snapshot = func(before *links.Snapshot, c links.Changes) (*links.Snapshot, error) {
+		return d.opts.snapshot(before, d.nl, c)
+	}
 	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, behind: d.state.currentBehind, log: d.opts.Log}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
 	d.beside = surroundings{
@@ -199,11 +207,17 @@ func (d *Dataplane) openWatch() (err error) {
 func maxAccounts(maxClients uint32) uint32 { return 2*maxClients + 1024 }
 
 // enforce attaches, then lets go of what a former configuration or version left.
-func (d *Dataplane) enforce() error {
-	if err := d.interfaces.attachAll(d.state.currentLinks(), 0); err != nil {
+func (d *Dataplane) enforce(former *takeover) error {
+	if err := d.interfaces.attachAll(d.state.currentLinks()); err != nil {
 		return err
 	}
-	if err := d.interfaces.releaseUnnamed(); err != nil {
+	if len(former.folders) > 0 {
+		if err := former.finish(d.state.currentLinks()); err != nil {
+			return err
+		}
+		_ = d.interfaces.attachAll(d.state.currentLinks()) // what was in the way is not any more
+	}
+	if err := d.interfaces.releaseUnnamed(d.state.currentLinks()); err != nil {
 		return err
 	}
 	if err := d.maps.Commit(d.pins); err != nil {

@@ -5,7 +5,11 @@ package linux
 import (
 	"errors"
 
+	"github.com/vishvananda/netlink"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/attach"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/kernel"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
@@ -16,6 +20,46 @@ import (
 // the network namespace of the process. Nothing of others is touched. Detaching
 // what is not there succeeds. bpffs "" stands for DefaultBPFFS.
 func Detach(bpffs string) error { return detachIn(bpffs, "") }
+
+// ForeignCopies returns what keeps the network of the interfaces closed after a Detach of
+// bpffs: programs like ours that belong to another folder. It looks in the network namespace
+// of the process. bpffs "" stands for DefaultBPFFS.
+func ForeignCopies(bpffs string, interfaces []string) ([]dataplane.Problem, error) {
+	return foreignCopiesIn(bpffs, "", interfaces)
+}
+
+func foreignCopiesIn(bpffs, netNS string, interfaces []string) ([]dataplane.Problem, error) {
+	bpffs, err := normalizedBPFFS(bpffs)
+	if err != nil {
+		return nil, err
+	}
+	s, err := links.OpenNetNS(netNS)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	h, err := s.Handle()
+	if err != nil {
+		return nil, kernel.Explain("netlink", err)
+	}
+	defer h.Close()
+	var problems []dataplane.Problem
+	for _, name := range interfaces {
+		l, err := h.LinkByName(name)
+		if errors.As(err, new(netlink.LinkNotFoundError)) {
+			continue
+		}
+		if err != nil {
+			return nil, kernel.Explain("interface "+name, err)
+		}
+		on, err := attach.Inspect(pins.Folder{Root: bpffs}, s, attach.Device{Name: name, Index: l.Attrs().Index})
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, on.ForeignCopies(name)...)
+	}
+	return problems, nil
+}
 
 func detachIn(bpffs, netNS string) error {
 	bpffs, err := normalizedBPFFS(bpffs)
@@ -43,24 +87,6 @@ func detachIn(bpffs, netNS string) error {
 }
 
 func releaseEverywhere(p pins.Folder, s *links.NetNS) error {
-	clsact, err := attach.NewClsact(p, s)
-	if err != nil {
-		return err
-	}
-	for _, h := range []attach.Attacher{attach.NewTCX(p, s), clsact} {
-		err = errors.Join(err, releaseAll(h))
-		h.Close()
-	}
-	return err
-}
-
-func releaseAll(h attach.Attacher) error {
-	held, err := h.Interfaces()
-	if err != nil {
-		return err
-	}
-	for _, name := range held {
-		err = errors.Join(err, h.Release(name))
-	}
+	_, err := attach.ReleaseFolder(p, s, func(attach.Device) bool { return true })
 	return err
 }

@@ -22,16 +22,19 @@ import (
 // attachment is an interface, with what only the watcher needs of it.
 type attachment struct {
 	dataplane.Interface
+	checkedAt        dataplane.Boottime // the last time; 0: never
 	unprotectedSince dataplane.Boottime // 0: it is protected, down or gone
+	bridge           int                // index of the bridge that it is a port of
 	up               bool
 	covered          bool // by the programs on its bridge
+	copies           []dataplane.Problem
 }
 
 var errAbsent = errors.New("no such interface; it is attached to as soon as it appears")
 
-// interfaces attaches the programs to the named interfaces and keeps them attached. It
-// has no lock: one goroutine at a time uses it, see watch. What it finds it publishes in
-// the state.
+// interfaces attaches the programs to the named interfaces and keeps them attached, before
+// those of others. It has no lock: one goroutine at a time uses it, see watch. What it finds
+// it publishes in the state.
 type interfaces struct {
 	names       []string
 	nl          *netlink.Handle
@@ -41,53 +44,72 @@ type interfaces struct {
 	log         *slog.Logger
 	unprotected chan dataplane.Unprotected
 
-	list      []attachment       // in the order of the names
-	checkedAt dataplane.Boottime // the last time
-	pending   []dataplane.Unprotected
+	list    []attachment // in the order of the names
+	pending []dataplane.Unprotected
 }
 
 // attachAll attaches the programs to every named interface that lacks them, logs what it
 // did and what does not work any more, and returns the first failure that is not
-// just an interface that is missing. notified is when the kernel notified of a change; 0:
-// it did not.
-func (i *interfaces) attachAll(now *links.Snapshot, notified dataplane.Boottime) error {
+// just an interface that is missing.
+func (i *interfaces) attachAll(now *links.Snapshot) error {
+	return i.attachThose(now, 0, func(int) bool { return true })
+}
+
+// attachThose does the interfaces of some indexes, and ports of bridges of these. notified
+// is when the kernel notified of a change; 0: it did not.
+func (i *interfaces) attachThose(now *links.Snapshot, notified dataplane.Boottime, changed func(index int) bool) error {
 	if i.list == nil {
 		i.list = make([]attachment, len(i.names))
 	}
-	checkedAt := kernel.BootNow()
 	var first error
 	for at, name := range i.names {
+		if !concerns(now, i.list[at], name, changed) {
+			continue
+		}
 		if err := i.attachNamed(now, at, name, notified); err != nil && !errors.Is(err, errAbsent) && first == nil {
 			first = err
 		}
 	}
-	i.checkedAt = checkedAt
 	i.publish()
 	return first
 }
 
-// attachNamed does one interface of attachAll.
+// concerns reports whether one of the indexes is that of an interface or of its bridge, now
+// or before.
+func concerns(now *links.Snapshot, before attachment, name string, changed func(index int) bool) bool {
+	if changed(before.Index) || changed(before.bridge) {
+		return true
+	}
+	l := now.ByName[name]
+	return l != nil && (changed(l.Attrs().Index) || changed(l.Attrs().MasterIndex))
+}
+
+// attachNamed does one interface.
 func (i *interfaces) attachNamed(now *links.Snapshot, at int, name string, notified dataplane.Boottime) error {
-	before := i.list[at]
-	after, did, err := i.attachOne(now, name)
+	before, checkedAt := i.list[at], kernel.BootNow()
+	after, found, err := i.attachOne(now, name)
+	after.checkedAt = checkedAt
 	if after.Attached {
 		after.Since = before.Since
-		if did == attach.Attached || before.Since == 0 {
+		if found.did == attach.Attached || before.Since == 0 {
 			after.Since = kernel.BootNow()
 		}
 	}
-	i.logAttach(before, after, did)
-	i.list[at] = i.recordUnprotected(before, after, did, notified)
+	i.logAttach(before, after, found)
+	i.list[at] = i.recordUnprotected(before, after, found, notified)
 	return err
 }
 
 // publish makes the list what readers see, then notifies of what began and ended.
 func (i *interfaces) publish() {
 	list := make([]dataplane.Interface, len(i.list))
+	var copies []dataplane.Problem
 	for at, a := range i.list {
 		list[at] = a.Interface
+		copies = append(copies, a.copies...)
 	}
 	i.state.setInterfaces(list)
+	i.state.setProblems(byHooks, copies...)
 	for _, u := range i.pending {
 		select {
 		case i.unprotected <- u:
@@ -98,37 +120,42 @@ func (i *interfaces) publish() {
 	i.pending = i.pending[:0]
 }
 
-func (i *interfaces) attachOne(found *links.Snapshot, name string) (attachment, attach.Change, error) {
+func (i *interfaces) attachOne(found *links.Snapshot, name string) (attachment, hooks, error) {
 	now := attachment{Interface: dataplane.Interface{Name: name, Mode: i.attacher.Mode()}}
 	l := found.ByName[name]
 	if l == nil {
 		now.Problem = errAbsent.Error()
-		return now, attach.Unchanged, errAbsent
+		return now, hooks{}, errAbsent
 	}
 	now.Index = l.Attrs().Index
 	bridge := found.Bridge(l)
-	now.Port = bridge != nil
-	now.covered = bridge != nil && slices.Contains(i.names, bridge.Attrs().Name)
+	if now.Port = bridge != nil; now.Port {
+		now.bridge = bridge.Attrs().Index
+		now.covered = slices.Contains(i.names, bridge.Attrs().Name)
+	}
 	err := i.attachable(l, bridge, now.covered)
-	did := attach.Unchanged
+	var on hooks
 	if err == nil {
-		did, err = i.attachBoth(now)
+		on, err = i.attachBoth(now)
 	}
 	if errors.Is(err, unix.ENODEV) { // it went since the snapshot
-		return attachment{Interface: dataplane.Interface{Name: name, Mode: now.Mode, Problem: errAbsent.Error()}}, attach.Unchanged, errAbsent
+		return attachment{Interface: dataplane.Interface{Name: name, Mode: now.Mode, Problem: errAbsent.Error()}}, hooks{}, errAbsent
 	}
 	if err != nil {
 		now.Problem = err.Error()
+	} else if now.Problem = on.now.InFront(); now.Problem != "" {
+		now.Code = dataplane.ProgramInFront
 	}
-	now.Attached = err == nil
-	now.up = i.isUp(l, did)
-	return now, did, err
+	now.Attached = now.Problem == ""
+	now.copies = on.now.ForeignCopies(name)
+	now.up = i.isUp(l, on.did)
+	return now, on, err
 }
 
 // isUp reports whether an interface lets packets pass. It is read anew when the
 // programs were attached: it may have come up since the snapshot, before they were there.
 func (i *interfaces) isUp(l netlink.Link, did attach.Change) bool {
-	if did == attach.Attached {
+	if did >= attach.Moved {
 		if fresh, err := i.nl.LinkByIndex(l.Attrs().Index); err == nil {
 			l = fresh
 		}
@@ -136,20 +163,19 @@ func (i *interfaces) isUp(l netlink.Link, did attach.Change) bool {
 	return l.Attrs().Flags&net.FlagUp != 0
 }
 
-func (i *interfaces) attachBoth(to attachment) (attach.Change, error) {
+func (i *interfaces) attachBoth(to attachment) (on hooks, err error) {
 	progs, err := i.programs.Get(bpf.VariantOf(to.Port))
 	if err != nil {
-		return attach.Unchanged, err
+		return on, err
 	}
-	did := attach.Unchanged
 	for dir, prog := range progs {
-		c, err := i.attacher.Ensure(attach.Device{Name: to.Name, Index: to.Index}, dir, prog)
+		r, err := i.attacher.Ensure(attach.Device{Name: to.Name, Index: to.Index}, dir, prog)
 		if err != nil {
-			return did, err
+			return on, err
 		}
-		did = max(did, c)
+		on.add(dir, r)
 	}
-	return did, nil
+	return on, nil
 }
 
 // attachable refuses what cannot be metered, or would be metered twice.
@@ -159,7 +185,7 @@ func (i *interfaces) attachable(l, bridge netlink.Link, covered bool) error {
 		return fmt.Errorf("%s is no Ethernet interface (it is %q): clients are distinguished by their MAC", name, l.Attrs().EncapType)
 	}
 	if covered {
-		if err := i.attacher.Release(name); err != nil {
+		if err := i.attacher.Release(attach.Device{Name: name, Index: l.Attrs().Index}); err != nil {
 			return err
 		}
 		return fmt.Errorf("%s is a port of %s, which is named too: its traffic would be counted twice; name one of them",
@@ -168,11 +194,15 @@ func (i *interfaces) attachable(l, bridge netlink.Link, covered bool) error {
 	return nil
 }
 
-func (i *interfaces) logAttach(before, now attachment, did attach.Change) {
+func (i *interfaces) logAttach(before, now attachment, found hooks) {
+	did := found.did
 	if did == attach.Unchanged && now.Attached == before.Attached && now.Problem == before.Problem {
 		return // as nearly always: a logger of its own is dear
 	}
 	log := i.log.With("interface", now.Name)
+	if did == attach.Moved {
+		log.Warn("moved to the first place", "reason", found.overtook())
+	}
 	switch {
 	case now.Problem != "" && now.Problem != before.Problem:
 		log.Warn("not attached", "reason", now.Problem)
@@ -188,55 +218,27 @@ func (i *interfaces) logAttach(before, now attachment, did attach.Change) {
 	}
 }
 
-// releaseUnnamed takes the programs off interfaces that a former configuration named.
-func (i *interfaces) releaseUnnamed() error {
-	held, err := i.attacher.Interfaces()
+// releaseUnnamed takes the programs off interfaces that a former configuration named, and
+// off those that have another name now.
+func (i *interfaces) releaseUnnamed(now *links.Snapshot) error {
+	held, err := i.attacher.Held()
 	if err != nil {
 		return err
 	}
-	for _, name := range held {
+	for _, dev := range held {
+		name := dev.Name
+		if l := now.ByIndex[dev.Index]; l != nil {
+			name = l.Attrs().Name
+		}
 		if slices.Contains(i.names, name) {
 			continue
 		}
-		if err := i.attacher.Release(name); err != nil {
+		if err := i.attacher.Release(dev); err != nil {
 			return err
 		}
 		i.log.Info("detached: no longer named in the configuration", "interface", name)
 	}
 	return nil
-}
-
-// recordUnprotected adds up the time for which an interface was up without both
-// programs: from when the kernel notified of the change, or where it does not, from the
-// last check that found all well. What was before the first check is unknown.
-func (i *interfaces) recordUnprotected(before, now attachment, did attach.Change, notified dataplane.Boottime) attachment {
-	now.UnprotectedFor, now.unprotectedSince = before.UnprotectedFor, before.unprotectedSince
-	open := now.up && !now.Attached && !now.covered
-	if now.unprotectedSince == 0 && i.checkedAt != 0 && (open || now.up && did == attach.Attached) {
-		now.unprotectedSince = i.unprotectedFrom(before, now, notified)
-		i.log.Warn("unprotected: an interface is up without our programs", "interface", now.Name)
-		i.pending = append(i.pending, dataplane.Unprotected{Interface: now.Name})
-	}
-	if now.unprotectedSince != 0 && !open {
-		lasted := kernel.BootNow().Sub(now.unprotectedSince)
-		now.unprotectedSince = 0
-		now.UnprotectedFor += lasted
-		i.log.Warn("protected again", "interface", now.Name, "unprotected_ms", lasted.Milliseconds())
-		i.pending = append(i.pending, dataplane.Unprotected{Interface: now.Name, Over: true, Lasted: lasted})
-	}
-	return now
-}
-
-// unprotectedFrom: the kernel does not notify of a link that another process detached, and
-// it notifies of a filter before that is gone, so that the check which this caused may
-// have come too early.
-func (i *interfaces) unprotectedFrom(before, now attachment, notified dataplane.Boottime) dataplane.Boottime {
-	taken := before.Attached && before.Index == now.Index
-	early := notified.Sub(i.checkedAt) < 2*recheckDelay
-	if notified == 0 || taken && (now.Mode == dataplane.TCX || early) {
-		return i.checkedAt
-	}
-	return notified
 }
 
 // loadNeeded loads what the interfaces that exist will need.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -186,6 +187,34 @@ func (b *box) filters(ifname string, dir int) []netlink.Filter {
 	list, err := b.Netlink().FilterList(b.link(ifname), attach.ClsactParents[dir])
 	check(b.t, err)
 	return list
+}
+
+// ownFilter returns the agent's filter, or nil.
+func ownFilter(filters []netlink.Filter) *netlink.BpfFilter {
+	for _, f := range filters {
+		if f, ok := f.(*netlink.BpfFilter); ok && strings.HasPrefix(f.Name, "hotspot-agent:") {
+			return f
+		}
+	}
+	return nil
+}
+
+// held names the interfaces that carry programs of the agent of this box. It reads the
+// kernel and the pins as another process.
+func (b *box) held(d *Dataplane) (names []string) {
+	b.t.Helper()
+	census := attach.NewCensus(d.pins)
+	clsact, err := attach.NewClsact(d.pins, d.ns, census)
+	check(b.t, err)
+	for _, a := range []attach.Attacher{attach.NewTCX(d.pins, d.ns, census), clsact} {
+		held, err := a.Held()
+		check(b.t, err)
+		for _, dev := range held {
+			names = append(names, dev.Name)
+		}
+		a.Close()
+	}
+	return slices.Compact(names)
 }
 
 func (d *Dataplane) attachedTo(t *testing.T, name string) bool {

@@ -35,13 +35,13 @@ type Options struct {
 	NetNS          string               // path of the network namespace to work in; default: the process's own
 	Log            *slog.Logger         // default: silent
 
-	snapshot func(*netlink.Handle) (*links.Snapshot, error) // default snapshotLinks; tests replace it
+	snapshot func(*links.Snapshot, *netlink.Handle, links.Changes) (*links.Snapshot, error) // default Snapshot.Refresh; tests replace it
 }
 
 // Normalized returns o with its defaults, or an error that names field and value.
 func (o Options) Normalized() (Options, error) {
 	if o.snapshot == nil {
-		o.snapshot = links.TakeSnapshot
+		o.snapshot = (*links.Snapshot).Refresh
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

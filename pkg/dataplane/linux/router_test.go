@@ -114,7 +114,7 @@ func TestRouterMACsWhenFull(t *testing.T) {
 			b.bridge("br-lan", "lan1")
 			var more atomic.Int64
 			opts := b.options(c.named)
-			opts.snapshot = func(h *netlink.Handle) (*links.Snapshot, error) {
+			opts.snapshot = func(_ *links.Snapshot, h *netlink.Handle, _ links.Changes) (*links.Snapshot, error) {
 				v, err := links.TakeSnapshot(h)
 				for i := range more.Load() {
 					l := fakeLink(&netlink.Dummy{}, fmt.Sprintf("veth%d", i), 100_000+int(i), byte(i>>8), byte(i))

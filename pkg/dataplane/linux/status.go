@@ -3,8 +3,11 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
@@ -35,28 +38,33 @@ func (d *Dataplane) Status() dataplane.Status {
 // that does not exist.
 func notAttached(i dataplane.Interface) dataplane.Problem {
 	p := dataplane.Problem{Code: dataplane.NotAttached, Interface: i.Name, Detail: fmt.Sprintf("interface %s: %s", i.Name, i.Problem), Exposed: true}
+	if i.Code != "" {
+		p.Code = i.Code
+	}
 	if i.Index == 0 {
 		p.Code, p.Exposed = dataplane.InterfaceAbsent, false
 	}
 	return p
 }
 
+// traffic reads all statistics in one call (kernel >= 5.13); health asks every second.
 func traffic(maps *pins.Maps) ([]dataplane.Traffic, error) {
-	var list []dataplane.Traffic
-	for dir := range uint32(bpf.Directions) {
-		for reason, label := range bpf.ReasonLabels {
-			var perCPU []bpf.HotspotStat
-			key := dir*uint32(bpf.HotspotReasonREASONS) + uint32(reason)
-			if err := maps.Stats.Lookup(key, &perCPU); err != nil {
-				return nil, kernel.Explain("reading the statistics", err)
-			}
-			t := dataplane.Traffic{Direction: bpf.DirectionLabels[dir], Reason: label}
-			for _, cpu := range perCPU {
-				t.Frames += cpu.Packets
-				t.Bytes += cpu.Bytes
-			}
-			list = append(list, t)
+	entries, cpus := int(maps.Stats.MaxEntries()), ebpf.MustPossibleCPU()
+	keys, perCPU := make([]uint32, entries), make([]bpf.HotspotStat, entries*cpus)
+	var cursor ebpf.MapBatchCursor
+	n, err := maps.Stats.BatchLookup(&cursor, keys, perCPU, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // that says it was the last batch
+		return nil, kernel.Explain("reading the statistics", err)
+	}
+	list := make([]dataplane.Traffic, 0, n)
+	for i, key := range keys[:n] {
+		dir, reason := key/uint32(bpf.HotspotReasonREASONS), key%uint32(bpf.HotspotReasonREASONS)
+		t := dataplane.Traffic{Direction: bpf.DirectionLabels[dir], Reason: bpf.ReasonLabels[reason]}
+		for _, cpu := range perCPU[i*cpus : (i+1)*cpus] {
+			t.Frames += cpu.Packets
+			t.Bytes += cpu.Bytes
 		}
+		list = append(list, t)
 	}
 	return list, nil
 }

@@ -29,17 +29,19 @@ func next(t *testing.T, d *Dataplane) dataplane.Unprotected {
 }
 
 // unprotectedOnce expects the events of the beginning and the end of one unprotected
-// time, and returns how long it lasted.
-func unprotectedOnce(t *testing.T, d *Dataplane, ifname string) time.Duration {
+// time, and returns the cause of the one and how long it lasted of the other.
+func unprotectedOnce(t *testing.T, d *Dataplane, ifname string) dataplane.Unprotected {
 	t.Helper()
-	if e := next(t, d); e != (dataplane.Unprotected{Interface: ifname}) {
-		t.Errorf("event %+v, want the beginning", e)
+	began := next(t, d)
+	if began.Interface != ifname || began.Over || began.Lasted != 0 || began.Cause == "" {
+		t.Errorf("event %+v, want the beginning", began)
 	}
 	e := next(t, d)
 	if e.Interface != ifname || !e.Over || e.Lasted <= 0 || e.Lasted > atOnce {
 		t.Errorf("event %+v, want the end", e)
 	}
-	return e.Lasted
+	e.Cause = began.Cause
+	return e
 }
 
 // vethUp adds a pair whose first end is up when it appears.
@@ -60,7 +62,7 @@ func TestUnprotected(t *testing.T) {
 			check(t, b.Netlink().LinkDel(b.link("lan")))
 			within(t, atOnce, "the interface is seen to be gone", func() bool { return !d.attachedTo(t, "lan") })
 			b.vethUp("lan")
-			sum += unprotectedOnce(t, d, "lan")
+			sum += unprotectedOnce(t, d, "lan").Lasted
 		}
 		if got := d.Status().Interfaces[0].UnprotectedFor; got != sum {
 			t.Errorf("unprotected for %s in all, want %s", got, sum)

@@ -21,6 +21,11 @@ const (
 	// recheckDelay is when to compare once more after a notification: the kernel notifies
 	// of filters before it removes them.
 	recheckDelay = 20 * time.Millisecond
+	// restFactor is how many times as long as a comparison took the next one waits, while
+	// the kernel's notifications gather: however many come, they cost a tenth of a CPU.
+	restFactor = 10
+	leastRest  = 2 * time.Millisecond
+	mostRest   = 200 * time.Millisecond
 )
 
 // state is what the watch found last, for readers. Its lock is held for copies
@@ -68,6 +73,7 @@ type part string
 
 // The parts that find problems, beside the interfaces of the state.
 const (
+	byHooks        part = "hooks"        // what else is on the hooks of interfaces
 	byRouter       part = "router"       // the router's own addresses
 	bySurroundings part = "surroundings" // what is beside the programs
 )
@@ -98,44 +104,78 @@ func (s *state) current() ([]dataplane.Interface, []dataplane.Problem) {
 // watch keeps the router's addresses and the programs as they should be. One goroutine
 // does all its I/O: Open's, then that of run. Others read the state.
 type watch struct {
-	snapshot   func() (*links.Snapshot, error)
+	snapshot   func(before *links.Snapshot, c links.Changes) (*links.Snapshot, error)
 	router     router
+	synced     *links.Snapshot // of which the kernel has the router's own addresses
 	interfaces *interfaces
 	watcher    *links.Watcher
 	state      *state
 	log        *slog.Logger
+
+	syncedBehind []netip.Addr // and what the firewall sends packets to
 }
 
-// run compares after each notification, and every now and then, until closing.
+// run compares what the kernel notifies of, and all every now and then, until closing.
 func (w *watch) run(closing <-chan struct{}) {
-	timer := time.NewTimer(checkEvery)
-	defer timer.Stop()
+	all, again := time.NewTicker(checkEvery), time.NewTimer(checkEvery)
+	defer all.Stop()
+	defer again.Stop()
+	var recheck links.Changes
 	for {
-		var notified dataplane.Boottime
-		next := checkEvery
 		select {
 		case <-closing:
 			return
-		case notified = <-w.watcher.Dirty:
-			w.retryRefresh()
-			next = recheckDelay
-		case <-timer.C:
+		case <-w.watcher.Dirty:
+			began, changes := time.Now(), w.watcher.Take()
+			w.compare(changes)
+			if recheck.Since == 0 {
+				again.Reset(recheckDelay)
+			}
+			recheck.Join(changes)
+			if !pause(closing, min(max(restFactor*time.Since(began), leastRest), mostRest)) {
+				return
+			}
+		case <-again.C:
+			_ = w.interfaces.attachThose(w.state.currentLinks(), 0, recheck.Concern)
+			recheck = links.Changes{}
+		case <-all.C:
+			_ = w.interfaces.attachAll(w.state.currentLinks())
 		}
-		timer.Reset(next)
-		// Failures are in the state and were logged when they began; the next tick
-		// tries again.
-		_ = w.interfaces.attachAll(w.state.currentLinks(), notified)
+	}
+}
+
+// compare does what changed. Failures are in the state and were logged when they began; the
+// next check tries again.
+func (w *watch) compare(c links.Changes) {
+	w.retryRefresh(c)
+	_ = w.interfaces.attachThose(w.state.currentLinks(), c.Since, c.Concern)
+}
+
+// pause waits, and reports whether closing did not end meanwhile.
+func pause(closing <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-closing:
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 
 // refresh takes a snapshot of the links, and makes the router's own addresses in the
 // kernel those of it.
-func (w *watch) refresh() error {
-	now, err := w.snapshot()
+func (w *watch) refresh(c links.Changes) error {
+	now, err := w.snapshot(w.state.currentLinks(), c)
 	if err != nil {
+		w.watcher.MarkDirty() // c is lost: only all can be compared
+		w.synced = nil
 		return err
 	}
 	w.state.setLinks(now)
+	behind := w.state.currentBehind()
+	if now.SameAddresses(w.synced) && slices.Equal(behind, w.syncedBehind) {
+		return nil
+	}
+	w.synced, w.syncedBehind = nil, behind
 	found, err := w.router.sync(now)
 	if err != nil {
 		return err
@@ -145,11 +185,12 @@ func (w *watch) refresh() error {
 			w.log.Error("the kernel's tables are full", "problem", p.Detail)
 		}
 	}
+	w.synced = now
 	return nil
 }
 
-func (w *watch) retryRefresh() {
-	err := w.refresh()
+func (w *watch) retryRefresh(c links.Changes) {
+	err := w.refresh(c)
 	if err == nil {
 		return
 	}

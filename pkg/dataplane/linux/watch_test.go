@@ -19,12 +19,12 @@ func TestStatusWhileARefreshHangs(t *testing.T) {
 	b.veth("lan")
 	opts := b.options("lan")
 	hang, entered, release := &atomic.Bool{}, make(chan struct{}, 1), make(chan struct{})
-	opts.snapshot = func(h *netlink.Handle) (*links.Snapshot, error) {
+	opts.snapshot = func(before *links.Snapshot, h *netlink.Handle, c links.Changes) (*links.Snapshot, error) {
 		if hang.CompareAndSwap(true, false) {
 			entered <- struct{}{}
 			<-release
 		}
-		return links.TakeSnapshot(h)
+		return before.Refresh(h, c)
 	}
 	d := b.open(opts)
 	hang.Store(true)

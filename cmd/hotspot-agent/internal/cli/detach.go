@@ -23,7 +23,7 @@ func detachCommand(e command.Env) *cli.Command {
 		Usage: "remove programs, links and pins: the network is open again (root)",
 		Description: `For when the agent is not to enforce any more. The agent has to be stopped first: a
 running one would attach again. The database stays. Detaching what is not there
-succeeds.
+succeeds. Where another folder's programs are on the interfaces, it fails and names it.
 
    systemctl stop hotspot-agent && hotspot-agent detach`,
 		Flags: []cli.Flag{
@@ -53,6 +53,16 @@ func detach(e command.Env, c *cli.Context) error {
 	}
 	if err := linux.Detach(cfg.BPFFS); err != nil {
 		return err
+	}
+	copies, err := linux.ForeignCopies(cfg.BPFFS, cfg.Interfaces)
+	if err != nil {
+		return fmt.Errorf("detached, but whether the network is open is unknown: %w", err)
+	}
+	if len(copies) > 0 {
+		return &exit.Failure{
+			Err:  fmt.Errorf("nothing is left below %s, but the network is not open: %s", cfg.BPFFS, copies[0].Detail),
+			Hint: "detach the other folder as well",
+		}
 	}
 	if !c.Bool("json") {
 		fmt.Fprintf(e.Stdout, "detached: nothing of hotspot-agent is left below %s, the network is open\n", cfg.BPFFS)

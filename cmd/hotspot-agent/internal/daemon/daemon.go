@@ -117,7 +117,8 @@ func (d *Daemon) build() error {
 
 func (d *Daemon) service() *Service {
 	s := NewService(d.manager, d.plane, d.version, d.started)
-	s.problems = func(ctx context.Context) []dataplane.Problem { return storeProblems(ctx, d.store, d.cfg) }
+	aside := sqlite.SetAsideFiles(d.cfg.Database())
+	s.problems = func(ctx context.Context) []dataplane.Problem { return storeProblems(ctx, d.store, d.cfg, aside) }
 	return s
 }
 

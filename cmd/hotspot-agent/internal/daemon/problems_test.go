@@ -98,7 +98,7 @@ func TestUnprotectedEvent(t *testing.T) {
 		from dataplane.Unprotected
 		want sessions.Event
 	}{
-		{dataplane.Unprotected{Interface: "lan"}, sessions.Event{Type: sessions.InterfaceUnprotected, Interface: "lan"}},
+		{dataplane.Unprotected{Interface: "lan", Cause: "gone"}, sessions.Event{Type: sessions.InterfaceUnprotected, Interface: "lan", Message: "gone"}},
 		{dataplane.Unprotected{Interface: "lan", Over: true, Lasted: 11*time.Millisecond + 1}, sessions.Event{Type: sessions.InterfaceProtected, Interface: "lan", DurationMS: 12}},
 	} {
 		if diff := cmp.Diff(c.want, unprotectedEvent(c.from)); diff != "" {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
@@ -70,8 +71,9 @@ const (
 	diskFull         dataplane.ProblemCode = "disk_full"
 )
 
-// storeProblems is what health says of the database and its disk.
-func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config) (problems []dataplane.Problem) {
+// storeProblems is what health says of the database and its disk. aside are the damaged
+// databases of the start: only a start sets one aside, and only an operator removes it.
+func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config, aside []string) (problems []dataplane.Problem) {
 	if err := store.Health(ctx); err != nil {
 		problems = append(problems, dataplane.Problem{Code: databaseFailing, Detail: err.Error()})
 	} else if at, err := disk.Read(cfg.StateDir); err == nil {
@@ -82,9 +84,12 @@ func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config) 
 			problems = append(problems, dataplane.Problem{Code: diskFull, Detail: fmt.Sprintf("the disk of %s is full: make room, or no purchase can be stored", at.Path)})
 		}
 	}
-	for _, aside := range sqlite.SetAsideFiles(cfg.Database()) {
-		problems = append(problems, dataplane.Problem{Code: databaseSetAside, Subject: aside,
-			Detail: fmt.Sprintf("a damaged database was set aside as %s; the event database.rescued says what is kept; remove it when it is no longer needed", aside)})
+	for _, name := range aside {
+		if _, err := os.Lstat(name); err != nil {
+			continue
+		}
+		problems = append(problems, dataplane.Problem{Code: databaseSetAside, Subject: name,
+			Detail: fmt.Sprintf("a damaged database was set aside as %s; the event database.rescued says what is kept; remove it when it is no longer needed", name)})
 	}
 	return problems
 }

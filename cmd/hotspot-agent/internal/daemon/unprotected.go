@@ -28,7 +28,7 @@ func unprotectedEvent(e dataplane.Unprotected) sessions.Event {
 	if e.Over {
 		return sessions.Event{Type: sessions.InterfaceProtected, Interface: e.Interface, DurationMS: milliseconds(e.Lasted)}
 	}
-	return sessions.Event{Type: sessions.InterfaceUnprotected, Interface: e.Interface}
+	return sessions.Event{Type: sessions.InterfaceUnprotected, Interface: e.Interface, Message: e.Cause}
 }
 
 // milliseconds rounds up: what lasted at all lasted at least one.

@@ -73,7 +73,7 @@ func TestDiagnoseForeignProgram(t *testing.T) {
 	defer func() { check(t, d.Close()) }()
 	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", OK, "this version's")
 	b.attachForeign("lan", ebpf.AttachTCXEgress, link.Head())
-	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", Warn, "runs before ours")
+	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", Fail, "runs before ours")
 }
 
 func TestDiagnoseInterfaces(t *testing.T) {

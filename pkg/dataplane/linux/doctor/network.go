@@ -5,12 +5,9 @@ package doctor
 import (
 	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux"
@@ -73,9 +70,15 @@ func checkAttached(opts linux.Options, s *links.NetNS, v *links.Snapshot, name s
 	if ours != nil {
 		defer ours.Close()
 	}
-	dev := attach.Device{Name: name, Index: l.Attrs().Index}
+	on, err := attach.Inspect(p, s, attach.Device{Name: name, Index: l.Attrs().Index})
+	if err != nil {
+		return Finding{check, Fail, err.Error(), "run as root"}
+	}
+	if copies := on.ForeignCopies(name); len(copies) > 0 {
+		return Finding{check, Fail, copies[0].Detail, ""}
+	}
 	for dir, hook := range attach.HookNames {
-		id, ok := attachedProgram(p, s, dev, dir)
+		own, ok := on[dir].Own()
 		if !ok && ours == nil {
 			return Finding{check, Warn, "not attached: no agent ran since the start of the machine, or it was detached", "start the agent"}
 		}
@@ -85,56 +88,14 @@ func checkAttached(opts linux.Options, s *links.NetNS, v *links.Snapshot, name s
 		if ours == nil {
 			return Finding{check, Warn, "another version's or limiter's programs are attached", "restart the agent to upgrade them in place"}
 		}
-		if want, err := attach.ProgramID(ours[dir]); err != nil || want != id {
-			return Finding{check, Warn, fmt.Sprintf("%s runs program %d, not this version's", hook, id), "restart the agent to upgrade it in place"}
+		if want, err := attach.ProgramID(ours[dir]); err != nil || want != own.ID {
+			return Finding{check, Warn, fmt.Sprintf("%s runs program %d, not this version's", hook, own.ID), "restart the agent to upgrade it in place"}
 		}
 	}
-	if foreign := runsBefore(s, dev, ours); foreign != 0 {
-		return Finding{check, Warn, fmt.Sprintf("program %d of another runs before ours: what it accepts is neither counted nor stopped", foreign),
-			fmt.Sprintf("see `bpftool prog show id %d`; detach it, or have it return TCX_NEXT", foreign)}
+	if front := on.InFront(); front != "" {
+		return Finding{check, Fail, front, "the agent moves before it while it runs"}
 	}
 	return Finding{check, OK, "this version's, on ingress and egress", ""}
-}
-
-// runsBefore returns the first program of a tcx hook that is not ours, or 0.
-func runsBefore(s *links.NetNS, dev attach.Device, ours *attach.Pair) (foreign ebpf.ProgramID) {
-	for dir, prog := range ours {
-		id, err := attach.ProgramID(prog)
-		if err != nil {
-			continue
-		}
-		var on *link.QueryResult
-		err = s.Run(func() (err error) {
-			on, err = link.QueryPrograms(link.QueryOptions{Target: dev.Index, Attach: attach.TCXAttachTypes[dir]})
-			return err
-		})
-		// A kernel without tcx has no such hook.
-		if err == nil && len(on.Programs) > 0 && on.Programs[0].ID != id {
-			return on.Programs[0].ID
-		}
-	}
-	return 0
-}
-
-// attachedProgram finds our program on a hook, held by a pinned link or a filter.
-func attachedProgram(p pins.Folder, s *links.NetNS, dev attach.Device, dir int) (ebpf.ProgramID, bool) {
-	if l, err := link.LoadPinnedLink(filepath.Join(p.Links(), attach.LinkPin(dev.Name, dir)), nil); err == nil {
-		defer func() { _ = l.Close() }()
-		info, err := l.Info()
-		if err == nil && info.TCX() != nil && int(info.TCX().Ifindex) == dev.Index {
-			return info.Program, true
-		}
-	}
-	c, err := attach.NewClsact(p, s)
-	if err != nil {
-		return 0, false
-	}
-	defer c.Close()
-	filters, err := c.Filters(dev.Index, dir)
-	if f := attach.OwnFilter(filters); err == nil && f != nil {
-		return ebpf.ProgramID(f.Id), true
-	}
-	return 0, false
 }
 
 // checkFlowtables judges nft's flow offload: packets of established connections

@@ -26,29 +26,34 @@ import (
 // Not safe for concurrent use.
 type Attacher interface {
 	Mode() dataplane.AttachMode
-	// Ensure makes prog the program on a hook of the interface and says what it did.
-	Ensure(dev Device, dir int, prog *ebpf.Program) (Change, error)
+	// Read returns what the kernel has on a hook of the interface.
+	Read(dev Device, dir int) (Hook, error)
+	// Ensure makes prog the first program on a hook of the interface.
+	Ensure(dev Device, dir int, prog *ebpf.Program) (Result, error)
 	// Release takes our programs off an interface that is not to be metered (any more).
-	Release(ifname string) error
-	// Interfaces lists the interfaces that carry our programs or pins.
-	Interfaces() ([]string, error)
+	Release(dev Device) error
+	// Held lists the interfaces that carry our programs or pins. The name may be a former
+	// one; the index is that of now, 0 for one that is gone.
+	Held() ([]Device, error)
 	Close()
 }
 
-// Device is an interface as found now.
-type Device struct {
-	Name  string
-	Index int
+// Result is what Ensure found and did.
+type Result struct {
+	Did   Change
+	Found []Program // what ran before ours
+	Now   Hook      // as Ensure left it
 }
 
 // Change is what Ensure did.
 type Change int
 
-// What Ensure did.
+// What Ensure did, the later ones after more time without protection.
 const (
 	Unchanged Change = iota
+	Replaced         // there was another program of ours, replaced without a gap
+	Moved            // ours was behind another program, and is the first now
 	Attached         // there was no program of ours
-	Replaced         // there was another one of ours, replaced without a gap
 )
 
 // programIDs remembers the ids of programs. They never change, and are asked for at
@@ -72,8 +77,9 @@ var HookNames = [bpf.Directions]string{bpf.Upload: "ingress", bpf.Download: "egr
 
 // New chooses tcx where the kernel has it, unless the options say otherwise.
 func New(mode dataplane.AttachMode, p pins.Folder, s *links.NetNS) (Attacher, error) {
-	tcx := NewTCX(p, s)
-	clsact, err := NewClsact(p, s)
+	census := NewCensus(p)
+	tcx := NewTCX(p, s, census)
+	clsact, err := NewClsact(p, s, census)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +91,7 @@ func New(mode dataplane.AttachMode, p pins.Folder, s *links.NetNS) (Attacher, er
 		}
 	}
 	if !has {
+		defer tcx.Close()
 		return clsact, refuseOtherMode(tcx)
 	}
 	defer clsact.Close()
@@ -94,12 +101,16 @@ func New(mode dataplane.AttachMode, p pins.Folder, s *links.NetNS) (Attacher, er
 // refuseOtherMode fails where the other mode has programs of ours: with both, everything
 // would be counted twice.
 func refuseOtherMode(other Attacher) error {
-	held, err := other.Interfaces()
+	held, err := other.Held()
 	if err != nil || len(held) == 0 {
 		return err
 	}
+	var names []string
+	for _, dev := range held {
+		names = append(names, dev.Name)
+	}
 	return fmt.Errorf("attach: our programs are on %s by %s already; take them off first: hotspot-agent detach",
-		strings.Join(slices.Compact(held), ", "), other.Mode())
+		strings.Join(slices.Compact(names), ", "), other.Mode())
 }
 
 // HaveTCX tries to attach to an interface that cannot exist: a kernel with tcx

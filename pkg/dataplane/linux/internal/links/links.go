@@ -22,11 +22,12 @@ type Snapshot struct {
 	ByName  map[string]netlink.Link
 	ByIndex map[int]netlink.Link
 	Addrs   []netip.Addr // the router's own, loopback ones left out
+	on      map[ifAddr]bool
 }
 
 // TakeSnapshot lists interfaces and addresses.
 func TakeSnapshot(nl *netlink.Handle) (*Snapshot, error) {
-	v := &Snapshot{ByName: make(map[string]netlink.Link), ByIndex: make(map[int]netlink.Link)}
+	v := &Snapshot{ByName: make(map[string]netlink.Link), ByIndex: make(map[int]netlink.Link), on: make(map[ifAddr]bool)}
 	var links []netlink.Link
 	err := Dump(func() (err error) {
 		links, err = nl.LinkList()
@@ -48,10 +49,12 @@ func TakeSnapshot(nl *netlink.Handle) (*Snapshot, error) {
 		return nil, kernel.Explain("listing addresses", err)
 	}
 	for _, a := range addrs {
-		if ip, ok := netip.AddrFromSlice(a.IP); ok && !ip.IsLoopback() {
-			v.Addrs = append(v.Addrs, ip.Unmap())
+		if ip, ok := netip.AddrFromSlice(a.IP); ok {
+			bits, _ := a.Mask.Size()
+			v.on[ifAddr{a.LinkIndex, netip.PrefixFrom(ip.Unmap(), bits)}] = true
 		}
 	}
+	v.Addrs = ownAddrs(v.on)
 	return v, nil
 }
 

@@ -4,7 +4,6 @@
 package pins
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -119,22 +118,9 @@ func OnBPFFS(dir string) bool {
 	return unix.Statfs(dir, &st) == nil && uint32(st.Type) == unix.BPF_FS_MAGIC
 }
 
-// OwnMount reports whether dir is where a bpffs was mounted by ensureBPFFS.
+// OwnMount reports whether dir is where a bpffs was mounted by EnsureBPFFS.
 func OwnMount(dir string) bool {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return false
-	}
-	defer func() { _ = f.Close() }()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		// ... mount point (5th), options, optional fields, "-", type, source, ...
-		head, tail, _ := strings.Cut(lines.Text(), " - ")
-		fields, source := strings.Fields(head), strings.Fields(tail)
-		if len(fields) > 4 && len(source) > 1 && fields[4] == dir && source[0] == "bpf" && source[1] == mountSource {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(mounts(), mount{point: dir, kind: "bpf", source: mountSource})
 }
 
 // pinner is a map, program or link.

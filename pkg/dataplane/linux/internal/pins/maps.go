@@ -102,7 +102,7 @@ func (s *Maps) Commit(p Folder) error {
 	if s.Adopted {
 		return s.unpinUnused(p)
 	}
-	if err := p.retireMaps(kernel.BootNow()); err != nil {
+	if err := p.retire(p, kernel.BootNow()); err != nil {
 		return err
 	}
 	if err := os.Rename(p.newMaps(), p.Maps()); err != nil {

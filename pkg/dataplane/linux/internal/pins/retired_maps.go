@@ -32,10 +32,25 @@ func (p Folder) RemoveRetired() error {
 	return err
 }
 
-// retireMaps makes the pinned maps, if there are any, retired ones.
-func (p Folder) retireMaps(until dataplane.Boottime) error {
+// RetireFrom makes the maps of another folder on the same bpffs, if there are any, retired
+// ones of this folder, as those that it had retired. Nothing may count there any more.
+func (p Folder) RetireFrom(other Folder) error {
+	dirs, err := other.Retired()
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := os.Rename(dir, filepath.Join(p.Root, filepath.Base(dir))); err != nil {
+			return kernel.Explain("moving retired maps", err)
+		}
+	}
+	return p.retire(other, kernel.BootNow())
+}
+
+// retire makes maps, of this folder or another, retired ones.
+func (p Folder) retire(from Folder, until dataplane.Boottime) error {
 	// With all digits, so that the order of names is that of time.
-	err := os.Rename(p.Maps(), fmt.Sprintf("%s%s%019d", p.Maps(), retiredInfix, until))
+	err := os.Rename(from.Maps(), fmt.Sprintf("%s%s%019d", p.Maps(), retiredInfix, until))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return kernel.Explain("setting the former maps aside", err)
 	}

@@ -13,6 +13,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -24,8 +27,9 @@ import (
 // counts of some 500 sessions are one block.
 //
 // There are two files, written in turn, so that a torn one leaves the one before.
-// They are written over in place: once as large as needed, a write changes nothing
-// that the file system has to keep a journal of.
+// They are written over in place: once as large as needed, a write changes nothing but
+// the time of the file. It goes past the page cache, where it can: the
+// cache writes pages, and a small hotspot fits in some sectors.
 //
 //	magic, number, length and CRC of the rest; boot id, time, epoch, and
 //	account and count of each session (all numbers of the rest are varints).
@@ -47,7 +51,8 @@ const (
 	header    = 8 + 8 + 4 + 4
 	knownTime = math.MaxUint64 // in place of an account
 	knownGen  = knownTime - 1
-	block     = 4096 // written as a whole, so that nothing has to be read for it
+	sector    = 512  // the least that a disk can be asked to write
+	block     = 4096 // the page cache writes it as a whole, so that nothing has to be read for it
 )
 
 // Names of the files behind that of the database. The former ones are read as well: an
@@ -80,8 +85,10 @@ func (f *Files) Put(k sessions.Checkpoint, g sessions.Generation) error {
 		}
 	}
 	number := f.number + 1
-	f.buffer = encode(f.buffer[:0], number, k, g)
-	if err := overwrite(f.path+parts[number%2], f.buffer); err != nil {
+	data := encode(f.buffer[:0], number, k, g)
+	used := len(data)
+	f.buffer = padded(data)
+	if err := overwrite(f.path+parts[number%2], f.buffer, used); err != nil {
 		return err // the next one goes to the same file: the other one has the last that is whole
 	}
 	f.number = number
@@ -119,8 +126,9 @@ func (f *Files) last() (newest sessions.Checkpoint, of sessions.Generation, err 
 	return newest, of, nil
 }
 
-// overwrite writes data at the begin of a file and returns when it is on disk.
-func overwrite(name string, data []byte) error {
+// overwrite writes whole blocks, or the sectors of them that are used, at the begin of a
+// file, and returns when they are on disk.
+func overwrite(name string, blocks []byte, used int) error {
 	file, err := os.OpenFile(name, os.O_WRONLY, 0)
 	made := errors.Is(err, fs.ErrNotExist)
 	if made {
@@ -129,7 +137,10 @@ func overwrite(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteAt(data, 0)
+	err = writeDirect(file, blocks[:roundUp(used, sector)])
+	if errors.Is(err, unix.EINVAL) { // not every file system can, nor every disk such small ones
+		err = writeCached(file, blocks)
+	}
 	if err == nil {
 		err = disk.SyncData(file)
 	}
@@ -139,6 +150,43 @@ func overwrite(name string, data []byte) error {
 	}
 	return err
 }
+
+// writeDirect writes past the page cache; see open(2), O_DIRECT.
+func writeDirect(file *os.File, sectors []byte) error {
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETFL, unix.O_DIRECT); err != nil {
+		return err
+	}
+	_, err := file.WriteAt(sectors, 0)
+	return err
+}
+
+func writeCached(file *os.File, blocks []byte) error {
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETFL, 0); err != nil {
+		return err
+	}
+	_, err := file.WriteAt(blocks, 0)
+	return err
+}
+
+// padded fills the last block with zeroes, in memory at which a block may begin, as
+// O_DIRECT demands.
+func padded(data []byte) []byte {
+	whole := roundUp(len(data), block)
+	if whole > cap(data) || offset(data) != 0 {
+		room := make([]byte, whole+block)
+		begin := block - offset(room)
+		data = append(room[begin:begin:begin+whole], data...)
+	}
+	clear(data[len(data):whole])
+	return data[:whole]
+}
+
+// offset is where in a block of memory data begins.
+func offset(data []byte) int {
+	return int(uintptr(unsafe.Pointer(unsafe.SliceData(data))) % block)
+}
+
+func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
 func encode(b []byte, number uint64, k sessions.Checkpoint, g sessions.Generation) []byte {
 	b = append(b, magic...)
@@ -163,10 +211,6 @@ func encode(b []byte, number uint64, k sessions.Checkpoint, g sessions.Generatio
 	rest := b[header:]
 	binary.LittleEndian.PutUint32(b[16:], uint32(len(rest)))
 	binary.LittleEndian.PutUint32(b[20:], checksum(b[8:16], rest))
-	whole := (len(b) + block - 1) / block * block
-	from := len(b)
-	b = slices.Grow(b, whole-from)[:whole]
-	clear(b[from:])
 	return b
 }
 
