@@ -48,13 +48,18 @@ enum abi {
 
 	/* DNS before paying, both directions together, of each MAC: 16 kbit/s is about ten
 	 * lookups a second, and too slow for a tunnel. 16 KiB at once is a page with many
-	 * names. */
-	ABI_DNS_NS_PER_BYTE = 500000,
-	ABI_DNS_BURST_BYTES = 16384,
+	 * names. ICMP errors before paying have as much of their own. */
+	ABI_PREAUTH_NS_PER_BYTE = 500000,
+	ABI_PREAUTH_BURST_BYTES = 16384,
 	/* All MACs together get this many times as much: 1 Mbit/s, 1 MiB at once. It bounds
 	 * a device that takes a new MAC, and with it a full bucket, again and again. A power
 	 * of two. */
-	ABI_DNS_MACS = 64,
+	ABI_PREAUTH_MACS = 64,
+
+	/* DNS of a connected client with the router, both directions together, is free up
+	 * to 64 kbit/s, 64 KB at once. What is beyond is debited like forwarded traffic. */
+	ABI_DNS_NS_PER_BYTE = 125000,
+	ABI_DNS_BURST_BYTES = 64000,
 };
 
 #define ABI_NO_LIMIT (~0ULL)
@@ -88,7 +93,7 @@ enum reason {
 	DROP_LIMIT = 7,
 	DROP_DEADLINE = 8,
 	DROP_MALFORMED = 9,
-	DROP_PREAUTH_RATE = 10, /* DNS before paying, over its speed */
+	DROP_PREAUTH_RATE = 10, /* DNS or ICMP errors before paying, over their speed */
 	DROP_NO_ACCOUNT = 11,   /* a rule without its account: never in health */
 	DROP_BUSY = 12,         /* other CPUs took the rest of the limit too fast */
 	DROP_UPLINK = 13,       /* over the client's share of the total */
@@ -217,10 +222,21 @@ struct account {
 	__u64 rate_drops;     /* frames over the speed, or over the share of the uplink */
 	__u64 limit_drops;    /* frames after the limit was met */
 	__u64 deadline_drops; /* frames after the deadline */
-	__u64 last_seen_ns;
+	__u64 last_seen_ns;   /* the client's last frame that passed; not those to it */
 	__u64 exhausted_limit;   /* the limit_bytes that was exhausted: closed until it changes */
 	__u64 notified_limit;    /* 1 + the limit_bytes whose end was notified */
 	__u64 notified_deadline; /* the deadline_ns whose passing was notified */
+};
+
+/* What is open before paying and has a speed: an index. */
+enum preauth_speed {
+	PREAUTH_DNS = 0,
+	PREAUTH_ERRORS = 1, /* of ICMP and ICMPv6 */
+	PREAUTH_SPEEDS = 2,
+};
+
+struct preauth_bucket {
+	__u64 tat_ns[PREAUTH_SPEEDS]; /* GCRA at ABI_PREAUTH_NS_PER_BYTE */
 };
 
 struct dns_bucket {

@@ -15,13 +15,22 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "branchless.h"
 #include "bucket.h"
 #include "compiler.h"
+#include "dns.h"
 #include "limiter.h"
 #include "maps.h"
 #include "packet.h"
 #include "parse.h"
 #include "uplink.h"
+
+/* What a frame is to the account. */
+enum account_kind {
+	ACCOUNT_FORWARDED, /* debited */
+	ACCOUNT_LOCAL,     /* between the client and the router: free */
+	ACCOUNT_DNS,       /* the same, and free up to a speed */
+};
 
 #define ACCOUNT_TRIES 8 /* each fails only because another CPU's packet passed */
 
@@ -100,7 +109,7 @@ static __always_inline enum reason account_forward(const struct packet *p)
 
 /* Decides about a frame of an account, and counts it if it passes. *ended is whether
  * nothing more passes under this rule: account_ended is due. */
-static __always_inline enum reason account_frame(const struct packet *p, bool local, bool *ended)
+static __always_inline enum reason account_frame(const struct packet *p, enum account_kind kind, bool *ended)
 {
 	enum reason reason;
 
@@ -108,14 +117,23 @@ static __always_inline enum reason account_frame(const struct packet *p, bool lo
 		reason = DROP_DEADLINE;
 	else if (account_closed(p))
 		reason = DROP_LIMIT;
-	else if (local)
+	else if (kind == ACCOUNT_LOCAL || (kind == ACCOUNT_DNS && dns_free(p)))
 		reason = PASS_LOCAL;
 	else
 		reason = account_forward(p);
-	if (reason == PASS_FORWARDED || reason == PASS_LOCAL)
+	if (p->dir == UPLOAD && (reason == PASS_FORWARDED || reason == PASS_LOCAL))
 		p->account->last_seen_ns = p->now;
 	*ended = reason == DROP_DEADLINE || (reason == DROP_LIMIT && account_closed(p));
 	return reason;
+}
+
+/* Why nothing more passes. It is computed, so that the verifier knows no value of it, and
+ * follows what comes after once. */
+static __always_inline enum reason account_end_reason(const struct packet *p)
+{
+	_Static_assert(DROP_DEADLINE == DROP_LIMIT + 1, "next to each other");
+	/* ABI_NO_LIMIT has the highest bit, and no time has. */
+	return DROP_LIMIT + (__u32)(u64_gt(p->now + 1, p->rule->deadline_ns) & ~p->rule->deadline_ns >> 63);
 }
 
 /* The word that holds the last end of this kind that user space was notified of, */
@@ -159,10 +177,10 @@ static __always_inline void account_ended(const struct packet *p, enum reason wh
 {
 	struct account *a = p->account;
 
-	if (passed)
-		a->last_seen_ns = p->now;
-	else
+	if (!passed)
 		__sync_fetch_and_add(why == DROP_DEADLINE ? &a->deadline_drops : &a->limit_drops, 1);
+	else if (p->dir == UPLOAD)
+		a->last_seen_ns = p->now;
 	/* With the ring buffer full, the next frame notifies. */
 	if (account_end_once(p, why) && account_notify(p, why))
 		__sync_val_compare_and_swap(account_notified(a, why), account_end(p->rule, why), 0);

@@ -40,6 +40,17 @@ static __always_inline struct bucket_cost bucket_cost(const struct frame *f, __u
 	};
 }
 
+/* The same at a speed that is a constant of whole ns. */
+static __always_inline struct bucket_cost bucket_fixed_cost(const struct frame *f, __u32 ns_per_byte)
+{
+	__u32 admit = f->wire < ABI_ADMIT_BYTES ? f->wire : ABI_ADMIT_BYTES;
+
+	return (struct bucket_cost){
+		.charge_ns = (__u64)f->wire * ns_per_byte,
+		.admit_ns = (__u64)admit * ns_per_byte,
+	};
+}
+
 /* Follows a change of the speed. A backlog of the former speed delays the new one by no
  * more than its burst; true: it was cut to that. */
 static __always_inline bool bucket_renew(struct bucket *b, const struct speed *s, __u64 now)
@@ -61,20 +72,20 @@ static __always_inline __u64 bucket_backlog(const struct bucket *b, __u64 now)
 }
 
 /* Charges a frame that fits below a depth, or returns false. */
-static __always_inline bool bucket_charge(struct bucket *b, struct bucket_cost cost, __u64 depth_ns, __u64 now)
+static __always_inline bool bucket_charge(__u64 *tat_ns, struct bucket_cost cost, __u64 depth_ns, __u64 now)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < BUCKET_TRIES; i++) {
-		const __u64 tat = READ_ONCE(b->tat_ns);
+		const __u64 tat = READ_ONCE(*tat_ns);
 		const __u64 start = tat > now ? tat : now;
 
 		if (start - now + cost.admit_ns > depth_ns)
 			return false;
-		if (__sync_val_compare_and_swap(&b->tat_ns, tat, start + cost.charge_ns) == tat)
+		if (__sync_val_compare_and_swap(tat_ns, tat, start + cost.charge_ns) == tat)
 			return true;
 	}
 	/* Other CPUs charged theirs each time, so the bucket is not empty. */
-	__sync_fetch_and_add(&b->tat_ns, cost.charge_ns);
+	__sync_fetch_and_add(tat_ns, cost.charge_ns);
 	return true;
 }
 
@@ -85,5 +96,5 @@ static __always_inline bool bucket_admit(struct bucket *b, const struct speed *s
 	if (!s->rate_ns_per_byte)
 		return true;
 	bucket_renew(b, s, now);
-	return bucket_charge(b, cost, depth_ns, now);
+	return bucket_charge(&b->tat_ns, cost, depth_ns, now);
 }

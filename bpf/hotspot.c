@@ -14,6 +14,7 @@
  * section of the load-time constants; hidden, they are no variables in Go. */
 __hidden const enum abi *const type_abi = NULL;
 __hidden const enum direction *const type_direction = NULL;
+__hidden const enum preauth_speed *const type_preauth_speed = NULL;
 __hidden const enum verdict *const type_verdict = NULL;
 __hidden const enum event_kind *const type_event_kind = NULL;
 __hidden const enum reason *const type_reason = NULL;

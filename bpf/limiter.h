@@ -39,7 +39,7 @@ static __always_inline bool limiter_admit_flow(const struct packet *p, struct bu
 		total_ns += share_sparse_ns(s);
 	}
 	if (queue_ns + cost.admit_ns <= limit_ns)
-		admitted = bucket_charge(b, cost, total_ns, p->now);
+		admitted = bucket_charge(&b->tat_ns, cost, total_ns, p->now);
 	if (admitted) {
 		rwnd_mark(&p->flow, queue, queue_ns, backlogged_ns);
 		fair_charge(&p->flow, queue, queue_ns, cost.charge_ns);

@@ -138,22 +138,33 @@ struct {
 	__type(value, __u8);
 } walled_garden SEC(".maps");
 
-/* client MAC -> bucket of its DNS before paying. The programs write and read. Full: the
- * least recently used MAC starts anew. */
+/* client MAC -> buckets of its DNS and ICMP errors before paying. The programs write and
+ * read. Full: the least recently used MAC starts anew. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct mac_key);
-	__type(value, struct dns_bucket);
-} dns_buckets SEC(".maps");
+	__type(value, struct preauth_bucket);
+} preauth_buckets SEC(".maps");
 
-/* 0 -> bucket of all DNS before paying. The programs write and read. Fixed size. */
+/* 0 -> buckets of all DNS and ICMP errors before paying. The programs write and read. Fixed
+ * size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
+	__type(value, struct preauth_bucket);
+} preauth_bucket_all SEC(".maps");
+
+/* index in clients -> bucket of the client's free DNS. The programs write and read. It is of
+ * the client and not of the account, so that a pause does not fill it. As large as
+ * client_index; the next client with the index takes the bucket over as it is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
 	__type(value, struct dns_bucket);
-} dns_bucket_all SEC(".maps");
+} client_dns SEC(".maps");
 
 /* direction * REASONS + reason -> frames and bytes. The programs write, Go reads. Fixed
  * size. */

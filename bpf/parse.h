@@ -231,6 +231,13 @@ static __always_inline bool parse_unroutable(const union parse_ipv6 *header)
 	return !header->words[3] || (!header->words[1] && header->words[2]);
 }
 
+static __always_inline void parse_next_header(struct frame *f, __u8 next)
+{
+	f->protocol = next;
+	f->fragment = next == IPPROTO_FRAGMENT;
+	f->options = next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS;
+}
+
 static __always_inline int parse_ipv6(struct __sk_buff *skb, enum direction dir, struct frame *f)
 {
 	const union parse_ipv6 *header = f->l3_off == ETH_HLEN ? parse_at(skb, ETH_HLEN, union parse_ipv6) : NULL;
@@ -249,11 +256,8 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, enum direction dir,
 		return -1;
 	f->wire = bytes;
 	f->l4_off = f->l3_off + sizeof(*header);
-	f->protocol = header->ip.nexthdr;
 	f->hop_limit = header->ip.hop_limit;
-	f->fragment = header->ip.nexthdr == IPPROTO_FRAGMENT;
-	f->options = header->ip.nexthdr == IPPROTO_HOPOPTS || header->ip.nexthdr == IPPROTO_ROUTING ||
-		     header->ip.nexthdr == IPPROTO_DSTOPTS;
+	parse_next_header(f, header->ip.nexthdr);
 	__builtin_memcpy(&f->peer, dir == UPLOAD ? header->words + 3 : header->words + 1, sizeof(f->peer));
 	__builtin_memcpy(&f->self, dir == UPLOAD ? header->words + 1 : header->words + 3, sizeof(f->self));
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Pre-auth traffic: what a device may do before it pays, and after its account has ended.
- * It gets an address, finds the router, resolves names, and reaches the portal to buy.
+ * It gets an address, finds the router, resolves names, reaches the portal to buy, and
+ * learns why a packet on one of these ways did not arrive.
  * Each rule is as narrow as its protocol. None leads past the router, except to a portal
  * elsewhere and to the walled garden, both named by the operator. Frames of a VLAN are never
  * pre-auth; fragments and packets with options only to the walled garden.
@@ -18,18 +19,17 @@
 
 #include "abi.h"
 #include "bucket.h"
-#include "compiler.h"
+#include "icmp.h"
 #include "maps.h"
 #include "packet.h"
 #include "parse.h"
+#include "service.h"
 
 #define PREAUTH_ARP_BYTES 28 /* for Ethernet and IPv4 */
 #define PREAUTH_ARP_PADDED 64 /* a frame that was tagged, with its checksum */
-#define PREAUTH_DNS_TRIES 4
-#define PREAUTH_DNS_BURST_NS ((__u64)ABI_DNS_BURST_BYTES * ABI_DNS_NS_PER_BYTE)
+#define PREAUTH_BURST_NS ((__u64)ABI_PREAUTH_BURST_BYTES * ABI_PREAUTH_NS_PER_BYTE)
 
 enum {
-	PORT_DNS = 53,
 	PORT_DHCP_SERVER = 67,
 	PORT_DHCP_CLIENT = 68,
 	PORT_DHCP6_CLIENT = 546,
@@ -44,11 +44,6 @@ enum {
 	ND_NEIGHBOR_ADVERT = 136,
 	ND_REDIRECT = 137,
 	ND_HOP_LIMIT = 255, /* of no forwarded packet */
-};
-
-struct preauth_ports {
-	__be16 client;
-	__be16 peer;
 };
 
 static __always_inline bool preauth_arp(const struct packet *p)
@@ -72,14 +67,6 @@ static __always_inline bool preauth_is_ipv6(const struct frame *f)
 	return f->ethertype == bpf_htons(ETH_P_IPV6);
 }
 
-/* Copies bytes after the IP header, if the packet has them: padding is not of it. */
-static __always_inline bool preauth_load(const struct packet *p, void *to, __u32 bytes)
-{
-	const struct frame *f = p->frame;
-
-	return f->wire >= f->l4_off - f->l3_off + bytes && !bpf_skb_load_bytes(p->skb, f->l4_off, to, bytes);
-}
-
 /* To the router, or to a group of this link. */
 static __always_inline bool preauth_on_link(const struct frame *f)
 {
@@ -95,7 +82,7 @@ static __always_inline bool preauth_nd(const struct packet *p)
 
 	if (!preauth_is_ipv6(f) || f->protocol != IPPROTO_ICMPV6 || f->hop_limit != ND_HOP_LIMIT)
 		return false;
-	if (!preauth_load(p, &type, sizeof(type)))
+	if (!packet_load(p, f->l4_off, &type, sizeof(type)))
 		return false;
 	if (type == ND_NEIGHBOR_SOLICIT || type == ND_NEIGHBOR_ADVERT)
 		return p->dir == DOWNLOAD || preauth_on_link(f);
@@ -105,7 +92,7 @@ static __always_inline bool preauth_nd(const struct packet *p)
 }
 
 /* To the router or to all servers of the link; back from the router only. */
-static __always_inline bool preauth_dhcp(const struct packet *p, struct preauth_ports ports)
+static __always_inline bool preauth_dhcp(const struct packet *p, struct packet_ports ports)
 {
 	const struct frame *f = p->frame;
 	bool to_all;
@@ -124,91 +111,48 @@ static __always_inline bool preauth_dhcp(const struct packet *p, struct preauth_
 	return f->router || (p->dir == UPLOAD && to_all);
 }
 
-static __always_inline bool preauth_portal(const struct frame *f, __be16 port)
-{
-	struct portal_key key = {.port_be = port, .protocol = f->protocol};
-
-	if (f->router && bpf_map_lookup_elem(&portals, &key))
-		return true;
-	if (parse_peer_is(f, 0, 0, 0, 0))
-		return false; /* without an address, not the router, whose key this is */
-	__builtin_memcpy(key.addr, f->peer.addr, sizeof(key.addr));
-	return bpf_map_lookup_elem(&portals, &key);
-}
-
-/* The router may be in it, but a packet to the router must not be routed onward. */
-static __always_inline bool preauth_garden(const struct frame *f)
-{
-	struct prefix_key key = {.prefix_len = 8 * sizeof(key.addr)};
-
-	if (f->router && f->options)
-		return false;
-	__builtin_memcpy(key.addr, f->peer.addr, sizeof(key.addr));
-	return bpf_map_lookup_elem(&walled_garden, &key);
-}
-
-static __always_inline bool preauth_dns_admit(struct dns_bucket *b, __u64 charge_ns, __u64 admit_ns, __u64 now)
-{
-	for (int i = 0; i < PREAUTH_DNS_TRIES; i++) {
-		__u64 tat = READ_ONCE(b->tat_ns);
-		__u64 backlog = tat > now ? tat - now : 0;
-
-		if (backlog + admit_ns > PREAUTH_DNS_BURST_NS)
-			return false;
-		if (__sync_val_compare_and_swap(&b->tat_ns, tat, now + backlog + charge_ns) == tat)
-			return true;
-	}
-	return false; /* other CPUs were faster each time: over its speed */
-}
-
-/* Under memory pressure a bucket may be lost, or be another MAC's for an instant: that
+/* Under memory pressure buckets may be lost, or be another MAC's for an instant: that
  * costs or gives a few lookups, no more. */
-static __always_inline struct dns_bucket *preauth_dns_bucket(const struct frame *f)
+static __always_inline struct preauth_bucket *preauth_bucket(const struct frame *f)
 {
-	struct dns_bucket *b = bpf_map_lookup_elem(&dns_buckets, &f->client);
+	struct preauth_bucket *b = bpf_map_lookup_elem(&preauth_buckets, &f->client);
 
 	if (!b) {
-		struct dns_bucket fresh = {};
+		struct preauth_bucket fresh = {};
 
-		bpf_map_update_elem(&dns_buckets, &f->client, &fresh, BPF_NOEXIST);
-		b = bpf_map_lookup_elem(&dns_buckets, &f->client);
+		bpf_map_update_elem(&preauth_buckets, &f->client, &fresh, BPF_NOEXIST);
+		b = bpf_map_lookup_elem(&preauth_buckets, &f->client);
 	}
 	return b;
 }
 
 /* The MAC's own bucket comes first: a device over its speed takes nothing of the others'.
  * What the bucket of all has no room for is charged to the MAC all the same. */
-static __always_inline bool preauth_dns_speed(const struct packet *p)
+static __always_inline enum reason preauth_limited(const struct packet *p, enum preauth_speed of)
 {
 	const __u32 first = 0;
-	const __u32 admit = p->frame->wire < ABI_ADMIT_BYTES ? p->frame->wire : ABI_ADMIT_BYTES;
-	__u64 charge_ns = (__u64)p->frame->wire * ABI_DNS_NS_PER_BYTE;
-	__u64 admit_ns = (__u64)admit * ABI_DNS_NS_PER_BYTE;
-	struct dns_bucket *own = preauth_dns_bucket(p->frame);
-	struct dns_bucket *all;
+	struct bucket_cost cost = bucket_fixed_cost(p->frame, ABI_PREAUTH_NS_PER_BYTE);
+	struct preauth_bucket *own = preauth_bucket(p->frame), *all;
 
-	if (!own || !preauth_dns_admit(own, charge_ns, admit_ns, p->now))
-		return false;
-	all = bpf_map_lookup_elem(&dns_bucket_all, &first);
-	return all && preauth_dns_admit(all, charge_ns / ABI_DNS_MACS, admit_ns / ABI_DNS_MACS, p->now);
+	if (!own || !bucket_charge(&own->tat_ns[of], cost, PREAUTH_BURST_NS, p->now))
+		return DROP_PREAUTH_RATE;
+	cost.charge_ns /= ABI_PREAUTH_MACS;
+	cost.admit_ns /= ABI_PREAUTH_MACS;
+	all = bpf_map_lookup_elem(&preauth_bucket_all, &first);
+	return all && bucket_charge(&all->tat_ns[of], cost, PREAUTH_BURST_NS, p->now) ? PASS_PREAUTH : DROP_PREAUTH_RATE;
 }
 
 /* UDP and TCP by port. */
 static __always_inline enum reason preauth_service(const struct packet *p, enum reason otherwise)
 {
 	const struct frame *f = p->frame;
-	struct preauth_ports ports;
-	__be16 in_packet[2];
+	struct packet_ports ports;
 
-	if (f->protocol != IPPROTO_UDP && f->protocol != IPPROTO_TCP)
+	if (!packet_ports(p, &ports))
 		return otherwise;
-	if (!preauth_load(p, in_packet, sizeof(in_packet)))
-		return otherwise;
-	ports.client = in_packet[p->dir == UPLOAD ? 0 : 1];
-	ports.peer = in_packet[p->dir == UPLOAD ? 1 : 0];
-	if (f->router && ports.peer == bpf_htons(PORT_DNS))
-		return preauth_dns_speed(p) ? PASS_PREAUTH : DROP_PREAUTH_RATE;
-	if (preauth_dhcp(p, ports) || preauth_portal(f, ports.peer))
+	if (service_dns(f->router, ports.peer))
+		return preauth_limited(p, PREAUTH_DNS);
+	if (preauth_dhcp(p, ports) || service_portal(&f->peer, f->router, f->protocol, ports.peer))
 		return PASS_PREAUTH;
 	return otherwise;
 }
@@ -226,12 +170,15 @@ static __always_inline enum reason preauth_frame(const struct packet *p, enum re
 		return PASS_PREAUTH;
 	if (!f->ip)
 		return otherwise;
-	if (preauth_garden(f))
+	/* The router may be in it, but a packet to the router must not be routed onward. */
+	if (!(f->router && f->options) && service_garden(&f->peer))
 		return PASS_PREAUTH;
 	if (f->fragment || f->options)
 		return otherwise;
 	if (preauth_nd(p))
 		return PASS_PREAUTH;
+	if (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMPV6)
+		return p->dir == DOWNLOAD && icmp_of_open_flow(p) ? preauth_limited(p, PREAUTH_ERRORS) : otherwise;
 	return preauth_service(p, otherwise);
 }
 

@@ -192,7 +192,7 @@ static __always_inline bool uplink_admit(struct uplink_txn *txn, const struct pa
 	total_ns = share_total_ns(&l->speed);
 	if (!txn->queue_ns || small)
 		total_ns += share_sparse_ns(&l->speed);
-	return bucket_charge(&l->bucket, cost, total_ns, p->now);
+	return bucket_charge(&l->bucket.tat_ns, cost, total_ns, p->now);
 }
 
 /* The frame does not pass, for another reason. */

@@ -12,6 +12,7 @@
 #include "account.h"
 #include "compiler.h"
 #include "config.h"
+#include "dns.h"
 #include "fair.h"
 #include "group.h"
 #include "maps.h"
@@ -78,6 +79,13 @@ static __always_inline bool verdict_local(const struct frame *f)
 	       (f->router && !f->options);
 }
 
+static __always_inline enum account_kind verdict_kind(const struct packet *p)
+{
+	if (!verdict_local(p->frame))
+		return ACCOUNT_FORWARDED;
+	return dns_is(p) ? ACCOUNT_DNS : ACCOUNT_LOCAL;
+}
+
 /* A client whose account has ended has pre-auth access. The frame is parsed again: the
  * verifier would follow each way through the parser through the account otherwise. */
 static __always_inline enum reason verdict_after_end(const struct packet *p, enum reason why)
@@ -125,16 +133,18 @@ static __always_inline enum reason verdict_client(struct packet *p)
 	if (p->account && p->account->id != p->rule->account)
 		p->account = NULL;
 	if (p->account) {
-		const bool local = verdict_local(p->frame);
+		const enum account_kind kind = verdict_kind(p);
 
-		if (!local)
+		if (kind != ACCOUNT_LOCAL)
 			p->flow = fair_flow(p);
-		why = account_frame(p, local, &ended);
+		why = account_frame(p, kind, &ended);
 		if (why == PASS_FORWARDED)
 			rwnd_frame(p);
 	}
 	if (!ended)
 		return why;
+	if (p->account)
+		why = account_end_reason(p);
 	reason = verdict_after_end(p, why);
 	if (p->account)
 		account_ended(p, why, verdict_passes(reason));

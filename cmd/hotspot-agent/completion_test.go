@@ -48,7 +48,7 @@ func TestComplete(t *testing.T) {
 		{"completion f", "fish"},
 		{"frobnicate _", ""},
 		{"run --config _", ""},
-		{"_", "run connect disconnect status device session events top doctor detach version completion"},
+		{"_", "run connect disconnect status device session events top doctor backup restore detach version completion"},
 	} {
 		words := strings.Fields("--socket " + k.socket + " " + c.words)
 		for i, w := range words {

@@ -74,7 +74,7 @@ var arrows = []struct {
 		"both ends of the socket share it, so it knows neither"},
 	{"pkg/api/internal/apitest", []string{"pkg/api/...", "pkg/sessions/...", "pkg/dataplane"},
 		"it is a whole agent but for the kernel, for tests and examples"},
-	{"pkg/api/server", []string{"pkg/api", "pkg/api/internal/wire", "pkg/sessions", "pkg/sessions/manager", "pkg/dataplane"},
+	{"pkg/api/server", []string{"pkg/api", "pkg/api/internal/wire", "pkg/sessions", "pkg/sessions/manager", "pkg/dataplane", "internal/keylock"},
 		"it puts the rules on a socket: kernel and store are the daemon's to connect"},
 	{"cmd/hotspot-agent", []string{"cmd/hotspot-agent/internal/..."},
 		"main only chooses a command"},

@@ -34,6 +34,11 @@ func (a *Agent) API() *API {
 // Call sends a request with a body as JSON and decodes the answer into the other
 // value; either may be nil.
 func (c *API) Call(ctx context.Context, method, path string, body, into any) error {
+	return c.CallOnce(ctx, "", method, path, body, into)
+}
+
+// CallOnce is Call with an Idempotency-Key, none where it is empty.
+func (c *API) CallOnce(ctx context.Context, key, method, path string, body, into any) error {
 	var sent io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -45,6 +50,9 @@ func (c *API) Call(ctx context.Context, method, path string, body, into any) err
 	request, err := http.NewRequestWithContext(ctx, method, "http://agent/v1"+path, sent)
 	if err != nil {
 		return err
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
 	}
 	response, err := c.client.Do(request)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -49,14 +50,18 @@ func (a Arrivals) BitsPerSecond(later Arrivals) float64 {
 	return float64(later.Bytes-a.Bytes) * 8 / (later.Last - a.Last).Seconds()
 }
 
-// Sink counts the UDP packets that a Blast sends to it.
+// Sink counts the UDP packets that a Blast sends to it. What counts is when the kernel received
+// a packet, by its time stamp: all methods first take in what the kernel has, so that they do
+// not depend on when the machine lets the sink run.
 type Sink struct {
-	socket  *os.File // blocking, with a time-out: a thread reads it, not the runtime's poller
+	socket  *os.File // a thread waits for it, not the runtime's poller
 	headers uint64
 	closing atomic.Bool
 	done    chan struct{}
 
-	mu      sync.Mutex
+	mu      sync.Mutex // also of the memory that packets are read into
+	payload []byte
+	control []byte
 	got     Arrivals
 	highest uint64 // sequence number
 	stamps  []Stamp
@@ -73,6 +78,7 @@ type Stamp struct {
 func (s *Sink) Keep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.takeIn(math.MaxInt)
 	s.keep = true
 }
 
@@ -80,6 +86,7 @@ func (s *Sink) Keep() {
 func (s *Sink) Stamps() []Stamp {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.takeIn(math.MaxInt)
 	return slices.Clone(s.stamps)
 }
 
@@ -101,7 +108,7 @@ func (h *Host) Sink(network string, port uint16) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the sink: %w", err)
 	}
-	s := &Sink{headers: headers, done: make(chan struct{})}
+	s := &Sink{headers: headers, done: make(chan struct{}), payload: make([]byte, 65536), control: make([]byte, 256)}
 	if s.socket, err = conn.File(); err != nil {
 		return nil, err
 	}
@@ -113,20 +120,33 @@ func (s *Sink) run() {
 	defer close(s.done)
 	_ = onThrowawayThread(func() error {
 		raisePriority()
-		fd := int(s.socket.Fd())
-		timeout := unix.NsecToTimeval(int64(100 * time.Millisecond))
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-			return err
-		}
-		payload, control := make([]byte, 65536), make([]byte, 256)
+		const batch, timeout = 64, 100 // packets, ms
+		wait := []unix.PollFd{{Fd: int32(s.socket.Fd()), Events: unix.POLLIN}}
 		for !s.closing.Load() {
-			n, nc, _, _, err := unix.Recvmsg(fd, payload, control, 0)
-			if err == nil {
-				s.count(payload[:n], stampOf(control[:nc]))
+			if _, err := unix.Poll(wait, timeout); err != nil && err != unix.EINTR {
+				return err
 			}
+			s.mu.Lock()
+			s.takeIn(batch)
+			s.mu.Unlock()
 		}
 		return nil
 	})
+}
+
+// takeIn counts what the kernel has received and the sink has not read, at most as many
+// packets. The caller holds mu.
+func (s *Sink) takeIn(most int) {
+	for range most {
+		n, nc, _, _, err := unix.Recvmsg(int(s.socket.Fd()), s.payload, s.control, unix.MSG_DONTWAIT)
+		if err == unix.EINTR || err == unix.ECONNREFUSED {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		s.count(s.payload[:n], stampOf(s.control[:nc]))
+	}
 }
 
 func setOption(conn *net.UDPConn, level, option, value int) error {
@@ -154,8 +174,6 @@ func stampOf(control []byte) time.Duration {
 }
 
 func (s *Sink) count(payload []byte, at time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	switch gap := at - s.got.Last; {
 	case s.got.Packets == 0:
 		s.got.First = at
@@ -176,10 +194,11 @@ func (s *Sink) count(payload []byte, at time.Duration) {
 	}
 }
 
-// Read returns what arrived up to now.
+// Read returns what the kernel received up to now.
 func (s *Sink) Read() Arrivals {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.takeIn(math.MaxInt)
 	got := s.got
 	if got.Packets > 0 {
 		got.Missing = s.highest + 1 - got.Packets
@@ -191,6 +210,8 @@ func (s *Sink) Read() Arrivals {
 func (s *Sink) Close() error {
 	s.closing.Store(true)
 	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.socket.Close()
 }
 

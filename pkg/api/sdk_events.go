@@ -44,25 +44,29 @@ func (a *API) link() (linked <-chan struct{}) {
 }
 
 func (a *API) follow() {
-	f := follower{agent: a.client.transport, after: a.lastEvent(), patient: true, opened: a.registerAll, event: a.deliver}
+	f := follower{agent: a.client.transport, query: a.lastEvent(), patient: true, opened: a.registerAll, event: a.deliver}
 	close(a.linked)
 	_ = f.run(a.ctx) // patient: it ends with the context only
 }
 
 // lastEvent is the event after which to begin: subscribers get what comes, not what was.
-func (a *API) lastEvent() int64 {
+func (a *API) lastEvent() EventQuery {
 	ctx, cancel := context.WithTimeout(a.ctx, sdkTimeout)
 	defer cancel()
 	status, err := a.client.Status(ctx)
 	if err != nil {
-		return 0 // the agent is away; then events of before come rather than none
+		return EventQuery{} // the agent is away; then events of before come rather than none
 	}
-	return status.Counts.LastEvent
+	return EventQuery{After: status.Counts.LastEvent, Generation: status.Counts.Generation}
 }
 
 func (a *API) deliver(e Event) bool {
 	text, err := json.Marshal(e)
 	if err != nil {
+		return true
+	}
+	if e.Type == EventsLost {
+		a.hub.emitToAll(string(e.Type), text) // of whichever device they were
 		return true
 	}
 	a.hub.emit(int64(e.Device), string(e.Type), text)

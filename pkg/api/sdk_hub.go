@@ -60,6 +60,20 @@ func (h *hub) emit(device int64, event string, data []byte) {
 	}
 }
 
+// emitToAll hands an event to the subscribers of every device.
+func (h *hub) emitToAll(event string, data []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for to, channels := range h.topics {
+		if to.event != event {
+			continue
+		}
+		for _, ch := range channels {
+			push(ch, data)
+		}
+	}
+}
+
 // push makes room by dropping the oldest. The hub's lock makes it the only sender.
 func push(ch chan []byte, data []byte) {
 	for {

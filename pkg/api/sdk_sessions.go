@@ -65,7 +65,10 @@ func (m *SessionsMgr) CreateSession(
 	}
 	session := NewSession{
 		Device: strconv.FormatInt(devId, 10), Type: sold.Type.String(), ExpDays: sold.ExpDays,
-		DownBPS: sold.DownBPS, UpBPS: sold.UpBPS, UseGlobalSpeed: useGlobal,
+		UseGlobalSpeed: useGlobal,
+	}
+	if !useGlobal {
+		session.DownBPS, session.UpBPS = sold.DownBPS, sold.UpBPS
 	}
 	if sold.Type != sessions.Data {
 		session.TimeSecs = int64(timeSecs)

@@ -36,6 +36,7 @@ type Session struct {
 	StartedAt      *time.Time `json:"started_at"`
 	ExpiresAt      *time.Time `json:"expires_at"`
 	CreatedAt      time.Time  `json:"created_at"`
+	Reference      string     `json:"reference"` // the caller's own name of the purchase; "": none
 }
 
 // Purchase is a session that was just bought.
@@ -56,6 +57,9 @@ type NewSession struct {
 	DownBPS        uint64 `json:"down_bps,omitempty"`
 	UpBPS          uint64 `json:"up_bps,omitempty"`
 	UseGlobalSpeed bool   `json:"use_global_speed,omitempty"`
+	// Reference is the caller's own name of the purchase, at most 128 characters. A second
+	// purchase with it is a Conflict, whose message names the first.
+	Reference string `json:"reference,omitempty"`
 }
 
 // SessionPatch is the body of PATCH /v1/sessions/{id}; what is nil stays as it is.
@@ -93,6 +97,8 @@ func (e Expiry) MarshalJSON() ([]byte, error) { return json.Marshal(e.Days) }
 type SessionQuery struct {
 	Device string  // id, MAC or IP; "" for every device
 	States []State // empty: in every state
+
+	Reference string // of the one that has it; "": whatever they have
 }
 
 type sessionCalls struct{ agent *transport }
@@ -106,6 +112,9 @@ func (c sessionCalls) Sessions(ctx context.Context, query SessionQuery) ([]Sessi
 	if len(query.States) > 0 {
 		args.Set("state", strings.Join(wire.Each(query.States, func(s State) string { return string(s) }), ","))
 	}
+	if query.Reference != "" {
+		args.Set("reference", query.Reference)
+	}
 	path := "/v1/sessions"
 	if len(args) > 0 {
 		path += "?" + args.Encode()
@@ -118,14 +127,15 @@ func (c sessionCalls) Session(ctx context.Context, id int64) (Session, error) {
 	return fetch[Session](ctx, c.agent, http.MethodGet, sessionPath(id), nil)
 }
 
-// CreateSession sells a session; it is on disk when CreateSession returns nil.
+// CreateSession sells a session; it is on disk when CreateSession returns nil. When the
+// answer is lost, because the agent restarts, the call is repeated, and sells once.
 func (c sessionCalls) CreateSession(ctx context.Context, session NewSession) (Purchase, error) {
-	return fetch[Purchase](ctx, c.agent, http.MethodPost, "/v1/sessions", session)
+	return fetchOnce[Purchase](ctx, c.agent, http.MethodPost, "/v1/sessions", session)
 }
 
-// UpdateSession changes a session, running or not.
+// UpdateSession changes a session, running or not. Like CreateSession it has one effect.
 func (c sessionCalls) UpdateSession(ctx context.Context, id int64, patch SessionPatch) (Session, error) {
-	return fetch[Session](ctx, c.agent, http.MethodPatch, sessionPath(id), patch)
+	return fetchOnce[Session](ctx, c.agent, http.MethodPatch, sessionPath(id), patch)
 }
 
 // DeleteSession deletes a session; a running one ends.

@@ -45,6 +45,7 @@ type Counts struct {
 	MaxClients int            `json:"max_clients"`
 	Providers  int            `json:"providers"`
 	LastEvent  int64          `json:"last_event_seq"` // follow GET /v1/events?after= from here for what comes
+	Generation string         `json:"generation"`     // of that number
 }
 
 // Health says whether everything works, and what does not.

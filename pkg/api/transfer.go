@@ -32,6 +32,7 @@ type PortableSession struct {
 	ExpDays        *uint      `json:"exp_days"`
 	StartedAt      *time.Time `json:"started_at"`
 	ClaimHash      *string    `json:"claim_hash"` // SHA-256 of the customer's code, hexadecimal; nil: none
+	Reference      string     `json:"reference,omitempty"`
 }
 
 // Imported is what an import did.

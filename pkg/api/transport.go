@@ -44,6 +44,9 @@ func (t *transport) send(ctx context.Context, method, path string, body any, acc
 	if err != nil {
 		return nil, err
 	}
+	if key := keyOf(ctx); key != "" && method != http.MethodGet {
+		request.Header.Set(wire.HeaderKey, key)
+	}
 	if accept != "" {
 		request.Header.Set("Accept", accept)
 	}

@@ -17,6 +17,8 @@ type (
 	Event = sessions.Event
 	// EventType names a transition.
 	EventType = sessions.EventType
+	// LostPlace is the cause of Gone: which events are stored.
+	LostPlace = sessions.LostPlace
 )
 
 // The codes of errors.
@@ -29,6 +31,7 @@ const (
 	Full         = sessions.Full // max_clients reached
 	Forbidden    = sessions.Forbidden
 	Unavailable  = sessions.Unavailable // no agent answers, or it has no capacity: try again later
+	Gone         = sessions.Gone        // a place among the events; its cause is a *LostPlace
 	Internal     = sessions.Internal
 )
 
@@ -62,6 +65,10 @@ const (
 	HealthProblem        = sessions.HealthProblem
 	HealthResolved       = sessions.HealthResolved
 )
+
+// EventsLost is yielded by [Client.Events] in place of events that are missing. Its Seq is
+// the number before the first that is stored.
+const EventsLost = sessions.EventsLost
 
 // CodeOf returns the code of err: Internal for one that carries none.
 func CodeOf(err error) Code { return sessions.CodeOf(err) }

@@ -68,11 +68,11 @@ type Rule struct {
 // with its own headers; local and dropped traffic is not in them.
 type Counters struct {
 	UpBytes, DownBytes     uint64
-	UpPackets, DownPackets uint64 // wire packets
-	RateDrops              uint64 // frames over the speed
-	LimitDrops             uint64 // frames after the byte limit
-	DeadlineDrops          uint64 // frames after the deadline
-	LastSeen               Boottime
+	UpPackets, DownPackets uint64   // wire packets
+	RateDrops              uint64   // frames over the speed
+	LimitDrops             uint64   // frames after the byte limit
+	DeadlineDrops          uint64   // frames after the deadline
+	LastSeen               Boottime // the client's last frame that passed; what is sent to it does not count
 }
 
 // Spent is what the byte limit is compared with.

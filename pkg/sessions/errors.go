@@ -20,6 +20,7 @@ const (
 	Full         Code = "full" // max_clients reached
 	Forbidden    Code = "forbidden"
 	Unavailable  Code = "unavailable" // try again later
+	Gone         Code = "gone"        // a place among the events; its cause is a LostPlace
 	Internal     Code = "internal"
 )
 

@@ -52,6 +52,18 @@ const (
 	HealthResolved EventType = "health.resolved"
 )
 
+// EventsLost is the event that a client makes of a LostPlace, before those that are left.
+const EventsLost EventType = "events.lost"
+
+// EventTypes returns the types of events that are stored.
+func EventTypes() []EventType {
+	return []EventType{
+		DeviceCreated, DeviceUpdated, DeviceDeleted, SessionCreated, SessionUpdated, SessionStarted, SessionPaused, SessionLow,
+		SessionConsumed, SessionExpired, ClientConnected, ClientDisconnected, ClientConflict, DatabaseRescued,
+		InterfaceUnprotected, InterfaceProtected, HealthProblem, HealthResolved,
+	}
+}
+
 // Event is one transition. Seq starts at 1 and has no gaps, but before DatabaseRescued.
 type Event struct {
 	Seq     int64     `json:"seq"`
@@ -65,6 +77,9 @@ type Event struct {
 
 	Interface  string `json:"interface,omitempty"`   // of interface.unprotected, interface.protected and problems
 	DurationMS int64  `json:"duration_ms,omitempty"` // of interface.protected and health.resolved: how long it lasted, rounded up
+	// Of an answer of the API: that of the database in which Seq was found. Not stored.
+	Generation string `json:"generation,omitempty"`
+
 	// Of client.conflict: what differs (address, hostname, port), and from what.
 	Differs string `json:"differs,omitempty"`
 	Before  string `json:"before,omitempty"`

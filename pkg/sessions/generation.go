@@ -22,7 +22,7 @@ func (g Generation) String() string { return fmt.Sprintf("%016x", uint64(g)) }
 // ParseGeneration reads what String wrote. Code Invalid.
 func ParseGeneration(text string) (Generation, error) {
 	n, err := strconv.ParseUint(text, 16, 64)
-	if err != nil || len(text) != 16 {
+	if err != nil || len(text) != 16 || n == 0 {
 		return 0, Invalidf("generation", "%q is not a generation (16 hexadecimal digits)", Shorten(text))
 	}
 	return Generation(n), nil

@@ -105,7 +105,7 @@ func HandoverAt(s Session, now Instant) dataplane.Boottime {
 // Activity is what was observed of a running session besides its balance.
 type Activity struct {
 	Closed      bool               // the kernel met its byte limit
-	LastSeen    dataplane.Boottime // last packet, or its start; 0: not known
+	LastSeen    dataplane.Boottime // last packet from the device, or its start; 0: not known
 	IdleTimeout time.Duration      // idle time-out; 0: none
 }
 

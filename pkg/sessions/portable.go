@@ -36,5 +36,8 @@ func (p Portable) Check() error {
 	case !s.Started.IsZero() && (s.Started.Before(earliestSale) || s.Started.After(latestSale)):
 		return Invalidf("started_at", "%s is no time of a start", s.Started.Format(time.RFC3339))
 	}
-	return CheckPurchase(s)
+	if err := CheckReference(s.Reference); err != nil {
+		return err
+	}
+	return CheckPurchase(s) // amounts that have no effect were sold, and stay as they are
 }

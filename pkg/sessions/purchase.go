@@ -104,11 +104,8 @@ type SessionSpec struct {
 	ExpDays        *uint  // nil: never expires
 	DownBPS, UpBPS uint64 // bit/s, 0 for no limit
 	UseGlobalSpeed bool
+	Reference      string // of the caller, unique; empty: none
 }
-
-// CheckSpec checks a purchase before there is a device to sell it to: it leaves
-// Device aside. Code Invalid, naming the field.
-func CheckSpec(spec SessionSpec) error { return CheckPurchase(spec.Session()) }
 
 // Session is the purchase as it is stored, but for what the store and the clock say.
 func (spec SessionSpec) Session() Session {
@@ -116,6 +113,7 @@ func (spec SessionSpec) Session() Session {
 		Device: spec.Device, Provider: LocalProvider, Type: spec.Type, State: Available,
 		Time: spec.Time, Bytes: spec.Bytes, ExpDays: cloned(spec.ExpDays),
 		DownBPS: spec.DownBPS, UpBPS: spec.UpBPS, UseGlobalSpeed: spec.UseGlobalSpeed,
+		Reference: spec.Reference,
 	}
 }
 

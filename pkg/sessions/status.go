@@ -28,16 +28,17 @@ type Traffic struct {
 	UpPackets, DownPackets uint64
 	DroppedPackets         uint64 // over the speed, the byte limit or the deadline
 	UpBPS, DownBPS         uint64
-	LastSeen               time.Time // zero: never
+	LastSeen               time.Time // the device's last packet that passed; zero: none yet
 }
 
 // Summary is the Manager at a glance.
 type Summary struct {
 	Health
-	Devices   int
-	Connected int // devices with a running session
-	Sessions  map[State]int
-	LastSeq   int64 // of the last event; 0: none
+	Devices    int
+	Connected  int // devices with a running session
+	Sessions   map[State]int
+	LastSeq    int64      // of the last event; 0: none
+	Generation Generation // of the database to which LastSeq belongs
 }
 
 // Health is what works of the Manager, and what does not.

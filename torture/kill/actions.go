@@ -5,6 +5,7 @@ package kill
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // buy buys what the caller's customers buy.
@@ -30,6 +31,44 @@ func buy(c *caller) error {
 	want.ID, want.Device = got.ID, c.device
 	if got != want {
 		return fmt.Errorf("bought %+v, got %+v", want, got)
+	}
+	c.sales = append(c.sales, &want)
+	return nil
+}
+
+// buyOnce buys as a portal does that repeats a purchase with its key until it is answered,
+// and once more: all of it is one purchase.
+func buyOnce(c *caller) error {
+	want := c.offer(c.random)
+	want.ExpDays = c.tag
+	c.tag++
+	type bought struct {
+		session
+		Claim string `json:"claim"`
+	}
+	order := struct {
+		Device    string `json:"device"`
+		Reference string `json:"reference"`
+		session
+	}{fmt.Sprint(c.device), fmt.Sprintf("order %d", want.ExpDays), want}
+	repeat := func() (got bought, err error) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(lookEvery) {
+			err = c.callOnce(order.Reference, "POST", "/sessions", order, &got)
+			if !errors.Is(err, errCut) || time.Now().After(deadline) {
+				return got, err
+			}
+		}
+	}
+	got, err := repeat()
+	if err != nil {
+		return fmt.Errorf("a purchase with a key: %w", err)
+	}
+	want.ID, want.Device = got.ID, c.device
+	if got.session != want || got.Claim == "" {
+		return fmt.Errorf("bought %+v with a key, got %+v", want, got)
+	}
+	if again, err := repeat(); err != nil || again != got {
+		return fmt.Errorf("a purchase with a key was answered %+v, and again %+v: %w", got, again, err)
 	}
 	c.sales = append(c.sales, &want)
 	return nil

@@ -64,8 +64,13 @@ func (c *caller) run(ctx context.Context) {
 
 // call ends with errCut when there was no answer.
 func (c *caller) call(method, path string, body, into any) error {
+	return c.callOnce("", method, path, body, into)
+}
+
+// callOnce is call with an Idempotency-Key.
+func (c *caller) callOnce(key, method, path string, body, into any) error {
 	c.calls++
-	err := c.api.Call(context.Background(), method, path, body, into)
+	err := c.api.CallOnce(context.Background(), key, method, path, body, into)
 	if err == nil || errors.As(err, new(*harness.ProblemError)) {
 		return err
 	}

@@ -22,9 +22,9 @@ type part struct {
 }
 
 var (
-	tills    = []deed{topUp, topUp, buy}
-	churns   = []deed{buy, connect, connect, pause, topUp}
-	allDeeds = []deed{buy, buy, connect, connect, pause, topUp, remove, move}
+	tills    = []deed{topUp, topUp, buy, buyOnce}
+	churns   = []deed{buy, buyOnce, connect, connect, pause, topUp}
+	allDeeds = []deed{buy, buyOnce, connect, connect, pause, topUp, remove, move}
 
 	// parts are the customers of the kiosk. The last one does not pay until all is over.
 	parts = []part{

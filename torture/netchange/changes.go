@@ -19,7 +19,8 @@ import (
 // group is changes that cost the same.
 type group struct {
 	name    string
-	lossy   bool // the kernel itself drops packets: without an interface, and while it changes qdiscs
+	lossy   bool // packets are dropped: without an interface, while the kernel changes qdiscs, while ours moves
+	once    bool // repeated, it becomes a contest that the agent slows down
 	changes []change
 }
 
@@ -32,7 +33,7 @@ type change struct {
 }
 
 var groups = []group{
-	{"interface changed", true, []change{
+	{"interface changed", true, false, []change{
 		{"bridge deleted and made again", "", true, (*trial).recreateBridge},
 		{"port unplugged", "", false, (*trial).unplugPort},
 		{"interface renamed and back", "", false, (*trial).renameBridge},
@@ -40,9 +41,16 @@ var groups = []group{
 		{"clsact qdisc deleted", "clsact", true, batch("tc", "qdisc del dev br-lan clsact")},
 		{"root qdisc replaced", "", false, batch("tc", "qdisc replace dev br-lan root pfifo", "qdisc del dev br-lan root")},
 	}},
-	{"programs taken off", false, []change{
+	{"programs taken off", false, false, []change{
 		{"links detached", "tcx", true, (*trial).detachLinks},
 		{"filters deleted", "clsact", true, batch("tc", "filter del dev br-lan ingress", "filter del dev br-lan egress")},
+	}},
+	{"another program in front", true, true, []change{
+		{"link at the head", "tcx", true, (*trial).linkInFront},
+		{"filter at the head", "clsact", true, (*trial).filterInFront},
+	}},
+	{"a second copy", false, false, []change{
+		{"another agent on the bridge", "", false, (*trial).secondAgent},
 	}},
 }
 

@@ -2,7 +2,8 @@
 
 // Package netchange takes the client-facing interface and the agent's programs away, as
 // network managers and other tools do, and sees how soon everything is enforced again,
-// what slips through meanwhile, and that nothing is counted twice.
+// what slips through meanwhile, and that nothing is counted twice. It also puts another
+// program before the agent's, and starts a second agent.
 package netchange
 
 import (
@@ -44,14 +45,18 @@ func try(ctx context.Context, o report.Options, mode string, g group, random *ra
 		return row, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	t := &trial{Fixture: b, random: random, row: report.Row{Fault: "network: " + g.name + ", " + mode}}
+	t := &trial{Fixture: b, random: random, binary: o.Agent, row: report.Row{Fault: "network: " + g.name + ", " + mode}}
 	defer func() { err = errors.Join(err, t.pump.Close()) }()
 	if err := t.prepare(ctx); err != nil {
 		return row, err
 	}
 	t.pump.Start()
 	err = t.flowing(ctx)
-	for range o.Pick(1, 8) {
+	rounds := o.Pick(1, 8)
+	if g.once {
+		rounds = 1
+	}
+	for range rounds {
 		for _, c := range g.changes {
 			if err == nil && (c.mode == "" || c.mode == mode) {
 				err = t.make(ctx, c)
@@ -80,6 +85,7 @@ type customer struct {
 type trial struct {
 	*fixture.Fixture
 	random    *rand.Rand
+	binary    string // of the agent
 	pump      fixture.Sender
 	customers []*customer
 

@@ -12,7 +12,7 @@ type claimHandlers struct{ backend }
 
 func (h claimHandlers) routes() []route {
 	return []route{
-		{method: "POST", path: "/v1/claims", query: onOne, handler: h.claim},
+		{method: "POST", path: "/v1/claims", query: onOne, handler: h.claim, sold: changed},
 		{method: "POST", path: "/v1/sessions/{id}/claim", handler: h.renew},
 		{method: "DELETE", path: "/v1/sessions/{id}/claim", handler: h.revoke},
 	}

@@ -49,14 +49,17 @@ func FuzzQuery(f *testing.F) {
 	f.Add("after=9223372036854775808", "")
 	f.Add("%zz", "\x00")
 	f.Add("after=1;follow=2", " 1")
+	f.Add("after=1&generation=0123456789abcdef&type=session.low", "5-0123456789abcdef")
 	f.Fuzz(func(t *testing.T, query, last string) {
 		r := &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{"Last-Event-Id": {last}}}
-		args, err := queryOf(r, []string{"after", "follow"})
+		args, err := queryOf(r, []string{"after", "generation", "type", "follow"})
 		var after int64
 		if err == nil {
-			after, _, err = streamArgs(&call{Request: r, args: args})
+			var s selection
+			s, err = eventHandlers{}.selectionFrom(&call{Request: r, args: args})
+			after = s.place.After
 		}
-		if after < 0 || err != nil && sessions.CodeOf(err) != sessions.Invalid {
+		if err == nil && after < 0 || err != nil && sessions.CodeOf(err) != sessions.Invalid {
 			t.Errorf("%q, %q: after %d, %v", query, last, after, err)
 		}
 	})

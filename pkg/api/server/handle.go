@@ -4,6 +4,7 @@ package server
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -50,7 +51,11 @@ func (s *Server) run(route route, w http.ResponseWriter, r *http.Request) (*repl
 		return nil, err
 	}
 	_ = control.SetReadDeadline(time.Time{})
-	return route.handler(&call{Request: r, w: w, caller: conn.caller, args: args, body: body})
+	c := &call{Request: r, w: w, caller: conn.caller, args: args, body: body}
+	if isWrite(route.method) && len(r.Header.Values(wire.HeaderKey)) > 0 {
+		return s.retries.once(c, route)
+	}
+	return route.handler(c)
 }
 
 // begin gives a request its place. A stream gives its connection's back, so that
@@ -72,6 +77,10 @@ func (s *Server) begin(w http.ResponseWriter, c *conn, route route) (end func(),
 // refuse answers with a problem, and logs what the answer leaves out.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	problem := wire.ProblemFrom(err)
+	if errors.As(err, &reusedKey{}) {
+		problem = wire.ProblemFrom(sessions.Errorf(sessions.Conflict, "%s", err))
+		problem.Status, problem.Title, problem.Field = http.StatusUnprocessableEntity, "Key of another request", wire.HeaderKey
+	}
 	if problem.Code == sessions.Internal {
 		s.opts.Log.Error("api request failed", "method", r.Method, "path", r.URL.Path, "err", errorForLog(err))
 	}

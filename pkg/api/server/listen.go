@@ -10,7 +10,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +53,38 @@ func Listen(path string, access Access) (net.Listener, error) {
 	if err := probe(path); err != nil {
 		return nil, err
 	}
+	removeLeft(parent)
 	return bind(path, roles)
+}
+
+// privateName is a folder of a start, in which the socket is made.
+const privateName = ".hotspot-"
+
+// removeLeft removes the folders that starts which were killed left in dir. Its caller has
+// dir locked, so that no start is on its way there. What is not exactly such a folder stays.
+func removeLeft(dir string) {
+	entries, _ := os.ReadDir(dir) // what cannot be read stays
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), privateName)
+		if _, err := strconv.ParseUint(number, 10, 64); !ours || err != nil || !madeHere(e) {
+			continue
+		}
+		private := filepath.Join(dir, e.Name())
+		if s, err := os.Lstat(filepath.Join(private, "s")); err == nil && s.Mode().Type() == fs.ModeSocket {
+			_ = os.Remove(filepath.Join(private, "s"))
+		}
+		_ = unix.Rmdir(private) // one with other files is of another program
+	}
+}
+
+// madeHere reports whether a folder has the owner and mode of a start's.
+func madeHere(e fs.DirEntry) bool {
+	info, err := e.Info()
+	if err != nil || info.Mode() != fs.ModeDir|0o700 {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid == uint32(os.Geteuid())
 }
 
 func lockDir(dir string) (unlock func(), err error) {
@@ -87,27 +121,37 @@ func probe(path string) error {
 }
 
 func bind(path string, roles roles) (net.Listener, error) {
-	private, err := os.MkdirTemp(filepath.Dir(path), ".hotspot-")
+	private, err := os.MkdirTemp(filepath.Dir(path), privateName)
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	defer func() { _ = os.RemoveAll(private) }()
-	handle, err := os.Open(private)
+	inner, err := listenIn(private)
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
-	defer wire.CloseQuietly(handle)
-	// Through the handle, so that the private path's length does not count.
-	inner, err := new(net.ListenConfig).Listen(context.Background(), "unix", fmt.Sprintf("/proc/self/fd/%d/s", handle.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("socket %s: %w", path, err)
-	}
-	ln := &listener{UnixListener: inner.(*net.UnixListener), path: path}
-	ln.SetUnlinkOnClose(false)
+	ln := &listener{UnixListener: inner, path: path}
 	if err := ln.publish(filepath.Join(private, "s"), roles); err != nil {
 		wire.CloseQuietly(ln.UnixListener)
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
+	return ln, nil
+}
+
+// listenIn makes the socket in a private folder: through a handle, so that the length of
+// the folder's path does not count.
+func listenIn(private string) (*net.UnixListener, error) {
+	handle, err := os.Open(private)
+	if err != nil {
+		return nil, err
+	}
+	defer wire.CloseQuietly(handle)
+	made, err := new(net.ListenConfig).Listen(context.Background(), "unix", fmt.Sprintf("/proc/self/fd/%d/s", handle.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	ln := made.(*net.UnixListener)
+	ln.SetUnlinkOnClose(false)
 	return ln, nil
 }
 

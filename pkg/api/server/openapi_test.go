@@ -86,6 +86,18 @@ func TestOpenAPIMinimaAreTheServers(t *testing.T) {
 	}
 }
 
+// Every request that changes something takes an Idempotency-Key.
+func TestOpenAPIHasKeysForWrites(t *testing.T) {
+	for path, item := range loadDocument(t).Paths.Map() {
+		for method, operation := range item.Operations() {
+			keyed := slices.ContainsFunc(operation.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == wire.HeaderKey })
+			if keyed != isWrite(method) {
+				t.Errorf("%s %s: described with an Idempotency-Key: %v", method, path, keyed)
+			}
+		}
+	}
+}
+
 func queryNames(operation *openapi3.Operation) []string {
 	names := []string{}
 	for _, parameter := range operation.Parameters {
@@ -110,6 +122,22 @@ func TestOpenAPIListsTheCodes(t *testing.T) {
 	slices.Sort(known)
 	if diff := cmp.Diff(known, described); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The types of events in the document are those that are stored.
+func TestOpenAPIListsTheEvents(t *testing.T) {
+	var described, known []string
+	for _, kind := range loadDocument(t).Components.Schemas["Event"].Value.Properties["type"].Value.Enum {
+		described = append(described, kind.(string))
+	}
+	for _, kind := range sessions.EventTypes() {
+		known = append(known, string(kind))
+	}
+	slices.Sort(described)
+	slices.Sort(known)
+	if diff := cmp.Diff(known, described); diff != "" {
+		t.Errorf("sessions.EventTypes (-) and openapi.json (+) differ:\n%s", diff)
 	}
 }
 
@@ -363,6 +391,11 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 		{"POST", "/v1/import", `{"mac":"x"}`, sessions.Invalid, "created_at", "line 1"},
 		{"GET", "/v1/events?after=-1", "", sessions.Invalid, "after", "-1"},
 		{"GET", "/v1/events?after=x", "", sessions.Invalid, "after", "x"},
+		{"GET", "/v1/events?after=999", "", sessions.Gone, "", "999"},
+		{"GET", "/v1/events?after=1&generation=0123456789abcdef", "", sessions.Gone, "", "another database"},
+		{"GET", "/v1/events?generation=12", "", sessions.Invalid, "generation", "12"},
+		{"GET", "/v1/events?type=session.lower", "", sessions.Invalid, "type", "session.lower"},
+		{"GET", "/v1/events?device=99", "", sessions.NotFound, "", "99"},
 		{"GET", "/v1/events?follow=perhaps", "", sessions.Invalid, "follow", "perhaps"},
 	} {
 		var body any

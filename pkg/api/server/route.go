@@ -22,6 +22,9 @@ type route struct {
 	writesOnRead bool  // it may store something although its method is a read
 	stream       bool  // it counts as a stream, not as a request
 	maxBody      int64 // bytes; 0 for Options.MaxBody
+
+	// sold is the answer to a change of a purchase, made of what was stored.
+	sold func(sessions.Purchase) *reply
 }
 
 // needs is the role that a route needs.

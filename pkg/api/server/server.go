@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/keylock"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager"
 )
@@ -62,6 +64,7 @@ type Server struct {
 	roles    roles
 	requests *quota
 	streams  *quota
+	retries  retries
 	mux      *http.ServeMux
 	http     *http.Server
 	closing  context.Context // done when the server shuts down: ends the event streams
@@ -75,7 +78,9 @@ func New(rules *manager.Manager, agent Agent, opts Options) *Server {
 	s := &Server{opts: opts, mux: http.NewServeMux(), requests: newQuota(opts.MaxRequests), streams: newQuota(opts.MaxStreams)}
 	s.roles, _ = rolesOf(opts.Access)
 	s.closing, s.close = context.WithCancel(context.Background())
-	for _, route := range s.routes(backend{rules: rules, agent: agent, log: opts.Log}) {
+	b := backend{rules: rules, agent: agent, log: opts.Log}
+	s.retries = retries{b, new(keylock.Locks[[sha256.Size]byte])}
+	for _, route := range s.routes(b) {
 		s.mux.HandleFunc(route.method+" "+route.path, s.handle(route))
 	}
 	s.mux.HandleFunc("/", s.noRoute)

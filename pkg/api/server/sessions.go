@@ -3,7 +3,9 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,11 +20,11 @@ type sessionHandlers struct{ backend }
 
 func (h sessionHandlers) routes() []route {
 	return []route{
-		{method: "GET", path: "/v1/sessions", query: []string{"device", "state", "interface"}, handler: h.list},
-		{method: "POST", path: "/v1/sessions", query: onOne, handler: h.create},
+		{method: "GET", path: "/v1/sessions", query: []string{"device", "state", "interface", "reference"}, handler: h.list},
+		{method: "POST", path: "/v1/sessions", query: onOne, handler: h.create, sold: bought},
 		{method: "GET", path: "/v1/sessions/{id}", handler: h.get},
-		{method: "PATCH", path: "/v1/sessions/{id}", query: onOne, handler: h.update},
-		{method: "DELETE", path: "/v1/sessions/{id}", handler: h.delete},
+		{method: "PATCH", path: "/v1/sessions/{id}", query: onOne, handler: h.update, sold: changed},
+		{method: "DELETE", path: "/v1/sessions/{id}", handler: h.delete, sold: deleted},
 	}
 }
 
@@ -57,6 +59,12 @@ func (h sessionHandlers) filterFrom(c *call) (sessions.SessionFilter, error) {
 			filter.States = append(filter.States, sessions.State(name))
 		}
 	}
+	if c.args.Has("reference") {
+		filter.Reference = c.args.Get("reference")
+		if err := sessions.CheckReference(filter.Reference); err != nil || filter.Reference == "" {
+			return filter, cmp.Or(err, error(sessions.Invalidf("reference", "it is empty")))
+		}
+	}
 	if ref := c.args.Get("device"); ref != "" {
 		device, err := h.agent.FindDevice(c.Context(), onInterface(c, ref))
 		if err != nil {
@@ -82,13 +90,24 @@ func (h sessionHandlers) create(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return created(fmt.Sprintf("/v1/sessions/%d", session.ID), purchaseOf(session))
+	return bought(session), nil
 }
+
+// bought, changed and deleted are the answers to what is done to a session.
+func bought(p sessions.Purchase) *reply {
+	return &reply{status: http.StatusCreated, location: fmt.Sprintf("/v1/sessions/%d", p.ID), body: purchaseOf(p)}
+}
+
+func changed(p sessions.Purchase) *reply {
+	return &reply{status: http.StatusOK, body: sessionOf(p.Session)}
+}
+
+func deleted(sessions.Purchase) *reply { return &reply{status: http.StatusNoContent} }
 
 // newSessionFrom returns the session without its device, and the device as the
 // caller named it.
 func newSessionFrom(body []byte) (sessions.SessionSpec, string, error) {
-	o := wire.ReadObject(body, "device", "type", "time_secs", "data_bytes", "exp_days", "down_bps", "up_bps", "use_global_speed")
+	o := wire.ReadObject(body, "device", "type", "time_secs", "data_bytes", "exp_days", "down_bps", "up_bps", "use_global_speed", "reference")
 	ref := o.DeviceRef("device")
 	if !o.Has("type") {
 		o.Fail("type", "missing (want time, data or time_or_data)")
@@ -96,7 +115,7 @@ func newSessionFrom(body []byte) (sessions.SessionSpec, string, error) {
 	spec := sessions.SessionSpec{
 		Type: o.SessionType("type"), Time: o.Secs("time_secs"), Bytes: o.Amount("data_bytes"),
 		ExpDays: o.ExpDays(), DownBPS: o.Amount("down_bps"), UpBPS: o.Amount("up_bps"),
-		UseGlobalSpeed: o.Bool("use_global_speed"),
+		UseGlobalSpeed: o.Bool("use_global_speed"), Reference: o.String("reference"),
 	}
 	return spec, ref, o.Err()
 }
@@ -202,7 +221,7 @@ func sessionOf(s sessions.Session) api.Session {
 		TimeSecs: bought, TimeUsedSecs: used, RemainingSecs: max(bought-used, 0),
 		DataBytes: s.Bytes, DataUsedBytes: s.Used, RemainingBytes: s.Bytes - min(s.Used, s.Bytes),
 		DownBPS: s.DownBPS, UpBPS: s.UpBPS, UseGlobalSpeed: s.UseGlobalSpeed,
-		ExpDays: s.ExpDays, StartedAt: wire.TimeOf(s.Started), CreatedAt: s.Created.UTC(),
+		ExpDays: s.ExpDays, StartedAt: wire.TimeOf(s.Started), CreatedAt: s.Created.UTC(), Reference: s.Reference,
 	}
 	if !s.Type.Timed() {
 		out.RemainingSecs = 0

@@ -54,6 +54,19 @@ type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	opened  bool
+
+	generation string
+}
+
+// withGeneration has the ids of a text/event-stream carry the generation.
+func (s *stream) withGeneration() framing {
+	f := s.framing
+	if f.contentType == eventStream.contentType {
+		f.event = func(e api.Event, data []byte) string {
+			return fmt.Sprintf("id: %d-%s\nevent: %s\ndata: %s\n\n", e.Seq, e.Generation, e.Type, data)
+		}
+	}
+	return f
 }
 
 // open sends the header, so that the client knows that the stream is open.
@@ -64,12 +77,14 @@ func (s *stream) open() error {
 	s.opened = true
 	s.w.Header().Set("Content-Type", s.contentType)
 	s.w.Header().Set("Cache-Control", "no-store")
+	s.w.Header().Set(wire.HeaderGeneration, s.generation)
 	s.w.WriteHeader(http.StatusOK)
 	return s.flush()
 }
 
 func (s *stream) send(event sessions.Event) error {
 	event = eventOf(event)
+	event.Generation = s.generation
 	data, err := json.Marshal(event)
 	if err != nil {
 		return err

@@ -80,6 +80,7 @@ func portableOf(p sessions.Portable) api.PortableSession {
 		CreatedAt: s.CreatedAt, MAC: p.MAC.String(), Hostname: p.Hostname, Type: s.Type, State: s.State,
 		TimeSecs: s.TimeSecs, TimeUsedSecs: s.TimeUsedSecs, DataBytes: s.DataBytes, DataUsedBytes: s.DataUsedBytes,
 		DownBPS: s.DownBPS, UpBPS: s.UpBPS, UseGlobalSpeed: s.UseGlobalSpeed, ExpDays: s.ExpDays, StartedAt: s.StartedAt,
+		Reference: s.Reference,
 	}
 	if p.Claim != nil {
 		hash := p.Claim.String()
@@ -90,7 +91,7 @@ func portableOf(p sessions.Portable) api.PortableSession {
 
 var portableFields = []string{
 	"created_at", "mac", "hostname", "type", "state", "time_secs", "time_used_secs", "data_bytes", "data_used_bytes",
-	"down_bps", "up_bps", "use_global_speed", "exp_days", "started_at", "claim_hash",
+	"down_bps", "up_bps", "use_global_speed", "exp_days", "started_at", "claim_hash", "reference",
 }
 
 // portablesFrom reads JSON lines; empty ones are passed over.
@@ -127,7 +128,7 @@ func portableFrom(line []byte) (sessions.Portable, error) {
 		Time: o.Secs("time_secs"), TimeUsed: o.Secs("time_used_secs"),
 		Bytes: o.Amount("data_bytes"), Used: o.Amount("data_used_bytes"),
 		DownBPS: o.Amount("down_bps"), UpBPS: o.Amount("up_bps"), UseGlobalSpeed: o.Bool("use_global_speed"),
-		ExpDays: o.ExpDays(),
+		ExpDays: o.ExpDays(), Reference: o.String("reference"),
 	}}
 	if o.Has("started_at") {
 		p.Session.Started = o.Time("started_at")

@@ -152,6 +152,7 @@ func (d *Dataplane) openKernelState() error {
 	}
 	spec.Maps[bpf.HotspotMapClientIndex].MaxEntries = d.opts.MaxClients
 	spec.Maps[bpf.HotspotMapClients].MaxEntries = d.opts.MaxClients
+	spec.Maps[bpf.HotspotMapClientDns].MaxEntries = d.opts.MaxClients
 	spec.Maps[bpf.HotspotMapAccounts].MaxEntries = maxAccounts(d.opts.MaxClients)
 	if d.maps, err = pins.OpenMaps(spec, d.pins, pins.MapOptions{Limiter: d.opts.Limiter, AdoptOnly: d.opts.AdoptOnly, Log: d.opts.Log}); err != nil {
 		return err

@@ -23,6 +23,7 @@ const (
 	typeEAPOL   = 0x888e
 
 	nextHopByHop = 0
+	nextICMP     = 1
 	nextIPv4     = 4
 	nextTCP      = 6
 	nextUDP      = 17
@@ -119,41 +120,77 @@ func (d *dissection) readIPv4(super bool) bool {
 		return false
 	}
 	d.ip, d.network = 4, d.network[:total]
+	d.addressIPv4(header)
+	return true
+}
+
+// addressIPv4 reads a header that is as long.
+func (d *dissection) addressIPv4(header int) {
 	d.source, d.destination = netip.AddrFrom4([4]byte(d.network[12:])), netip.AddrFrom4([4]byte(d.network[16:]))
 	d.hops, d.protocol = d.network[8], d.network[9]
 	d.fragment = binary.BigEndian.Uint16(d.network[6:])&0x3fff != 0 // more of them, or an offset
 	d.onward = header > 20
-	d.transport = d.network[header:]
-	return true
+	d.transport = d.network[min(header, len(d.network)):]
 }
 
-// readIPv6 is RFC 8200. Nothing is in ::/64 but what no packet may go to or come from:
-// the loopback, and IPv4 in other clothes (RFC 4291, 2.5). Only a host without an
-// address yet is there, as a source.
+// readIPv6 is RFC 8200.
 func (d *dissection) readIPv6(super bool) bool {
 	if len(d.network) < 40 || d.network[0]>>4 != 6 {
 		return false
 	}
 	payload := int(binary.BigEndian.Uint16(d.network[4:]))
-	d.protocol, d.hops = d.network[6], d.network[7]
-	jumbogram := payload == 0 && d.protocol == nextHopByHop // RFC 2675
+	jumbogram := payload == 0 && d.network[6] == nextHopByHop // RFC 2675
 	if super || jumbogram {
 		payload = len(d.network) - 40
-	}
-	source, destination := netip.AddrFrom16([16]byte(d.network[8:])), netip.AddrFrom16([16]byte(d.network[24:]))
-	nowhere := netip.MustParsePrefix("::/64")
-	if nowhere.Contains(destination) || (nowhere.Contains(source) && source != netip.IPv6Unspecified()) {
-		return false
 	}
 	if 40+payload > len(d.network) {
 		return false
 	}
 	d.ip, d.network = 6, d.network[:40+payload]
+	return d.addressIPv6()
+}
+
+// addressIPv6 reads a header. Nothing is in ::/64 but what no packet may go to or come
+// from: the loopback, and IPv4 in other clothes (RFC 4291, 2.5). Only a host without an
+// address yet is there, as a source.
+func (d *dissection) addressIPv6() bool {
+	source, destination := netip.AddrFrom16([16]byte(d.network[8:])), netip.AddrFrom16([16]byte(d.network[24:]))
+	nowhere := netip.MustParsePrefix("::/64")
+	if nowhere.Contains(destination) || (nowhere.Contains(source) && source != netip.IPv6Unspecified()) {
+		return false
+	}
 	d.source, d.destination = source, destination
+	d.protocol, d.hops = d.network[6], d.network[7]
 	d.fragment = d.protocol == nextFragment
 	d.onward = d.protocol == nextHopByHop || d.protocol == nextRouting || d.protocol == nextOptions
 	d.transport = d.network[40:]
 	return true
+}
+
+// quoted reads the packet that an ICMP error is about, as far as it is there.
+func (d *dissection) quoted() (dissection, bool) {
+	const header = 8 // of the error
+	if len(d.transport) < header {
+		return dissection{}, false
+	}
+	q := dissection{ip: d.ip, network: d.transport[header:]}
+	if d.ip == 4 {
+		return q, q.readQuotedIPv4()
+	}
+	return q, q.readQuotedIPv6()
+}
+
+func (d *dissection) readQuotedIPv4() bool {
+	if len(d.network) < 20 || d.network[0]>>4 != 4 || d.network[0]&15 < 5 {
+		return false
+	}
+	header := int(d.network[0]&15) * 4
+	d.addressIPv4(header)
+	return true
+}
+
+func (d *dissection) readQuotedIPv6() bool {
+	return len(d.network) >= 40 && d.network[0]>>4 == 6 && d.addressIPv6()
 }
 
 // ports are those of UDP and TCP.
@@ -208,7 +245,10 @@ func headersOf(protocol byte, b []byte, left int) int {
 	case nextHopByHop, nextRouting, nextOptions:
 		length, next = (int(b[1])+1)*8, b[0]
 	case nextIPv4:
-		length, next = int(b[0]&15)*4, b[9]
+		length = int(b[0]&15) * 4
+		if len(b) > 9 {
+			next = b[9]
+		}
 	case nextIPv6:
 		length, next = 40, b[6]
 	case nextGRE:

@@ -115,7 +115,7 @@ func (j *judges) try(t *testing.T, data []byte) (complaints []string) {
 		}
 	}
 	trial.compareEvents()
-	trial.compareLookups()
+	trial.compareLimited()
 	return trial.complaints
 }
 
@@ -129,7 +129,7 @@ func newModel(bed int) *model {
 			garden:  []netip.Prefix{prefix("192.0.2.0/24"), prefix("2001:db8:cafe::/48")},
 		},
 		rules: make(map[dataplane.MAC]dataplane.Rule), lost: make(map[dataplane.MAC]bool), accounts: make(map[dataplane.Account]modelAccount),
-		lookups: make(map[dataplane.MAC]dataplane.Boottime),
+		limited: make(map[dataplane.MAC]modelBuckets), lookups: make(map[dataplane.MAC]dataplane.Boottime),
 	}
 }
 
@@ -203,10 +203,17 @@ func (t *trial) judge(s step) {
 	}
 	t.compareAccounts(since, until)
 	client, _ := ends(s.dir, dataplane.MAC(s.frame[6:12]), dataplane.MAC(s.frame[0:6]))
-	if empty, known := t.model.lookups[client]; known {
-		t.model.lookups[client] = t.followLookup(t.DnsBuckets, bpf.MACToWire(client), empty, since, until)
+	took := until - since
+	if want, known := t.model.limited[client]; known {
+		t.model.limited[client] = t.followLimited(t.PreauthBuckets, bpf.MACToWire(client), want, took)
 	}
-	t.model.allLookups = t.followLookup(t.DnsBucketAll, uint32(0), t.model.allLookups, since, until)
+	t.model.allLimited = t.followLimited(t.PreauthBucketAll, uint32(0), t.model.allLimited, took)
+	for mac, index := range t.places {
+		var got bpf.HotspotDnsBucket
+		check(t.t, t.ClientDns.Lookup(index, &got))
+		mac := mac.(dataplane.MAC)
+		t.model.lookups[mac] = t.followBucket(mac, got.TatNs, t.model.lookups[mac], took)
+	}
 }
 
 // tooShortToRun: the kernel refuses to try a program on an IP header that is cut.
@@ -230,17 +237,25 @@ func (t *trial) compareAccounts(since, until dataplane.Boottime) {
 	}
 }
 
-// followLookup returns when a bucket of DNS is empty, which is as the model has it, but
-// for the time that the frame took.
-func (t *trial) followLookup(buckets *ebpf.Map, key any, want, since, until dataplane.Boottime) dataplane.Boottime {
-	var got bpf.HotspotDnsBucket
+// followLimited returns when the buckets before paying are empty.
+func (t *trial) followLimited(buckets *ebpf.Map, key any, want modelBuckets, took dataplane.Boottime) (now modelBuckets) {
+	var got bpf.HotspotPreauthBucket
 	if err := buckets.Lookup(key, &got); err != nil {
-		t.complain("the bucket of %v: %v", key, err)
+		t.complain("the buckets of %v: %v", key, err)
 	}
-	if off := dataplane.Boottime(got.TatNs) - want; off < since-until || off > until-since {
-		t.complain("the bucket of %v is empty %d ns later than the model's", key, off)
+	for kind := range now {
+		now[kind] = t.followBucket(key, got.TatNs[kind], want[kind], took)
 	}
-	return dataplane.Boottime(got.TatNs)
+	return now
+}
+
+// followBucket returns when a bucket is empty, which is as the model has it, but for the
+// time that the frame took.
+func (t *trial) followBucket(of any, tatNs uint64, want, took dataplane.Boottime) dataplane.Boottime {
+	if off := dataplane.Boottime(tatNs) - want; off < -took || off > took {
+		t.complain("a bucket of %v is empty %d ns later than the model's", of, off)
+	}
+	return dataplane.Boottime(tatNs)
 }
 
 func (t *trial) compareEvents() {
@@ -249,15 +264,19 @@ func (t *trial) compareEvents() {
 	}
 }
 
-// compareLookups: no other MAC has a place in the kernel.
-func (t *trial) compareLookups() {
-	got := make(map[dataplane.MAC]dataplane.Boottime)
+// compareLimited: no other MAC has a place in the kernel.
+func (t *trial) compareLimited() {
+	got := make(map[dataplane.MAC]modelBuckets)
 	var key bpf.HotspotMacKey
-	var bucket bpf.HotspotDnsBucket
-	for entries := t.DnsBuckets.Iterate(); entries.Next(&key, &bucket); {
-		got[key.Addr] = dataplane.Boottime(bucket.TatNs)
+	var buckets bpf.HotspotPreauthBucket
+	for entries := t.PreauthBuckets.Iterate(); entries.Next(&key, &buckets); {
+		var empty modelBuckets
+		for kind, tat := range buckets.TatNs {
+			empty[kind] = dataplane.Boottime(tat)
+		}
+		got[key.Addr] = empty
 	}
-	if diff := cmp.Diff(t.model.lookups, got, cmpopts.EquateEmpty()); diff != "" {
-		t.complain("buckets of DNS (-model +kernel):\n%s", diff)
+	if diff := cmp.Diff(t.model.limited, got, cmpopts.EquateEmpty()); diff != "" {
+		t.complain("buckets before paying (-model +kernel):\n%s", diff)
 	}
 }

@@ -165,7 +165,12 @@ func (s *script) content(dir int, protocol byte, deep int) []byte {
 	case protocol == nextTCP:
 		return append(append(ports, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0, 0, 0, 0), s.payload()...)
 	case protocol == nextICMPv6:
+		if deep > 0 && s.rarely(3) {
+			return s.icmpError(byte(s.below(6)), s.ipv6(s.back(dir), deep-1))
+		}
 		return append([]byte{byte(128 + s.below(16)), 0, 0, 0}, s.payload()...)
+	case protocol == nextICMP && deep > 0:
+		return s.icmpError(pick[byte](s, 3, 11, 12, 3, 5, 8), s.ipv4(s.back(dir), deep-1))
 	case protocol == nextIPv4 && deep > 0:
 		return s.ipv4(dir, deep-1)
 	case protocol == nextIPv6 && deep > 0:
@@ -174,6 +179,20 @@ func (s *script) content(dir int, protocol byte, deep int) []byte {
 		return s.gre(dir, deep)
 	}
 	return s.payload()
+}
+
+// back is the direction of what an error is about.
+func (s *script) back(dir int) int {
+	if s.rarely(8) {
+		return dir
+	}
+	return 1 - dir
+}
+
+// icmpError quotes a packet, mostly cut off.
+func (s *script) icmpError(kind byte, quoted []byte) []byte {
+	most := pick(s, 28, 48, 548, 1232, 0, 19, 20, 39, 40, 3000)
+	return append([]byte{kind, pick[byte](s, 0, 4), 0, 0, 0, 0, 5, 0xdc}, quoted[:min(most, len(quoted))]...)
 }
 
 func (s *script) gre(dir, deep int) []byte {

@@ -19,11 +19,15 @@ type model struct {
 	rules    map[dataplane.MAC]dataplane.Rule
 	lost     map[dataplane.MAC]bool // the rule's account is not there
 	accounts map[dataplane.Account]modelAccount
-	lookups  map[dataplane.MAC]dataplane.Boottime // when the bucket of DNS before paying is empty
+	limited  map[dataplane.MAC]modelBuckets       // of what has a speed before paying
+	lookups  map[dataplane.MAC]dataplane.Boottime // when the bucket of a connected client's free DNS is empty
 	events   []dataplane.Event
 
-	allLookups dataplane.Boottime // the same for all MACs together
+	allLimited modelBuckets // the same for all MACs together
 }
+
+// modelBuckets say when each is empty.
+type modelBuckets [bpf.PreauthSpeeds]dataplane.Boottime
 
 // world is what the operator and the router's interfaces say.
 type world struct {
@@ -48,7 +52,8 @@ type modelAccount struct {
 // clone is for asking what would be.
 func (m *model) clone() *model {
 	c := *m
-	c.accounts, c.lookups, c.events = maps.Clone(m.accounts), maps.Clone(m.lookups), slices.Clip(m.events)
+	c.accounts, c.events = maps.Clone(m.accounts), slices.Clip(m.events)
+	c.limited, c.lookups = maps.Clone(m.limited), maps.Clone(m.lookups)
 	return &c
 }
 
@@ -127,13 +132,13 @@ func (m *model) decide(f *modelFrame, rule dataplane.Rule, now dataplane.Boottim
 	}
 	a := m.accounts[rule.Account]
 	defer func() { m.accounts[rule.Account] = a }()
-	reason, ended := a.charge(f, rule, now)
+	reason, ended := m.charge(&a, f, rule, now)
 	if !ended {
 		return reason
 	}
 	why := reason
 	if reason = m.before(f, now, why); reason == preauth {
-		a.LastSeen = now
+		a.see(f, now)
 	} else if why == lateDrop {
 		a.DeadlineDrops++
 	} else {
@@ -145,18 +150,18 @@ func (m *model) decide(f *modelFrame, rule dataplane.Rule, now dataplane.Boottim
 
 // charge decides about a connected client's frame. Ended says that nothing more passes
 // under the rule.
-func (a *modelAccount) charge(f *modelFrame, rule dataplane.Rule, now dataplane.Boottime) (reason bpf.HotspotReason, ended bool) {
+func (m *model) charge(a *modelAccount, f *modelFrame, rule dataplane.Rule, now dataplane.Boottime) (reason bpf.HotspotReason, ended bool) {
 	spent := a.Spent()
 	switch {
 	case rule.Deadline != 0 && now >= rule.Deadline:
 		return lateDrop, true
 	case a.closed == rule.LimitBytes:
 		return limitDrop, true
-	case f.local():
-		a.LastSeen = now
+	case f.local() && (!f.mayBeDNS() || m.freeLookup(f, now)):
+		a.see(f, now)
 		return local, false
 	case spent+uint64(f.bytes) <= rule.LimitBytes:
-		a.LastSeen = now
+		a.see(f, now)
 		a.count(f)
 		return forwarded, false
 	case spent+uint64(f.first) <= rule.LimitBytes:
@@ -164,6 +169,13 @@ func (a *modelAccount) charge(f *modelFrame, rule dataplane.Rule, now dataplane.
 	}
 	a.closed = rule.LimitBytes
 	return limitDrop, true
+}
+
+// see notes what a device sends. What is sent to it says nothing of it.
+func (a *modelAccount) see(f *modelFrame, now dataplane.Boottime) {
+	if f.dir == bpf.Upload {
+		a.LastSeen = now
+	}
 }
 
 func (a *modelAccount) count(f *modelFrame) {
@@ -206,7 +218,9 @@ func (m *model) before(f *modelFrame, now dataplane.Boottime, otherwise bpf.Hots
 	case f.ip == 0 || f.fragment || f.onward:
 		return otherwise
 	case f.isDNS() && f.router:
-		return m.lookup(f, now)
+		return m.limit(f, bpf.PreauthDNS, now)
+	case f.isError() && m.aboutOpen(f):
+		return m.limit(f, bpf.PreauthErrors, now)
 	case f.isDiscovery() || f.isDHCP() || m.isPortal(f):
 		return preauth
 	}
@@ -237,10 +251,11 @@ func (f *modelFrame) linkProtocol() bool {
 // inGarden is all that is between a client and the walled garden; but the router, where
 // it is in there, is not to send it onward.
 func (m *model) inGarden(f *modelFrame) bool {
-	if f.ip == 0 || (f.router && f.onward) {
-		return false
-	}
-	return slices.ContainsFunc(m.garden, func(p netip.Prefix) bool { return p.Contains(f.peer) })
+	return f.ip != 0 && !(f.router && f.onward) && m.isGarden(f.peer)
+}
+
+func (m *model) isGarden(a netip.Addr) bool {
+	return slices.ContainsFunc(m.garden, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // isDiscovery is RFC 4861: neighbour discovery on this link. Clients do not advertise routers,
@@ -269,6 +284,40 @@ func (f *modelFrame) isDNS() bool {
 	return ok && port == 53
 }
 
+// mayBeDNS is DNS with the router, in the clear or by TLS or QUIC; and fragments, of which
+// only the first would say.
+func (f *modelFrame) mayBeDNS() bool {
+	_, port, ok := f.servicePorts()
+	return f.router && (f.fragment || (ok && (port == 53 || port == 853)))
+}
+
+// isError is an error of RFC 792 or RFC 4443, no longer than they may be.
+func (f *modelFrame) isError() bool {
+	if len(f.transport) < 1 {
+		return false
+	}
+	kind := f.transport[0]
+	if f.ip == 4 {
+		return f.protocol == nextICMP && f.bytes <= 576 && (kind == 3 || kind == 11 || kind == 12)
+	}
+	return f.protocol == nextICMPv6 && f.bytes <= 1280 && kind >= 1 && kind <= 4
+}
+
+// aboutOpen is of an error to the client about a packet that the client sent on a flow that
+// is open before paying.
+func (m *model) aboutOpen(f *modelFrame) bool {
+	d, ok := f.quoted()
+	if !ok || f.dir != bpf.Download || d.source != f.destination {
+		return false
+	}
+	sent := modelFrame{dissection: d, dir: bpf.Upload, self: d.source, peer: d.destination}
+	sent.router = slices.Contains(m.router, sent.peer)
+	if m.isGarden(sent.peer) {
+		return true
+	}
+	return !sent.fragment && !sent.onward && ((sent.isDNS() && sent.router) || m.isPortal(&sent))
+}
+
 // isDHCP is RFC 2131 and RFC 8415, with the router, or to all servers of the link.
 func (f *modelFrame) isDHCP() bool {
 	client, server, ok := f.servicePorts()
@@ -292,18 +341,26 @@ func (m *model) isPortal(f *modelFrame) bool {
 	})
 }
 
-// lookupBurst is how full a bucket of DNS may be: 16 KiB at 16 kbit/s.
-const lookupBurst = dataplane.Boottime(1 << 14 * 500_000)
+// modelBucket is a bucket of a speed and a depth.
+type modelBucket struct {
+	perByte dataplane.Boottime
+	depth   dataplane.Boottime // bytes
+}
 
-// lookup is DNS before paying: 16 kbit/s for each MAC, and 16 KiB at once; for all
-// together 64 times as much.
-func (m *model) lookup(f *modelFrame, now dataplane.Boottime) bpf.HotspotReason {
-	// A packet that is longer than a frame may be waits for a frame's room only.
-	charge, room := dataplane.Boottime(f.bytes)*500_000, dataplane.Boottime(min(f.bytes, 1514))*500_000
-	own, fits := fill(m.lookups[f.client], charge, room, now)
-	m.lookups[f.client] = own // known from now on, if it fits or not
+var (
+	beforePaying = modelBucket{500_000, 1 << 14} // 16 kbit/s, and 16 KiB at once
+	freeDNS      = modelBucket{125_000, 64_000}  // 64 kbit/s, and 64 KB at once
+)
+
+// limit is what has a speed before paying, each kind for itself: one for each MAC; and for
+// all together 64 times as much.
+func (m *model) limit(f *modelFrame, kind int, now dataplane.Boottime) bpf.HotspotReason {
+	own := m.limited[f.client]
+	var fits bool
+	own[kind], fits = beforePaying.fill(own[kind], f, 1, now)
+	m.limited[f.client] = own // known from now on, if it fits or not
 	if fits {
-		m.allLookups, fits = fill(m.allLookups, charge/64, room/64, now)
+		m.allLimited[kind], fits = beforePaying.fill(m.allLimited[kind], f, 64, now)
 	}
 	if !fits {
 		return dnsDrop
@@ -311,10 +368,19 @@ func (m *model) lookup(f *modelFrame, now dataplane.Boottime) bpf.HotspotReason 
 	return preauth
 }
 
-// fill returns when a bucket is empty after a packet that found room in it, or did not.
-func fill(empty, charge, room, now dataplane.Boottime) (dataplane.Boottime, bool) {
+// freeLookup is DNS of a connected client: free up to a speed.
+func (m *model) freeLookup(f *modelFrame, now dataplane.Boottime) (fits bool) {
+	m.lookups[f.client], fits = freeDNS.fill(m.lookups[f.client], f, 1, now)
+	return fits
+}
+
+// fill returns when a bucket is empty after a packet that found room in it, or did not. The
+// bucket may be that of as many MACs.
+func (b modelBucket) fill(empty dataplane.Boottime, f *modelFrame, macs, now dataplane.Boottime) (dataplane.Boottime, bool) {
+	// A packet that is longer than a frame may be waits for a frame's room only.
+	charge, room := dataplane.Boottime(f.bytes)*b.perByte/macs, dataplane.Boottime(min(f.bytes, 1514))*b.perByte/macs
 	backlog := max(0, empty-now)
-	if backlog+room > lookupBurst {
+	if backlog+room > b.depth*b.perByte {
 		return empty, false
 	}
 	return now + backlog + charge, true

@@ -57,21 +57,28 @@ func TestCounters(t *testing.T) {
 	b.expectEvents()
 }
 
-// TestLastSeen: every frame of a client that passes shows that it is there.
+// TestLastSeen: every frame from a client that passes shows that it is there. What is sent to
+// it does not: it may have left long ago.
 func TestLastSeen(t *testing.T) {
 	arpRequest := build(t, l2(bpf.Upload, etherARP), arp(1))
 	portal := build(t, l2(bpf.Upload, etherIPv4), ip4(bpf.Upload, portal4, protoTCP), tcp(bpf.Upload, 1, 443))
+	answer := build(t, l2(bpf.Download, etherIPv4), ip4(bpf.Download, portal4, protoTCP), tcp(bpf.Download, 1, 443))
+	unlimited, ended := dataplane.Rule{LimitBytes: dataplane.NoLimit}, dataplane.Rule{LimitBytes: 1}
 	tests := []struct {
 		name  string
 		rule  dataplane.Rule
+		dir   int
 		frame []byte
 		seen  bool
 	}{
-		{"forwarded", dataplane.Rule{LimitBytes: dataplane.NoLimit}, packet4(t, bpf.Upload, 100), true},
-		{"local", dataplane.Rule{LimitBytes: dataplane.NoLimit}, arpRequest, true},
-		{"pre-auth after the limit", dataplane.Rule{LimitBytes: 1}, portal, true},
-		{"dropped at the limit", dataplane.Rule{LimitBytes: 1}, packet4(t, bpf.Upload, 100), false},
-		{"dropped at the deadline", dataplane.Rule{LimitBytes: dataplane.NoLimit, Deadline: 1}, packet4(t, bpf.Upload, 100), false},
+		{"forwarded", unlimited, bpf.Upload, packet4(t, bpf.Upload, 100), true},
+		{"local", unlimited, bpf.Upload, arpRequest, true},
+		{"pre-auth after the limit", ended, bpf.Upload, portal, true},
+		{"dropped at the limit", ended, bpf.Upload, packet4(t, bpf.Upload, 100), false},
+		{"dropped at the deadline", dataplane.Rule{LimitBytes: dataplane.NoLimit, Deadline: 1}, bpf.Upload, packet4(t, bpf.Upload, 100), false},
+		{"forwarded to it", unlimited, bpf.Download, packet4(t, bpf.Download, 100), false},
+		{"local to it", unlimited, bpf.Download, build(t, l2(bpf.Download, etherARP), arp(1)), false},
+		{"pre-auth to it", ended, bpf.Download, answer, false},
 	}
 	b := newTestbed(t, false)
 	for _, test := range tests {
@@ -81,7 +88,7 @@ func TestLastSeen(t *testing.T) {
 			b.grant(clientMAC, test.rule)
 			b.run(bpf.Upload, packet4(t, bpf.Upload, 100), 0) // exhausts where there is a limit
 			b.setAccount(7, func() bpf.HotspotAccount { u := b.account(7); u.LastSeenNs = 0; return u }())
-			b.run(bpf.Upload, test.frame, 0)
+			b.run(test.dir, test.frame, 0)
 			if seen := b.counted(7).LastSeen != 0; seen != test.seen {
 				t.Errorf("seen = %t", seen)
 			}

@@ -38,7 +38,7 @@ func TestStrangersWriteNothing(t *testing.T) {
 		for what, c := range map[string]struct {
 			m    *ebpf.Map
 			want int
-		}{"client_index": {b.ClientIndex, 1}, "dns_buckets": {b.DnsBuckets, 0}, "router_macs": {b.RouterMacs, 1}} {
+		}{"client_index": {b.ClientIndex, 1}, "preauth_buckets": {b.PreauthBuckets, 0}, "router_macs": {b.RouterMacs, 1}} {
 			if got := entries(t, c.m); got != c.want {
 				t.Errorf("%s: %d %s, want %d", name, got, what, c.want)
 			}

@@ -74,6 +74,7 @@ func newTestbed(t testing.TB, port bool) *testbed {
 	}
 	spec.Maps[bpf.HotspotMapClientIndex].MaxEntries = testbedClients
 	spec.Maps[bpf.HotspotMapClients].MaxEntries = testbedClients
+	spec.Maps[bpf.HotspotMapClientDns].MaxEntries = testbedClients
 	spec.Maps[bpf.HotspotMapAccounts].MaxEntries = maxAccounts(testbedClients)
 	b := &testbed{t: t, places: make(map[any]uint32), counters: make(map[any]uint32)}
 	if err := spec.LoadAndAssign(&b.HotspotObjects, nil); err != nil {
@@ -100,7 +101,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 		again.put(b.Flows, index, new(bpf.HotspotFlows))
 		b.accounts.At[index] = bpf.HotspotAccount{}
 	}
-	for _, m := range []*ebpf.Map{b.ClientIndex, b.DnsBuckets} {
+	for _, m := range []*ebpf.Map{b.ClientIndex, b.PreauthBuckets} {
 		var keys [][]byte
 		var key []byte
 		for entries := m.Iterate(); entries.Next(&key, new([]byte)); {
@@ -112,7 +113,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 			}
 		}
 	}
-	again.put(b.DnsBucketAll, uint32(0), new(bpf.HotspotDnsBucket))
+	again.put(b.PreauthBucketAll, uint32(0), new(bpf.HotspotPreauthBucket))
 	_ = again.events()
 	return &again
 }
@@ -171,7 +172,11 @@ func (b *testbed) grant(mac dataplane.MAC, r dataplane.Rule) {
 // setRule puts a rule in force.
 func (b *testbed) setRule(mac dataplane.MAC, w bpf.HotspotRule) {
 	b.t.Helper()
+	_, known := b.places[mac]
 	index := indexOf(b.places, mac)
+	if !known {
+		b.put(b.ClientDns, index, new(bpf.HotspotDnsBucket))
+	}
 	client := &b.clients.At[index]
 	place := atomic.LoadUint32(&client.InForce) % uint32(len(client.Rule))
 	client.Rule[place] = w

@@ -72,6 +72,7 @@ func TestFrames(t *testing.T) {
 		"control":   controlCases(t),
 		"vlan":      vlanCases(t),
 		"malformed": malformedCases(t),
+		"errors":    errorCases(t),
 	}
 	b := newTestbed(t, false)
 	for name, cases := range tables {

@@ -20,7 +20,7 @@ func TestRunningSessionsFollowTheConfiguration(t *testing.T) {
 		Trusted: []dataplane.MAC{mac(8)}, Blocked: []dataplane.MAC{mac(9)},
 	})
 	global, own := w.phone(1), w.phone(2)
-	w.buy(sessions.SessionSpec{Device: global.ID, Type: sessions.Time, Time: time.Hour, UseGlobalSpeed: true, DownBPS: 1000})
+	w.buy(sessions.SessionSpec{Device: global.ID, Type: sessions.Time, Time: time.Hour, UseGlobalSpeed: true})
 	w.buy(sessions.SessionSpec{Device: own.ID, Type: sessions.Time, Time: time.Hour, DownBPS: 7_000_000})
 	w.connect(global)
 	w.connect(own)

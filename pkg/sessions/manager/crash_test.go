@@ -136,6 +136,10 @@ func (h *history) topUp(*rapid.T) {
 	h.try(func() error {
 		h.bought[id] += bytes // it may be stored even if the answer is lost
 		_, err := h.UpdateSession(h.ctx, id, sessions.SessionPatch{AddBytes: &bytes})
+		if sessions.CodeOf(err) == sessions.Invalid { // its time is used up: nothing is stored
+			h.bought[id] -= bytes
+			return nil
+		}
 		return err
 	})
 }

@@ -13,6 +13,9 @@ import (
 // Subscription is a position in the sequence of events.
 type Subscription = ledger.Subscription
 
+// Missed reports that events between a number and the next one that is stored were trimmed.
+func Missed(after int64, next sessions.Event) bool { return ledger.Missed(after, next) }
+
 // ErrClosed is returned by Next of a closed Subscription.
 var ErrClosed = ledger.ErrClosed
 
@@ -24,6 +27,12 @@ func (m *Manager) Subscribe(after int64) *Subscription { return m.ledger.Subscri
 // all of them when limit is 0.
 func (m *Manager) Events(ctx context.Context, after int64, limit int) ([]sessions.Event, error) {
 	return m.ledger.Events(ctx, after, limit)
+}
+
+// Place returns the generation of the database, and refuses a place among the events that
+// is lost. Codes: Gone.
+func (m *Manager) Place(ctx context.Context, p sessions.Place) (sessions.Generation, error) {
+	return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.Generation, error) { return sessions.CheckPlace(tx, p) })
 }
 
 // Sight takes in where the kernel saw a client: it publishes client.conflict, and

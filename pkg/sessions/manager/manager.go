@@ -25,7 +25,7 @@ import (
 type Config struct {
 	GlobalDownBPS, GlobalUpBPS uint64            // bit/s of sessions that use the global speed; 0 for no limit
 	LowBalancePercent          int               // session.low is published when this share is left; 0 never
-	IdleTimeout                time.Duration     // a device silent this long is paused; 0 never
+	IdleTimeout                time.Duration     // a device that sent nothing this long is paused; 0 never
 	ResumeAfterReboot          bool              // running sessions continue after a reboot, instead of being paused
 	Bind                       sessions.BindMode // default BindNone
 	Trusted                    []dataplane.MAC
@@ -42,6 +42,8 @@ type Config struct {
 // (Enforcer). All methods are safe for concurrent use. An error that a caller can act on
 // is a *[sessions.Error]. The order of the locks below it is in the package's comment.
 type Manager struct {
+	Retries Retries
+
 	cfg       Config
 	clock     *wallclock.Clock
 	table     *running.Table
@@ -73,12 +75,16 @@ func New(store sessions.Store, kernel sessions.Enforcer, clock sessions.Clock, c
 		LowBalancePercent: cfg.LowBalancePercent, Log: cfg.Log,
 		Deliver: func(stored []sessions.Session) { m.providers.DeliverLater(stored) },
 	})
+	m.Retries = Retries{m.ledger, m.clock}
 	m.enforce = enforce.New(kernel, m.clock, m.ledger, enforce.Config{
 		GlobalDownBPS: cfg.GlobalDownBPS, GlobalUpBPS: cfg.GlobalUpBPS, Bind: cfg.Bind,
 		Trusted: cfg.Trusted, Blocked: cfg.Blocked, Locate: cfg.Locate, Log: cfg.Log,
 	})
 	m.providers = providers.New(m.clock, m.table, m.ledger, providers.Config{
-		Dial: cfg.Dial, Timeout: cfg.ProviderTimeout, Update: m.UpdateSession, Log: cfg.Log,
+		Dial: cfg.Dial, Timeout: cfg.ProviderTimeout, Log: cfg.Log,
+		Update: func(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch) (sessions.Session, error) {
+			return m.patch(sessions.WithRequest(ctx, nil), id, patch, asItSays) // an asking request has an answer of its own
+		},
 	})
 	m.start = start.New(m.clock, m.table, m.ledger, m.enforce, m.providers, cfg.Log)
 	m.settle = &settle.Reconciler{Settler: settle.New(m.clock, m.table, m.ledger, m.enforce, m.providers, m.start, settle.Config{

@@ -261,8 +261,14 @@ func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessi
 		reading = m.enforce.LastReading(here.Account())
 	}
 	err = m.ledger.Update(ctx, func(c *ledger.Tx) error {
-		moved, err = r.store(c, reading)
-		return err
+		if moved, err = r.store(c, reading); err != nil || !moved {
+			return err
+		}
+		s, err := c.Session(id)
+		if err != nil {
+			return err
+		}
+		return c.KeepAnswer(ctx, sessions.Purchase{Session: s})
 	})
 	if err != nil && r.running {
 		m.enforce.Restore(ctx, held, to) // committed it may be, and not on the disk

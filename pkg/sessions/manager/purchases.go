@@ -13,37 +13,52 @@ import (
 
 // CreateSession stores a purchase; it is on disk when this returns. It is not
 // started: Connect does that, or the end of what runs. Codes: NotFound (the
-// device), Invalid.
+// device), Invalid (also what would have no effect), Conflict (the reference is another
+// session's).
 func (m *Manager) CreateSession(ctx context.Context, spec sessions.SessionSpec) (sessions.Purchase, error) {
 	if err := sessions.CheckSpec(spec); err != nil {
 		return sessions.Purchase{}, err
 	}
-	s := spec.Session()
-	code := sessions.NewClaimCode()
+	bought := sessions.Purchase{Session: spec.Session(), Claim: sessions.NewClaimCode()}
+	s := &bought.Session
 	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
 		d, err := c.Device(s.Device)
 		if err != nil {
 			return err
 		}
 		s.Created = m.ledger.SaleTime(c.Now.Wall)
-		if err := c.Put(&s); err != nil {
+		if err := c.Put(s); err != nil {
 			return err
 		}
-		if err := c.PutClaim(sessions.HashClaim(code), s.ID); err != nil {
+		if err := c.PutClaim(sessions.HashClaim(bought.Claim), s.ID); err != nil {
 			return err
 		}
-		return c.Publish(c.NewEvent(sessions.SessionCreated, d, s))
+		if err := c.KeepAnswer(ctx, bought); err != nil {
+			return err
+		}
+		return c.Publish(c.NewEvent(sessions.SessionCreated, d, *s))
 	})
 	if err != nil {
 		return sessions.Purchase{}, err
 	}
-	return sessions.Purchase{Session: s, Claim: code}, nil
+	return bought, nil
 }
 
 // UpdateSession tops up, re-rates or otherwise changes a session. A running one
 // obeys from the next packet, without a break. A consumed or expired one that has
-// something left again can be started. Codes: NotFound, Invalid.
+// something left again can be started. Codes: NotFound, Invalid (also what would have no
+// effect).
 func (m *Manager) UpdateSession(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch) (sessions.Session, error) {
+	return m.patch(ctx, id, patch, patch.CheckEffect)
+}
+
+// checkEffect is SessionPatch.CheckEffect.
+type checkEffect func(before, after sessions.Session, now sessions.Instant) error
+
+// asItSays is the checkEffect of what a provider changed.
+func asItSays(_, _ sessions.Session, _ sessions.Instant) error { return nil }
+
+func (m *Manager) patch(ctx context.Context, id sessions.SessionID, patch sessions.SessionPatch, check checkEffect) (sessions.Session, error) {
 	s, err := m.ledger.Session(ctx, id)
 	if err != nil {
 		return s, err
@@ -51,7 +66,7 @@ func (m *Manager) UpdateSession(ctx context.Context, id sessions.SessionID, patc
 	if _, err := sessions.Patched(s, patch); err != nil {
 		return sessions.Session{}, err
 	}
-	c, err := m.rewrite(ctx, s, patch)
+	c, err := rewrite(ctx, m, s, patch, check)
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -65,14 +80,14 @@ func (m *Manager) UpdateSession(ctx context.Context, id sessions.SessionID, patc
 	if err := m.ledger.Seal(c); err != nil {
 		return sessions.Session{}, err
 	}
-	if err := m.endIfOver(context.WithoutCancel(ctx), id); err != nil {
+	if err := endIfOver(context.WithoutCancel(ctx), m, id); err != nil {
 		return sessions.Session{}, err
 	}
 	return m.Session(context.WithoutCancel(ctx), id)
 }
 
 // rewrite stores the patched session.
-func (m *Manager) rewrite(ctx context.Context, s sessions.Session, patch sessions.SessionPatch) (*ledger.Tx, error) {
+func rewrite(ctx context.Context, m *Manager, s sessions.Session, patch sessions.SessionPatch, check checkEffect) (*ledger.Tx, error) {
 	s, held, err := m.enforce.LockOwner(ctx, s)
 	if err != nil {
 		return nil, err
@@ -92,10 +107,17 @@ func (m *Manager) rewrite(ctx context.Context, s sessions.Session, patch session
 			s = sessions.AsOf(s, r, c.Now)
 			s.Meter.At = c.Now.Boot // past its deadline nothing passed: what is added counts from now
 		}
+		before := s
 		if s, err = sessions.Patched(s, patch); err != nil {
 			return err
 		}
-		return putPatched(c, &s, patch)
+		if err := check(before, s, c.Now); err != nil {
+			return err
+		}
+		if err := putPatched(c, &s, patch); err != nil {
+			return err
+		}
+		return c.KeepAnswer(ctx, sessions.Purchase{Session: s})
 	})
 }
 
@@ -114,7 +136,7 @@ func putPatched(c *ledger.Tx, s *sessions.Session, patch sessions.SessionPatch) 
 }
 
 // endIfOver ends a running session that a patch left nothing of.
-func (m *Manager) endIfOver(ctx context.Context, id sessions.SessionID) error {
+func endIfOver(ctx context.Context, m *Manager, id sessions.SessionID) error {
 	s, err := m.ledger.Session(ctx, id)
 	if err != nil || s.State != sessions.Running || !s.Exhausted() && !m.clock.Read().Expired(s) {
 		return err
@@ -171,8 +193,10 @@ func (m *Manager) remove(ctx context.Context, s sessions.Session) (*start.Ended,
 	var last sessions.Session
 	err = m.ledger.Update(ctx, func(c *ledger.Tx) error {
 		var err error
-		last, err = deleteSession(c, d, s.ID, r)
-		return err
+		if last, err = deleteSession(c, d, s.ID, r); err != nil {
+			return err
+		}
+		return c.KeepAnswer(ctx, sessions.Purchase{Session: last})
 	})
 	switch {
 	case err != nil && stop:

@@ -7,7 +7,6 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
 // Status returns a device with live figures: what is not yet settled is included.
@@ -141,8 +140,10 @@ func (m *Manager) Summary(ctx context.Context) (sessions.Summary, error) {
 		if sum.Sessions, err = tx.CountSessions(); err != nil {
 			return err
 		}
-		last, err := ledger.LastEvent(tx)
-		sum.LastSeq = last.Seq
+		if sum.Generation, err = tx.Generation(); err != nil {
+			return err
+		}
+		_, sum.LastSeq, err = tx.EventRange()
 		return err
 	})
 	sum.Connected = sum.Sessions[sessions.Running]

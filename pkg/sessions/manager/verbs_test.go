@@ -206,14 +206,18 @@ func TestIdlePause(t *testing.T) {
 	s := w.buyTime(d, time.Hour)
 	w.connect(d)
 	w.clock.Advance(4 * time.Minute)
-	w.passes(d, true)
+	w.kernel.Upload(d.MAC, 100)
 	w.checkpoint()
 	due, _ := w.Due()
 	if want := w.clock.Boot().Add(5 * time.Minute); due != want {
 		t.Errorf("due %s from now, want 5m", due.Sub(w.clock.Boot()))
 	}
 	mark := w.mark()
-	w.clock.Advance(5 * time.Minute)
+	w.clock.Advance(5*time.Minute - 1)
+	w.passes(d, true) // what is sent to a device does not show that it is there
+	w.checkpoint()
+	w.happened(mark)
+	w.clock.Advance(1)
 	w.checkpoint()
 	w.state(s.ID, sessions.Paused)
 	w.passes(d, false)

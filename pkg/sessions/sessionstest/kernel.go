@@ -230,12 +230,16 @@ func (k *Kernel) Late(a dataplane.Account, bytes uint64) {
 // Download sends one packet to a client and reports whether it passed. It is up to
 // the caller to keep it to the size of a packet.
 func (k *Kernel) Download(mac dataplane.MAC, bytes uint64) bool {
-	return k.pass(mac, bytes, func(c *dataplane.Counters) { c.DownBytes += bytes; c.DownPackets++ })
+	return k.pass(mac, bytes, func(c *dataplane.Counters, _ dataplane.Boottime) { c.DownBytes += bytes; c.DownPackets++ })
 }
 
 // Upload sends one packet from a client.
 func (k *Kernel) Upload(mac dataplane.MAC, bytes uint64) bool {
-	return k.pass(mac, bytes, func(c *dataplane.Counters) { c.UpBytes += bytes; c.UpPackets++ })
+	return k.pass(mac, bytes, func(c *dataplane.Counters, now dataplane.Boottime) {
+		c.UpBytes += bytes
+		c.UpPackets++
+		c.LastSeen = now
+	})
 }
 
 // Fill sends full packets to a client until one is refused, and returns how many
@@ -248,7 +252,7 @@ func (k *Kernel) Fill(mac dataplane.MAC) uint64 {
 	return passed
 }
 
-func (k *Kernel) pass(mac dataplane.MAC, bytes uint64, count func(*dataplane.Counters)) bool {
+func (k *Kernel) pass(mac dataplane.MAC, bytes uint64, count func(*dataplane.Counters, dataplane.Boottime)) bool {
 	now := k.clock.Boot()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -274,8 +278,7 @@ func (k *Kernel) pass(mac dataplane.MAC, bytes uint64, count func(*dataplane.Cou
 		k.notify(dataplane.Event{Kind: dataplane.Exhausted, MAC: mac, Account: rule.Account, At: now})
 		return false
 	}
-	count(&u.Counters)
-	u.LastSeen = now
+	count(&u.Counters, now)
 	return true
 }
 

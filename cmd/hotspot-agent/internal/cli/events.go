@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,12 +21,17 @@ func eventsCommand(e command.Env) *cli.Command {
 		Name:  "events",
 		Usage: "follow events, one JSON object a line",
 		Description: `Prints the stored events with a number above N, then follows. It reconnects,
-without a gap, when the agent is restarted.
+without a gap, when the agent is restarted. Where events are missing, because they were
+trimmed or the database is another one, it prints events.lost first. To continue later,
+give it "seq" and "generation" of the last line.
 
    hotspot-agent events --after 120
    hotspot-agent events --new | jq -r 'select(.type == "client.disconnected") | .mac'`,
 		Flags: []cli.Flag{
 			&cli.Int64Flag{Name: "after", Usage: "`N` is the number of the last event seen; 0, the default, is all that are stored"},
+			&cli.StringFlag{Name: "generation", Usage: "`G` is the generation of that event: a database restored since is noticed"},
+			&cli.StringFlag{Name: "device", Usage: "only of `DEVICE`"},
+			&cli.StringFlag{Name: "type", Usage: "only of these `TYPES`, separated by commas: session.consumed,session.expired"},
 			&cli.BoolFlag{Name: "new", Usage: "only what happens from now on", DisableDefaultText: true},
 		},
 		Action: e.Action(events),
@@ -33,10 +39,16 @@ without a gap, when the agent is restarted.
 }
 
 func events(e command.Env, c *cli.Context) error {
-	client, after := e.Client(c), c.Int64("after")
+	client := e.Client(c)
+	query := api.EventQuery{After: c.Int64("after"), Generation: c.String("generation"), Device: c.String("device")}
+	for name := range strings.FieldsFuncSeq(c.String("type"), func(r rune) bool { return r == ',' }) {
+		query.Types = append(query.Types, api.EventType(name))
+	}
 	switch {
-	case after < 0:
-		return exit.Usagef(c, "--after: %d is negative", after)
+	case query.After < 0:
+		return exit.Usagef(c, "--after: %d is negative", query.After)
+	case query.Generation != "" && !c.IsSet("after"):
+		return exit.Usagef(c, "--generation belongs to --after, which is missing")
 	case c.Bool("new") && c.IsSet("after"):
 		return exit.Usagef(c, "--after and --new contradict each other")
 	}
@@ -45,16 +57,16 @@ func events(e command.Env, c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		after = status.Counts.LastEvent
+		query.After, query.Generation = status.Counts.LastEvent, status.Counts.Generation
 	}
-	return follow(c.Context, e.Stdout, client, after)
+	return follow(c.Context, e.Stdout, client, query)
 }
 
 // follow prints events until ctx ends or the output breaks.
-func follow(ctx context.Context, w io.Writer, client *api.Client, after int64) error {
+func follow(ctx context.Context, w io.Writer, client *api.Client, query api.EventQuery) error {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
-	for event, err := range client.Events(ctx, after) {
+	for event, err := range client.SelectEvents(ctx, query) {
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,10 @@ func sessionCommand(e command.Env) *cli.Command {
 			sessionCreateCommand(e),
 			{
 				Name: "list", Usage: "list sessions",
-				Flags:  []cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"}, command.InterfaceFlag()},
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"}, command.InterfaceFlag(),
+					&cli.StringFlag{Name: "reference", Usage: "`TEXT` with which the session was created"},
+				},
 				Action: e.Action(sessionList),
 			},
 			{
@@ -46,7 +49,7 @@ func sessionCommand(e command.Env) *cli.Command {
 }
 
 func sessionList(e command.Env, c *cli.Context) error {
-	list, err := e.Client(c).Sessions(c.Context, api.SessionQuery{Device: command.Device(c, c.String("device"))})
+	list, err := e.Client(c).Sessions(c.Context, api.SessionQuery{Device: command.Device(c, c.String("device")), Reference: c.String("reference")})
 	if err != nil {
 		return err
 	}

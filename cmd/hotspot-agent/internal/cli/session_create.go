@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 
 	"github.com/urfave/cli/v2"
@@ -20,7 +21,9 @@ func sessionCreateCommand(e command.Env) *cli.Command {
 		Description: `   hotspot-agent session create --device 02:00:5e:10:00:01 --type time --time 1h
    hotspot-agent session create --device 5 --type data --data 100MB --expires 30d --down 5 --up 3
    hotspot-agent session create --device 10.0.0.23 --type time_or_data --time 1d --data 2GB --global-speed`,
-		Flags:  append([]cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` that buys"}, command.InterfaceFlag()}, purchaseFlags()...),
+		Flags: append(append([]cli.Flag{&cli.StringFlag{Name: "device", Usage: "`DEVICE` that buys"}, command.InterfaceFlag()}, purchaseFlags()...),
+			&cli.StringFlag{Name: "reference", Usage: "`TEXT` is your own name of the purchase; a second one with it is refused"},
+			keyFlag()),
 		Action: e.Action(sessionCreate),
 	}
 }
@@ -37,9 +40,22 @@ effective on the next packet; what is not named stays as it is.
    hotspot-agent session update 3 --down 10 --up 5 --expires never`,
 		Flags: append(purchaseFlags(),
 			&cli.StringFlag{Name: "add-time", Usage: "`TIME` on top"},
-			&cli.StringFlag{Name: "add-data", Usage: "`AMOUNT` on top"}),
+			&cli.StringFlag{Name: "add-data", Usage: "`AMOUNT` on top"},
+			keyFlag()),
 		Action: e.Action(sessionUpdate),
 	}
+}
+
+func keyFlag() cli.Flag {
+	return &cli.StringFlag{Name: "idempotency-key", Usage: "`KEY`, random, names this command: repeated with it, it has one effect"}
+}
+
+// keyed is the context of a command that may be repeated.
+func keyed(c *cli.Context) context.Context {
+	if key := c.String("idempotency-key"); key != "" {
+		return api.WithIdempotencyKey(c.Context, key)
+	}
+	return c.Context
 }
 
 func sessionCreate(e command.Env, c *cli.Context) error {
@@ -52,10 +68,11 @@ func sessionCreate(e command.Env, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	bought, err := e.Client(c).CreateSession(c.Context, api.NewSession{
+	bought, err := e.Client(c).CreateSession(keyed(c), api.NewSession{
 		Device: command.Device(c, c.String("device")), Type: c.String("type"),
 		TimeSecs: or(flags.time, 0), DataBytes: or(flags.data, 0), ExpDays: flags.expires.Days,
 		DownBPS: or(flags.down, 0), UpBPS: or(flags.up, 0), UseGlobalSpeed: or(flags.global, false),
+		Reference: c.String("reference"),
 	})
 	if err != nil {
 		return err
@@ -81,6 +98,6 @@ func sessionUpdate(e command.Env, c *cli.Context) error {
 	if patch == (api.SessionPatch{}) {
 		return exit.Usagef(c, "nothing to change: give one of its flags")
 	}
-	session, err := e.Client(c).UpdateSession(c.Context, number, patch)
+	session, err := e.Client(c).UpdateSession(keyed(c), number, patch)
 	return output.Session(e.Stdout, c, session, err)
 }

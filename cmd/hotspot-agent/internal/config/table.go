@@ -94,7 +94,7 @@ func sessionKeys() []Key {
 		}, func(c *Config) *RebootMode { return &c.AfterReboot }),
 		value(Key{
 			Name: "idle_timeout", Kind: "duration", Accepts: durationRange(minIdle, maxIdle) + ", or 0s for never", Wrong: "soon",
-			Meaning: "A device that has been silent this long is paused.",
+			Meaning: "A device that has sent nothing for this long is paused, whatever was sent to it.",
 		}, func(c *Config) *time.Duration { return &c.IdleTimeout }, parseIdle, showDuration),
 	}
 }

@@ -23,6 +23,10 @@ func (l *eventLog) follow(ctx context.Context) error {
 	defer subscription.Close()
 	for {
 		event, err := subscription.Next(ctx)
+		if sessions.CodeOf(err) == sessions.Gone {
+			l.log.Warn("events missing in this log", "error", err)
+			continue
+		}
 		if err != nil {
 			if ctx.Err() == nil {
 				l.log.Warn("event subscription ended, events are no longer logged", "error", err)

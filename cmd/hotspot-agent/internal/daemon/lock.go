@@ -5,8 +5,10 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,13 +31,42 @@ func lockState(dir string) (*stateLock, error) {
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
+		holder, _ := io.ReadAll(io.LimitReader(file, 20)) // of an older agent it is empty
 		_ = file.Close()
-		return nil, fmt.Errorf("state_dir %s is in use by a running agent", dir)
+		return nil, &InUseError{Dir: dir, PID: strings.TrimSpace(string(holder))}
 	case err != nil:
 		_ = file.Close()
 		return nil, fmt.Errorf("locking %s: %w", file.Name(), err)
 	}
-	return &stateLock{file}, nil
+	lock := &stateLock{file}
+	if err := lock.sign(); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	return lock, nil
+}
+
+// InUseError is that another process has a state folder.
+type InUseError struct{ Dir, PID string }
+
+func (e *InUseError) Error() string {
+	if e.PID == "" {
+		return fmt.Sprintf("state_dir %s is in use by a running agent", e.Dir)
+	}
+	return fmt.Sprintf("state_dir %s is in use by a running agent (pid %s)", e.Dir, e.PID)
+}
+
+// sign writes the holder's pid, for the message of the one that comes second. On a full
+// disk the lock holds all the same.
+func (l *stateLock) sign() error {
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(l.file, os.Getpid())
+	if errors.Is(err, unix.ENOSPC) {
+		return nil
+	}
+	return err
 }
 
 // release leaves the file: removing it would race with an agent that opens it.

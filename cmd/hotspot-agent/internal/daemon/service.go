@@ -54,7 +54,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 		Limiter: string(plane.Limiter),
 		Counts: api.Counts{
 			Devices: summary.Devices, Connected: summary.Connected, Sessions: map[string]int{},
-			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: len(providers), LastEvent: summary.LastSeq,
+			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: len(providers), LastEvent: summary.LastSeq, Generation: summary.Generation.String(),
 		},
 		Health: health(summary.Health, problemsOf(plane.Problems, summary.Health, s.storeProblems(ctx))),
 	}

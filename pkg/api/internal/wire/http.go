@@ -39,6 +39,13 @@ func NewRequest(ctx context.Context, method, path string, body any) (*http.Reque
 	return request, nil
 }
 
+// HeaderKey is the header by which a request that is repeated has one effect.
+const HeaderKey = "Idempotency-Key"
+
+// HeaderGeneration is the header with which a stream of events begins: the generation of
+// the database in which the numbers were found.
+const HeaderGeneration = "Event-Generation"
+
 // Lines is a body that is JSON lines already.
 type Lines []byte
 

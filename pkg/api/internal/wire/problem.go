@@ -24,6 +24,11 @@ type Problem struct {
 	Detail string        `json:"detail"`
 	Code   sessions.Code `json:"code"`
 	Field  string        `json:"field,omitempty"` // the offending field, for Invalid
+
+	// For Gone: the events that are stored, and the generation of the database.
+	First      *int64 `json:"first,omitempty"`
+	Last       *int64 `json:"last,omitempty"`
+	Generation string `json:"generation,omitempty"`
 }
 
 // Media types of answers.
@@ -49,6 +54,7 @@ var codes = []struct {
 	{sessions.Conflict, http.StatusConflict, "Conflict"},
 	{sessions.Forbidden, http.StatusForbidden, "Forbidden"},
 	{sessions.Full, http.StatusInsufficientStorage, "Full"},
+	{sessions.Gone, http.StatusGone, "Gone"},
 	{sessions.Unavailable, http.StatusServiceUnavailable, "Unavailable"},
 	{sessions.Internal, http.StatusInternalServerError, "Internal error"},
 }
@@ -91,6 +97,9 @@ func ProblemFrom(err error) Problem {
 	case errors.As(err, &own) && own.Code != sessions.Internal:
 		p := problemOf(own.Code)
 		p.Detail, p.Field = own.Message, own.Field
+		if lost := (*sessions.LostPlace)(nil); errors.As(own, &lost) {
+			p.First, p.Last, p.Generation = &lost.First, &lost.Last, lost.Generation.String()
+		}
 		return p
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		p := problemOf(sessions.Unavailable)
@@ -111,17 +120,24 @@ func WriteProblem(w http.ResponseWriter, p Problem) {
 // WriteJSON answers a request with a JSON body, which no cache may store. The content type
 // is the caller's to set. It panics when body has no form in JSON.
 func WriteJSON(w http.ResponseWriter, status int, body any) {
+	text := JSON(body)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	// The status is out: an error here means that the client went away.
+	_, _ = w.Write(text)
+}
+
+// JSON is a value as answers have it, with a line end. It panics when there is no such
+// form.
+func JSON(value any) []byte {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(body); err != nil {
+	if err := encoder.Encode(value); err != nil {
 		panic(err) // a type of ours that JSON cannot hold
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Length", strconv.Itoa(text.Len()))
-	w.WriteHeader(status)
-	// The status is out: an error here means that the client went away.
-	_, _ = w.Write(text.Bytes())
+	return text.Bytes()
 }
 
 // AsError is the way back: the *sessions.Error that a problem document stands for.
@@ -134,7 +150,19 @@ func (p Problem) AsError() *sessions.Error {
 	if message == "" {
 		message = p.Title
 	}
-	return &sessions.Error{Code: code, Field: p.Field, Message: message}
+	return &sessions.Error{Code: code, Field: p.Field, Message: message, Err: p.lostPlace()}
+}
+
+// lostPlace is the cause of Gone.
+func (p Problem) lostPlace() error {
+	if p.First == nil || p.Last == nil {
+		return nil
+	}
+	g, err := sessions.ParseGeneration(p.Generation)
+	if err != nil {
+		return nil // of an agent that is none of ours
+	}
+	return &sessions.LostPlace{First: *p.First, Last: *p.Last, Generation: g}
 }
 
 // ParseProblem reads a problem document, or makes the best of an answer without one.

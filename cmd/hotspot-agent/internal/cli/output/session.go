@@ -38,6 +38,9 @@ func SessionFields(s api.Session) []string {
 	if s.DataBytes > 0 {
 		pairs = append(pairs, "data", fmt.Sprintf("%s, %s used", units.FormatBytes(s.DataBytes), units.FormatBytes(s.DataUsedBytes)))
 	}
+	if s.Reference != "" {
+		pairs = append(pairs, "reference", s.Reference)
+	}
 	return append(pairs,
 		"down / up", Speeds(s),
 		"expires", Expires(s),

@@ -16,23 +16,25 @@ import (
 type HotspotAbi uint32
 
 const (
-	HotspotAbiABI_LAYOUT_VERSION  HotspotAbi = 7
-	HotspotAbiABI_RATE_SHIFT      HotspotAbi = 20
-	HotspotAbiABI_COST_BYTES      HotspotAbi = 524288
-	HotspotAbiABI_ADMIT_BYTES     HotspotAbi = 1514
-	HotspotAbiABI_NO_INDEX        HotspotAbi = 4294967295
-	HotspotAbiABI_RULES           HotspotAbi = 4
-	HotspotAbiABI_FILTER_ORDER    HotspotAbi = 10
-	HotspotAbiABI_FILTER_BITS     HotspotAbi = 1024
-	HotspotAbiABI_FLOWS           HotspotAbi = 32
-	HotspotAbiABI_FLOW_WAYS       HotspotAbi = 8
-	HotspotAbiABI_FLOW_SAMPLES    HotspotAbi = 3
-	HotspotAbiABI_SCALES          HotspotAbi = 64
-	HotspotAbiABI_SCALE_WAYS      HotspotAbi = 4
-	HotspotAbiABI_UPLINK_SLOTS    HotspotAbi = 512
-	HotspotAbiABI_DNS_NS_PER_BYTE HotspotAbi = 500000
-	HotspotAbiABI_DNS_BURST_BYTES HotspotAbi = 16384
-	HotspotAbiABI_DNS_MACS        HotspotAbi = 64
+	HotspotAbiABI_LAYOUT_VERSION      HotspotAbi = 7
+	HotspotAbiABI_RATE_SHIFT          HotspotAbi = 20
+	HotspotAbiABI_COST_BYTES          HotspotAbi = 524288
+	HotspotAbiABI_ADMIT_BYTES         HotspotAbi = 1514
+	HotspotAbiABI_NO_INDEX            HotspotAbi = 4294967295
+	HotspotAbiABI_RULES               HotspotAbi = 4
+	HotspotAbiABI_FILTER_ORDER        HotspotAbi = 10
+	HotspotAbiABI_FILTER_BITS         HotspotAbi = 1024
+	HotspotAbiABI_FLOWS               HotspotAbi = 32
+	HotspotAbiABI_FLOW_WAYS           HotspotAbi = 8
+	HotspotAbiABI_FLOW_SAMPLES        HotspotAbi = 3
+	HotspotAbiABI_SCALES              HotspotAbi = 64
+	HotspotAbiABI_SCALE_WAYS          HotspotAbi = 4
+	HotspotAbiABI_UPLINK_SLOTS        HotspotAbi = 512
+	HotspotAbiABI_PREAUTH_NS_PER_BYTE HotspotAbi = 500000
+	HotspotAbiABI_PREAUTH_BURST_BYTES HotspotAbi = 16384
+	HotspotAbiABI_PREAUTH_MACS        HotspotAbi = 64
+	HotspotAbiABI_DNS_NS_PER_BYTE     HotspotAbi = 125000
+	HotspotAbiABI_DNS_BURST_BYTES     HotspotAbi = 64000
 )
 
 type HotspotAccount struct {
@@ -145,6 +147,19 @@ type HotspotPortalKey struct {
 	Pad      uint8
 }
 
+type HotspotPreauthBucket struct {
+	_     structs.HostLayout
+	TatNs [2]uint64
+}
+
+type HotspotPreauthSpeed uint32
+
+const (
+	HotspotPreauthSpeedPREAUTH_DNS    HotspotPreauthSpeed = 0
+	HotspotPreauthSpeedPREAUTH_ERRORS HotspotPreauthSpeed = 1
+	HotspotPreauthSpeedPREAUTH_SPEEDS HotspotPreauthSpeed = 2
+)
+
 type HotspotPrefixKey struct {
 	_         structs.HostLayout
 	PrefixLen uint32
@@ -241,14 +256,15 @@ type HotspotVlanKey struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	HotspotMapAccounts             = "accounts"
+	HotspotMapClientDns            = "client_dns"
 	HotspotMapClientIndex          = "client_index"
 	HotspotMapClients              = "clients"
-	HotspotMapDnsBucketAll         = "dns_bucket_all"
-	HotspotMapDnsBuckets           = "dns_buckets"
 	HotspotMapEvents               = "events"
 	HotspotMapFlows                = "flows"
 	HotspotMapIdentity             = "identity"
 	HotspotMapPortals              = "portals"
+	HotspotMapPreauthBucketAll     = "preauth_bucket_all"
+	HotspotMapPreauthBuckets       = "preauth_buckets"
 	HotspotMapRouterAddrs          = "router_addrs"
 	HotspotMapRouterFilter         = "router_filter"
 	HotspotMapRouterMacs           = "router_macs"
@@ -317,23 +333,24 @@ type HotspotProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HotspotMapSpecs struct {
-	Accounts       *ebpf.MapSpec `ebpf:"accounts"`
-	ClientIndex    *ebpf.MapSpec `ebpf:"client_index"`
-	Clients        *ebpf.MapSpec `ebpf:"clients"`
-	DnsBucketAll   *ebpf.MapSpec `ebpf:"dns_bucket_all"`
-	DnsBuckets     *ebpf.MapSpec `ebpf:"dns_buckets"`
-	Events         *ebpf.MapSpec `ebpf:"events"`
-	Flows          *ebpf.MapSpec `ebpf:"flows"`
-	Identity       *ebpf.MapSpec `ebpf:"identity"`
-	Portals        *ebpf.MapSpec `ebpf:"portals"`
-	RouterAddrs    *ebpf.MapSpec `ebpf:"router_addrs"`
-	RouterFilter   *ebpf.MapSpec `ebpf:"router_filter"`
-	RouterMacs     *ebpf.MapSpec `ebpf:"router_macs"`
-	RouterMacsFull *ebpf.MapSpec `ebpf:"router_macs_full"`
-	RouterVlans    *ebpf.MapSpec `ebpf:"router_vlans"`
-	Stats          *ebpf.MapSpec `ebpf:"stats"`
-	Uplinks        *ebpf.MapSpec `ebpf:"uplinks"`
-	WalledGarden   *ebpf.MapSpec `ebpf:"walled_garden"`
+	Accounts         *ebpf.MapSpec `ebpf:"accounts"`
+	ClientDns        *ebpf.MapSpec `ebpf:"client_dns"`
+	ClientIndex      *ebpf.MapSpec `ebpf:"client_index"`
+	Clients          *ebpf.MapSpec `ebpf:"clients"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	Flows            *ebpf.MapSpec `ebpf:"flows"`
+	Identity         *ebpf.MapSpec `ebpf:"identity"`
+	Portals          *ebpf.MapSpec `ebpf:"portals"`
+	PreauthBucketAll *ebpf.MapSpec `ebpf:"preauth_bucket_all"`
+	PreauthBuckets   *ebpf.MapSpec `ebpf:"preauth_buckets"`
+	RouterAddrs      *ebpf.MapSpec `ebpf:"router_addrs"`
+	RouterFilter     *ebpf.MapSpec `ebpf:"router_filter"`
+	RouterMacs       *ebpf.MapSpec `ebpf:"router_macs"`
+	RouterMacsFull   *ebpf.MapSpec `ebpf:"router_macs_full"`
+	RouterVlans      *ebpf.MapSpec `ebpf:"router_vlans"`
+	Stats            *ebpf.MapSpec `ebpf:"stats"`
+	Uplinks          *ebpf.MapSpec `ebpf:"uplinks"`
+	WalledGarden     *ebpf.MapSpec `ebpf:"walled_garden"`
 }
 
 // HotspotVariableSpecs contains global variables before they are loaded into the kernel.
@@ -368,36 +385,38 @@ func (o *HotspotObjects) Close() error {
 //
 // It can be passed to LoadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HotspotMaps struct {
-	Accounts       *ebpf.Map `ebpf:"accounts"`
-	ClientIndex    *ebpf.Map `ebpf:"client_index"`
-	Clients        *ebpf.Map `ebpf:"clients"`
-	DnsBucketAll   *ebpf.Map `ebpf:"dns_bucket_all"`
-	DnsBuckets     *ebpf.Map `ebpf:"dns_buckets"`
-	Events         *ebpf.Map `ebpf:"events"`
-	Flows          *ebpf.Map `ebpf:"flows"`
-	Identity       *ebpf.Map `ebpf:"identity"`
-	Portals        *ebpf.Map `ebpf:"portals"`
-	RouterAddrs    *ebpf.Map `ebpf:"router_addrs"`
-	RouterFilter   *ebpf.Map `ebpf:"router_filter"`
-	RouterMacs     *ebpf.Map `ebpf:"router_macs"`
-	RouterMacsFull *ebpf.Map `ebpf:"router_macs_full"`
-	RouterVlans    *ebpf.Map `ebpf:"router_vlans"`
-	Stats          *ebpf.Map `ebpf:"stats"`
-	Uplinks        *ebpf.Map `ebpf:"uplinks"`
-	WalledGarden   *ebpf.Map `ebpf:"walled_garden"`
+	Accounts         *ebpf.Map `ebpf:"accounts"`
+	ClientDns        *ebpf.Map `ebpf:"client_dns"`
+	ClientIndex      *ebpf.Map `ebpf:"client_index"`
+	Clients          *ebpf.Map `ebpf:"clients"`
+	Events           *ebpf.Map `ebpf:"events"`
+	Flows            *ebpf.Map `ebpf:"flows"`
+	Identity         *ebpf.Map `ebpf:"identity"`
+	Portals          *ebpf.Map `ebpf:"portals"`
+	PreauthBucketAll *ebpf.Map `ebpf:"preauth_bucket_all"`
+	PreauthBuckets   *ebpf.Map `ebpf:"preauth_buckets"`
+	RouterAddrs      *ebpf.Map `ebpf:"router_addrs"`
+	RouterFilter     *ebpf.Map `ebpf:"router_filter"`
+	RouterMacs       *ebpf.Map `ebpf:"router_macs"`
+	RouterMacsFull   *ebpf.Map `ebpf:"router_macs_full"`
+	RouterVlans      *ebpf.Map `ebpf:"router_vlans"`
+	Stats            *ebpf.Map `ebpf:"stats"`
+	Uplinks          *ebpf.Map `ebpf:"uplinks"`
+	WalledGarden     *ebpf.Map `ebpf:"walled_garden"`
 }
 
 func (m *HotspotMaps) Close() error {
 	return _HotspotClose(
 		m.Accounts,
+		m.ClientDns,
 		m.ClientIndex,
 		m.Clients,
-		m.DnsBucketAll,
-		m.DnsBuckets,
 		m.Events,
 		m.Flows,
 		m.Identity,
 		m.Portals,
+		m.PreauthBucketAll,
+		m.PreauthBuckets,
 		m.RouterAddrs,
 		m.RouterFilter,
 		m.RouterMacs,

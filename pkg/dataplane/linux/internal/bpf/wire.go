@@ -24,6 +24,13 @@ const (
 	Directions = int(HotspotDirectionDIRECTIONS)
 )
 
+// What is open before paying and has a speed, each for itself.
+const (
+	PreauthDNS    = int(HotspotPreauthSpeedPREAUTH_DNS)
+	PreauthErrors = int(HotspotPreauthSpeedPREAUTH_ERRORS)
+	PreauthSpeeds = int(HotspotPreauthSpeedPREAUTH_SPEEDS)
+)
+
 // DirectionLabels name the directions in metrics and messages.
 var DirectionLabels = [Directions]string{Upload: "upload", Download: "download"}
 

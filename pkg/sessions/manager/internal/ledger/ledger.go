@@ -7,7 +7,6 @@ package ledger
 import (
 	"context"
 	"log/slog"
-	"sort"
 	"sync"
 	"time"
 
@@ -210,25 +209,15 @@ func (l *Ledger) Events(ctx context.Context, after int64, limit int) ([]sessions
 	return sessions.View(ctx, l.Store, func(tx sessions.Tx) ([]sessions.Event, error) { return tx.Events(after, limit) })
 }
 
-// LastEvent finds the last event, the zero one when there is none. Numbers have no
-// gaps, so that it takes a few dozen looks.
+// LastEvent returns the last event, the zero one when there is none.
 func LastEvent(tx sessions.Tx) (sessions.Event, error) {
-	var last sessions.Event
-	var failed error
-	below := func(after int64) bool { // whether no event follows
-		events, err := tx.Events(after, 1)
-		if err != nil {
-			failed = err
-		}
-		if len(events) > 0 && events[0].Seq > last.Seq {
-			last = events[0]
-		}
-		return len(events) == 0
+	_, last, err := tx.EventRange()
+	if err != nil || last == 0 {
+		return sessions.Event{}, err
 	}
-	top := int64(1)
-	for failed == nil && !below(top) {
-		top *= 2
+	events, err := tx.Events(last-1, 1)
+	if err != nil || len(events) == 0 {
+		return sessions.Event{}, err
 	}
-	sort.Search(int(top), func(n int) bool { return failed != nil || below(int64(n)) })
-	return last, failed
+	return events[0], nil
 }

@@ -100,7 +100,8 @@ func (l *Ledger) Subscribe(after int64) *Subscription {
 }
 
 // Next returns the next event and waits for it if need be: until ctx ends, or
-// Close, which makes it return ErrClosed.
+// Close, which makes it return ErrClosed. Where events were trimmed that it did not return
+// yet it fails once, with code Gone, and continues with the first that is left.
 func (s *Subscription) Next(ctx context.Context) (sessions.Event, error) {
 	for len(s.ahead) == 0 {
 		if err := s.wait(ctx); err != nil {
@@ -112,10 +113,21 @@ func (s *Subscription) Next(ctx context.Context) (sessions.Event, error) {
 		}
 		s.ahead = s.ledger.hub.released(events)
 		s.read = len(events) < eventBatch || len(s.ahead) == 0
+		if len(s.ahead) > 0 && Missed(s.after, s.ahead[0]) {
+			lost := sessions.Place{After: s.after}.Gone(sessions.LostPlace{First: s.ahead[0].Seq, Last: s.ahead[len(s.ahead)-1].Seq})
+			s.after = s.ahead[0].Seq - 1
+			return sessions.Event{}, lost
+		}
 	}
 	e := s.ahead[0]
 	s.ahead, s.after = s.ahead[1:], e.Seq
 	return e, nil
+}
+
+// Missed reports that events between a number and the next one that is stored were trimmed.
+// Numbers have a gap before a rescue only.
+func Missed(after int64, next sessions.Event) bool {
+	return after > 0 && next.Seq > after+1 && next.Type != sessions.DatabaseRescued
 }
 
 // wait returns when there may be something to read.

@@ -3,6 +3,8 @@
 package ledger
 
 import (
+	"context"
+
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
@@ -36,6 +38,20 @@ func (c *Tx) Put(s *sessions.Session) error {
 	}
 	c.Stored = append(c.Stored, *s)
 	return nil
+}
+
+// KeepAnswer stores what the request is answered for which the verb was called, if there
+// is one: with the change, so that a repeated request finds it whatever comes between.
+func (c *Tx) KeepAnswer(ctx context.Context, p sessions.Purchase) error {
+	r := sessions.RequestOf(ctx)
+	if r == nil || r.Seal == nil {
+		return nil
+	}
+	sealed, err := r.Seal(p)
+	if err != nil {
+		return err
+	}
+	return c.PutAnswer(sessions.Answer{Key: r.Key, Request: r.Request, Sealed: sealed, Created: c.Now.Wall})
 }
 
 // Publish appends an event with the time of the transaction.

@@ -51,7 +51,7 @@ func New(cfg Config) *Table {
 type Entry struct {
 	bytesLeft uint64             // bytes until it becomes low or is used up
 	counted   uint64             // count of its last mark
-	lastSeen  dataplane.Boottime // last packet, at first the start
+	lastSeen  dataplane.Boottime // last packet from the device, at first the start
 	due       dataplane.Boottime // when it ends by itself or becomes low; 0: never
 	rate      rate
 	heapIndex int32   // in the queue
@@ -236,7 +236,7 @@ func (t *Table) Holder(provider, token string) (sessions.DeviceID, bool) {
 	return 0, false
 }
 
-// Seen notes the last packet of a running session, and returns the last one of all.
+// Seen notes the last packet from the device of a running session, and returns the last one of all.
 func (t *Table) Seen(device sessions.DeviceID, at dataplane.Boottime, now sessions.Instant) dataplane.Boottime {
 	t.mu.Lock()
 	defer t.mu.Unlock()

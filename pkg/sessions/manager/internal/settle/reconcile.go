@@ -165,7 +165,7 @@ func (rc *Reconciler) recoverOne(c *ledger.Tx, s sessions.Session, r *dataplane.
 }
 
 // rejoin takes the baseline to what the kernel has. Where it does not hold the
-// session's rule, the device could not use its time, at least since its last
+// session's rule, the device could not use its time, at least since it last sent a
 // packet: that time is not charged. Nor is the time past the rule's deadline, when
 // a later one was stored that the kernel never got.
 func rejoin(c *ledger.Tx, s *sessions.Session, r *dataplane.Reading, rule dataplane.Rule) {

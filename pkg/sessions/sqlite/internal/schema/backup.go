@@ -25,7 +25,7 @@ func backup(ctx context.Context, db *sql.DB, version int, log *slog.Logger) erro
 		return err
 	}
 	name := BackupOf(path, version)
-	if err := copyInto(ctx, db, name+".new"); err != nil {
+	if err := CopyInto(ctx, db, name+".new"); err != nil {
 		return errors.Join(fmt.Errorf("copying it to %s before its schema changes: %w", name, err), os.RemoveAll(name+".new"))
 	}
 	if err := os.Rename(name+".new", name); err != nil {
@@ -38,7 +38,9 @@ func backup(ctx context.Context, db *sql.DB, version int, log *slog.Logger) erro
 	return nil
 }
 
-func copyInto(ctx context.Context, db *sql.DB, name string) error {
+// CopyInto writes a whole copy of a database to a file, which only the owner may read, and
+// returns when it is on the disk. Of a failure the file is left.
+func CopyInto(ctx context.Context, db *sql.DB, name string) error {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600) // SQLite would let all read it
 	if err != nil {
 		return err
