@@ -117,5 +117,7 @@ static __always_inline bool icmp_of_open_flow(const struct packet *p)
 	    !packet_load(p, sent.ports_off, &ports, sizeof(ports)))
 		return false;
 	router = router_owns(&sent.to);
+	if (router && !p->frame->router)
+		return false; /* no other is on the way to it */
 	return service_dns(router, ports.peer) || service_portal(&sent.to, router, sent.protocol, ports.peer);
 }

@@ -10,7 +10,7 @@ import (
 
 // Attacks are frames that a router should do nothing with, or answer itself.
 func (d *Device) Attacks() []Attack {
-	return slices.Concat(d.encapsulated(), d.spoofed(), d.rerouted(), d.preAuth(), d.broken(), d.groups())
+	return slices.Concat(d.encapsulated(), d.spoofed(), d.rerouted(), d.preAuth(), d.quoted(), d.broken(), d.groups())
 }
 
 // encapsulated have IP in another protocol of the link.
@@ -128,6 +128,33 @@ func (d *Device) preAuth() []Attack {
 		{"DNS to the router with a payload", toRouter(udp, 0, datagram(53000, 53, long))},
 		{"DNS to the router in a fragment", toRouter(udp, 0x2000, datagram(53000, 53, long))},
 		{"DNS to the router over TCP", toRouter(tcp, 0, segment(53000, 53, long))},
+	}
+}
+
+// quoted are ICMP errors, to the server and to the router, whose quote is of a flow that is open
+// before payment, with a payload behind it.
+func (d *Device) quoted() []Attack {
+	dns4 := packet4{from: d.Router4, to: d.Addr4, protocol: udp, payload: datagram(53, 53000, long)}.bytes()
+	dns6 := packet6{from: d.Router6, to: d.Addr6, next: udp, payload: datagram(53, 53000, long)}.bytes()
+	portal := packet4{from: d.Router4, to: d.Addr4, protocol: tcp, payload: segment(8080, 40000, secret)}.bytes()
+	own := packet4{from: d.Addr4, to: d.Router4, protocol: udp, payload: datagram(53000, 53, secret)}.bytes()
+	error4 := func(to netip.Addr, kind byte, quote []byte) []byte {
+		payload := join([]byte{kind, 4, 0, 0, 0, 0, 5, 0x78}, quote)
+		return d.ether(typeIPv4, packet4{from: d.Addr4, to: to, protocol: icmp, payload: payload}.bytes())
+	}
+	error6 := func(to netip.Addr, kind byte, quote []byte) []byte {
+		payload := join([]byte{kind, 0, 0, 0, 0, 0, 5, 0x78}, quote)
+		return d.ether(typeIPv6, packet6{from: d.Addr6, to: to, next: icmpv6, payload: payload}.bytes())
+	}
+	return []Attack{
+		{"fragmentation needed, about DNS", error4(d.Server4, 3, dns4[:548])},
+		{"fragmentation needed, longer than an error", error4(d.Server4, 3, dns4)},
+		{"time exceeded, about the portal", error4(d.Server4, 11, portal)},
+		{"parameter problem, about its own query", error4(d.Server4, 12, own)},
+		{"packet too big, about DNS", error6(d.Server6, 2, dns6[:1232])},
+		{"packet too big, longer than an error", error6(d.Server6, 2, dns6)},
+		{"unreachable to the router, about DNS", error4(d.Router4, 3, dns4[:548])},
+		{"unreachable to the router over IPv6", error6(d.Router6, 1, dns6[:1232])},
 	}
 }
 

@@ -42,10 +42,11 @@ func (d *day) anaBuysData(ctx context.Context) error {
 	return film.showEnd()
 }
 
-// anaTopsUp shows a top-up that the running download does not notice.
+// anaTopsUp shows a top-up that the running download does not notice. 3 MB last for four
+// seconds: the command has three for its way, on a machine with much else to do, too.
 func (d *day) anaTopsUp(ctx context.Context) error {
-	d.scene("She buys 3 MB more, and tops them up to 8 MB during the download.")
-	session, err := d.sell(d.ana, "--type", "data", "--data", "3MB", "--down", "20")
+	d.scene("She buys 3 MB more, and tops them up to 6 MB during the download.")
+	session, err := d.sell(d.ana, "--type", "data", "--data", "3MB", "--down", "6")
 	if err != nil {
 		return err
 	}
@@ -56,18 +57,18 @@ func (d *day) anaTopsUp(ctx context.Context) error {
 	defer film.transfer.Stop()
 	var atTopUp uint64
 	_, err = film.untilConsumed(ctx, func(used uint64) error {
-		if atTopUp > 0 || used < 1_500_000 {
+		if atTopUp > 0 || used < 500_000 {
 			return nil
 		}
 		atTopUp = used
-		film.session, err = d.agent.TopUp(session.ID, "--add-data", "5MB")
-		d.command([]string{"session", "update", strconv.FormatInt(session.ID, 10), "--add-data", "5MB"})
+		film.session, err = d.agent.TopUp(session.ID, "--add-data", "3MB")
+		d.command([]string{"session", "update", strconv.FormatInt(session.ID, 10), "--add-data", "3MB"})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	d.promise(atTopUp > 0 && film.session.DataBytes == 8_000_000,
+	d.promise(atTopUp > 0 && film.session.DataBytes == 6_000_000,
 		"topped up at %s bytes, on the same connections", grouped(atTopUp))
 	return film.showEnd()
 }

@@ -55,10 +55,12 @@ func (k *kiosk) cutAfter(ctx context.Context, length time.Duration, row *report.
 	if err != nil {
 		return err
 	}
+	answered := k.count()
 	if err := k.cut(); err != nil {
 		return err
 	}
 	<-sold
+	k.forgetAfter(answered)
 	most, err := t.stop()
 	if err != nil {
 		return err
@@ -81,6 +83,22 @@ func (k *kiosk) cutAfter(ctx context.Context, length time.Duration, row *report.
 	row.Purchases.Value += lost
 	row.Runs++
 	return err
+}
+
+// count is how many purchases were answered.
+func (k *kiosk) count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.answered)
+}
+
+// forgetAfter forgets the purchases behind the first n: ext4 has an fdatasync succeed that runs
+// while it is shut down, and saves nothing (measured: 12 of 16). Without power none
+// of them would have been answered.
+func (k *kiosk) forgetAfter(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.answered = k.answered[:n]
 }
 
 // cut is the power cut. The agent dies, and the counts of the kernel with it.

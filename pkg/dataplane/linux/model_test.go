@@ -315,6 +315,9 @@ func (m *model) aboutOpen(f *modelFrame) bool {
 	if m.isGarden(sent.peer) {
 		return true
 	}
+	if sent.router && !f.router {
+		return false // no other is on the way to it
+	}
 	return !sent.fragment && !sent.onward && ((sent.isDNS() && sent.router) || m.isPortal(&sent))
 }
 

@@ -67,7 +67,9 @@ func errorCases(t *testing.T) []frameCase {
 		{"from a router on the way over IPv6", down, icmp6Error(t, down, upstream6, 2, garden6[:48]), preauth, forwarded, 96},
 		{"about a later fragment to the garden", down, icmpError(t, down, router4, 11, sentTo(t, gardenPiece, blob(40))), preauth, local, 0},
 		{"about DNS", down, icmpError(t, down, router4, 3, dns), preauth, local, 0},
+		{"about DNS, from a router on the way", down, icmpError(t, down, upstream4, 3, dns), noRule, forwarded, 96},
 		{"about the portal", down, icmpError(t, down, router4, 3, sentTo(t, ip4(bpf.Upload, router4, protoTCP), tcp(bpf.Upload, 1, 8080))), preauth, local, 0},
+		{"about the portal, from a router on the way", down, icmpError(t, down, upstream4, 3, sentTo(t, ip4(bpf.Upload, router4, protoTCP), tcp(bpf.Upload, 1, 8080))), noRule, forwarded, 68},
 		{"about a portal elsewhere", down, icmpError(t, down, upstream4, 3, sentTo(t, ip4(bpf.Upload, portal4, protoTCP), tcp(bpf.Upload, 1, 443))), preauth, forwarded, 68},
 		{"as long as it may be", down, icmpError(t, down, router4, 3, long[:548]), preauth, local, 0},
 

@@ -30,7 +30,10 @@ func (p Folder) Others() []Folder {
 			continue
 		}
 		_ = filepath.WalkDir(m.point, func(path string, e fs.DirEntry, err error) error {
-			if err != nil || !e.IsDir() {
+			if err != nil {
+				return fs.SkipDir
+			}
+			if !e.IsDir() {
 				return nil
 			}
 			if strings.Count(strings.TrimPrefix(path, m.point), "/") > deepestFolder {
