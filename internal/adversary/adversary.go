@@ -133,6 +133,7 @@ func (d *Device) tagged() []Attack {
 	return []Attack{
 		{"VLAN tag", d.ether(typeVLAN, word(0), word(typeIPv4), ip4)},
 		{"VLAN tag over IPv6", d.ether(typeVLAN, word(0), word(typeIPv6), ip6)},
+		{"priority tag", d.ether(typeVLAN, word(0xe000), word(typeIPv4), ip4)},
 		{"two VLAN tags", d.ether(typeVLAN, word(0), word(typeVLAN), word(0), word(typeIPv4), ip4)},
 		{"tagged fragment", d.ether(typeVLAN, word(0), word(typeIPv4), later)},
 	}

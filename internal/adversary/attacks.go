@@ -10,7 +10,7 @@ import (
 
 // Attacks are frames that a router should do nothing with, or answer itself.
 func (d *Device) Attacks() []Attack {
-	return slices.Concat(d.encapsulated(), d.spoofed(), d.rerouted(), d.preAuth(), d.quoted(), d.broken(), d.groups())
+	return slices.Concat(d.encapsulated(), d.spoofed(), d.rerouted(), d.preAuth(), d.quoted(), d.broken(), d.groups(), d.control(), d.vlans())
 }
 
 // encapsulated have IP in another protocol of the link.
@@ -155,6 +155,50 @@ func (d *Device) quoted() []Attack {
 		{"packet too big, longer than an error", error6(d.Server6, 2, dns6)},
 		{"unreachable to the router, about DNS", error4(d.Router4, 3, dns4[:548])},
 		{"unreachable to the router over IPv6", error6(d.Router6, 1, dns6[:1232])},
+	}
+}
+
+// control go to the addresses of link control, which pass unmetered: with what is at home
+// there, and with what is not.
+func (d *Device) control() []Attack {
+	plain := datagram(53000, 40000, secret)
+	ip4 := packet4{from: d.Addr4, to: d.Server4, protocol: udp, payload: plain}.bytes()
+	ip6 := packet6{from: d.Addr6, to: d.Server6, next: udp, payload: plain}.bytes()
+	lookup := packet4{from: d.Addr4, to: d.Router4, protocol: udp, payload: datagram(53000, 53, long)}.bytes()
+	world := packet4{from: d.Addr4, to: netip.MustParseAddr("232.1.1.1"), protocol: udp, payload: plain}.bytes()
+	to := func(last byte, ethertype int, parts ...[]byte) []byte {
+		return join([]byte{1, 0x80, 0xc2, 0, 0, last}, d.MAC, word(ethertype), join(parts...))
+	}
+	return []Attack{
+		{"spanning tree with a payload", to(0, 3+len(secret), []byte{0x42, 0x42, 3}, []byte(secret))},
+		{"PAUSE with a payload", to(1, typePause, word(1), []byte(long))},
+		{"LACP with a payload", to(2, typeSlow, []byte{1, 1}, []byte(long))},
+		{"EAPOL to its group", to(3, typeEAPOL, []byte{1, 0}, word(len(long)), []byte(long))},
+		{"LLDP with a payload", to(0x0e, typeLLDP, []byte(long))},
+		{"IPv4 to the bridge's group", to(0, typeIPv4, ip4)},
+		{"IPv4 to LLDP's group", to(0x0e, typeIPv4, ip4)},
+		{"IPv6 to LLDP's group", to(0x0e, typeIPv6, ip6)},
+		{"IPv4 in LLC/SNAP to the bridge's group", to(0, 8+len(ip4), []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, ip4)},
+		{"IPv4 with priority to LLDP's group", to(0x0e, typeVLAN, word(0xe000), word(typeIPv4), ip4)},
+		{"IPv4 behind three priorities to LLDP's group", to(0x0e, typeVLAN, word(0), word(typeVLAN), word(0), word(typeVLAN), word(0), word(typeIPv4), ip4)},
+		{"IPv4 in a VLAN to LLDP's group", to(0x0e, typeVLAN, word(5), word(typeIPv4), ip4)},
+		{"DNS to LLDP's group", to(0x0e, typeIPv4, lookup)},
+		{"a group of the world to LLDP's group", to(0x0e, typeIPv4, world)},
+		{"PPPoE session to LLDP's group", to(0x0e, typeSession, []byte{0x11, 0, 0, 1}, word(2+len(ip4)), word(0x21), ip4)},
+		{"the address after link control's", to(0x10, typeIPv4, ip4)},
+	}
+}
+
+// vlans are of VLANs that the router has no device for, in and around priority tags.
+func (d *Device) vlans() []Attack {
+	ip := packet4{from: d.Addr4, to: d.Server4, protocol: udp, payload: datagram(53000, 53, secret)}.bytes()
+	tags := func(rest ...[]byte) []byte { return d.ether(typeVLAN, join(rest...), ip) }
+	return []Attack{
+		{"VLAN 4094", tags(word(4094), word(typeIPv4))},
+		{"VLAN 5 with a priority", tags(word(0xe005), word(typeIPv4))},
+		{"VLAN 5 behind a priority", tags(word(0xe000), word(typeVLAN), word(5), word(typeIPv4))},
+		{"a priority within VLAN 5", tags(word(5), word(typeVLAN), word(0xe000), word(typeIPv4))},
+		{"VLAN 5 of 802.1ad behind a priority", tags(word(0), word(typeQinQ), word(5), word(typeIPv4))},
 	}
 }
 

@@ -18,8 +18,11 @@ const (
 	typeMPLSGroup = 0x8848
 	typeDiscovery = 0x8863 // PPPoE
 	typeSession   = 0x8864 // PPPoE
+	typePause     = 0x8808
+	typeSlow      = 0x8809 // LACP
 	typeEAPOL     = 0x888e
 	typeQinQ      = 0x88a8
+	typeLLDP      = 0x88cc
 
 	hopByHop    = 0
 	icmp        = 1

@@ -194,9 +194,12 @@ func (d *Dataplane) openWatch() (err error) {
 	d.watch.snapshot = func(before *links.Snapshot, c links.Changes) (*links.Snapshot, error) {
 		return d.opts.snapshot(before, d.nl, c)
 	}
-	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, log: d.opts.Log}
+	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, behind: d.state.currentBehind, log: d.opts.Log}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
-	d.beside = surroundings{forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, &d.state}
+	d.beside = surroundings{
+		checker: forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, state: &d.state,
+		maps: d.maps, portals: d.opts.Portals, changed: d.watch.watcher.MarkDirty,
+	}
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
 		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
@@ -324,14 +327,21 @@ func (d *Dataplane) RouterMACs() []dataplane.MAC {
 // unprotectedBacklog is more than a reader that works ever leaves.
 const unprotectedBacklog = 64
 
-// writeOpenServices makes the sets of what is open before paying those of the options.
-func writeOpenServices(maps *pins.Maps, services []dataplane.Portal, networks []netip.Prefix) error {
+func writePortals(maps *pins.Maps, services []dataplane.Portal) error {
 	portals := make(map[bpf.HotspotPortalKey]bool)
 	for _, p := range services {
 		portals[bpf.PortalToWire(p)] = true
 	}
 	if err := bpf.SyncSet(maps.Portals, portals); err != nil {
 		return fmt.Errorf("portals: %w", err)
+	}
+	return nil
+}
+
+// writeOpenServices makes the sets of what is open before paying those of the options.
+func writeOpenServices(maps *pins.Maps, services []dataplane.Portal, networks []netip.Prefix) error {
+	if err := writePortals(maps, services); err != nil {
+		return err
 	}
 	garden := make(map[bpf.HotspotPrefixKey]bool)
 	for _, p := range networks {

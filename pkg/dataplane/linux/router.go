@@ -5,6 +5,7 @@ package linux
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -18,7 +19,8 @@ import (
 // router keeps what is the router's own in the kernel: addresses, MACs and VLANs.
 type router struct {
 	maps    *pins.Maps
-	ifnames []string // client-facing
+	ifnames []string            // client-facing
+	behind  func() []netip.Addr // hosts that the firewall sends packets for the router to
 	log     *slog.Logger
 
 	vlans string // that were logged last
@@ -29,6 +31,9 @@ type router struct {
 func (r *router) sync(now *links.Snapshot) (found []dataplane.Problem, err error) {
 	addrs := make(map[bpf.HotspotAddrKey]bool)
 	for _, a := range now.Addrs {
+		addrs[bpf.AddrToWire(a)] = true
+	}
+	for _, a := range r.behind() {
 		addrs[bpf.AddrToWire(a)] = true
 	}
 	if err := r.syncAddrs(addrs); err != nil {

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -147,6 +148,38 @@ func TestRouterMACsWhenFull(t *testing.T) {
 			more.Store(10)
 			d.watch.watcher.MarkDirty()
 			within(t, atOnce, "there is room again", func() bool { return !full() && len(codes()) == 0 })
+		})
+	}
+}
+
+// TestRouterVLANsFollow: tagged frames of a VLAN device that is not named are not the
+// customers'. Its coming and going is followed; where another takes its place, that one's
+// are not.
+func TestRouterVLANsFollow(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	var id atomic.Int64
+	opts := b.options("lan")
+	opts.snapshot = func(_ *links.Snapshot, h *netlink.Handle, _ links.Changes) (*links.Snapshot, error) {
+		v, err := links.TakeSnapshot(h)
+		if n := int(id.Load()); n != 0 && err == nil {
+			l := fakeLink(&netlink.Vlan{VlanId: n, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}, fmt.Sprintf("lan.%d", n), 100_000)
+			l.Attrs().ParentIndex = v.ByName["lan"].Attrs().Index
+			v.ByName[l.Attrs().Name], v.ByIndex[l.Attrs().Index] = l, l
+		}
+		return v, err
+	}
+	d := b.open(opts)
+	index := b.link("lan").Attrs().Index
+	for _, n := range []uint16{13, 20, 0} {
+		want := map[bpf.HotspotVlanKey]bool{}
+		if n != 0 {
+			want[bpf.VLANToWire(index, 0x8100, n)] = true
+		}
+		id.Store(int64(n))
+		d.watch.watcher.MarkDirty()
+		within(t, atOnce, fmt.Sprintf("the set has VLAN %d alone", n), func() bool {
+			return maps.Equal(setOf[bpf.HotspotVlanKey](t, d.maps.RouterVlans), want)
 		})
 	}
 }

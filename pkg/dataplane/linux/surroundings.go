@@ -3,10 +3,17 @@
 package linux
 
 import (
+	"cmp"
+	"net/netip"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/forwarding"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/nft"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
 // surroundingsEvery bounds how long a change of settings, firewall or filters is not seen:
@@ -18,6 +25,11 @@ const surroundingsEvery = time.Second
 type surroundings struct {
 	checker forwarding.Checker
 	state   *state
+	maps    *pins.Maps
+	portals []dataplane.Portal // of the options
+	changed func()             // requests that the router's own addresses are written anew
+
+	behind []nft.Target
 }
 
 func (s *surroundings) run(closing <-chan struct{}) {
@@ -39,5 +51,44 @@ func (s *surroundings) check() {
 	if err != nil {
 		problems = append(problems, dataplane.Problem{Code: dataplane.ChecksFailing, Detail: "checking what is beside the programs: " + err.Error()})
 	}
+	if err := s.follow(); err != nil {
+		problems = append(problems, dataplane.Problem{Code: dataplane.ChecksFailing, Detail: "portals behind a translation: " + err.Error()})
+	}
 	s.state.setProblems(bySurroundings, problems...)
+}
+
+// follow has the programs know where the firewall sends packets before they see them:
+// hosts beside the router are as good as the router, and what a portal's port is translated
+// to is the portal.
+func (s *surroundings) follow() error {
+	behind, err := s.checker.Behind(s.state.currentLinks())
+	if err != nil || slices.Equal(behind, s.behind) {
+		return err
+	}
+	var addrs []netip.Addr
+	for _, t := range behind {
+		if t.Addr.IsValid() {
+			addrs = append(addrs, t.Addr)
+		}
+	}
+	if err := writePortals(s.maps, slices.Concat(s.portals, translatedPortals(s.portals, behind))); err != nil {
+		return err
+	}
+	s.behind = behind
+	s.state.setBehind(addrs)
+	s.changed()
+	return nil
+}
+
+// translatedPortals are those that portals of the router become.
+func translatedPortals(portals []dataplane.Portal, behind []nft.Target) (list []dataplane.Portal) {
+	numbers := map[string]uint8{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}
+	for _, p := range portals {
+		for _, t := range behind {
+			if !p.Addr.IsValid() && t.Matched == p.Port && (t.Protocol == 0 || t.Protocol == numbers[p.Protocol]) {
+				list = append(list, dataplane.Portal{Addr: t.Addr, Port: cmp.Or(t.Port, p.Port), Protocol: p.Protocol})
+			}
+		}
+	}
+	return list
 }

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -11,12 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
 )
 
 // problem reports whether there is one of a code about an interface, and returns its detail.
 func (d *Dataplane) problem(code dataplane.ProblemCode, ifname string) (detail string, is bool) {
 	list := d.Status().Problems
-	at := slices.IndexFunc(list, func(p dataplane.Problem) bool { return p.Code == code && p.Interface == ifname && p.Exposed })
+	at := slices.IndexFunc(list, func(p dataplane.Problem) bool {
+		return p.Code == code && p.Interface == ifname && p.Exposed == (code != dataplane.BridgeNetfilter)
+	})
 	if at < 0 {
 		return "", false
 	}
@@ -166,4 +170,43 @@ func TestBridgeNetfilter(t *testing.T) {
 	if s := d.Status(); !s.Healthy {
 		t.Errorf("the port is named: %+v", s.Problems)
 	}
+}
+
+// The kind: the hook of a bridge sees what the firewall made of a packet. A portal in a
+// container, published at a port of the router, is open and free like one on the router.
+func TestPortalBehindTranslation(t *testing.T) {
+	b := newBox(t)
+	b.bridge("br-lan", "lan1")
+	b.bridge("docker0")
+	b.addr("br-lan", "10.77.0.1/24")
+	b.addr("docker0", "172.17.0.1/16")
+	if err := b.Sysctl("net/bridge/bridge-nf-call-iptables=1"); err != nil {
+		t.Skipf("no br_netfilter: %v", err)
+	}
+	opts := b.options("br-lan")
+	opts.Portals = []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 81, Protocol: "tcp"}}
+	d := b.open(opts)
+	open := func(addr string, port uint16) bool {
+		p := dataplane.Portal{Port: port, Protocol: "tcp"}
+		if addr != "" {
+			p.Addr = netip.MustParseAddr(addr)
+		}
+		var mark uint8
+		return d.maps.Portals.Lookup(bpf.PortalToWire(p), &mark) == nil
+	}
+	own := func(addr string) bool {
+		var mark uint8
+		return d.maps.RouterAddrs.Lookup(bpf.AddrToWire(netip.MustParseAddr(addr)), &mark) == nil
+	}
+	b.firewall("table ip nat {\n chain pre { type nat hook prerouting priority -100; " +
+		"fib daddr type local tcp dport 80 dnat to 172.17.0.2:8080; tcp dport 81 redirect to :2050; " +
+		"tcp dport 82 dnat to 172.17.0.3:82; tcp dport 83 dnat to 10.77.0.9:83; udp dport 80 dnat to 172.17.0.4:53; iifname wan dnat to 172.17.0.5; }\n}")
+	within(t, seen, "the container is the portal", func() bool {
+		return open("172.17.0.2", 8080) && open("", 2050) && own("172.17.0.2") && own("172.17.0.3")
+	})
+	if open("172.17.0.3", 82) || open("172.17.0.4", 53) || own("10.77.0.9") || own("172.17.0.5") {
+		t.Error("what is no portal is open, a customer is the router, or a rule of another interface counts")
+	}
+	check(t, b.Sysctl("net/bridge/bridge-nf-call-iptables=0"))
+	within(t, seen, "the hook comes first again", func() bool { return !open("172.17.0.2", 8080) && !open("", 2050) && !own("172.17.0.2") && open("", 80) })
 }

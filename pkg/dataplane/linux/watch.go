@@ -5,6 +5,7 @@ package linux
 import (
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +35,19 @@ type state struct {
 	links      *links.Snapshot
 	interfaces []dataplane.Interface
 	problems   map[part][]dataplane.Problem
+	behind     []netip.Addr // hosts that the firewall sends packets for the router to
+}
+
+func (s *state) setBehind(addrs []netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = addrs
+}
+
+func (s *state) currentBehind() []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind
 }
 
 func (s *state) currentLinks() *links.Snapshot {
@@ -97,6 +111,8 @@ type watch struct {
 	watcher    *links.Watcher
 	state      *state
 	log        *slog.Logger
+
+	syncedBehind []netip.Addr // and what the firewall sends packets to
 }
 
 // run compares what the kernel notifies of, and all every now and then, until closing.
@@ -155,10 +171,11 @@ func (w *watch) refresh(c links.Changes) error {
 		return err
 	}
 	w.state.setLinks(now)
-	if now.SameAddresses(w.synced) {
+	behind := w.state.currentBehind()
+	if now.SameAddresses(w.synced) && slices.Equal(behind, w.syncedBehind) {
 		return nil
 	}
-	w.synced = nil
+	w.synced, w.syncedBehind = nil, behind
 	found, err := w.router.sync(now)
 	if err != nil {
 		return err

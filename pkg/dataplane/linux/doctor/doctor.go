@@ -139,10 +139,12 @@ func diagnoseNetwork(opts linux.Options) []Finding {
 	found := []Finding{checkMaps(opts)}
 	for _, name := range opts.Interfaces {
 		found = append(found, checkInterface(v, name), checkAttached(opts, s, v, name))
+		found = append(found, checkOtherVLANs(v, opts.Interfaces, name)...)
 	}
 	for _, l := range v.ClientLinks(opts.Interfaces) {
 		if l.Type() == "bridge" {
 			found = append(found, checkLearning(s, l))
+			found = append(found, checkGroupForwarding(l)...)
 		}
 		if v.Bridge(l) == nil { // what comes by a port is the bridge's to route
 			found = append(found, checkForged(s, l))

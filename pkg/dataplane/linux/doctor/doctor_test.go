@@ -103,6 +103,34 @@ func TestDescribeVLANFiltering(t *testing.T) {
 	}
 }
 
+// What an interface carries beside the customers' frames is named.
+func TestDescribeOtherVLANs(t *testing.T) {
+	link := func(name string, index int) netlink.LinkAttrs {
+		a := netlink.NewLinkAttrs()
+		a.Name, a.Index = name, index
+		return a
+	}
+	bridge := &netlink.Bridge{LinkAttrs: link("br-lan", 1)}
+	vlan := &netlink.Vlan{LinkAttrs: link("br-lan.13", 2), VlanId: 13}
+	vlan.ParentIndex = 1
+	v := &links.Snapshot{ByIndex: map[int]netlink.Link{1: bridge, 2: vlan}, ByName: map[string]netlink.Link{"br-lan": bridge, "br-lan.13": vlan}}
+	found := checkOtherVLANs(v, []string{"br-lan"}, "br-lan")
+	if len(found) != 1 || found[0].Level != OK || !strings.HasPrefix(found[0].Detail, "br-lan.13:") || found[0].Why() == "" {
+		t.Errorf("%+v", found)
+	}
+	if found := checkOtherVLANs(v, []string{"br-lan", "br-lan.13"}, "br-lan"); len(found) != 0 {
+		t.Errorf("both are named: %+v", found)
+	}
+	mask := uint16(0x4000)
+	if found := checkGroupForwarding(bridge); len(found) != 0 {
+		t.Errorf("%+v", found)
+	}
+	bridge.GroupFwdMask = &mask
+	if found := checkGroupForwarding(bridge); len(found) != 1 || found[0].Level != Warn || found[0].Why() == "" {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestDiagnoseNeighbors(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {

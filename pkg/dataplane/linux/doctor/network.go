@@ -52,9 +52,37 @@ func describe(v *links.Snapshot, l netlink.Link) string {
 		text = "bridge without ports"
 	}
 	if b.VlanFiltering != nil && *b.VlanFiltering {
-		text += "; VLAN filtering is on: what reaches the router tagged is metered and denied like the rest"
+		text += "; VLAN filtering is on: what reaches the router tagged, in a VLAN that it has no device for, is denied before paying"
 	}
 	return text
+}
+
+// checkOtherVLANs finds what an interface carries beside the customers' frames, and does
+// not meter: VLAN devices that are not named.
+func checkOtherVLANs(v *links.Snapshot, names []string, name string) []Finding {
+	var others []string
+	for _, vlan := range v.OtherVLANs(names) {
+		if vlan.On.Attrs().Name == name {
+			others = append(others, vlan.Name)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return []Finding{{"VLANs " + name, OK, strings.Join(others, ", ") + ": not named in `interfaces`, tagged frames of it pass unmetered",
+		"where customers are behind one, name it in place of " + name}}
+}
+
+// checkGroupForwarding finds a bridge that carries link control between its ports.
+func checkGroupForwarding(l netlink.Link) []Finding {
+	b, ok := l.(*netlink.Bridge)
+	if !ok || b.GroupFwdMask == nil || *b.GroupFwdMask == 0 {
+		return nil
+	}
+	name := b.Attrs().Name
+	return []Finding{{"link control " + name, Warn,
+		fmt.Sprintf("group_fwd_mask is %#x: frames of link control, which pass unmetered, are forwarded between its ports", *b.GroupFwdMask),
+		"ip link set " + name + " type bridge group_fwd_mask 0"}}
 }
 
 // checkAttached looks at the hooks of an interface.

@@ -16,6 +16,8 @@ var reasons = map[string]string{
 	"network":          "interfaces, hooks and firewall are read by it",
 	"tables":           "they hold the rules and counts of customers",
 	"interface":        "customers are distinguished by the MACs on it",
+	"VLANs":            "an uplink may share the cable with the customers; customers in such a VLAN would pass for nothing",
+	"link control":     "devices that have not paid can send it",
 	"programs":         "what they do not see is neither counted nor stopped",
 	"learning":         "made-up MACs take memory of the kernel",
 	"forged addresses": "before paying, a device could talk to the router under any address",

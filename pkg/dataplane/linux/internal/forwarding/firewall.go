@@ -171,12 +171,12 @@ func (c *Checker) seenEarly(bridge string, of family) Finding {
 	setting := of.bridged
 	_, translates := c.fw.rules.Translates(of.firewall)
 	f := Finding{
-		Problem: dataplane.Problem{Code: dataplane.BridgeNetfilter, Interface: bridge, Subject: setting, Exposed: translates},
+		Problem: dataplane.Problem{Code: dataplane.BridgeNetfilter, Interface: bridge, Subject: setting},
 		Mend:    fmt.Sprintf("sysctl -w net.bridge.%s=0, or name the ports of %s in its place", setting, bridge),
 		Note:    !translates,
 	}
 	f.Detail = fmt.Sprintf("br_netfilter: net.bridge.%s is 1, and the firewall translates destinations before the hook of %s sees them: "+
-		"a portal or service behind a translation is out of reach before paying, and debited after", setting, bridge)
+		"targets that a rule names are recognised, any other portal or service is out of reach before paying, and debited after", setting, bridge)
 	if !translates {
 		f.Detail = fmt.Sprintf("br_netfilter: net.bridge.%s is 1: the firewall sees the frames of %s before the programs do; "+
 			"fragments are joined, and a destination that it translates would not be recognised", setting, bridge)

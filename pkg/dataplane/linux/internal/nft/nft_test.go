@@ -3,6 +3,7 @@
 package nft
 
 import (
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -199,6 +200,35 @@ func TestConnectionOfXtables(t *testing.T) {
 		fresh, answer := evaluation{}, evaluation{packet: Packet{Reply: true}}
 		if f, a := fresh.extension(x), answer.extension(x); f != c.fresh || a != c.answers {
 			t.Errorf("%s %v: %d and %d", c.name, c.info, f, a)
+		}
+	}
+}
+
+// The targets of xtables, in the layouts of linux/netfilter/nf_nat.h.
+func TestTargetsOfXtables(t *testing.T) {
+	tcp := expression{"match", map[uint16][]byte{1: []byte("tcp\x00"), 3: {0, 0, 0xff, 0xff, 80, 0, 80, 0}}}
+	to := func(name string, revision byte, info []byte) rule {
+		return rule{tcp, {"target", map[uint16][]byte{1: append([]byte(name), 0), 2: {0, 0, 0, revision}, 3: info}}}
+	}
+	old := make([]byte, 20)
+	copy(old, []byte{1, 0, 0, 0, 3, 0, 0, 0, 172, 17, 0, 2, 172, 17, 0, 2, 0x1f, 0x90, 0x1f, 0x90})
+	recent := make([]byte, 44)
+	copy(recent, []byte{3, 0, 0, 0, 172, 17, 0, 2})
+	copy(recent[36:], []byte{0x1f, 0x90})
+	container := netip.MustParseAddr("172.17.0.2")
+	for name, c := range map[string]struct {
+		rule rule
+		want Target
+		is   bool
+	}{
+		"DNAT of revision 0": {to("DNAT", 0, old), Target{container, 8080, 80, 6}, true},
+		"DNAT of revision 2": {to("DNAT", 2, recent), Target{container, 8080, 80, 6}, true},
+		"REDIRECT":           {to("REDIRECT", 0, old), Target{Port: 8080, Matched: 80, Protocol: 6}, true},
+		"cut short":          {to("DNAT", 2, recent[:20]), Target{Matched: 80, Protocol: 6}, false},
+		"another":            {to("MARK", 0, old), Target{Matched: 80, Protocol: 6}, false},
+	} {
+		if got, is := c.rule.target(); got != c.want || is != c.is {
+			t.Errorf("%s: %+v, %v", name, got, is)
 		}
 	}
 }
