@@ -40,9 +40,11 @@ func (m *Manager) Connect(ctx context.Context, id sessions.DeviceID, notify stri
 }
 
 func (m *Manager) connect(ctx context.Context, id sessions.DeviceID, notify string) (sessions.Status, error) {
-	if s, running := m.table.Running(id); running && m.nearEnd(s.Session) {
-		if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{id}, 0); err != nil {
-			return sessions.Status{}, err
+	if s, running := m.table.Running(id); running {
+		if now := m.clock.Read(); nearEnd(m.withLiveUsage(s.Session, now), now) {
+			if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{id}, 0); err != nil {
+				return sessions.Status{}, err
+			}
 		}
 	}
 	if err := m.identity.Rebind(ctx, id); err != nil {
@@ -63,9 +65,7 @@ func (m *Manager) connect(ctx context.Context, id sessions.DeviceID, notify stri
 
 // nearEnd reports whether a session that is remembered as running may have ended in
 // the kernel already, so that a Connect settles it first.
-func (m *Manager) nearEnd(s sessions.Session) bool {
-	now := m.clock.Read()
-	s = m.withLiveUsage(s, now)
+func nearEnd(s sessions.Session, now sessions.Instant) bool {
 	return s.Exhausted() || s.BelowOnePacket() || now.Expired(s)
 }
 
