@@ -17,6 +17,18 @@ type Device struct {
 	IPs       []string  `json:"ips"` // most recent first
 	Hostname  string    `json:"hostname"`
 	CreatedAt time.Time `json:"created_at"`
+	// Visitor: it bought nothing yet, is in no list, and is forgotten when the agent ends or
+	// has too many others. Its id stays the same when it buys.
+	Visitor bool `json:"visitor"`
+}
+
+// DeviceQuery selects devices; its zero value selects all.
+type DeviceQuery struct {
+	Query  string    // part of the MAC, of an address or of the hostname
+	Since  time.Time // made then or later; zero: at any time
+	Newest bool      // the newest first
+	Limit  int       // of a page, at most 1,000; 0: 500
+	Cursor string    // where the page before ended; "" for the first one
 }
 
 // NewDevice is the body of POST /v1/devices. A known MAC is updated and returned.
@@ -56,9 +68,24 @@ type Traffic struct {
 
 type deviceCalls struct{ agent *transport }
 
-// Devices returns all devices by id.
+// Devices returns all devices by id; without visitors.
 func (c deviceCalls) Devices(ctx context.Context) ([]Device, error) {
-	return fetch[[]Device](ctx, c.agent, http.MethodGet, "/v1/devices", nil)
+	return all(func(cursor string) ([]Device, string, error) {
+		return c.DevicePage(ctx, DeviceQuery{Cursor: cursor, Limit: maxPage})
+	})
+}
+
+// DevicePage returns devices by id, without visitors, and the cursor of the next page; "" when
+// there is none.
+func (c deviceCalls) DevicePage(ctx context.Context, query DeviceQuery) (page []Device, next string, err error) {
+	return fetchPage[Device](ctx, c.agent, "/v1/devices", pageArgs(query.Query, query.Since, query.Newest, query.Limit, query.Cursor))
+}
+
+// DeleteDevice deletes a device, with its sessions that are over. Conflict names others that it
+// has.
+func (c deviceCalls) DeleteDevice(ctx context.Context, device string) error {
+	_, err := c.agent.Do(ctx, http.MethodDelete, devicePath(device, ""), nil)
+	return err
 }
 
 // Device returns one device.

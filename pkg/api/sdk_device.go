@@ -118,8 +118,16 @@ func (d *clientDevice) Unsubscribe(event string, ch <-chan []byte) {
 	d.api.hub.unsubscribe(d.Id(), event, ch)
 }
 
-// ref names a device to the client.
-func ref(d ClientDevice) string { return strconv.FormatInt(d.Id(), 10) }
+// ref names a device to the client: a visitor by its MAC, as its id is forgotten when the
+// agent restarts.
+func ref(d ClientDevice) string {
+	if own, ok := d.(*clientDevice); ok {
+		if now := own.snapshot(); now.Visitor {
+			return now.MAC
+		}
+	}
+	return strconv.FormatInt(d.Id(), 10)
+}
 
 func refOf(clnt ClientDevice) (string, error) {
 	if clnt == nil {

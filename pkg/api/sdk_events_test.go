@@ -82,10 +82,16 @@ func TestEmit(t *testing.T) {
 
 func TestSubscribersOutliveTheAgent(t *testing.T) {
 	agent, a, clnt := dialAgent(t)
+	startSession(t, a, clnt)
+	if err := a.SessionsMgr().Disconnect(t.Context(), clnt, ""); err != nil {
+		t.Fatal(err)
+	}
 	connected := clnt.Subscribe(api.EventConnected)
 	agent.stop()
 	agent.start()
-	startSession(t, a, clnt)
+	if err := a.SessionsMgr().Connect(t.Context(), clnt, ""); err != nil {
+		t.Fatal(err)
+	}
 	next(t, connected)
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -95,17 +94,32 @@ func (e Expiry) MarshalJSON() ([]byte, error) { return json.Marshal(e.Days) }
 
 // SessionQuery selects sessions; its zero value selects all.
 type SessionQuery struct {
-	Device string  // id, MAC or IP; "" for every device
-	States []State // empty: in every state
-
-	Reference string // of the one that has it; "": whatever they have
+	Device    string    // id, MAC or IP; "" for every device
+	States    []State   // empty: in every state
+	Reference string    // of the one that has it; "": whatever they have
+	Query     string    // part of the device's MAC, of its address or of its hostname
+	Since     time.Time // made then or later; zero: at any time
+	Newest    bool      // the newest first
+	Limit     int       // of a page, at most 1,000; 0: 500
+	Cursor    string    // where the page before ended; "" for the first one
 }
 
 type sessionCalls struct{ agent *transport }
 
-// Sessions returns sessions by id.
+// Sessions returns all sessions of a query by id, from its Cursor on.
 func (c sessionCalls) Sessions(ctx context.Context, query SessionQuery) ([]Session, error) {
-	args := url.Values{}
+	query.Limit = maxPage
+	return all(func(cursor string) ([]Session, string, error) {
+		if cursor != "" {
+			query.Cursor = cursor
+		}
+		return c.SessionPage(ctx, query)
+	})
+}
+
+// SessionPage returns sessions by id, and the cursor of the next page; "" when there is none.
+func (c sessionCalls) SessionPage(ctx context.Context, query SessionQuery) (page []Session, next string, err error) {
+	args := pageArgs(query.Query, query.Since, query.Newest, query.Limit, query.Cursor)
 	if query.Device != "" {
 		args.Set("device", query.Device)
 	}
@@ -115,11 +129,7 @@ func (c sessionCalls) Sessions(ctx context.Context, query SessionQuery) ([]Sessi
 	if query.Reference != "" {
 		args.Set("reference", query.Reference)
 	}
-	path := "/v1/sessions"
-	if len(args) > 0 {
-		path += "?" + args.Encode()
-	}
-	return fetch[[]Session](ctx, c.agent, http.MethodGet, path, nil)
+	return fetchPage[Session](ctx, c.agent, "/v1/sessions", args)
 }
 
 // Session returns one session.

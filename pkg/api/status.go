@@ -41,6 +41,7 @@ type InterfaceStatus struct {
 // Counts are the agent's figures.
 type Counts struct {
 	Devices    int            `json:"devices"`
+	Visitors   int            `json:"visitors"` // devices that bought nothing, in memory only
 	Connected  int            `json:"connected"`
 	Sessions   map[string]int `json:"sessions"` // by state
 	Clients    int            `json:"clients"`  // rules in the kernel

@@ -35,6 +35,9 @@ func (t *transport) Do(ctx context.Context, method, path string, body any) (json
 	if err != nil {
 		return nil, t.unreachable(ctx, err)
 	}
+	if len(raw) >= maxAnswer {
+		return nil, sessions.Errorf(sessions.Internal, "the agent's answer to %s %s is longer than %d MB; ask for less of it, as with limit and cursor", method, path, maxAnswer>>20)
+	}
 	return bytes.TrimSpace(raw), nil
 }
 

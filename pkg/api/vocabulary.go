@@ -51,6 +51,7 @@ const (
 	DeviceDeleted        = sessions.DeviceDeleted
 	SessionCreated       = sessions.SessionCreated
 	SessionUpdated       = sessions.SessionUpdated
+	SessionDeleted       = sessions.SessionDeleted
 	SessionStarted       = sessions.SessionStarted
 	SessionPaused        = sessions.SessionPaused
 	SessionLow           = sessions.SessionLow

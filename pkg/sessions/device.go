@@ -87,6 +87,17 @@ func (d Device) WouldChange(ip netip.Addr, hostname string) bool {
 	return ip.IsValid() && (len(d.IPs) == 0 || d.IPs[0] != ip) || hostname != "" && hostname != d.Hostname
 }
 
+// LastSeen is when the device was registered last.
+func (d Device) LastSeen() time.Time {
+	if d.Seen.IsZero() {
+		return d.Created
+	}
+	return d.Seen
+}
+
+// SeenEvery is how exactly it is stored when a device was seen last.
+const SeenEvery = 24 * time.Hour
+
 // DeviceID is assigned by the store, from 1 up, and never reused.
 type DeviceID int64
 
@@ -97,7 +108,9 @@ type Device struct {
 	IPs      []netip.Addr // last known, most recent first
 	Hostname string
 	Created  time.Time
+	Seen     time.Time  // when it was registered last, to SeenEvery; zero: when it was made
 	Bound    netip.Addr // IPv4, of the last Connect, where the configuration binds to it
+	Visitor  bool       // in memory only: it bought nothing yet
 }
 
 // MoveTo makes ip, if it is one, the device's most recent address. PutDevice takes it

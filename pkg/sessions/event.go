@@ -35,6 +35,7 @@ const (
 	DeviceDeleted      EventType = "device.deleted"
 	SessionCreated     EventType = "session.created"
 	SessionUpdated     EventType = "session.updated"
+	SessionDeleted     EventType = "session.deleted"
 	SessionStarted     EventType = "session.started"
 	SessionPaused      EventType = "session.paused"
 	SessionLow         EventType = "session.low"
@@ -58,7 +59,7 @@ const EventsLost EventType = "events.lost"
 // EventTypes returns the types of events that are stored.
 func EventTypes() []EventType {
 	return []EventType{
-		DeviceCreated, DeviceUpdated, DeviceDeleted, SessionCreated, SessionUpdated, SessionStarted, SessionPaused, SessionLow,
+		DeviceCreated, DeviceUpdated, DeviceDeleted, SessionCreated, SessionUpdated, SessionDeleted, SessionStarted, SessionPaused, SessionLow,
 		SessionConsumed, SessionExpired, ClientConnected, ClientDisconnected, ClientConflict, DatabaseRescued,
 		InterfaceUnprotected, InterfaceProtected, HealthProblem, HealthResolved,
 	}
@@ -92,13 +93,17 @@ const (
 	ReasonConsumed = "consumed" // the session is used up
 	ReasonExpired  = "expired"
 	ReasonIdle     = "idle"    // the device was silent for the idle time-out
-	ReasonDeleted  = "deleted" // the session was deleted
+	ReasonDeleted  = "deleted" // the session or device was deleted by a caller
 	ReasonReboot   = "reboot"  // the machine was started again
 	ReasonStopped  = "stopped" // the agent was, and its configuration says to disconnect
 	ReasonTrusted  = "trusted" // the configuration lets the device through without a session
 	ReasonBlocked  = "blocked" // the configuration blocks the device
 	ReasonFailed   = "failed"  // the kernel refused; Message says what
 )
+
+// ReasonForgotten is the Reason of session.deleted and device.deleted by the retention of the
+// configuration.
+const ReasonForgotten = "forgotten"
 
 // ReasonMerged is why a device was deleted that another one's new MAC was known as.
 const ReasonMerged = "merged"

@@ -190,6 +190,7 @@ type Session struct {
 	ExpDays *uint     // nil: never expires
 	Started time.Time // zero: never started
 	Created time.Time
+	Ended   time.Time // zero: it is not over
 
 	Reference string // of the caller that sold it, unique; empty: none
 	Tag       uint32 // of the generation in which the store gave the ID; see Account

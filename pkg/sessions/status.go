@@ -34,7 +34,8 @@ type Traffic struct {
 // Summary is the Manager at a glance.
 type Summary struct {
 	Health
-	Devices    int
+	Devices    int // without visitors
+	Visitors   int
 	Connected  int // devices with a running session
 	Sessions   map[State]int
 	LastSeq    int64      // of the last event; 0: none

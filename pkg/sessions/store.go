@@ -54,21 +54,31 @@ type Devices interface {
 	Device(DeviceID) (Device, error)
 	DeviceByMAC(dataplane.MAC) (Device, error)
 	DeviceByIP(netip.Addr) (Device, error) // whose IPs it is one of
-	Devices() ([]Device, error)            // by id
+	Devices(DeviceFilter) ([]Device, error)
 	CountDevices() (int, error)
 	// PutDevice inserts when ID is 0, and sets it; Conflict on a taken MAC. An address
 	// belongs to one device: others lose those of IPs.
 	PutDevice(*Device) error
+	// ReserveDevices returns the first of n ids that no device had, and that PutDevice
+	// gives to none.
+	ReserveDevices(n int) (first DeviceID, err error)
+	// InsertDevice is PutDevice of a new device under a reserved id.
+	InsertDevice(Device) error
 	DeleteDevice(DeviceID) error // and its addresses; Conflict while it has sessions
 }
 
 // Sessions are the purchases of a transaction.
 type Sessions interface {
 	Session(SessionID) (Session, error)
-	Sessions(SessionFilter) ([]Session, error) // by id
+	Sessions(SessionFilter) ([]Session, error)
 	// PastExpiry returns available and paused sessions that expired up to now, the
 	// earliest first; at most limit of them.
 	PastExpiry(now time.Time, limit int) ([]Session, error)
+	// EndedBefore returns consumed and expired sessions that ended before a time and owe
+	// their provider nothing, the earliest first; at most limit of them.
+	EndedBefore(at time.Time, limit int) ([]Session, error)
+	// Sold reports whether a purchase of LocalProvider was made at that very time.
+	Sold(at time.Time) (bool, error)
 	CountSessions() (map[State]int, error) // states without sessions may be left out
 	// PutSession inserts when ID is 0, and sets it and Tag; Conflict on a taken Reference.
 	PutSession(*Session) error
@@ -139,12 +149,25 @@ func Snapshot[T any](ctx context.Context, store Store, fn func(Tx) (T, error)) (
 	return value, err
 }
 
-// SessionFilter selects sessions; its zero value selects all.
+// SessionFilter selects sessions, by id; its zero value selects all.
 type SessionFilter struct {
 	Device    DeviceID  // 0: of every device
 	States    []State   // empty: in every state
 	Reference string    // the one that has it; empty: whatever they have
 	Unsaved   bool      // those that their provider does not know the latest of
-	After     SessionID // with ids above; for one page after another
+	Since     time.Time // made then or later
+	Query     string    // their device is selected by the Query of a DeviceFilter
+	Newest    bool      // the largest id first
+	After     SessionID // those that come after this one; for one page after another
 	Limit     int       // the first ones only; 0: all
+}
+
+// DeviceFilter selects devices, by id; its zero value selects all.
+type DeviceFilter struct {
+	Since  time.Time // made then or later
+	Query  string    // part of the MAC, of an address or of the hostname; the case of a-z is ignored
+	Idle   time.Time // not seen since, and without sessions
+	Newest bool      // the largest id first
+	After  DeviceID  // those that come after this one; for one page after another
+	Limit  int       // the first ones only; 0: all
 }

@@ -18,10 +18,11 @@ var onOne = []string{"interface"}
 
 func (h deviceHandlers) routes() []route {
 	return []route{
-		{method: "GET", path: "/v1/devices", handler: h.list},
+		{method: "GET", path: "/v1/devices", query: listArgs, handler: h.list},
 		{method: "POST", path: "/v1/devices", handler: h.create},
 		{method: "GET", path: "/v1/devices/{device}", query: onOne, handler: h.get},
 		{method: "PATCH", path: "/v1/devices/{device}", query: onOne, handler: h.update},
+		{method: "DELETE", path: "/v1/devices/{device}", query: onOne, handler: h.delete},
 		{method: "POST", path: "/v1/devices/{device}/connect", query: onOne, handler: h.connect},
 		{method: "POST", path: "/v1/devices/{device}/disconnect", query: onOne, handler: h.disconnect},
 		{method: "GET", path: "/v1/devices/{device}/status", query: onOne, handler: h.status},
@@ -32,17 +33,16 @@ func (h deviceHandlers) routes() []route {
 }
 
 func (h deviceHandlers) list(c *call) (*reply, error) {
-	devices, err := h.rules.Devices(c.Context())
+	query, err := listQueryFrom(c.args)
 	if err != nil {
 		return nil, err
 	}
-	out := listing{w: c.w}
-	for _, d := range devices {
-		if err := out.add(deviceOf(d)); err != nil {
-			return nil, h.abort(out.opened, err)
-		}
+	read := func(after int64, limit int) ([]sessions.Device, error) {
+		return h.rules.Devices(c.Context(), sessions.DeviceFilter{
+			Query: query.match, Since: query.since, Newest: query.newest, After: sessions.DeviceID(after), Limit: limit,
+		})
 	}
-	return out.end()
+	return list(h.backend, c, query, read, func(d sessions.Device) int64 { return int64(d.ID) }, deviceOf)
 }
 
 // create answers 201 for a new device and 200 for one that was known.
@@ -84,6 +84,17 @@ func (h deviceHandlers) update(c *call) (*reply, error) {
 		return nil, err
 	}
 	return ok(deviceOf(device))
+}
+
+func (h deviceHandlers) delete(c *call) (*reply, error) {
+	device, err := h.find(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.rules.DeleteDevice(c.Context(), device.ID); err != nil {
+		return nil, err
+	}
+	return done()
 }
 
 func (h deviceHandlers) resolve(c *call) (*reply, error) {
@@ -193,7 +204,7 @@ func deviceOf(d sessions.Device) api.Device {
 	}
 	return api.Device{
 		ID: int64(d.ID), MAC: d.MAC.String(), IP: latest, IPs: ips,
-		Hostname: d.Hostname, CreatedAt: d.Created.UTC(),
+		Hostname: d.Hostname, CreatedAt: d.Created.UTC(), Visitor: d.Visitor,
 	}
 }
 

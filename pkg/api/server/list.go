@@ -13,27 +13,34 @@ import (
 // listPage is how many sessions are read at a time.
 const listPage = 500
 
-// listing is an answer of a JSON array, written element by element: a client that stops
-// reading in the middle costs a page, not the whole list as often as it asks for it.
+// listing is an answer of a JSON array, written page by page: a client that stops reading in
+// the middle costs a page, not the whole list as often as it asks for it.
 type listing struct {
 	w      http.ResponseWriter
+	text   bytes.Buffer // of the page
 	opened bool
 	gone   bool // the client: what is added goes nowhere
 }
 
-func (l *listing) add(element any) error {
-	var text bytes.Buffer
-	text.WriteByte(',')
-	if !l.opened {
-		text.Reset()
-		text.WriteByte('[')
-	}
-	encoder := json.NewEncoder(&text)
+// add takes the elements of a page.
+func (l *listing) add(count int, element func(int) any) error {
+	l.text.Reset()
+	encoder := json.NewEncoder(&l.text)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(element); err != nil {
-		return err
+	for i := range count {
+		if i > 0 || l.opened {
+			l.text.WriteByte(',')
+		} else {
+			l.text.WriteByte('[')
+		}
+		if err := encoder.Encode(element(i)); err != nil {
+			return err
+		}
+		l.text.Truncate(l.text.Len() - 1) // the line's end
 	}
-	l.write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+	if count > 0 {
+		l.write(l.text.Bytes())
+	}
 	return nil
 }
 

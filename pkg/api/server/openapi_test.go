@@ -252,13 +252,13 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	apitest.Must(c.OpenAPI(ctx))(t)
 	apitest.Must(c.Status(ctx))(t)
 	device := apitest.Must(c.Resolve(ctx, firstIP))(t)
-	if device.MAC != firstMAC || device.IP != firstIP {
+	if device.MAC != firstMAC || device.IP != firstIP || !device.Visitor {
 		t.Errorf("%s resolves to %+v", firstIP, device)
 	}
 	apitest.Must(c.CreateDevice(ctx, api.NewDevice{MAC: "02-00-00-00-00-02", IP: "fd00::2", Hostname: "phone"}))(t)
 	apitest.Must(c.CreateDevice(ctx, api.NewDevice{MAC: secondMAC}))(t)
-	if devices := apitest.Must(c.Devices(ctx))(t); len(devices) != 2 {
-		t.Errorf("devices are %+v, want 2", devices)
+	if devices := apitest.Must(c.Devices(ctx))(t); len(devices) != 1 {
+		t.Errorf("devices are %+v, want the one that was registered", devices)
 	}
 	name := "tablet"
 	if updated := apitest.Must(c.UpdateDevice(ctx, firstIP, api.DevicePatch{Hostname: &name}))(t); updated.Hostname != name {
@@ -309,7 +309,14 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	if err := c.RevokeClaim(ctx, sold.ID); err != nil {
 		t.Error(err)
 	}
+	if _, next, err := c.SessionPage(ctx, api.SessionQuery{Query: "02:00:00", Newest: true, Since: sold.CreatedAt, Limit: 1}); err != nil || next != "" {
+		t.Errorf("the only session is a page with the next one at %q, %v", next, err)
+	}
+	apitest.WantCode(t, c.DeleteDevice(ctx, firstMAC), sessions.Conflict, fmt.Sprintf("session %d (paused)", sold.ID))
 	if err := c.DeleteSession(ctx, sold.ID); err != nil {
+		t.Error(err)
+	}
+	if err := c.DeleteDevice(ctx, secondMAC); err != nil {
 		t.Error(err)
 	}
 	apitest.Must(c.RegisterProvider(ctx, api.Provider{Name: "shop", Socket: "/nowhere/s"}))(t)
@@ -368,6 +375,13 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 		{"GET", "/v1/resolve?ip=ten", "", sessions.Invalid, "ip", "ten"},
 		{"GET", "/v1/resolve", "", sessions.Invalid, "ip", ""},
 		{"GET", "/v1/sessions?state=asleep", "", sessions.Invalid, "state", "asleep"},
+		{"GET", "/v1/sessions?limit=0", "", sessions.Invalid, "limit", "0"},
+		{"GET", "/v1/devices?limit=1001", "", sessions.Invalid, "limit", "1001"},
+		{"GET", "/v1/devices?cursor=x", "", sessions.Invalid, "cursor", "x"},
+		{"GET", "/v1/devices?sort=mac", "", sessions.Invalid, "sort", "mac"},
+		{"GET", "/v1/sessions?since=monday", "", sessions.Invalid, "since", "monday"},
+		{"DELETE", "/v1/devices/99", "", sessions.NotFound, "", "99"},
+		{"DELETE", "/v1/devices/1", "", sessions.Conflict, "", "session 1 (available)"},
 		{"GET", "/v1/sessions?color=red", "", sessions.Invalid, "color", "red"},
 		{"GET", "/v1/sessions/0", "", sessions.Invalid, "id", "0"},
 		{"GET", "/v1/sessions/999", "", sessions.NotFound, "", "999"},

@@ -20,7 +20,7 @@ type sessionHandlers struct{ backend }
 
 func (h sessionHandlers) routes() []route {
 	return []route{
-		{method: "GET", path: "/v1/sessions", query: []string{"device", "state", "interface", "reference"}, handler: h.list},
+		{method: "GET", path: "/v1/sessions", query: append([]string{"device", "state", "interface", "reference"}, listArgs...), handler: h.list},
 		{method: "POST", path: "/v1/sessions", query: onOne, handler: h.create, sold: bought},
 		{method: "GET", path: "/v1/sessions/{id}", handler: h.get},
 		{method: "PATCH", path: "/v1/sessions/{id}", query: onOne, handler: h.update, sold: changed},
@@ -33,20 +33,16 @@ func (h sessionHandlers) list(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := listing{w: c.w}
-	for filter.Limit = listPage; ; {
-		page, err := h.rules.Sessions(c.Context(), filter)
-		for i := 0; i < len(page) && err == nil; i++ {
-			err = out.add(sessionOf(page[i]))
-		}
-		if err != nil {
-			return nil, h.abort(out.opened, err)
-		}
-		if len(page) < listPage || out.gone {
-			return out.end()
-		}
-		filter.After = page[len(page)-1].ID
+	query, err := listQueryFrom(c.args)
+	if err != nil {
+		return nil, err
 	}
+	filter.Query, filter.Since, filter.Newest = query.match, query.since, query.newest
+	read := func(after int64, limit int) ([]sessions.Session, error) {
+		filter.After, filter.Limit = sessions.SessionID(after), limit
+		return h.rules.Sessions(c.Context(), filter)
+	}
+	return list(h.backend, c, query, read, func(s sessions.Session) int64 { return int64(s.ID) }, sessionOf)
 }
 
 func (h sessionHandlers) filterFrom(c *call) (sessions.SessionFilter, error) {

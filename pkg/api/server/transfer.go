@@ -38,28 +38,32 @@ func (h transferHandlers) export(c *call) (*reply, error) {
 			return nil, sessions.Invalidf("all", "%q is neither true nor false", text)
 		}
 	}
-	list, err := h.rules.Export(c.Context(), all)
-	if err != nil {
-		return nil, err
-	}
-	c.w.Header().Set("Content-Type", wire.TypeLines)
-	c.w.Header().Set("Cache-Control", "no-store")
-	c.w.WriteHeader(http.StatusOK)
+	opened := false
 	out := bufio.NewWriter(c.w)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
-	for _, p := range list {
+	open := func() {
+		opened = true
+		c.w.Header().Set("Content-Type", wire.TypeLines)
+		c.w.Header().Set("Cache-Control", "no-store")
+		c.w.WriteHeader(http.StatusOK)
+	}
+	err := h.rules.Export(c.Context(), all, func(p sessions.Portable) error {
+		if !opened {
+			open()
+		}
 		if c.caller.role < operator {
 			p.Claim = nil // 60 random bits can be found by trying, with the hash at hand
 		}
-		if encoder.Encode(portableOf(p)) != nil {
-			panic(http.ErrAbortHandler) // the client must not take it for all
-		}
+		return encoder.Encode(portableOf(p))
+	})
+	if err != nil {
+		return nil, h.abort(opened, err) // the client must not take it for all
 	}
-	if out.Flush() != nil {
-		panic(http.ErrAbortHandler)
+	if !opened {
+		open()
 	}
-	return nil, nil
+	return nil, h.abort(opened, out.Flush())
 }
 
 func (h transferHandlers) importSessions(c *call) (*reply, error) {

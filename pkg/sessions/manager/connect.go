@@ -5,9 +5,11 @@ package manager
 import (
 	"context"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/providers"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/start"
 )
 
 // Connect starts what the device has to consume. When it returns nil, packets
@@ -15,9 +17,34 @@ import (
 // address it gave up is bound to its new one. Codes: NotFound, NoSession, Full,
 // Forbidden (a blocked device), Unavailable. notify goes into client.connected.
 func (m *Manager) Connect(ctx context.Context, id sessions.DeviceID, notify string) (sessions.Status, error) {
-	if s, running := m.table.Running(id); running && m.nearEnd(s.Session) {
-		if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{id}, 0); err != nil {
+	status, err := m.connect(ctx, id, notify)
+	if sessions.CodeOf(err) != sessions.NotFound {
+		return status, err
+	}
+	// A visitor may have something at a provider. One that has nothing leaves nothing behind.
+	if d, ok := m.devices.Visitor(id); ok {
+		rule, static := m.enforce.Static[d.MAC]
+		switch {
+		case static && rule.Verdict == dataplane.Block:
+			return sessions.Status{}, start.Blocked(d)
+		case static:
+			return m.statusOf(d, nil, m.clock.Read())
+		case len(m.providers.Query(ctx, d)) == 0:
+			return sessions.Status{}, start.NothingToConsume(d)
+		}
+		if err := m.devices.Keep(ctx, id); err != nil {
 			return sessions.Status{}, err
+		}
+	}
+	return m.connect(ctx, id, notify) // it has its row, or may have got it meanwhile
+}
+
+func (m *Manager) connect(ctx context.Context, id sessions.DeviceID, notify string) (sessions.Status, error) {
+	if s, running := m.table.Running(id); running {
+		if now := m.clock.Read(); nearEnd(m.withLiveUsage(s.Session, now), now) {
+			if err := m.settle.SettleRunning(ctx, []sessions.DeviceID{id}, 0); err != nil {
+				return sessions.Status{}, err
+			}
 		}
 	}
 	if err := m.identity.Rebind(ctx, id); err != nil {
@@ -38,9 +65,7 @@ func (m *Manager) Connect(ctx context.Context, id sessions.DeviceID, notify stri
 
 // nearEnd reports whether a session that is remembered as running may have ended in
 // the kernel already, so that a Connect settles it first.
-func (m *Manager) nearEnd(s sessions.Session) bool {
-	now := m.clock.Read()
-	s = m.withLiveUsage(s, now)
+func nearEnd(s sessions.Session, now sessions.Instant) bool {
 	return s.Exhausted() || s.BelowOnePacket() || now.Expired(s)
 }
 
@@ -62,6 +87,9 @@ func (m *Manager) offers(ctx context.Context, id sessions.DeviceID) ([]providers
 // notify goes into client.disconnected.
 func (m *Manager) Disconnect(ctx context.Context, id sessions.DeviceID, notify string) (sessions.Status, error) {
 	d, err := m.start.Pause(ctx, id, sessions.ReasonRequest, notify)
+	if sessions.CodeOf(err) == sessions.NotFound {
+		d, err = m.devices.Device(ctx, id)
+	}
 	if err != nil {
 		return sessions.Status{}, err
 	}

@@ -10,8 +10,6 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
 // CreateDevice registers a device. One that is known by its MAC is returned, with
@@ -31,11 +29,13 @@ func (m *Manager) CreateDevice(ctx context.Context, spec sessions.DeviceSpec) (s
 	if err := sessions.CheckHostname(spec.Hostname); err != nil {
 		return sessions.Device{}, err
 	}
-	return m.register(ctx, mac, ip, spec.Hostname)
+	return m.devices.Register(ctx, mac, ip, spec.Hostname)
 }
 
-// Observe is CreateDevice for what a device says itself. ip may be the zero Addr,
-// hostname empty. Codes: Invalid.
+// Observe is CreateDevice for what a device says itself. A new one becomes a visitor: it
+// has an id, and no row in the store before it buys. Of many visitors the one that was not
+// observed for longest is forgotten, and all are when the agent ends. ip may be the zero
+// Addr, hostname empty. Codes: Invalid.
 func (m *Manager) Observe(ctx context.Context, mac dataplane.MAC, ip netip.Addr, hostname string) (sessions.Device, error) {
 	if err := m.checkCustomer(mac); err != nil {
 		return sessions.Device{}, err
@@ -48,75 +48,29 @@ func (m *Manager) Observe(ctx context.Context, mac dataplane.MAC, ip netip.Addr,
 	if sessions.CheckHostname(hostname) != nil {
 		hostname = "" // the device's own words: not worth a refusal
 	}
-	return m.register(ctx, mac, ip, hostname)
-}
-
-// register creates or updates the device of a MAC.
-func (m *Manager) register(ctx context.Context, mac dataplane.MAC, ip netip.Addr, hostname string) (sessions.Device, error) {
-	if d, err := m.ledger.DeviceByMAC(ctx, mac); err == nil && !d.WouldChange(ip, hostname) {
-		return d, nil
-	}
-	held := m.enforce.Lock(enforce.UnknownMAC)
-	defer held.Unlock()
-	var d sessions.Device
-	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
-		var err error
-		d, err = c.DeviceByMAC(mac)
-		if sessions.CodeOf(err) == sessions.NotFound {
-			d = sessions.Device{MAC: mac, Hostname: hostname, Created: c.Now.Wall}
-			return addDevice(c, &d, ip)
-		}
-		if err != nil || !d.WouldChange(ip, hostname) {
-			return err
-		}
-		return m.refreshDevice(c, &d, ip, hostname)
-	})
-	return d, err
-}
-
-func addDevice(c *ledger.Tx, d *sessions.Device, ip netip.Addr) error {
-	d.MoveTo(ip)
-	if err := c.PutDevice(d); err != nil {
-		return err
-	}
-	return c.Publish(c.NewEvent(sessions.DeviceCreated, *d, sessions.Session{}))
-}
-
-func (m *Manager) refreshDevice(c *ledger.Tx, d *sessions.Device, ip netip.Addr, hostname string) error {
-	if ip.Is4() {
-		if err := m.identity.Register(c, *d, sessions.DiffersAddress, ip.String()); err != nil {
-			return err
-		}
-	}
-	if hostname != "" {
-		if err := m.identity.Register(c, *d, sessions.DiffersHostname, hostname); err != nil {
-			return err
-		}
-	}
-	if hostname != "" {
-		d.Hostname = hostname
-	}
-	d.MoveTo(ip)
-	if err := c.PutDevice(d); err != nil {
-		return err
-	}
-	return c.Publish(c.NewEvent(sessions.DeviceUpdated, *d, sessions.Session{}))
+	return m.devices.See(ctx, mac, ip, hostname)
 }
 
 // Device returns one device. Codes: NotFound.
 func (m *Manager) Device(ctx context.Context, id sessions.DeviceID) (sessions.Device, error) {
-	return m.ledger.Device(ctx, id)
+	return m.devices.Device(ctx, id)
 }
 
-// Devices returns all devices, by id.
-func (m *Manager) Devices(ctx context.Context) ([]sessions.Device, error) {
-	return sessions.Snapshot(ctx, m.ledger.Store, sessions.Tx.Devices)
+// Devices returns the selected devices, by id; without visitors.
+func (m *Manager) Devices(ctx context.Context, filter sessions.DeviceFilter) ([]sessions.Device, error) {
+	return sessions.Snapshot(ctx, m.ledger.Store, func(tx sessions.Tx) ([]sessions.Device, error) { return tx.Devices(filter) })
+}
+
+// DeleteDevice removes a device, with its sessions that are over. Codes: NotFound, Conflict (it
+// has other sessions, which the message names).
+func (m *Manager) DeleteDevice(ctx context.Context, id sessions.DeviceID) error {
+	return m.devices.Delete(ctx, id)
 }
 
 // LastWithAddress returns the device that was the last one to be known by an address. It
 // may have left: whose the address is now only the kernel knows. Codes: NotFound.
 func (m *Manager) LastWithAddress(ctx context.Context, ip netip.Addr) (sessions.Device, error) {
-	return sessions.View(ctx, m.ledger.Store, func(tx sessions.Tx) (sessions.Device, error) { return tx.DeviceByIP(ip) })
+	return m.devices.ByIP(ctx, ip)
 }
 
 // FindDevice returns the device that ref names: by its id in decimal, or its MAC in any
@@ -126,14 +80,17 @@ func (m *Manager) FindDevice(ctx context.Context, ref string) (sessions.Device, 
 		if err := mac.CheckClient(); err != nil {
 			return sessions.Device{}, sessions.Invalidf("device", "%w", err)
 		}
-		return m.ledger.DeviceByMAC(ctx, mac)
+		return m.devices.ByMAC(ctx, mac)
 	}
 	if id, err := strconv.ParseInt(ref, 10, 64); err == nil && id > 0 {
-		d, err := m.ledger.Device(ctx, sessions.DeviceID(id))
-		if mac, bad := dataplane.ParseMAC(ref); sessions.CodeOf(err) == sessions.NotFound && bad == nil {
-			return m.ledger.DeviceByMAC(ctx, mac)
+		d, err := m.devices.Device(ctx, sessions.DeviceID(id))
+		if sessions.CodeOf(err) != sessions.NotFound {
+			return d, err
 		}
-		return d, err
+		if mac, bad := dataplane.ParseMAC(ref); bad == nil {
+			return m.devices.ByMAC(ctx, mac)
+		}
+		return d, sessions.Errorf(sessions.NotFound, "device %d does not exist; one that bought nothing is forgotten when the agent ends: name its MAC, or resolve its address again", id)
 	}
 	return sessions.Device{}, sessions.Invalidf("device", "%q is not an id, a MAC or an IP address", sessions.Shorten(ref))
 }

@@ -225,7 +225,7 @@ func TestRefusedInput(t *testing.T) {
 		t.Errorf("a refused change left %+v", after)
 	}
 	w.happened(mark)
-	if all, _ := w.Devices(w.ctx); len(all) != 1 {
+	if all, _ := w.Devices(w.ctx, sessions.DeviceFilter{}); len(all) != 1 {
 		t.Errorf("%d devices are stored", len(all))
 	}
 }

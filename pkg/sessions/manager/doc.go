@@ -15,6 +15,7 @@
 //	providers   calls of session providers, delivery of usage
 //	start       start and stop of sessions
 //	identity    where the MAC of a connected device turns up
+//	devices     devices with a row, and visitors in memory
 //	settle      checkpoints, ends, accounts without a session, Reconcile
 //
 // # Locks
@@ -32,7 +33,7 @@
 //  5. The store's own.
 //
 // All others are leaves: they guard memory, and nothing is waited for while one is held.
-// Those are the mutexes of running.Table, running.Rates, wallclock.Clock,
+// Those are the mutexes of the visitors (devices.Devices), running.Table, running.Rates, wallclock.Clock,
 // background.Group, start.PendingNext, providers.Registry and its providers, the hub and the
 // durability queue of the ledger, the repairs of the Enforcer, and the claim limiter.
 // Registry.loading is held over a read of the store, and taken first of all.

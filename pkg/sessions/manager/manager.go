@@ -11,6 +11,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/devices"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/identity"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
@@ -28,6 +29,8 @@ type Config struct {
 	IdleTimeout                time.Duration     // a device that sent nothing this long is paused; 0 never
 	ResumeAfterReboot          bool              // running sessions continue after a reboot, instead of being paused
 	Bind                       sessions.BindMode // default BindNone
+	ForgetDevices              time.Duration     // devices without sessions that were not seen this long; 0 never
+	KeepSessions               time.Duration     // how long sessions are kept that are over; 0 for ever
 	Trusted                    []dataplane.MAC
 	Blocked                    []dataplane.MAC
 	RouterMACs                 func() []dataplane.MAC                            // refused as customers; may be nil
@@ -53,6 +56,7 @@ type Manager struct {
 	start     *start.Starter
 	settle    *settle.Reconciler
 	identity  *identity.Observer
+	devices   *devices.Devices
 	claims    claimLimiter
 }
 
@@ -91,6 +95,7 @@ func New(store sessions.Store, kernel sessions.Enforcer, clock sessions.Clock, c
 		IdleTimeout: cfg.IdleTimeout, ResumeAfterReboot: cfg.ResumeAfterReboot, Log: cfg.Log,
 	})}
 	m.identity = identity.New(m.clock, m.table, m.ledger, m.enforce, m.start, cfg.Bind)
+	m.devices = devices.New(m.clock, m.ledger, m.enforce, m.identity, devices.MaxVisitors)
 	return m
 }
 

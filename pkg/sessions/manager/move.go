@@ -12,6 +12,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/devices"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/start"
@@ -63,6 +64,9 @@ func (m *Manager) UpdateDevice(ctx context.Context, id sessions.DeviceID, patch 
 	if err != nil {
 		return sessions.Device{}, err
 	}
+	if err := m.devices.Keep(ctx, id); err != nil {
+		return sessions.Device{}, err
+	}
 	macs := m.enforce.Lock(enforce.UnknownMAC)
 	defer macs.Unlock()
 	held := m.enforce.Lock(holders(ctx, m.ledger, id, p.mac)...)
@@ -106,7 +110,7 @@ func (m *Manager) storePatch(ctx context.Context, id sessions.DeviceID, p device
 			return err
 		}
 		if p.mac != nil && *p.mac != d.MAC {
-			if err := takeOver(c, &d, *p.mac); err != nil {
+			if err := takeOver(c, m.devices, &d, *p.mac); err != nil {
 				return err
 			}
 			d.MAC, d.Bound = *p.mac, p.bound
@@ -117,20 +121,20 @@ func (m *Manager) storePatch(ctx context.Context, id sessions.DeviceID, p device
 		if p.ip != nil {
 			d.MoveTo(*p.ip)
 		}
-		if err := c.PutDevice(&d); err != nil {
-			return err
-		}
 		c.Known = append(c.Known, d)
-		return c.Publish(c.NewEvent(sessions.DeviceUpdated, d, sessions.Session{}))
+		return m.devices.Put(c, d)
 	})
 	return d, err
 }
 
 // takeOver makes what is known of a MAC that of d. A device that bought nothing, which the
 // portal has seen, is only another name of d's customer.
-func takeOver(c *ledger.Tx, d *sessions.Device, mac dataplane.MAC) error {
+func takeOver(c *ledger.Tx, known *devices.Devices, d *sessions.Device, mac dataplane.MAC) error {
 	other, err := c.DeviceByMAC(mac)
 	if sessions.CodeOf(err) == sessions.NotFound {
+		if visitor, ok := known.VisitorWith(mac); ok {
+			become(d, visitor)
+		}
 		return nil
 	}
 	if err != nil {
@@ -147,13 +151,18 @@ func takeOver(c *ledger.Tx, d *sessions.Device, mac dataplane.MAC) error {
 	if err := c.DeleteDevice(other.ID); err != nil {
 		return err
 	}
+	become(d, other)
+	e := c.NewEvent(sessions.DeviceDeleted, other, sessions.Session{})
+	e.Reason, e.Message = sessions.ReasonMerged, fmt.Sprintf("%s is device %d", mac, d.ID)
+	return c.Publish(e)
+}
+
+// become adds what is known of another device, which was the same one.
+func become(d *sessions.Device, other sessions.Device) {
 	for _, ip := range slices.Backward(other.IPs) {
 		d.MoveTo(ip)
 	}
 	d.Hostname = cmp.Or(d.Hostname, other.Hostname)
-	e := c.NewEvent(sessions.DeviceDeleted, other, sessions.Session{})
-	e.Reason, e.Message = sessions.ReasonMerged, fmt.Sprintf("%s is device %d", mac, d.ID)
-	return c.Publish(e)
 }
 
 // takenMAC names both devices, and what to move instead.
@@ -200,6 +209,9 @@ func (m *Manager) MoveSession(ctx context.Context, id sessions.SessionID, to ses
 }
 
 func (m *Manager) moveSession(ctx context.Context, id sessions.SessionID, to sessions.DeviceID, reason string) (sessions.Session, error) {
+	if err := m.devices.Keep(ctx, to); err != nil {
+		return sessions.Session{}, err
+	}
 	for {
 		s, err := m.ledger.Session(ctx, id)
 		if err != nil || s.Device == to {
@@ -246,7 +258,7 @@ func (m *Manager) moveFrom(ctx context.Context, from sessions.DeviceID, id sessi
 	}
 	rule, static := m.enforce.Static[r.to.MAC]
 	if static && rule.Verdict == dataplane.Block {
-		return false, sessions.Errorf(sessions.Forbidden, "device %d (%s) is blocked by the configuration", to, r.to.MAC)
+		return false, start.Blocked(r.to)
 	}
 	r.running = here != nil && here.ID == id
 	r.continues = r.running && there == nil && !static

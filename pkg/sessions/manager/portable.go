@@ -9,59 +9,77 @@ import (
 	"net/netip"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/devices"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/enforce"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
 
-// Export returns the purchases that this agent sold, as of now: those that have
-// something left, or all. Sessions of registered providers are kept by these.
-func (m *Manager) Export(ctx context.Context, all bool) ([]sessions.Portable, error) {
-	devices, err := m.Devices(ctx)
-	if err != nil {
-		return nil, err
+// Export calls each for the purchases that this agent sold, in order of their ids, until it
+// fails: for those that have something left, or for all. It holds a page of them, and no
+// transaction while each runs. Sessions of registered providers are kept by these.
+func (m *Manager) Export(ctx context.Context, all bool, each func(sessions.Portable) error) error {
+	page := sessions.SessionFilter{Limit: ledger.BatchSize}
+	if !all {
+		page.States = []sessions.State{sessions.Available, sessions.Running, sessions.Paused}
 	}
-	byID := make(map[sessions.DeviceID]sessions.Device, len(devices))
-	for _, d := range devices {
-		byID[d.ID] = d
-	}
-	var out []sessions.Portable
-	for page := (sessions.SessionFilter{Limit: ledger.BatchSize}); ; {
-		list, err := m.Sessions(ctx, page)
+	for {
+		list, err := exportPage(ctx, m.ledger.Store, page)
 		if err != nil || len(list) == 0 {
-			return out, err
+			return err
 		}
-		now, first := m.clock.Read(), len(out)
-		for _, s := range list {
-			if s.State == sessions.Running {
-				s.State = sessions.RestState(s, now)
+		now := m.clock.Read()
+		for _, p := range list {
+			p.Session = m.withLiveUsage(p.Session, now)
+			if p.Session.State == sessions.Running {
+				p.Session.State = sessions.RestState(p.Session, now)
 			}
-			d, ok := byID[s.Device] // not one that came meanwhile
-			if ok && s.Provider == sessions.LocalProvider && (all || !s.State.Final()) {
-				out = append(out, sessions.Portable{MAC: d.MAC, Hostname: d.Hostname, Session: s})
+			if p.Session.Provider != sessions.LocalProvider || !all && p.Session.State.Final() { // by now
+				continue
+			}
+			if err := each(p); err != nil {
+				return err
 			}
 		}
-		if err := addClaims(ctx, m.ledger.Store, out[first:]); err != nil {
-			return nil, err
-		}
-		page.After = list[len(list)-1].ID
+		page.After = list[len(list)-1].Session.ID
 	}
+}
+
+// exportPage reads sessions with their devices and codes.
+func exportPage(ctx context.Context, store sessions.Store, page sessions.SessionFilter) (list []sessions.Portable, err error) {
+	err = store.Snapshot(ctx, func(tx sessions.Tx) error {
+		found, err := tx.Sessions(page)
+		if err != nil {
+			return err
+		}
+		owners := make(map[sessions.DeviceID]sessions.Device)
+		for _, s := range found {
+			d, known := owners[s.Device]
+			if !known {
+				if d, err = tx.Device(s.Device); err != nil {
+					return err
+				}
+				owners[s.Device] = d
+			}
+			list = append(list, sessions.Portable{MAC: d.MAC, Hostname: d.Hostname, Session: s})
+		}
+		return addClaims(tx, list)
+	})
+	return list, err
 }
 
 // addClaims adds the codes that customers hold: a purchase is worth what its receipt says,
 // also in another database.
-func addClaims(ctx context.Context, store sessions.Store, list []sessions.Portable) error {
-	return store.Snapshot(ctx, func(tx sessions.Tx) error {
-		for i := range list {
-			hash, err := tx.ClaimOf(list[i].Session.ID)
-			switch {
-			case err == nil:
-				list[i].Claim = &hash
-			case sessions.CodeOf(err) != sessions.NotFound:
-				return err
-			}
+func addClaims(tx sessions.Tx, list []sessions.Portable) error {
+	for i := range list {
+		hash, err := tx.ClaimOf(list[i].Session.ID)
+		switch {
+		case err == nil:
+			list[i].Claim = &hash
+		case sessions.CodeOf(err) != sessions.NotFound:
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // Import stores purchases of another database, in one transaction: all that are new,
@@ -79,19 +97,17 @@ func (m *Manager) Import(ctx context.Context, list []sessions.Portable) (session
 	defer held.Unlock()
 	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
 		done = sessions.Imported{}
-		here, err := soldAt(c)
-		if err != nil {
-			return err
-		}
 		for _, p := range list {
-			at := p.Session.Created.UnixNano()
-			if here[at] {
+			known, err := c.Sold(p.Session.Created)
+			if err != nil {
+				return err
+			}
+			if known {
 				done.Known++
 				continue
 			}
-			here[at] = true
 			done.Imported++
-			if err := importPurchase(c, p); err != nil {
+			if err := importPurchase(c, m.devices, p); err != nil {
 				return inLine(p.Line, err)
 			}
 		}
@@ -100,29 +116,12 @@ func (m *Manager) Import(ctx context.Context, list []sessions.Portable) (session
 	return done, err
 }
 
-// soldAt are the times of sale of all purchases that are here.
-func soldAt(c *ledger.Tx) (map[int64]bool, error) {
-	here := make(map[int64]bool)
-	for page := (sessions.SessionFilter{Limit: ledger.BatchSize}); ; {
-		list, err := c.Sessions(page)
-		if err != nil || len(list) == 0 {
-			return here, err
-		}
-		for _, s := range list {
-			if s.Provider == sessions.LocalProvider {
-				here[s.Created.UnixNano()] = true
-			}
-		}
-		page.After = list[len(list)-1].ID
-	}
-}
-
 // importPurchase stores a purchase under a new id: its account is in no kernel.
-func importPurchase(c *ledger.Tx, p sessions.Portable) error {
+func importPurchase(c *ledger.Tx, known *devices.Devices, p sessions.Portable) error {
 	d, err := c.DeviceByMAC(p.MAC)
 	if sessions.CodeOf(err) == sessions.NotFound {
-		d = sessions.Device{MAC: p.MAC, Hostname: p.Hostname, Created: c.Now.Wall}
-		err = addDevice(c, &d, netip.Addr{})
+		d = sessions.Device{MAC: p.MAC, Hostname: p.Hostname}
+		err = known.Add(c, &d, netip.Addr{})
 	}
 	if err != nil {
 		return err

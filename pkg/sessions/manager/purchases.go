@@ -19,6 +19,9 @@ func (m *Manager) CreateSession(ctx context.Context, spec sessions.SessionSpec) 
 	if err := sessions.CheckSpec(spec); err != nil {
 		return sessions.Purchase{}, err
 	}
+	if err := m.devices.Keep(ctx, spec.Device); err != nil {
+		return sessions.Purchase{}, err
+	}
 	bought := sessions.Purchase{Session: spec.Session(), Claim: sessions.NewClaimCode()}
 	s := &bought.Session
 	err := m.ledger.Update(ctx, func(c *ledger.Tx) error {
@@ -216,14 +219,14 @@ func deleteSession(c *ledger.Tx, d sessions.Device, id sessions.SessionID, r *da
 		return s, err
 	}
 	s = sessions.AsOf(s, r, c.Now)
-	e := c.NewEvent(sessions.SessionUpdated, d, s)
 	if s.State == sessions.Running {
-		e.Type, s.State = sessions.SessionPaused, sessions.Paused
-	}
-	e.Reason = sessions.ReasonDeleted
-	if err := c.DeleteSession(id); err != nil {
-		return s, err
+		s.State = sessions.Paused
+		e := c.NewEvent(sessions.SessionPaused, d, s)
+		e.Reason = sessions.ReasonDeleted
+		if err := c.Publish(e); err != nil {
+			return s, err
+		}
 	}
 	c.Stored = append(c.Stored, s) // it runs no more
-	return s, c.Publish(e)
+	return s, c.Delete(d, s, sessions.ReasonDeleted)
 }

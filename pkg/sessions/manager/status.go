@@ -7,12 +7,13 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/start"
 )
 
 // Status returns a device with live figures: what is not yet settled is included.
 // Codes: NotFound.
 func (m *Manager) Status(ctx context.Context, id sessions.DeviceID) (sessions.Status, error) {
-	d, s, err := m.ledger.Lookup(ctx, id)
+	d, s, err := m.devices.Lookup(ctx, id)
 	if err != nil {
 		return sessions.Status{}, err
 	}
@@ -59,7 +60,7 @@ func trafficOf(r dataplane.Reading, up, down uint64, now sessions.Instant) sessi
 // Current returns the device's running session with live figures. Codes: NotFound,
 // NotConnected.
 func (m *Manager) Current(ctx context.Context, id sessions.DeviceID) (sessions.Session, error) {
-	d, s, err := m.ledger.Lookup(ctx, id)
+	d, s, err := m.devices.Lookup(ctx, id)
 	if err != nil {
 		return sessions.Session{}, err
 	}
@@ -71,11 +72,14 @@ func (m *Manager) Current(ctx context.Context, id sessions.DeviceID) (sessions.S
 
 // Next returns what Connect would start if nothing ran. Codes: NotFound, NoSession.
 func (m *Manager) Next(ctx context.Context, id sessions.DeviceID) (sessions.Session, error) {
-	d, err := m.ledger.Device(ctx, id)
+	d, err := m.devices.Device(ctx, id)
 	if err != nil {
 		return sessions.Session{}, err
 	}
 	if offers := m.providers.Query(ctx, d); len(offers) > 0 {
+		if err := m.devices.Keep(ctx, id); err != nil {
+			return sessions.Session{}, err
+		}
 		return m.start.Preview(ctx, d, offers[0])
 	}
 	list, err := m.Sessions(ctx, sessions.SessionFilter{Device: id})
@@ -84,7 +88,7 @@ func (m *Manager) Next(ctx context.Context, id sessions.DeviceID) (sessions.Sess
 	}
 	s, ok := sessions.Choose(sessions.LocalOnly(list), m.clock.Read())
 	if !ok {
-		return s, sessions.Errorf(sessions.NoSession, "device %d (%s) has nothing to consume: buy it a session first", id, d.MAC)
+		return s, start.NothingToConsume(d)
 	}
 	return s, nil
 }
@@ -147,6 +151,7 @@ func (m *Manager) Summary(ctx context.Context) (sessions.Summary, error) {
 		return err
 	})
 	sum.Connected = sum.Sessions[sessions.Running]
+	sum.Visitors = m.devices.CountVisitors()
 	return sum, err
 }
 

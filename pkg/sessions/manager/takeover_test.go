@@ -16,7 +16,8 @@ import (
 // only seen stands in the way of what was bought. The device without sessions gives way,
 // connected or not, and every other way onto a seen MAC works as well.
 func TestDeviceWithoutSessionsGivesWay(t *testing.T) {
-	for _, connected := range []bool{false, true} {
+	for n := range 4 {
+		connected, row := n%2 == 1, n > 1
 		w := newWorld(t, manager.Config{})
 		d := w.phone(1)
 		s := w.buyTime(d, time.Hour)
@@ -25,13 +26,18 @@ func TestDeviceWithoutSessionsGivesWay(t *testing.T) {
 		}
 		seen, err := w.Observe(w.ctx, mac(2), netip.MustParseAddr("10.0.0.9"), "phone")
 		w.ok(err)
+		events := []string{"device.updated"}
+		if row {
+			w.phone(2)
+			events = []string{"device.deleted(merged)", "device.updated"}
+		}
 		mark := w.mark()
 		moved, err := w.UpdateDevice(w.ctx, d.ID, sessions.DevicePatch{MAC: ptr(seen.MAC.String())})
 		w.ok(err)
 		if moved.ID != d.ID || moved.MAC != seen.MAC || moved.Hostname != "phone" || moved.IPv4().String() != "10.0.0.9" {
 			t.Errorf("the device is %+v", moved)
 		}
-		w.happened(mark, "device.deleted(merged)", "device.updated")
+		w.happened(mark, events...)
 		if _, err := w.Device(w.ctx, seen.ID); sessions.CodeOf(err) != sessions.NotFound {
 			t.Errorf("the device that gave way: %v", err)
 		}

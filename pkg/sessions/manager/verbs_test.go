@@ -165,11 +165,11 @@ func TestDeleteRunning(t *testing.T) {
 	w.ok(w.DeleteSession(w.ctx, first.ID))
 	w.state(second.ID, sessions.Running)
 	w.passes(d, true)
-	w.happened(mark, "session.paused(deleted)", "session.started")
+	w.happened(mark, "session.paused(deleted)", "session.deleted(deleted)", "session.started")
 	mark = w.mark()
 	w.ok(w.DeleteSession(w.ctx, second.ID))
 	w.passes(d, false)
-	w.happened(mark, "session.paused(deleted)", "client.disconnected(deleted)")
+	w.happened(mark, "session.paused(deleted)", "session.deleted(deleted)", "client.disconnected(deleted)")
 	_, err := w.Session(w.ctx, second.ID)
 	w.code(err, sessions.NotFound)
 	for range 3 {

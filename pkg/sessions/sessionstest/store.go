@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -187,7 +188,7 @@ func missing(format string, args ...any) error {
 	return sessions.Errorf(sessions.NotFound, format, args...)
 }
 
-func (t *tx) Device(id sessions.DeviceID) (sessions.Device, error) {
+func (t *tables) Device(id sessions.DeviceID) (sessions.Device, error) {
 	d, ok := t.devices[id]
 	if !ok {
 		return d, missing("there is no device %d", id)
@@ -214,13 +215,59 @@ func (t *tx) DeviceByIP(ip netip.Addr) (sessions.Device, error) {
 	return sessions.Device{}, missing("no device has the address %s", ip)
 }
 
-func (t *tx) Devices() ([]sessions.Device, error) {
+func (t *tables) Devices(f sessions.DeviceFilter) ([]sessions.Device, error) {
 	var list []sessions.Device
-	for _, id := range slices.Sorted(maps.Keys(t.devices)) {
+	for _, id := range inOrder(t.devices, f.Newest) {
 		d, _ := t.Device(id)
-		list = append(list, d)
+		if t.selects(f, d) && (f.Limit == 0 || len(list) < f.Limit) {
+			list = append(list, d)
+		}
 	}
 	return list, nil
+}
+
+// inOrder returns the keys of a map by number.
+func inOrder[K ~int64, V any](all map[K]V, newest bool) []K {
+	ids := slices.Sorted(maps.Keys(all))
+	if newest {
+		slices.Reverse(ids)
+	}
+	return ids
+}
+
+// behind reports whether an id comes after another one in a list; 0 is before all.
+func behind[K ~int64](id, after K, newest bool) bool {
+	return after == 0 || newest && id < after || !newest && id > after
+}
+
+func (t *tables) selects(f sessions.DeviceFilter, d sessions.Device) bool {
+	if !behind(d.ID, f.After, f.Newest) || d.Created.Before(f.Since) || !matches(d, f.Query) {
+		return false
+	}
+	seen := d.Seen
+	if seen.IsZero() {
+		seen = d.Created
+	}
+	return f.Idle.IsZero() || !seen.IsZero() && seen.Before(f.Idle) && !t.hasSessions(d.ID)
+}
+
+func (t *tables) hasSessions(id sessions.DeviceID) bool {
+	for _, s := range t.sessions {
+		if s.Device == id {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(d sessions.Device, query string) bool {
+	texts := []string{d.MAC.String(), d.Hostname}
+	for _, ip := range d.IPs {
+		texts = append(texts, ip.String())
+	}
+	return slices.ContainsFunc(texts, func(text string) bool {
+		return strings.Contains(strings.ToLower(text), strings.ToLower(query))
+	})
 }
 
 func (t *tables) CountDevices() (int, error) { return len(t.devices), nil }
@@ -242,9 +289,30 @@ func (t *tx) PutDevice(d *sessions.Device) error {
 		t.releaseIP(ip, d.ID)
 	}
 	kept := *d
-	kept.IPs = slices.Clone(d.IPs)
+	kept.IPs, kept.Visitor = slices.Clone(d.IPs), false
 	t.devices[d.ID] = kept
 	return nil
+}
+
+func (t *tx) ReserveDevices(n int) (sessions.DeviceID, error) {
+	if err := t.writable(); err != nil {
+		return 0, err
+	}
+	first := t.lastDevice + 1
+	t.lastDevice += int64(n)
+	return sessions.DeviceID(first), nil
+}
+
+func (t *tx) InsertDevice(d sessions.Device) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if _, taken := t.devices[d.ID]; taken {
+		return sessions.Errorf(sessions.Conflict, "there is a device %d", d.ID)
+	}
+	t.devices[d.ID] = sessions.Device{ID: d.ID}
+	t.lastDevice = max(t.lastDevice, int64(d.ID))
+	return t.PutDevice(&d)
 }
 
 func (t *tx) DeleteDevice(id sessions.DeviceID) error {
@@ -254,10 +322,8 @@ func (t *tx) DeleteDevice(id sessions.DeviceID) error {
 	if _, err := t.Device(id); err != nil {
 		return err
 	}
-	for _, s := range t.sessions {
-		if s.Device == id {
-			return sessions.Errorf(sessions.Conflict, "device %d has sessions", id)
-		}
+	if t.hasSessions(id) {
+		return sessions.Errorf(sessions.Conflict, "device %d has sessions", id)
 	}
 	delete(t.devices, id)
 	return nil
@@ -273,7 +339,7 @@ func (t *tx) releaseIP(ip netip.Addr, owner sessions.DeviceID) {
 	t.devices[d.ID] = d
 }
 
-func (t *tx) Session(id sessions.SessionID) (sessions.Session, error) {
+func (t *tables) Session(id sessions.SessionID) (sessions.Session, error) {
 	s, ok := t.sessions[id]
 	if !ok {
 		return s, missing("there is no session %d", id)
@@ -281,11 +347,11 @@ func (t *tx) Session(id sessions.SessionID) (sessions.Session, error) {
 	return own(s), nil
 }
 
-func (t *tx) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
+func (t *tables) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
 	var list []sessions.Session
-	for _, id := range slices.Sorted(maps.Keys(t.sessions)) {
+	for _, id := range inOrder(t.sessions, f.Newest) {
 		s := t.sessions[id]
-		if selects(f, s) {
+		if selects(f, s) && matches(t.devices[s.Device], f.Query) {
 			list = append(list, own(s))
 		}
 	}
@@ -297,7 +363,23 @@ func (t *tx) Sessions(f sessions.SessionFilter) ([]sessions.Session, error) {
 
 func selects(f sessions.SessionFilter, s sessions.Session) bool {
 	return (f.Device == 0 || f.Device == s.Device) && (len(f.States) == 0 || slices.Contains(f.States, s.State)) &&
-		(!f.Unsaved || s.Unsaved) && (f.Reference == "" || f.Reference == s.Reference) && s.ID > f.After
+		(!f.Unsaved || s.Unsaved) && (f.Reference == "" || f.Reference == s.Reference) && behind(s.ID, f.After, f.Newest) && !s.Created.Before(f.Since)
+}
+
+func (t *tables) EndedBefore(at time.Time, limit int) ([]sessions.Session, error) {
+	list, err := t.Sessions(sessions.SessionFilter{States: []sessions.State{sessions.Consumed, sessions.Expired}})
+	list = slices.DeleteFunc(list, func(s sessions.Session) bool { return s.Unsaved || s.Ended.IsZero() || !s.Ended.Before(at) })
+	slices.SortStableFunc(list, func(a, b sessions.Session) int { return a.Ended.Compare(b.Ended) })
+	return list[:min(len(list), limit)], err
+}
+
+func (t *tables) Sold(at time.Time) (bool, error) {
+	for _, s := range t.sessions {
+		if s.Provider == sessions.LocalProvider && s.Created.Equal(at) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (t *tx) PastExpiry(now time.Time, limit int) ([]sessions.Session, error) {
@@ -382,7 +464,7 @@ func storable(s sessions.Session) error {
 		return sessions.Invalidf("type", "%d is not a type", s.Type)
 	case !slices.Contains(states, s.State):
 		return sessions.Invalidf("state", "%q is not a state", s.State)
-	case s.Started.After(lastYear) || s.Created.After(lastYear):
+	case s.Started.After(lastYear) || s.Created.After(lastYear) || s.Ended.After(lastYear):
 		return sessions.Invalidf("started", "is too far away")
 	}
 	return nil

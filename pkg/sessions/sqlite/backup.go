@@ -19,6 +19,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/checkpoint"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/journal"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/tables"
 )
@@ -68,7 +69,7 @@ func newPart(to string) (string, error) {
 
 // copyFile copies a database, with what is in its WAL.
 func copyFile(ctx context.Context, from, to string) error {
-	db, err := sql.Open("sqlite3", dsn(from, url.Values{"mode": {"ro"}}))
+	db, err := sql.Open("sqlite3", journal.DSN(from, url.Values{"mode": {"ro"}}))
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func copyFile(ctx context.Context, from, to string) error {
 // debitCheckpoint debits to the running sessions of a copy what they had used by the
 // checkpoint of generation g. In the row it needs no checkpoint file beside it.
 func debitCheckpoint(ctx context.Context, path string, k sessions.Checkpoint, g sessions.Generation) error {
-	c, err := conn.Open(dsn(path, url.Values{"_journal_mode": {"MEMORY"}, "_synchronous": {"FULL"}}))
+	c, err := conn.Open(journal.DSN(path, url.Values{"_journal_mode": {"MEMORY"}, "_synchronous": {"FULL"}}))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/journal"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 )
 
@@ -28,7 +29,7 @@ func Check(ctx context.Context, path string) (version int, err error) {
 	if !info.Mode().IsRegular() {
 		return 0, fmt.Errorf("database %s: not a regular file (%s)", path, info.Mode().Type())
 	}
-	db, err := sql.Open("sqlite3", dsn(path, url.Values{"mode": {"ro"}, "_query_only": {"on"}}))
+	db, err := sql.Open("sqlite3", journal.DSN(path, url.Values{"mode": {"ro"}, "_query_only": {"on"}}))
 	if err != nil {
 		return 0, explain(path, err)
 	}
@@ -44,6 +45,10 @@ func Check(ctx context.Context, path string) (version int, err error) {
 	}
 	return version, nil
 }
+
+// SharedMemory reports whether a database in dir can have a write-ahead log, whose index
+// processes share in mapped memory. Without it [Open] gives it a rollback journal.
+func SharedMemory(dir string) bool { return journal.Of(dir) == journal.WAL }
 
 // quickCheck verifies the structure of every page.
 func quickCheck(ctx context.Context, db *sql.DB) error {
@@ -65,6 +70,9 @@ func explain(path string, err error) error {
 	if !errors.As(err, &failed) {
 		return fmt.Errorf("database %s: %w", path, err)
 	}
+	if noSharedMemory(failed) {
+		return fmt.Errorf("database %s: %w (%w): the agent gives it a rollback journal at its start", path, ErrNoSharedMemory, err)
+	}
 	switch failed.Code {
 	case sqlite3.ErrNotADB:
 		return fmt.Errorf("database %s: it is not an SQLite database, or %w (%w): move it away, or restore a backup", path, ErrDamaged, err)
@@ -78,4 +86,17 @@ func explain(path string, err error) error {
 		return fmt.Errorf("database %s: another process holds it locked: is an agent or a backup running?", path)
 	}
 	return fmt.Errorf("database %s: %w", path, err)
+}
+
+// ErrNoSharedMemory is a database with a write-ahead log that was moved to a file system on
+// which it cannot have one. [Open] changes its journal.
+var ErrNoSharedMemory = errors.New("its file system has no shared writable mmap, which a write-ahead log needs")
+
+// noSharedMemory reports an error of the memory that connections share in WAL mode.
+func noSharedMemory(failed sqlite3.Error) bool {
+	switch failed.ExtendedCode {
+	case sqlite3.ErrIoErrSHMMap, sqlite3.ErrIoErrSHMOpen, sqlite3.ErrIoErrSHMSize, sqlite3.ErrIoErrSHMLock:
+		return true
+	}
+	return false
 }

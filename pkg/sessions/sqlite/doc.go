@@ -19,6 +19,16 @@
 // connections stale. While it is busy, and for Snapshot, there are reading connections,
 // which never wait for the writer and are closed when idle.
 //
+// A WAL begins anew after about 4 MB, once no reader needs it. One that a foreign reader held
+// back grows; TrimWAL cuts it afterwards, and HeldWAL names the reader meanwhile.
+//
+// # Without shared memory
+//
+// The connections share the index of the WAL in mapped memory, which JFFS2, 9p and some of
+// FUSE do not have. There the database has a rollback journal ([SharedMemory]). Each
+// writing transaction is on the disk then, also those of Commit: some three waits for it, in
+// the writer's turn. Readers and the writer wait for each other.
+//
 // # Flash wear
 //
 // A transaction appends each page it changed (4 KB) to the WAL once, whatever the

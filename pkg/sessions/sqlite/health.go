@@ -57,6 +57,14 @@ func (s *Store) Health(ctx context.Context) error {
 	return s.Update(ctx, func(t sessions.Tx) error { return rewritePage(t.(*tables.Tx)) })
 }
 
+// TrimWAL cuts a write-ahead log that a foreign reader had let grow. It is to be called now and
+// then, and costs a stat(2).
+func (s *Store) TrimWAL() error { return s.trimmer.Trim() }
+
+// HeldWAL names the processes that keep a large write-ahead log from being cut, and since
+// when; "" while none does for long.
+func (s *Store) HeldWAL() string { return s.trimmer.Held() }
+
 // rewritePage writes a page as it is.
 func rewritePage(t *tables.Tx) error {
 	version, err := t.Pragma("user_version")

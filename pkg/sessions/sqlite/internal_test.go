@@ -113,7 +113,7 @@ func TestDiskFull(t *testing.T) {
 // TestMigratedMeanwhile: another process was faster between check and apply.
 func TestMigratedMeanwhile(t *testing.T) {
 	s := openTest(t)
-	db, err := sql.Open("sqlite3", writeDSN(s.path))
+	db, err := sql.Open("sqlite3", s.journal.WriteDSN(s.path))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -22,8 +21,10 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/checkpoint"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/journal"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/tables"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/trim"
 )
 
 const (
@@ -37,6 +38,7 @@ const (
 // several processes. Close it when done.
 type Store struct {
 	path       string
+	journal    journal.Mode
 	log        *slog.Logger
 	writer     *pool // of one connection, whose writing transactions begin IMMEDIATE
 	readers    *pool // of connections that refuse to write
@@ -46,6 +48,7 @@ type Store struct {
 	generation sessions.Generation   // of this Store
 	health     atomic.Pointer[error] // of the last writing transaction; damage stays (setHealth)
 	writing    stopwatch             // the one that has its turn
+	trimmer    *trim.Trimmer
 }
 
 // Open opens the database at path, makes it when it does not exist (directory
@@ -53,7 +56,12 @@ type Store struct {
 // to date. It fails with one clear line on a file that is no database of this
 // agent, is damaged (ErrDamaged: all of it is read), or was made by a newer agent.
 // A nil log discards.
-func Open(path string, log *slog.Logger) (*Store, error) {
+//
+// Where the file system of path has no shared memory, the database has a rollback journal,
+// see [SharedMemory].
+func Open(path string, log *slog.Logger) (*Store, error) { return open(path, log, journal.Of) }
+
+func open(path string, log *slog.Logger, journalOf func(dir string) journal.Mode) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -67,10 +75,16 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	s := &Store{
-		path: path, log: log, wal: newWAL(path + "-wal"), checkpoint: checkpoint.Beside(path),
-		writer: newPool(writeDSN(path), 1, 0), readers: newPool(readDSN(path), maxReaders, readerIdle),
+	mode := journalOf(filepath.Dir(path))
+	if mode == journal.Rollback {
+		log.Warn("the file system has no shared writable mmap: the database has a rollback journal, a purchase waits longer for the disk", "database", path)
 	}
+	s := &Store{
+		path: path, journal: mode, log: log, wal: newWAL(path + "-wal"), checkpoint: checkpoint.Beside(path),
+		writer: newPool(mode.WriteDSN(path), 1, 0), readers: newPool(journal.ReadDSN(path), maxReaders, readerIdle),
+	}
+	s.trimmer = trim.New(path, log)
+	s.writer.pragma = fmt.Sprintf("PRAGMA journal_size_limit = %d", trim.Usual)
 	if err := s.prepare(); err != nil {
 		_ = s.Close() // nothing was stored
 		return nil, explain(path, err)
@@ -78,9 +92,12 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
-// prepare makes the file a sound WAL database of this build's schema.
+// prepare makes the file a sound database of this build's schema.
 func (s *Store) prepare() error {
-	db, err := sql.Open("sqlite3", writeDSN(s.path))
+	if err := s.journal.Convert(s.path); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite3", s.journal.WriteDSN(s.path))
 	if err != nil {
 		return err
 	}
@@ -127,33 +144,6 @@ func (s *Store) sound(db *sql.DB) error {
 		return fmt.Errorf("%w (%s)", ErrDamaged, oneLine(string(why)))
 	}
 	return quickCheck(context.Background(), db)
-}
-
-// Pragmas go into the data source name, so that each connection of a pool has
-// them; one sent through the pool would reach one connection.
-var common = url.Values{
-	"mode":          {"rw"}, // createFile made it, with the right mode
-	"_busy_timeout": {"5000"},
-	"_foreign_keys": {"on"},
-}
-
-func writeDSN(path string) string {
-	return dsn(path, url.Values{"_journal_mode": {"WAL"}, "_synchronous": {"NORMAL"}, "_txlock": {"immediate"}, "_cache_size": {"-512"}})
-}
-
-func readDSN(path string) string {
-	// A page that is not in the small cache is in the kernel's, a copy away.
-	return dsn(path, url.Values{"_query_only": {"on"}, "_cache_size": {"-256"}})
-}
-
-func dsn(path string, more url.Values) string {
-	for key, value := range common {
-		if !more.Has(key) {
-			more[key] = value
-		}
-	}
-	// Escaped, because a '?' or '#' of the path would end it.
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + more.Encode()
 }
 
 // createFile makes the directory and an empty file that only the owner may read.

@@ -13,9 +13,10 @@ import (
 
 // pool lends connections, which it opens when they are needed. Safe for concurrent use.
 type pool struct {
-	dsn   string
-	slots chan *conn.Conn // as many as there may be; nil: not open
-	ended chan struct{}   // closed by close
+	dsn    string
+	pragma string          // sent to each connection that is opened; "": none
+	slots  chan *conn.Conn // as many as there may be; nil: not open
+	ended  chan struct{}   // closed by close
 
 	idle  time.Duration // for which an unused connection stays open; 0: for ever
 	timer *time.Timer
@@ -65,11 +66,22 @@ func (p *pool) opened(c *conn.Conn) (*conn.Conn, error) {
 	if c != nil {
 		return c, nil
 	}
-	c, err := conn.Open(p.dsn)
+	c, err := p.connect()
 	if err != nil {
 		p.slots <- nil
 	}
 	return c, err
+}
+
+func (p *pool) connect() (*conn.Conn, error) {
+	c, err := conn.Open(p.dsn)
+	if err != nil || p.pragma == "" {
+		return c, err
+	}
+	if err := c.Query(p.pragma, func(*conn.Row) error { return nil }); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 // release takes a connection back; one that is not usable is closed.

@@ -22,6 +22,7 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/checkpoint"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/conn"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/disk"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/journal"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/salvage"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/tables"
 )
@@ -74,12 +75,12 @@ func Rescue(ctx context.Context, path string, now time.Time, log *slog.Logger) (
 // build makes the new database beside the old one.
 func (r *Rescued) build(ctx context.Context, path string, now time.Time, log *slog.Logger) error {
 	place := path + ".rescuing"
-	for _, part := range []string{"", "-wal", "-shm"} { // of a rescue that was broken off
+	for _, part := range append([]string{""}, journal.Files()...) { // of a rescue that was broken off
 		if err := disk.Remove(place + part); err != nil {
 			return err
 		}
 	}
-	old, err := conn.Open(dsn(path, url.Values{"mode": {"ro"}, "_query_only": {"on"}}))
+	old, err := conn.Open(journal.DSN(path, url.Values{"mode": {"ro"}, "_query_only": {"on"}}))
 	if err == nil {
 		defer func() { _ = old.Close() }()
 	} else if unreadable := (sqlite3.Error{}); !errors.As(err, &unreadable) {
@@ -124,7 +125,7 @@ func keepGeneration(path string, to *tables.Tx) error {
 // setAside gives the files a second name. The checkpoint is copied: it is
 // written over in place, and stays in use.
 func setAside(path, aside string) error {
-	for _, part := range []string{"", "-wal", "-shm"} {
+	for _, part := range append([]string{""}, journal.Files()...) {
 		if err := secondName(os.Link, path+part, aside+part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -154,7 +155,7 @@ func secondName(link func(from, to string) error, from, to string) error {
 }
 
 // finishRescue puts the new database in its place, if there is one that is complete:
-// the WAL of the old one first, which would be applied to it.
+// the journal of the old one first, which would be applied to it.
 func finishRescue(path string) error {
 	if _, err := os.Stat(path + ".rescued"); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -162,10 +163,13 @@ func finishRescue(path string) error {
 		}
 		return err
 	}
-	for _, gone := range []string{path + "-wal", path + "-shm", damageMarker(path)} {
-		if err := disk.Remove(gone); err != nil {
+	for _, part := range journal.Files() {
+		if err := disk.Remove(path + part); err != nil {
 			return err
 		}
+	}
+	if err := disk.Remove(damageMarker(path)); err != nil {
+		return err
 	}
 	if err := os.Rename(path+".rescued", path); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/journal"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 )
 
@@ -43,7 +44,7 @@ func furnished(t *testing.T) (path string) {
 // spoil changes rows as a flipped byte does: no rule of the schema is asked.
 func spoil(t *testing.T, path string, statements ...string) {
 	t.Helper()
-	db, err := sql.Open("sqlite3", writeDSN(path))
+	db, err := sql.Open("sqlite3", journal.WAL.WriteDSN(path))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ func (s *Store) View(ctx context.Context, fn func(sessions.Tx) error) error {
 }
 
 // Snapshot is View on a connection of its own: for fn that reads many rows or calls
-// Update. It does not wait for Update, nor Update for it.
+// Update. It does not wait for Update, nor Update for it; with a rollback journal an
+// Update waits for it, and fn must not call one.
 func (s *Store) Snapshot(ctx context.Context, fn func(sessions.Tx) error) error {
 	c, err := s.readers.acquire(ctx)
 	if err != nil {

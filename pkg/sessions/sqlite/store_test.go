@@ -30,7 +30,7 @@ func addDevice(tb testing.TB, store *sqlite.Store, n byte) sessions.Device {
 func devices(tb testing.TB, store *sqlite.Store) (all []sessions.Device) {
 	tb.Helper()
 	err := store.View(tb.Context(), func(tx sessions.Tx) (err error) {
-		all, err = tx.Devices()
+		all, err = tx.Devices(sessions.DeviceFilter{})
 		return err
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/journal"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite/internal/schema"
 )
 
@@ -177,7 +178,7 @@ func schemaOf(t *testing.T, path string) []string {
 
 func openReadOnly(t *testing.T, path string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite3", readDSN(path))
+	db, err := sql.Open("sqlite3", journal.ReadDSN(path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +381,7 @@ func create(t *testing.T, path string) {
 // migrateAt is what an agent with those migrations does.
 func migrateAt(t *testing.T, path string, all []schema.Migration) error {
 	t.Helper()
-	db, err := sql.Open("sqlite3", writeDSN(path))
+	db, err := sql.Open("sqlite3", journal.WAL.WriteDSN(path))
 	if err != nil {
 		t.Fatal(err)
 	}

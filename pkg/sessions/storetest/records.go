@@ -19,7 +19,7 @@ func testDevices(t *testing.T, s sessions.Store) {
 	d := sessions.Device{
 		MAC:      mac(1),
 		IPs:      []netip.Addr{netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("10.0.0.7")},
-		Hostname: `o'brien "phone" ☕`, Created: noon, Bound: netip.MustParseAddr("10.0.0.7"),
+		Hostname: `o'brien "phone" ☕`, Created: noon, Seen: noon.Add(time.Hour), Bound: netip.MustParseAddr("10.0.0.7"),
 	}
 	update(t, s, func(tx sessions.Tx) error { return tx.PutDevice(&d) })
 	if d.ID < 1 {
@@ -39,7 +39,7 @@ func testDevices(t *testing.T, s sessions.Store) {
 		same(t, "DeviceByMAC", byMAC, d)
 		_, err = tx.DeviceByMAC(mac(1))
 		wantCode(t, "the MAC it had", err, sessions.NotFound)
-		all, err := tx.Devices()
+		all, err := tx.Devices(sessions.DeviceFilter{})
 		must(t, err)
 		same(t, "Devices", all, []sessions.Device{d, second})
 		return nil
@@ -61,7 +61,7 @@ func testMACConflict(t *testing.T, s sessions.Store) {
 	wantCode(t, "a device moved to a taken MAC", err, sessions.Conflict)
 
 	view(t, s, func(tx sessions.Tx) error {
-		all, err := tx.Devices()
+		all, err := tx.Devices(sessions.DeviceFilter{})
 		must(t, err)
 		same(t, "Devices", all, []sessions.Device{first, second})
 		return nil
@@ -82,7 +82,7 @@ func testDeleteDevice(t *testing.T, s sessions.Store) {
 	view(t, s, func(tx sessions.Tx) error {
 		_, err := tx.DeviceByIP(ip)
 		wantCode(t, "the address of a deleted device", err, sessions.NotFound)
-		all, err := tx.Devices()
+		all, err := tx.Devices(sessions.DeviceFilter{})
 		must(t, err)
 		same(t, "Devices", all, []sessions.Device{buyer})
 		return nil
@@ -132,7 +132,7 @@ func testAddresses(t *testing.T, s sessions.Store) {
 func wantAddresses(tb testing.TB, s sessions.Store, what string, want ...sessions.Device) {
 	tb.Helper()
 	view(tb, s, func(tx sessions.Tx) error {
-		all, err := tx.Devices()
+		all, err := tx.Devices(sessions.DeviceFilter{})
 		same(tb, what, all, want)
 		for _, d := range want {
 			for _, ip := range d.IPs {
@@ -315,7 +315,7 @@ func testSessionValues(t *testing.T, s sessions.Store) {
 		Device: d.ID, Provider: "shop", Type: sessions.Data, State: sessions.Expired,
 		Time: math.MaxInt64, TimeUsed: math.MaxInt64, Bytes: math.MaxInt64, Used: math.MaxInt64,
 		DownBPS: math.MaxInt64, UpBPS: math.MaxInt64, UseGlobalSpeed: true,
-		ExpDays: &month, Started: noon.Add(-time.Nanosecond), Created: time.Unix(0, 0),
+		ExpDays: &month, Started: noon.Add(-time.Nanosecond), Created: time.Unix(0, 0), Ended: noon,
 		Reference: strings.Repeat("é", 128), Tag: math.MaxUint32,
 		Token: "voucher/7", Unsaved: true,
 		Meter: sessions.Baseline{

@@ -5,6 +5,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 
@@ -48,7 +49,7 @@ func testRollback(t *testing.T, s sessions.Store) {
 func wantOnly(tb testing.TB, s sessions.Store, d sessions.Device, p sessions.Session) {
 	tb.Helper()
 	view(tb, s, func(tx sessions.Tx) error {
-		devices, err := tx.Devices()
+		devices, err := tx.Devices(sessions.DeviceFilter{})
 		must(tb, err)
 		same(tb, "Devices", devices, []sessions.Device{d})
 		all, err := tx.Sessions(sessions.SessionFilter{})
@@ -97,15 +98,15 @@ func testViewReadOnly(t *testing.T, s sessions.Store) {
 func testSnapshot(t *testing.T, s sessions.Store) {
 	addDevice(t, s, 1)
 	must(t, s.Snapshot(t.Context(), func(tx sessions.Tx) error {
-		before, err := tx.Devices()
+		before, err := tx.Devices(sessions.DeviceFilter{})
 		must(t, err)
 		addDevice(t, s, 2)
-		after, err := tx.Devices()
+		after, err := tx.Devices(sessions.DeviceFilter{})
 		same(t, "Devices, read again in one Snapshot", after, before)
 		return err
 	}))
 	view(t, s, func(tx sessions.Tx) error {
-		all, err := tx.Devices()
+		all, err := tx.Devices(sessions.DeviceFilter{})
 		if len(all) != 2 {
 			t.Errorf("the next View sees %d devices, want 2", len(all))
 		}
@@ -144,7 +145,7 @@ func testContext(t *testing.T, s sessions.Store) {
 		return nil
 	})
 	view(t, s, func(tx sessions.Tx) error {
-		all, err := tx.Devices()
+		all, err := tx.Devices(sessions.DeviceFilter{})
 		same(t, "Devices", all, []sessions.Device(nil))
 		return err
 	})
@@ -189,4 +190,42 @@ func debit(tx sessions.Tx, id sessions.SessionID) error {
 	}
 	session.Used++
 	return tx.PutSession(&session)
+}
+
+func testCommit(t *testing.T, s sessions.Store) {
+	must(t, s.Sync())
+	d := sessions.Device{MAC: mac(1)}
+	must(t, s.Commit(t.Context(), func(tx sessions.Tx) error { return tx.PutDevice(&d) }))
+	err := s.Commit(t.Context(), func(tx sessions.Tx) error {
+		must(t, tx.PutDevice(&sessions.Device{MAC: mac(2)}))
+		return errAbort
+	})
+	if !errors.Is(err, errAbort) {
+		t.Errorf("Commit returned %v, want the error of its function", err)
+	}
+	for range 2 {
+		view(t, s, func(tx sessions.Tx) error {
+			devices, err := tx.Devices(sessions.DeviceFilter{})
+			same(t, "Devices", devices, []sessions.Device{d})
+			return err
+		})
+		must(t, s.Sync())
+	}
+}
+
+func testCheckpoint(t *testing.T, s sessions.Store) {
+	want := sessions.Checkpoint{}
+	for _, next := range []sessions.Checkpoint{
+		{Boot: "0a1b", At: 5, Epoch: math.MaxUint64, Spent: []sessions.Count{{Account: 3, Spent: 1 << 62}, {Account: 1, Spent: 7}}},
+		{Boot: "0a1b", At: math.MaxInt64, Epoch: 2},
+		{Boot: "0a1b", At: 6, Epoch: 2, Spent: make([]sessions.Count, 5000)},
+		{Boot: "2c", At: 7, Epoch: 2, Spent: []sessions.Count{{Account: 9, Spent: 1}}},
+		{},
+	} {
+		got, err := s.Checkpoint()
+		must(t, err)
+		same(t, "Checkpoint", got, want)
+		must(t, s.PutCheckpoint(next))
+		want = next
+	}
 }

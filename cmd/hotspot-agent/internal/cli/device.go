@@ -3,7 +3,7 @@
 package cli
 
 import (
-	"io"
+	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,11 +16,13 @@ import (
 func deviceCommand(e command.Env) *cli.Command {
 	return &cli.Command{
 		Name:  "device",
-		Usage: "list, show, add and change devices",
+		Usage: "list, show, add, change and delete devices",
 		Subcommands: []*cli.Command{
 			{
-				Name: "list", Usage: "list the devices that are known",
-				Action: e.Action(deviceList),
+				Name: "list", Usage: "list the devices that were added or bought something",
+				Description: "   hotspot-agent device list -q 10.0.0. --sort -id --limit 20",
+				Flags:       listFlags("devices with this `TEXT` in their MAC, IP or hostname"),
+				Action:      e.Action(deviceList),
 			},
 			{
 				Name: "show", Usage: "show one device", ArgsUsage: "DEVICE",
@@ -42,6 +44,11 @@ way. One with sessions stays: move these, or move this device's to it.
 				Flags:  append([]cli.Flag{&cli.StringFlag{Name: "mac", Usage: "`MAC` to move it to"}, command.InterfaceFlag()}, deviceFlags()...),
 				Action: e.Action(deviceUpdate),
 			},
+			{
+				Name: "delete", Usage: "delete a device that has nothing left, with its used-up sessions", ArgsUsage: "DEVICE",
+				Flags:  []cli.Flag{command.InterfaceFlag()},
+				Action: e.Action(deviceDelete),
+			},
 		},
 	}
 }
@@ -54,17 +61,20 @@ func deviceFlags() []cli.Flag {
 }
 
 func deviceList(e command.Env, c *cli.Context) error {
-	devices, err := e.Client(c).Devices(c.Context)
+	newest, err := newestFirst(c)
 	if err != nil {
 		return err
 	}
-	return output.Show(e.Stdout, c, devices, func(w io.Writer, devices []api.Device) {
-		rows := make([][]string, 0, len(devices))
-		for _, d := range devices {
-			rows = append(rows, []string{output.ID(d.ID), d.MAC, output.OrDash(d.IP), output.OrDash(d.Hostname), output.Stamp(d.CreatedAt)})
-		}
-		output.Table(w, []string{"ID", "MAC", "IP", "HOSTNAME", "CREATED"}, rows)
+	client, query := e.Client(c), api.DeviceQuery{Query: c.String("q"), Newest: newest}
+	header := []string{"ID", "MAC", "IP", "HOSTNAME", "CREATED"}
+	return output.Pages(e.Stdout, c, header, deviceRow, func(limit int, cursor string) ([]api.Device, string, error) {
+		query.Limit, query.Cursor = limit, cursor
+		return client.DevicePage(c.Context, query)
 	})
+}
+
+func deviceRow(d api.Device) []string {
+	return []string{output.ID(d.ID), d.MAC, output.OrDash(d.IP), output.OrDash(d.Hostname), output.Stamp(d.CreatedAt)}
 }
 
 func deviceShow(e command.Env, c *cli.Context) error {
@@ -86,6 +96,17 @@ func deviceUpdate(e command.Env, c *cli.Context) error {
 	}
 	device, err := e.Client(c).UpdateDevice(c.Context, command.Device(c, c.Args().First()), patch)
 	return output.Device(e.Stdout, c, device, err)
+}
+
+func deviceDelete(e command.Env, c *cli.Context) error {
+	device := command.Device(c, c.Args().First())
+	if err := e.Client(c).DeleteDevice(c.Context, device); err != nil {
+		return err
+	}
+	if !c.Bool("json") { // the API answers with nothing
+		fmt.Fprintf(e.Stdout, "device %s is deleted\n", output.Printable(device))
+	}
+	return nil
 }
 
 func stringIfSet(c *cli.Context, name string) *string {

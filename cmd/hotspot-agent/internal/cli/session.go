@@ -4,8 +4,8 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,10 +23,13 @@ func sessionCommand(e command.Env) *cli.Command {
 			sessionCreateCommand(e),
 			{
 				Name: "list", Usage: "list sessions",
-				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"}, command.InterfaceFlag(),
+				Description: "   hotspot-agent session list --state available,paused --sort -id --limit 20",
+				Flags: append([]cli.Flag{
+					&cli.StringFlag{Name: "device", Usage: "`DEVICE` whose sessions are listed"},
+					command.InterfaceFlag(),
 					&cli.StringFlag{Name: "reference", Usage: "`TEXT` with which the session was created"},
-				},
+					&cli.StringFlag{Name: "state", Usage: "`STATES` that are listed, separated by commas: available, running, paused, consumed, expired"},
+				}, listFlags("sessions of devices with this `TEXT` in their MAC, IP or hostname")...),
 				Action: e.Action(sessionList),
 			},
 			{
@@ -49,19 +52,52 @@ func sessionCommand(e command.Env) *cli.Command {
 }
 
 func sessionList(e command.Env, c *cli.Context) error {
-	list, err := e.Client(c).Sessions(c.Context, api.SessionQuery{Device: command.Device(c, c.String("device")), Reference: c.String("reference")})
+	newest, err := newestFirst(c)
 	if err != nil {
 		return err
 	}
-	return output.Show(e.Stdout, c, list, func(w io.Writer, list []api.Session) {
-		rows := make([][]string, 0, len(list))
-		for _, s := range list {
-			rows = append(rows, []string{
-				output.ID(s.ID), output.ID(s.DeviceID), s.Type, string(s.State), output.Remaining(s), output.Speeds(s), output.Expires(s), s.Provider,
-			})
+	query := api.SessionQuery{Device: command.Device(c, c.String("device")), Reference: c.String("reference"), Query: c.String("q"), Newest: newest}
+	if text := c.String("state"); text != "" {
+		for state := range strings.SplitSeq(text, ",") {
+			query.States = append(query.States, api.State(strings.TrimSpace(state)))
 		}
-		output.Table(w, []string{"ID", "DEVICE", "TYPE", "STATE", "REMAINING", "DOWN / UP", "EXPIRES", "PROVIDER"}, rows)
+	}
+	client := e.Client(c)
+	header := []string{"ID", "DEVICE", "TYPE", "STATE", "REMAINING", "DOWN / UP", "EXPIRES", "PROVIDER"}
+	return output.Pages(e.Stdout, c, header, sessionRow, func(limit int, cursor string) ([]api.Session, string, error) {
+		query.Limit, query.Cursor = limit, cursor
+		return client.SessionPage(c.Context, query)
 	})
+}
+
+func sessionRow(s api.Session) []string {
+	return []string{
+		output.ID(s.ID), output.ID(s.DeviceID), s.Type, string(s.State), output.Remaining(s), output.Speeds(s), output.Expires(s), s.Provider,
+	}
+}
+
+// listFlags are those of every list.
+func listFlags(match string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "q", Usage: match},
+		&cli.IntFlag{Name: "limit", Usage: "`NUMBER` of them at most"},
+		&cli.StringFlag{Name: "sort", Usage: "`ORDER`: id, or -id for the newest first", Value: "id"},
+	}
+}
+
+// newestFirst reads --sort, and refuses a --limit that is none.
+func newestFirst(c *cli.Context) (bool, error) {
+	if c.IsSet("limit") && c.Int("limit") < 1 {
+		return false, exit.Usagef(c, "--limit: %d is not a number from 1", c.Int("limit"))
+	}
+	switch order := c.String("sort"); order {
+	case "id":
+		return false, nil
+	case "-id":
+		return true, nil
+	default:
+		return false, exit.Usagef(c, "--sort: %q is not an order (want id, or -id for the newest first)", order)
+	}
 }
 
 func sessionShow(e command.Env, c *cli.Context) error {

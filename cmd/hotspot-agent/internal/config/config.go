@@ -36,6 +36,8 @@ type Config struct {
 	OnStop            StopMode
 	AfterReboot       RebootMode
 	IdleTimeout       time.Duration // 0: never
+	ForgetDevices     time.Duration // devices without sessions, unseen this long; 0: never
+	KeepSessions      time.Duration // sessions that are over; 0: for ever
 
 	Bind             sessions.BindMode // what a connected device has to keep beside its MAC
 	Trusted, Blocked []dataplane.MAC
@@ -91,6 +93,8 @@ func Default() Config {
 		LowBalancePercent: 10,
 		OnStop:            StopKeep,
 		AfterReboot:       RebootPause,
+		ForgetDevices:     30 * 24 * time.Hour,
+		KeepSessions:      400 * 24 * time.Hour,
 		Attach:            dataplane.Auto,
 		Bind:              sessions.BindNone,
 		Limiter:           dataplane.Fair,

@@ -75,6 +75,8 @@ low_balance_percent: 0
 on_stop: disconnect
 after_reboot: resume
 idle_timeout: 5m
+forget_devices: 7d
+keep_sessions: 0
 bind: port
 trusted: [020000000001, 02-00-00-00-00-02, "0200.0000.0003"]
 blocked: [02:00:00:00:00:0A]
@@ -94,7 +96,7 @@ metrics: {listen: "127.0.0.1:9273"}
 	want := Config{
 		Interfaces: []string{"wlan0", "eth1.20"}, StateDir: "/data/hotspot", Socket: "/tmp/a.sock", SocketGroup: "www-data", ViewerGroup: "adm",
 		BPFFS: "/run/bpf/x", MaxClients: 100, GlobalDownBPS: 5_000_000, GlobalUpBPS: 512_000, Checkpoint: time.Minute,
-		OnStop: StopDisconnect, AfterReboot: RebootResume, IdleTimeout: 5 * time.Minute,
+		OnStop: StopDisconnect, AfterReboot: RebootResume, IdleTimeout: 5 * time.Minute, ForgetDevices: 7 * 24 * time.Hour,
 		Bind:    sessions.BindPort,
 		Trusted: []dataplane.MAC{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}, Blocked: []dataplane.MAC{{2, 0, 0, 0, 0, 10}},
 		Attach:       dataplane.Clsact,

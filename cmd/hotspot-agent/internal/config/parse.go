@@ -24,6 +24,7 @@ const (
 	maxLowBalance                = 99 // percent
 	minCheckpoint, maxCheckpoint = time.Second, time.Hour
 	minIdle, maxIdle             = time.Second, 7 * 24 * time.Hour
+	minKeep, maxKeep             = 24 * time.Hour, 10 * 366 * 24 * time.Hour
 )
 
 func durationRange(low, high time.Duration) string {
@@ -79,11 +80,16 @@ func parseCheckpoint(s string) (time.Duration, error) {
 	return parseDuration(s, minCheckpoint, maxCheckpoint)
 }
 
-func parseIdle(s string) (time.Duration, error) {
+func parseIdle(s string) (time.Duration, error) { return parseOrNever(s, minIdle, maxIdle) }
+
+func parseKeep(s string) (time.Duration, error) { return parseOrNever(s, minKeep, maxKeep) }
+
+// parseOrNever reads a duration, or 0.
+func parseOrNever(s string, low, high time.Duration) (time.Duration, error) {
 	if d, err := units.ParseTime(s); err == nil && d == 0 {
 		return 0, nil
 	}
-	return parseDuration(s, minIdle, maxIdle)
+	return parseDuration(s, low, high)
 }
 
 func parseDuration(s string, low, high time.Duration) (time.Duration, error) {

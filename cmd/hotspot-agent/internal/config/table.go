@@ -96,6 +96,14 @@ func sessionKeys() []Key {
 			Name: "idle_timeout", Kind: "duration", Accepts: durationRange(minIdle, maxIdle) + ", or 0s for never", Wrong: "soon",
 			Meaning: "A device that has sent nothing for this long is paused, whatever was sent to it.",
 		}, func(c *Config) *time.Duration { return &c.IdleTimeout }, parseIdle, showDuration),
+		value(Key{
+			Name: "forget_devices", Kind: "duration", Accepts: showDays(minKeep) + " to " + showDays(maxKeep) + ", or 0 for never", Wrong: "1h",
+			Meaning: "Devices that have no session and were not seen this long are deleted, in the background. A device that only the portal has seen is in memory and not in the database; it is not meant here.",
+		}, func(c *Config) *time.Duration { return &c.ForgetDevices }, parseKeep, showDays),
+		value(Key{
+			Name: "keep_sessions", Kind: "duration", Accepts: showDays(minKeep) + " to " + showDays(maxKeep) + ", or 0 for never", Wrong: "a year",
+			Meaning: "Sessions that were used up or expired this long ago are deleted, in the background. To have them longer, keep an export (`hotspot-agent session export --all`).",
+		}, func(c *Config) *time.Duration { return &c.KeepSessions }, parseKeep, showDays),
 	}
 }
 
@@ -226,6 +234,9 @@ func speedKey(name, meaning string) Key {
 }
 
 func showMbps(bps uint64) string { return strconv.FormatFloat(mbit(bps), 'g', -1, 64) }
+
+// showDays is for durations of whole days.
+func showDays(d time.Duration) string { return strconv.Itoa(int(d/(24*time.Hour))) + "d" }
 
 func showDuration(d time.Duration) string { return d.String() }
 

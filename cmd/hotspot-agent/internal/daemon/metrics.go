@@ -80,6 +80,7 @@ func writeMetrics(w io.Writer, s api.AgentStatus) {
 	counter(w, "hotspot_interface_unprotected_seconds_total", "How long a client-facing interface was up without the programs.",
 		interfaceSamples(s.Interfaces, func(i api.InterfaceStatus) float64 { return float64(i.UnprotectedMS) / 1000 }))
 	gauge(w, "hotspot_devices", "Devices that are known.", one(float64(s.Counts.Devices)))
+	gauge(w, "hotspot_visitors", "Devices that bought nothing, in memory only.", one(float64(s.Counts.Visitors)))
 	gauge(w, "hotspot_connected_devices", "Devices with a running session.", one(float64(s.Counts.Connected)))
 	gauge(w, "hotspot_clients", "Rules in the kernel.", one(float64(s.Counts.Clients)))
 	gauge(w, "hotspot_clients_max", "Rules that the kernel can hold.", one(float64(s.Counts.MaxClients)))

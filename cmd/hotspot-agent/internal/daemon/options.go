@@ -38,6 +38,8 @@ func managerConfig(cfg config.Config, plane *linux.Dataplane, log *slog.Logger) 
 		LowBalancePercent: cfg.LowBalancePercent,
 		IdleTimeout:       cfg.IdleTimeout,
 		Checkpoint:        cfg.Checkpoint,
+		ForgetDevices:     cfg.ForgetDevices,
+		KeepSessions:      cfg.KeepSessions,
 		ResumeAfterReboot: cfg.AfterReboot == config.RebootResume,
 		Bind:              cfg.Bind,
 		Locate:            plane.NeighborsOf,

@@ -15,6 +15,8 @@ import (
 
 const (
 	repairEvery = time.Minute     // database and kernel are compared this often
+	forgetEvery = 6 * time.Hour   // what is not kept is deleted this often
+	forgetFirst = 5 * time.Minute // after the start, whose work comes first
 	stopWithin  = 5 * time.Second // for requests that are under way when the agent stops
 )
 
@@ -32,6 +34,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		work.Go(func() error { return serveMetrics(ctx, d.metrics, d.service(), d.log) })
 	}
 	work.Go(func() error { return d.repair(ctx) })
+	work.Go(func() error { return d.forget(ctx) })
 	work.Go(func() error { return watchStore(ctx, d.store, d.log) })
 	work.Go(func() error { return d.events.follow(ctx) })
 	work.Go(func() error { return d.publishUnprotected(ctx) })
@@ -102,6 +105,22 @@ func (d *Daemon) repair(ctx context.Context) error {
 			d.log.Error("reconcile failed, repeated in a minute", "error", err)
 		}
 	})
+}
+
+// forget deletes what is not kept, soon after the start, and every forgetEvery.
+func (d *Daemon) forget(ctx context.Context) error {
+	forget := func() {
+		if err := d.manager.Forget(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error("old devices and sessions not deleted, repeated later", "error", err)
+		}
+	}
+	select {
+	case <-time.After(forgetFirst):
+		forget()
+	case <-ctx.Done():
+		return nil
+	}
+	return every(ctx, forgetEvery, forget)
 }
 
 // observeClients has the rules compare where clients are seen with what they know.

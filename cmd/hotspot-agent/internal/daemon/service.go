@@ -53,7 +53,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 		Version: s.version, Kernel: plane.Kernel, AttachMode: attachMode(plane.Interfaces), StartedAt: s.started,
 		Limiter: string(plane.Limiter),
 		Counts: api.Counts{
-			Devices: summary.Devices, Connected: summary.Connected, Sessions: map[string]int{},
+			Devices: summary.Devices, Visitors: summary.Visitors, Connected: summary.Connected, Sessions: map[string]int{},
 			Clients: plane.Clients, MaxClients: plane.MaxClients, Providers: len(providers), LastEvent: summary.LastSeq, Generation: summary.Generation.String(),
 		},
 		Health: health(summary.Health, problemsOf(plane.Problems, summary.Health, s.storeProblems(ctx))),

@@ -69,6 +69,7 @@ func TestRulesFollowTheConfiguration(t *testing.T) {
 	mac := []dataplane.MAC{first}
 	cfg := config.Config{
 		GlobalDownBPS: 1, GlobalUpBPS: 2, LowBalancePercent: 3, IdleTimeout: 4, Checkpoint: 5,
+		ForgetDevices: 6, KeepSessions: 7,
 		AfterReboot: config.RebootResume, Bind: sessions.BindIP, Trusted: mac, Blocked: mac,
 	}
 	rules := reflect.ValueOf(managerConfig(cfg, nil, slog.New(slog.DiscardHandler)))

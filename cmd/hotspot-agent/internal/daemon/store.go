@@ -46,6 +46,9 @@ func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) erro
 	defer stop(nil)
 	failing := false
 	_ = every(ctx, storeCheckEvery, func() {
+		if err := store.TrimWAL(); err != nil {
+			log.Warn("write-ahead log not cut", "error", err)
+		}
 		switch err := store.Health(ctx); {
 		case errors.Is(err, sqlite.ErrDamaged):
 			stop(err)
@@ -66,6 +69,7 @@ func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) erro
 // The problems of the database and its disk.
 const (
 	databaseFailing  dataplane.ProblemCode = "database_failing"
+	databaseHeld     dataplane.ProblemCode = "wal_held"
 	databaseSetAside dataplane.ProblemCode = "database_set_aside"
 	diskReadOnly     dataplane.ProblemCode = "disk_read_only"
 	diskFull         dataplane.ProblemCode = "disk_full"
@@ -83,6 +87,9 @@ func storeProblems(ctx context.Context, store *sqlite.Store, cfg config.Config, 
 		case at.Free < disk.Full:
 			problems = append(problems, dataplane.Problem{Code: diskFull, Detail: fmt.Sprintf("the disk of %s is full: make room, or no purchase can be stored", at.Path)})
 		}
+	}
+	if held := store.HeldWAL(); held != "" {
+		problems = append(problems, dataplane.Problem{Code: databaseHeld, Detail: held})
 	}
 	for _, name := range aside {
 		if _, err := os.Lstat(name); err != nil {

@@ -87,7 +87,7 @@ func (a *Agent) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	attached := a.Clock.Now()
 	return api.AgentStatus{
 		Version: "test", Kernel: "6.1.0", AttachMode: "tcx", StartedAt: attached,
-		Counts:     api.Counts{Devices: sum.Devices, Connected: sum.Connected, LastEvent: sum.LastSeq, Generation: sum.Generation.String(), MaxClients: 4096},
+		Counts:     api.Counts{Devices: sum.Devices, Visitors: sum.Visitors, Connected: sum.Connected, LastEvent: sum.LastSeq, Generation: sum.Generation.String(), MaxClients: 4096},
 		Interfaces: []api.InterfaceStatus{{Name: "br-lan", Index: 3, Attached: true, Mode: "tcx", Since: &attached}},
 		Health:     api.Health{OK: true, ClockSane: sum.ClockSane},
 		Drops:      []api.PacketCount{{Direction: "up", Reason: "no_rule", Frames: 1, Bytes: 60}},

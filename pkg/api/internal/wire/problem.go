@@ -31,6 +31,9 @@ type Problem struct {
 	Generation string `json:"generation,omitempty"`
 }
 
+// NextCursor is the header of a page of a list behind which there is another one.
+const NextCursor = "Next-Cursor"
+
 // Media types of answers.
 const (
 	TypeJSON    = "application/json"

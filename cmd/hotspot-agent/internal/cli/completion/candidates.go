@@ -128,12 +128,12 @@ func named(ctx context.Context, e command.Env, p *args.Parsed, argument string) 
 	var out []candidate
 	switch argument {
 	case "DEVICE":
-		devices, _ := client.Devices(ctx) // without an agent there is nothing to offer
+		devices, _, _ := client.DevicePage(ctx, api.DeviceQuery{Newest: true}) // without an agent there is nothing to offer
 		for _, d := range devices {
 			out = append(out, candidate{output.ID(d.ID), strings.Join(strings.Fields(d.MAC+" "+d.IP+" "+d.Hostname), " ")})
 		}
 	case "ID":
-		list, _ := client.Sessions(ctx, api.SessionQuery{})
+		list, _, _ := client.SessionPage(ctx, api.SessionQuery{Newest: true})
 		for _, s := range list {
 			out = append(out, candidate{output.ID(s.ID), fmt.Sprintf("%s of device %d, %s", s.Type, s.DeviceID, s.State)})
 		}

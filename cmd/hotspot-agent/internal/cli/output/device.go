@@ -28,7 +28,15 @@ func deviceFields(d api.Device) []string {
 		"IP", strings.Join(d.IPs, ", "),
 		"hostname", d.Hostname,
 		"created", Stamp(d.CreatedAt),
+		"visitor", visitor(d),
 	}
+}
+
+func visitor(d api.Device) string {
+	if !d.Visitor {
+		return ""
+	}
+	return "yes: bought nothing, in memory only"
 }
 
 // Sentence is a device's status in one line: "02:… is connected: session 3, 59m 58s left".

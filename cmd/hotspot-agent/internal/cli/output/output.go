@@ -28,10 +28,13 @@ func Show[T any](to io.Writer, c *cli.Context, value T, human func(io.Writer, T)
 }
 
 // Table writes aligned columns; cells are escaped, so that no device's hostname
-// moves the cursor.
+// moves the cursor. A nil header is left out.
 func Table(w io.Writer, header []string, rows [][]string) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{header}, rows...) {
+	if header != nil {
+		rows = append([][]string{header}, rows...)
+	}
+	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
 			cells[i] = Printable(cell)

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"context"
+	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -33,11 +34,27 @@ func (c *Tx) Save(s *sessions.Session) error {
 
 // Put stores a session of which there is nothing to deliver.
 func (c *Tx) Put(s *sessions.Session) error {
+	switch {
+	case !s.State.Final():
+		s.Ended = time.Time{}
+	case s.Ended.IsZero():
+		s.Ended = c.Now.Wall
+	}
 	if err := c.PutSession(s); err != nil {
 		return err
 	}
 	c.Stored = append(c.Stored, *s)
 	return nil
+}
+
+// Delete deletes a session that does not run, and publishes it.
+func (c *Tx) Delete(d sessions.Device, s sessions.Session, reason string) error {
+	if err := c.DeleteSession(s.ID); err != nil {
+		return err
+	}
+	e := c.NewEvent(sessions.SessionDeleted, d, s)
+	e.Reason = reason
+	return c.Publish(e)
 }
 
 // KeepAnswer stores what the request is answered for which the verb was called, if there

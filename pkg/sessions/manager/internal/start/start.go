@@ -98,7 +98,7 @@ func (st *Starter) pick(ctx context.Context, held enforce.Locked, id sessions.De
 	}
 	if rule, ok := st.enforce.Static[d.MAC]; ok {
 		if rule.Verdict == dataplane.Block {
-			return d, nil, sessions.Errorf(sessions.Forbidden, "device %d (%s) is blocked by the configuration", id, d.MAC)
+			return d, nil, Blocked(d)
 		}
 		return d, nil, nil
 	}
@@ -113,9 +113,19 @@ func (st *Starter) pick(ctx context.Context, held enforce.Locked, id sessions.De
 		return d, nil, err
 	}
 	if !ok {
-		return d, nil, sessions.Errorf(sessions.NoSession, "device %d (%s) has nothing to consume: buy it a session first", id, d.MAC)
+		return d, nil, NothingToConsume(d)
 	}
 	return d, &s, nil
+}
+
+// NothingToConsume is the refusal of a device that has nothing to start.
+func NothingToConsume(d sessions.Device) error {
+	return sessions.Errorf(sessions.NoSession, "device %d (%s) has nothing to consume: buy it a session first", d.ID, d.MAC)
+}
+
+// Blocked is the refusal of a device that the configuration blocks.
+func Blocked(d sessions.Device) error {
+	return sessions.Errorf(sessions.Forbidden, "device %d (%s) is blocked by the configuration", d.ID, d.MAC)
 }
 
 // choose chooses among the offers of providers, then among what was sold here.

@@ -189,7 +189,7 @@ func (w *damaged) copyDevices(kept *Kept) error {
 		tables.ScanDevice, func(d sessions.Device) int64 { return int64(d.ID) })
 	for _, d := range append(list, w.otherDevices(list)...) {
 		last = max(last, int64(d.ID))
-		stored, err := w.keep(w.to.RestoreDevice(d), "a device", "device", d.ID, "mac", d.MAC, "hostname", d.Hostname)
+		stored, err := w.keep(w.to.InsertDevice(d), "a device", "device", d.ID, "mac", d.MAC, "hostname", d.Hostname)
 		if err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func (w *damaged) copyDevices(kept *Kept) error {
 
 func (w *damaged) copySessions(kept *Kept) error {
 	last := max(w.last("sessions", "id"), w.number("SELECT max(session_id) FROM events"))
-	query, err := w.selectFrom("sessions", "id, device_id, state, expires_at, "+tables.SessionColumns)
+	query, err := w.selectFrom("sessions", "id, device_id, state, expires_at, ended_at, created_at, "+tables.SessionColumns)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type deviceTable struct{ *statements }
 
 // DeviceColumns are the columns behind the id, in the order of [ScanDevice], which reads
 // a list of addresses behind them.
-const DeviceColumns = "mac, hostname, created_at, bound"
+const DeviceColumns = "mac, hostname, created_at, seen_at, bound"
 
 // selectDevices reads the addresses, latest first, behind the columns.
 const selectDevices = "SELECT id, " + DeviceColumns + `, coalesce((SELECT group_concat(ip, ' ') FROM
@@ -41,8 +41,26 @@ func (t deviceTable) DeviceByIP(ip netip.Addr) (sessions.Device, error) {
 	return one(t.statements, missing, ScanDevice, selectDeviceByIP, ip.String())
 }
 
-func (t deviceTable) Devices() ([]sessions.Device, error) {
-	return many(t.statements, ScanDevice, selectDevices+" ORDER BY id")
+// matchesDevice is the condition of a query; its three arguments are the same pattern.
+const matchesDevice = `(mac LIKE ? ESCAPE '\' OR hostname LIKE ? ESCAPE '\'
+	OR devices.id IN (SELECT device_id FROM addresses WHERE ip LIKE ? ESCAPE '\'))`
+
+// Devices looks at every device for a Query, and for Idle: SQLite has no index of parts.
+func (t deviceTable) Devices(filter sessions.DeviceFilter) ([]sessions.Device, error) {
+	var w where
+	w.page("devices.id", int64(filter.After), filter.Newest)
+	if !filter.Since.IsZero() {
+		w.and("created_at >= ?", filter.Since.UnixNano())
+	}
+	if filter.Query != "" {
+		like := pattern(filter.Query)
+		w.and(matchesDevice, like, like, like)
+	}
+	if !filter.Idle.IsZero() {
+		w.and("coalesce(seen_at, created_at) < ? AND NOT EXISTS (SELECT 1 FROM sessions WHERE device_id = devices.id)", filter.Idle.UnixNano())
+	}
+	query := selectDevices + w.String() + w.order("id", filter.Newest, filter.Limit)
+	return many(t.statements, ScanDevice, query, w.args...)
 }
 
 func (t deviceTable) CountDevices() (int, error) {
@@ -57,18 +75,47 @@ func (t deviceTable) PutDevice(d *sessions.Device) error {
 	}
 	if d.ID != 0 {
 		missing := func() error { return noDevice(d.ID) }
-		err := t.change(missing, "UPDATE devices SET ("+DeviceColumns+") = (?, ?, ?, ?) WHERE id = ?", append(row, int64(d.ID))...)
+		err := t.change(missing, "UPDATE devices SET ("+DeviceColumns+") = (?, ?, ?, ?, ?) WHERE id = ?", append(row, int64(d.ID))...)
 		if err != nil {
 			return takenMAC(d, err)
 		}
 		return t.putAddresses(d)
 	}
-	id, err := t.insert("INSERT INTO devices ("+DeviceColumns+") VALUES (?, ?, ?, ?)", row...)
+	id, err := t.insert("INSERT INTO devices ("+DeviceColumns+") VALUES (?, ?, ?, ?, ?)", row...)
 	if err != nil {
 		return takenMAC(d, err)
 	}
 	d.ID = sessions.DeviceID(id)
 	return t.putAddresses(d)
+}
+
+func (t deviceTable) ReserveDevices(n int) (sessions.DeviceID, error) {
+	done, err := t.exec("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'devices'", int64(n))
+	if err != nil {
+		return 0, err
+	}
+	if changed, err := done.RowsAffected(); err != nil {
+		return 0, err
+	} else if changed == 0 { // there was no device yet
+		if _, err := t.exec("INSERT INTO sqlite_sequence (name, seq) VALUES ('devices', ?)", int64(n)); err != nil {
+			return 0, err
+		}
+	}
+	last, err := one(t.statements, nil, scanInt, "SELECT seq FROM sqlite_sequence WHERE name = 'devices'")
+	return sessions.DeviceID(last - int64(n) + 1), err
+}
+
+// InsertDevice inserts a device under its id, and its addresses.
+func (t deviceTable) InsertDevice(d sessions.Device) error {
+	row, err := deviceRow(&d)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("INSERT INTO devices (id, "+DeviceColumns+") VALUES (?, ?, ?, ?, ?, ?)", append([]any{int64(d.ID)}, row...)...)
+	if err != nil {
+		return takenMAC(&d, err)
+	}
+	return t.putAddresses(&d)
 }
 
 func (t deviceTable) DeleteDevice(id sessions.DeviceID) error {
@@ -131,14 +178,14 @@ func scanAddress(row *conn.Row) (a address, err error) {
 
 func deviceRow(d *sessions.Device) ([]any, error) {
 	var c checker
-	row := []any{d.MAC.String(), d.Hostname, c.wall("created_at", d.Created), encodeIP(d.Bound)}
+	row := []any{d.MAC.String(), d.Hostname, c.wall("created_at", d.Created), c.wall("seen_at", d.Seen), encodeIP(d.Bound)}
 	return row, c.err
 }
 
 // ScanDevice reads the id, the columns, and the addresses with spaces between.
 func ScanDevice(row *conn.Row) (d sessions.Device, err error) {
 	var mac, bound, ips string
-	if err := row.Scan((*int64)(&d.ID), &mac, &d.Hostname, &d.Created, &bound, &ips); err != nil {
+	if err := row.Scan((*int64)(&d.ID), &mac, &d.Hostname, &d.Created, &d.Seen, &bound, &ips); err != nil {
 		return d, err
 	}
 	if d.MAC, err = DecodeMAC(mac); err != nil {

@@ -35,14 +35,19 @@ func TestPlans(t *testing.T) {
 		selectSessions + " INDEXED BY sessions_by_device WHERE device_id IN (?) AND (+state = 'paused' OR +state = 'available') ORDER BY id": "sessions_by_device",
 		selectSessions + " WHERE state IN ('running') ORDER BY id":                                                                           "sessions_by_state",
 		selectSessions + " WHERE unsaved = 1 AND id > 5 ORDER BY id":                                                                         "sessions_unsaved",
-		selectPastExpiry:                "sessions_by_expiry",
+		selectPastExpiry: "sessions_by_expiry",
+		selectEnded:      "sessions_by_end",
+		selectSold:       "sessions_by_sale",
+		// A page of a long list, in whatever states: nothing is sorted.
+		selectSessions + " WHERE state IN ('available') AND id > 5 UNION ALL " + selectSessions + " WHERE state IN ('paused') AND id > 5 ORDER BY id LIMIT 10": "sessions_by_state",
+		selectDevices + " WHERE devices.id > 5 ORDER BY id LIMIT 10":                                                                                           "PRIMARY KEY",
 		selectDevices + " WHERE id = 1": "addresses_by_device",
 		selectDeviceByIP:                "PRIMARY KEY",
 		"SELECT seq FROM events WHERE seq > 5 ORDER BY seq LIMIT 10": "PRIMARY KEY",
 		"DELETE FROM events WHERE seq <= 5":                          "PRIMARY KEY",
 	} {
 		plan := explainPlan(t, c, query)
-		if !strings.Contains(plan, index) || strings.Contains(strings.ReplaceAll(plan, "SCAN (subquery", ""), "SCAN") {
+		if !strings.Contains(plan, index) || strings.Contains(strings.NewReplacer("SCAN (subquery", "", "SCAN CONSTANT ROW", "").Replace(plan), "SCAN") || strings.Contains(plan, "TEMP B-TREE FOR ORDER BY; SEARCH sessions") {
 			t.Errorf("%s\nis answered by: %s\nwant: %s", query, plan, index)
 		}
 	}

@@ -9,19 +9,6 @@ import (
 
 // What a rescue writes: rows with the ids that they had.
 
-// RestoreDevice inserts a device and its addresses.
-func (t *Tx) RestoreDevice(d sessions.Device) error {
-	row, err := deviceRow(&d)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec("INSERT INTO devices (id, "+DeviceColumns+") VALUES (?, ?, ?, ?, ?)", append([]any{int64(d.ID)}, row...)...)
-	if err != nil {
-		return err
-	}
-	return t.putAddresses(&d)
-}
-
 // RestoreAddress inserts an address, or replaces one that is there.
 func (t *Tx) RestoreAddress(ip string, device sessions.DeviceID, recency int64) error {
 	return t.putAddress(ip, device, recency)
@@ -29,13 +16,13 @@ func (t *Tx) RestoreAddress(ip string, device sessions.DeviceID, recency int64) 
 
 // RestoreSession inserts a session.
 func (t *Tx) RestoreSession(s sessions.Session) error {
-	row, err := values(&s)
+	created, row, err := values(&s)
 	if err != nil {
 		return err
 	}
 	k := keysOf(&s)
-	_, err = t.exec("INSERT INTO sessions (id, device_id, state, expires_at, "+SessionColumns+") VALUES (?, ?, ?, ?, "+sessionPlaceholders+")",
-		append([]any{int64(s.ID), int64(k.device), string(k.state), k.expires}, row...)...)
+	_, err = t.exec("INSERT INTO sessions (id, "+keyColumns+", created_at, "+SessionColumns+") VALUES (?, ?, ?, ?, ?, ?, "+sessionPlaceholders+")",
+		append(append([]any{int64(s.ID)}, k.args(created)...), row...)...)
 	return err
 }
 

@@ -21,21 +21,28 @@ type sessionTable struct {
 	keys map[sessions.SessionID]sessionKeys // as they are stored
 }
 
-// SessionColumns are the columns behind id, device, state and expiry, in the order of
+// keyColumns are in an index, and change.
+const keyColumns = "device_id, state, expires_at, ended_at"
+
+// SessionColumns are the columns behind id, keys and created_at, in the order of
 // [ScanSession]: those in no index but that of unsaved ones.
 const SessionColumns = `provider, type, time_ns, time_used_ns, data_bytes, data_used_bytes,
-	down_bps, up_bps, use_global_speed, exp_days, started_at, created_at, token, unsaved,
+	down_bps, up_bps, use_global_speed, exp_days, started_at, token, unsaved,
 	meter_epoch, meter_spent, meter_drops, meter_boot, meter_at_ns, meter_low, account_tag, reference`
 
 var (
 	sessionPlaceholders = placeholders(strings.Count(SessionColumns, ",") + 1)
-	selectSessions      = "SELECT id, device_id, state, expires_at, " + SessionColumns + " FROM sessions"
-	insertSession       = "INSERT INTO sessions (device_id, state, expires_at, " + SessionColumns + ") VALUES (?, ?, ?, " + sessionPlaceholders + ")"
+	selectSessions      = "SELECT id, " + keyColumns + ", created_at, " + SessionColumns + " FROM sessions"
+	insertSession       = "INSERT INTO sessions (" + keyColumns + ", created_at, " + SessionColumns + ") VALUES (?, ?, ?, ?, ?, " + sessionPlaceholders + ")"
 	selectPastExpiry    = selectSessions + " INDEXED BY sessions_by_expiry" +
 		" WHERE expires_at <= ? AND state IN ('available', 'paused') ORDER BY expires_at LIMIT ? + 0"
 
-	// By what of the keys changed.
-	updateSession       = "UPDATE sessions SET (device_id, state, expires_at, " + SessionColumns + ") = (?, ?, ?, " + sessionPlaceholders + ") WHERE id = ?"
+	selectEnded = selectSessions + " INDEXED BY sessions_by_end" +
+		" WHERE ended_at < ? AND unsaved = 0 AND state IN ('consumed', 'expired') ORDER BY ended_at LIMIT ? + 0"
+	selectSold = "SELECT EXISTS (SELECT 1 FROM sessions WHERE created_at = ? AND provider = 'local')"
+
+	// By what of the keys changed; created_at does not.
+	updateSession       = "UPDATE sessions SET (" + keyColumns + ", " + SessionColumns + ") = (?, ?, ?, ?, " + sessionPlaceholders + ") WHERE id = ?"
 	updateSessionState  = "UPDATE sessions SET (state, " + SessionColumns + ") = (?, " + sessionPlaceholders + ") WHERE id = ?"
 	updateSessionValues = "UPDATE sessions SET (" + SessionColumns + ") = (" + sessionPlaceholders + ") WHERE id = ?"
 )
@@ -47,11 +54,20 @@ type sessionKeys struct {
 	device  sessions.DeviceID
 	state   sessions.State
 	expires any // int64; nil: never
+	ended   any // int64; nil: it is not over
 }
 
-// keysOf computes expires_at, by the rules' own function.
+// args are those of keyColumns, and what comes behind them.
+func (k sessionKeys) args(more ...any) []any {
+	return append([]any{int64(k.device), string(k.state), k.expires, k.ended}, more...)
+}
+
+// keysOf computes expires_at by the rules' own function.
 func keysOf(s *sessions.Session) sessionKeys {
 	k := sessionKeys{device: s.Device, state: s.State}
+	if !s.Ended.IsZero() && fitsWall(s.Ended) {
+		k.ended = s.Ended.UnixNano()
+	}
 	if s.State == sessions.Consumed || s.State == sessions.Expired {
 		return k
 	}
@@ -74,9 +90,9 @@ func (t *sessionTable) rememberKeys(id sessions.SessionID, k sessionKeys) {
 }
 
 func (t *sessionTable) scan(row *conn.Row) (sessions.Session, error) {
-	s, expires, err := scanSession(row)
+	s, k, err := scanSession(row)
 	if err == nil {
-		t.rememberKeys(s.ID, sessionKeys{s.Device, s.State, expires})
+		t.rememberKeys(s.ID, k)
 	}
 	return s, err
 }
@@ -86,35 +102,59 @@ func (t *sessionTable) Session(id sessions.SessionID) (sessions.Session, error) 
 }
 
 func (t *sessionTable) Sessions(filter sessions.SessionFilter) ([]sessions.Session, error) {
-	var where []string
-	var args []any
-	if filter.Device != 0 { // with = SQLite would parse the statement anew for each device
-		where, args = append(where, "device_id IN (?)"), append(args, int64(filter.Device))
+	if len(filter.States) > 1 && filter.Device == 0 {
+		return t.sessionsOfStates(filter)
 	}
-	if len(filter.States) > 0 {
-		where = append(where, stateIn(filter))
-	}
-	if filter.Reference != "" { // a literal of the index's own condition, so that it is used
-		where, args = append(where, "reference <> '' AND reference = ?"), append(args, filter.Reference)
-	}
-	if filter.Unsaved {
-		where = append(where, "unsaved = 1")
-	}
-	if filter.After != 0 {
-		where, args = append(where, "id > ?"), append(args, int64(filter.After))
-	}
+	w := whereSessions(filter)
 	query := selectSessions
 	if filter.Device != 0 {
 		query += " INDEXED BY sessions_by_device"
 	}
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
+	query += w.String() + w.order("id", filter.Newest, filter.Limit)
+	return many(t.statements, t.scan, query, w.args...)
+}
+
+// sessionsOfStates merges the sessions of each state, which the index has by id: for a list
+// of states SQLite would look at all sessions, or sort those of the states for each page.
+func (t *sessionTable) sessionsOfStates(filter sessions.SessionFilter) ([]sessions.Session, error) {
+	states := slices.Compact(slices.Sorted(slices.Values(filter.States)))
+	parts := make([]string, len(states))
+	var all where
+	for i, state := range states {
+		filter.States = []sessions.State{state}
+		w := whereSessions(filter)
+		parts[i], all.args = selectSessions+w.String(), append(all.args, w.args...)
 	}
-	query += " ORDER BY id"
-	if filter.Limit > 0 {
-		query, args = query+" LIMIT ? + 0", append(args, int64(filter.Limit))
+	query := strings.Join(parts, " UNION ALL ") + all.order("id", filter.Newest, filter.Limit)
+	return many(t.statements, t.scan, query, all.args...)
+}
+
+func whereSessions(filter sessions.SessionFilter) where {
+	var w where
+	if filter.Device != 0 { // with = SQLite would parse the statement anew for each device
+		w.and("device_id IN (?)", int64(filter.Device))
 	}
-	return many(t.statements, t.scan, query, args...)
+	if len(filter.States) > 0 {
+		w.and(stateIn(filter))
+	}
+	if filter.Reference != "" { // a literal of the index's own condition, so that it is used
+		w.and("reference <> '' AND reference = ?", filter.Reference)
+	}
+	if filter.Unsaved {
+		w.and("unsaved = 1")
+	}
+	w.page("id", int64(filter.After), filter.Newest)
+	if since := filter.Since.UnixNano(); !filter.Since.IsZero() {
+		w.and("created_at >= ?", since)
+		if filter.After == 0 || filter.Newest { // those before are left out at once
+			w.and("id >= (SELECT min(id) FROM sessions WHERE created_at >= ?)", since)
+		}
+	}
+	if filter.Query != "" {
+		like := pattern(filter.Query)
+		w.and("device_id IN (SELECT id FROM devices WHERE "+matchesDevice+")", like, like, like)
+	}
+	return w
 }
 
 // stateIn is the condition on states. Of one device those few are compared one by one: for
@@ -129,6 +169,18 @@ func stateIn(filter sessions.SessionFilter) string {
 		return "state IN (" + strings.Join(literals, ", ") + ")"
 	}
 	return "(+state = " + strings.Join(literals, " OR +state = ") + ")"
+}
+
+func (t *sessionTable) EndedBefore(at time.Time, limit int) ([]sessions.Session, error) {
+	if !fitsWall(at) {
+		return nil, nil
+	}
+	return many(t.statements, t.scan, selectEnded, at.UnixNano(), int64(limit))
+}
+
+func (t *sessionTable) Sold(at time.Time) (bool, error) {
+	found, err := one(t.statements, nil, scanInt, selectSold, at.UnixNano())
+	return found != 0, err
 }
 
 func (t *sessionTable) PastExpiry(now time.Time, limit int) ([]sessions.Session, error) {
@@ -173,14 +225,14 @@ func (t *sessionTable) PutSession(s *sessions.Session) error {
 	if s.ID == 0 {
 		s.Tag = t.tag
 	}
-	row, err := values(s)
+	created, row, err := values(s)
 	if err != nil {
 		return err
 	}
 	k := keysOf(s)
 	if s.ID == 0 {
 		var id int64
-		id, err = t.insert(insertSession, append([]any{int64(k.device), string(k.state), k.expires}, row...)...)
+		id, err = t.insert(insertSession, append(k.args(created), row...)...)
 		s.ID = sessions.SessionID(id)
 	} else {
 		err = t.updateSession(s.ID, k, row)
@@ -203,62 +255,68 @@ func (t *sessionTable) updateSession(id sessions.SessionID, k sessionKeys, row [
 	case known && onlyState == k:
 		return t.change(missingSession(id), updateSessionState, append(append([]any{string(k.state)}, row...), int64(id))...)
 	}
-	whole := append([]any{int64(k.device), string(k.state), k.expires}, row...)
-	return t.change(missingSession(id), updateSession, append(whole, int64(id))...)
+	return t.change(missingSession(id), updateSession, append(k.args(row...), int64(id))...)
 }
 
 func (t *sessionTable) DeleteSession(id sessions.SessionID) error {
 	return t.change(missingSession(id), "DELETE FROM sessions WHERE id = ?", int64(id))
 }
 
-// values are those of SessionColumns. It refuses what the columns cannot hold.
-func values(s *sessions.Session) ([]any, error) {
+// values are created_at and those of SessionColumns. It refuses what the columns cannot
+// hold.
+func values(s *sessions.Session) (created any, row []any, err error) {
 	if s.Type > sessions.TimeOrData {
-		return nil, sessions.Invalidf("type", "%d is not a type of session", s.Type)
+		return nil, nil, sessions.Invalidf("type", "%d is not a type of session", s.Type)
 	}
 	states := []sessions.State{sessions.Available, sessions.Running, sessions.Paused, sessions.Consumed, sessions.Expired}
 	if !slices.Contains(states, s.State) {
-		return nil, sessions.Invalidf("state", "%q is not a state of a session", s.State)
+		return nil, nil, sessions.Invalidf("state", "%q is not a state of a session", s.State)
 	}
 	var c checker
-	row := []any{
+	c.wall("ended_at", s.Ended)
+	created = c.wall("created_at", s.Created)
+	row = []any{
 		s.Provider, int64(s.Type),
 		c.duration("time", s.Time), c.duration("time_used", s.TimeUsed),
 		c.amount("data_bytes", s.Bytes), c.amount("data_used_bytes", s.Used),
 		c.amount("down_bps", s.DownBPS), c.amount("up_bps", s.UpBPS),
 		s.UseGlobalSpeed, c.days("exp_days", s.ExpDays),
-		c.wall("started_at", s.Started), c.wall("created_at", s.Created),
+		c.wall("started_at", s.Started),
 		s.Token, s.Unsaved,
 		// Whatever the kernel's 64 bits are, they come back the same.
 		int64(s.Meter.Epoch), int64(s.Meter.Spent), int64(s.Meter.Drops),
 		s.Meter.Boot, int64(s.Meter.At), s.Meter.Low,
 		int64(s.Tag), s.Reference,
 	}
-	return row, c.err
+	return created, row, c.err
 }
 
-// ScanSession reads id, device, state, expiry and the columns.
+// ScanSession reads id, keys, created_at and the columns.
 func ScanSession(row *conn.Row) (sessions.Session, error) {
 	s, _, err := scanSession(row)
 	return s, err
 }
 
-func scanSession(row *conn.Row) (s sessions.Session, expires any, err error) {
+func scanSession(row *conn.Row) (s sessions.Session, k sessionKeys, err error) {
 	var kind, tag uint64
 	var at, days *int64
-	err = row.Scan((*int64)(&s.ID), (*int64)(&s.Device), (*string)(&s.State), &at,
+	err = row.Scan((*int64)(&s.ID), (*int64)(&s.Device), (*string)(&s.State), &at, &s.Ended, &s.Created,
 		&s.Provider, &kind, (*int64)(&s.Time), (*int64)(&s.TimeUsed), &s.Bytes, &s.Used,
-		&s.DownBPS, &s.UpBPS, &s.UseGlobalSpeed, &days, &s.Started, &s.Created, &s.Token, &s.Unsaved,
+		&s.DownBPS, &s.UpBPS, &s.UseGlobalSpeed, &days, &s.Started, &s.Token, &s.Unsaved,
 		&s.Meter.Epoch, &s.Meter.Spent, &s.Meter.Drops, &s.Meter.Boot, (*int64)(&s.Meter.At), &s.Meter.Low, &tag, &s.Reference)
 	s.Tag = uint32(tag)
 	s.Type = sessions.Type(min(kind, math.MaxUint8)) // a number that is no type stays one that is none
+	k = sessionKeys{device: s.Device, state: s.State}
 	if at != nil {
-		expires = *at
+		k.expires = *at
+	}
+	if !s.Ended.IsZero() {
+		k.ended = s.Ended.UnixNano()
 	}
 	if days != nil {
 		s.ExpDays = new(uint(min(uint64(*days), math.MaxUint)))
 	}
-	return s, expires, err
+	return s, k, err
 }
 
 func missingSession(id sessions.SessionID) func() error {
