@@ -51,10 +51,7 @@ func (c *Checker) firewalled(v *links.Snapshot) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	paths, err := c.paths(v)
-	if err != nil {
-		return nil, err
-	}
+	paths := c.paths(v)
 	if !changed && c.fw.found != nil && slices.Equal(paths, c.fw.paths) {
 		return c.fw.found, nil
 	}
@@ -106,18 +103,16 @@ func droppedBy(chain string, p path) Finding {
 
 // paths leads from each routed interface with IPv4 addresses to the uplink; where no route
 // leads to the internet, to all others that are up and have addresses.
-func (c *Checker) paths(v *links.Snapshot) (list []path, err error) {
+func (c *Checker) paths(v *links.Snapshot) (list []path) {
 	f := families[0]
-	clients, err := c.withAddress(v, f)
-	if err != nil || len(clients) == 0 {
-		return nil, err
+	clients := c.withAddress(v, f)
+	if len(clients) == 0 {
+		return nil
 	}
 	uplinks := []string{c.uplink(v, f)}
 	sure := uplinks[0] != ""
 	if !sure {
-		if uplinks, err = c.others(v, f); err != nil {
-			return nil, err
-		}
+		uplinks = c.others(v)
 	}
 	for _, client := range clients {
 		for _, uplink := range uplinks {
@@ -126,15 +121,12 @@ func (c *Checker) paths(v *links.Snapshot) (list []path, err error) {
 			}
 		}
 	}
-	return list, nil
+	return list
 }
 
-// others are the interfaces with addresses that are not client-facing, in order.
-func (c *Checker) others(v *links.Snapshot, f family) (names []string, err error) {
-	has, err := c.addressed(f)
-	if err != nil {
-		return nil, err
-	}
+// others are the interfaces with IPv4 addresses that are not client-facing, in order.
+func (c *Checker) others(v *links.Snapshot) (names []string) {
+	has := v.Addressed(true)
 	client := v.ClientLinks(c.Names)
 	for index, l := range v.ByIndex {
 		a := l.Attrs()
@@ -143,7 +135,7 @@ func (c *Checker) others(v *links.Snapshot, f family) (names []string, err error
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return names
 }
 
 // bridgeNetfilter checks whether the rules for IP see the frames of a bridge before its

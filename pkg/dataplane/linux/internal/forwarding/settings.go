@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -40,10 +39,7 @@ var families = []family{
 func (c *Checker) settings(v *links.Snapshot) ([]Result, error) {
 	var results []Result
 	for _, f := range families {
-		on, err := c.withAddress(v, f)
-		if err != nil {
-			return results, err
-		}
+		on := c.withAddress(v, f)
 		if len(on) == 0 {
 			continue // the router has no such addresses for its clients
 		}
@@ -75,35 +71,14 @@ func (f family) off(name string, v *links.Snapshot, named []string) Finding {
 }
 
 // withAddress are the routed interfaces with an address that clients can use.
-func (c *Checker) withAddress(v *links.Snapshot, f family) (names []string, err error) {
-	has, err := c.addressed(f)
-	if err != nil {
-		return nil, err
-	}
+func (c *Checker) withAddress(v *links.Snapshot, f family) (names []string) {
+	has := v.Addressed(f.number == unix.AF_INET)
 	for _, l := range c.routed(v) {
 		if has[l.Attrs().Index] {
 			names = append(names, l.Attrs().Name)
 		}
 	}
-	return names, nil
-}
-
-// addressed has the indexes of the interfaces with such addresses.
-func (c *Checker) addressed(f family) (map[int]bool, error) {
-	var addrs []netlink.Addr
-	if err := links.Dump(func() (err error) {
-		addrs, err = c.NL.AddrList(nil, f.number)
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	has := make(map[int]bool)
-	for _, a := range addrs {
-		if !a.IP.IsLinkLocalUnicast() {
-			has[a.LinkIndex] = true
-		}
-	}
-	return has, nil
+	return names
 }
 
 // uplink is the interface of the route to the internet, "" for none.

@@ -58,6 +58,18 @@ func TakeSnapshot(nl *netlink.Handle) (*Snapshot, error) {
 	return v, nil
 }
 
+// Addressed has the indexes of the interfaces with an address of IPv4, or of IPv6, that is
+// not of the link alone.
+func (v *Snapshot) Addressed(ipv4 bool) map[int]bool {
+	has := make(map[int]bool)
+	for a := range v.on {
+		if ip := a.prefix.Addr(); ip.Is4() == ipv4 && !ip.IsLinkLocalUnicast() {
+			has[a.index] = true
+		}
+	}
+	return has
+}
+
 // Bridge returns the bridge that an interface is a port of, or nil.
 func (v *Snapshot) Bridge(l netlink.Link) netlink.Link {
 	master := v.ByIndex[l.Attrs().MasterIndex]
