@@ -39,7 +39,7 @@ func TestDiagnose(t *testing.T) {
 		b.expect(before, "interface lan", OK, "veth")
 		b.expect(before, "interface absent", Warn, "does not exist")
 		b.expect(before, "tables", Warn, "nothing is enforced")
-		b.expect(before, "programs lan", Warn, "not attached")
+		b.expect(before, "programs lan", Exposed, "not attached")
 		b.expect(before, "flow offload", OK, "no nft flowtable")
 
 		d := b.open(opts)
@@ -54,7 +54,7 @@ func TestDiagnose(t *testing.T) {
 
 		check(t, b.Netlink().LinkDel(b.link("lan")))
 		b.veth("lan")
-		b.expect(findings(Diagnose(opts)), "programs lan", Fail, "not enforced")
+		b.expect(findings(Diagnose(opts)), "programs lan", Exposed, "not enforced")
 
 		check(t, b.open(opts).Close())
 		b.renamePrograms()
@@ -73,7 +73,7 @@ func TestDiagnoseForeignProgram(t *testing.T) {
 	defer func() { check(t, d.Close()) }()
 	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", OK, "this version's")
 	b.attachForeign("lan", ebpf.AttachTCXEgress, link.Head())
-	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", Fail, "runs before ours")
+	b.expect(findings(Diagnose(b.options("lan"))), "programs lan", Exposed, "runs before ours")
 }
 
 func TestDiagnoseInterfaces(t *testing.T) {

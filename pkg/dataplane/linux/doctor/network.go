@@ -103,25 +103,25 @@ func checkAttached(opts linux.Options, s *links.NetNS, v *links.Snapshot, name s
 		return Finding{check, Fail, err.Error(), "run as root"}
 	}
 	if copies := on.ForeignCopies(name); len(copies) > 0 {
-		return Finding{check, Fail, copies[0].Detail, ""}
+		return Finding{check, Exposed, copies[0].Detail, "service hotspot-agent restart"}
 	}
 	for dir, hook := range attach.HookNames {
 		own, ok := on[dir].Own()
 		if !ok && ours == nil {
-			return Finding{check, Warn, "not attached: no agent ran since the start of the machine, or it was detached", "start the agent"}
+			return Finding{check, Exposed, "not attached: no agent ran since the start of the machine, or it was detached: the network is open", "service hotspot-agent start"}
 		}
 		if !ok {
-			return Finding{check, Fail, "nothing of ours on " + hook + ": traffic is not enforced", "start the agent"}
+			return Finding{check, Exposed, "nothing of ours on " + hook + ": traffic is not enforced", "service hotspot-agent restart"}
 		}
 		if ours == nil {
-			return Finding{check, Warn, "another version's or limiter's programs are attached", "restart the agent to upgrade them in place"}
+			return Finding{check, Warn, "another version's or limiter's programs are attached", "service hotspot-agent restart"}
 		}
 		if want, err := attach.ProgramID(ours[dir]); err != nil || want != own.ID {
-			return Finding{check, Warn, fmt.Sprintf("%s runs program %d, not this version's", hook, own.ID), "restart the agent to upgrade it in place"}
+			return Finding{check, Warn, fmt.Sprintf("%s runs program %d, not this version's", hook, own.ID), "service hotspot-agent restart"}
 		}
 	}
 	if front := on.InFront(); front != "" {
-		return Finding{check, Fail, front, "the agent moves before it while it runs"}
+		return Finding{check, Exposed, front, "service hotspot-agent start"}
 	}
 	return Finding{check, OK, "this version's, on ingress and egress", ""}
 }

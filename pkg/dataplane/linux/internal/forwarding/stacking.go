@@ -13,7 +13,7 @@ import (
 // nil where there are none.
 func RefuseStacks(v *links.Snapshot, names []string) error {
 	for _, s := range v.Stacks(names) {
-		return fmt.Errorf("interfaces: %s: name one of them", describeStack(s))
+		return fmt.Errorf("interfaces: %s: %s", describeStack(s), mendStack(s))
 	}
 	return nil
 }
@@ -22,12 +22,19 @@ func describeStack(s links.Stack) string {
 	return fmt.Sprintf("%s carries the frames of %s, and both are named: they would be counted twice", s.Lower, s.Upper)
 }
 
+func mendStack(s links.Stack) string {
+	if s.Redundant != "" {
+		return fmt.Sprintf("take %s out of `interfaces`, the other judges its frames", s.Redundant)
+	}
+	return "name one of them in `interfaces`"
+}
+
 func (c *Checker) stacking(v *links.Snapshot) Result {
 	r := Result{Check: "stacking", Fine: "no named interface carries another"}
 	for _, s := range v.Stacks(c.Names) {
 		r.Found = append(r.Found, Finding{
 			Problem: dataplane.Problem{Code: dataplane.StackedInterfaces, Interface: s.Lower, Subject: s.Upper, Detail: describeStack(s), Exposed: true},
-			Mend:    "name one of them in `interfaces` and restart the agent, or take them apart",
+			Mend:    mendStack(s) + " and restart the agent, or take them apart",
 		})
 	}
 	return r

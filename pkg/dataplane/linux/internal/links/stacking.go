@@ -36,20 +36,6 @@ func (v *Snapshot) Stacks(names []string) (found []Stack) {
 	return found
 }
 
-// Redundant returns a named interface that judges every frame of this one, or "".
-func (v *Snapshot) Redundant(name string, names []string) (by string) {
-	for _, s := range v.Stacks(names) {
-		switch {
-		case s.Redundant != name:
-		case s.Lower == name:
-			return s.Upper
-		default:
-			return s.Lower
-		}
-	}
-	return ""
-}
-
 // step is how one interface carries the next: as a member of its master, or as the parent
 // of a virtual one.
 type step int

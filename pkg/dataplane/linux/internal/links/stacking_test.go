@@ -76,13 +76,3 @@ func TestStacks(t *testing.T) {
 		}
 	}
 }
-
-func TestRedundant(t *testing.T) {
-	v := snapshotOf("br bridge", "br.20 vlan on=br", "lan1 veth in=br")
-	names := []string{"lan1", "br", "br.20"}
-	for name, want := range map[string]string{"lan1": "br", "br.20": "br", "br": "", "wan": ""} {
-		if got := v.Redundant(name, names); got != want {
-			t.Errorf("%s is redundant to %q, want %q", name, got, want)
-		}
-	}
-}
