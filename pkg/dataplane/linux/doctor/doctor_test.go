@@ -94,6 +94,35 @@ func TestDiagnoseInterfaces(t *testing.T) {
 	b.expect(found, "options", Fail, "max_clients 0")
 }
 
+// What customers need beside the agent is named where nothing on the router offers it, and
+// is no reason for an exit status: another machine may.
+func TestDiagnoseServices(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	addr, err := netlink.ParseAddr("10.0.0.1/24")
+	check(t, err)
+	check(t, b.Netlink().AddrAdd(b.link("lan"), addr))
+	opts := b.options("lan")
+	opts.Portals = []dataplane.Portal{{Port: 80, Protocol: "tcp"}}
+	found := findings(Diagnose(opts))
+	b.expect(found, "DHCP", Warn, "nothing on the router listens on udp port 67")
+	b.expect(found, "DNS", Warn, "udp port 53")
+	b.expect(found, "portal 80", Warn, "tcp port 80")
+	b.expect(found, "address translation", Warn, "masquerade")
+	for _, port := range []string{":67", ":53"} {
+		socket, err := b.ListenPacket(port)
+		check(t, err)
+		defer func() { check(t, socket.Close()) }()
+	}
+	portal, err := b.Listen(":80")
+	check(t, err)
+	defer func() { check(t, portal.Close()) }()
+	found = findings(Diagnose(opts))
+	b.expect(found, "DHCP", OK, "listens")
+	b.expect(found, "DNS", OK, "listens")
+	b.expect(found, "portal 80", OK, "listens")
+}
+
 func TestDescribeVLANFiltering(t *testing.T) {
 	vlans := true
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Index: 1, Name: "br-lan"}, VlanFiltering: &vlans}

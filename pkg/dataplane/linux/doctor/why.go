@@ -31,6 +31,11 @@ var reasons = map[string]string{
 	"firewall":         "what it drops, customers pay for",
 	"bridge netfilter": "the programs decide by the addresses that the client sent",
 	"forwarding":       "without it customers pay for nothing",
+
+	"address translation": "without it the internet has no way back to private addresses",
+	"DHCP":                "devices get their addresses from it",
+	"DNS":                 "devices find the portal by it",
+	"portal":              "customers buy there",
 }
 
 // Why says why a check matters.
