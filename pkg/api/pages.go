@@ -43,7 +43,7 @@ func pageArgs(match string, since time.Time, newest bool, limit int, cursor stri
 // fetchPage reads one page of a list, and the cursor of the next one.
 func fetchPage[T any](ctx context.Context, t *transport, path string, args url.Values) (page []T, next string, err error) {
 	path += "?" + args.Encode()
-	answer, err := t.send(ctx, http.MethodGet, path, nil, "")
+	answer, err := t.send(ctx, http.MethodGet, path, nil, "") //nolint:bodyclose // CloseQuietly closes it
 	if err != nil {
 		return nil, "", err
 	}

@@ -3,6 +3,7 @@
 package sessions
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -76,7 +77,8 @@ var noon = time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
 
 func wantField(t *testing.T, what string, err error, field string) {
 	t.Helper()
-	own, refused := err.(*Error)
+	var own *Error
+	refused := errors.As(err, &own)
 	switch {
 	case field == "" && err != nil:
 		t.Errorf("%s is refused: %v", what, err)

@@ -155,13 +155,13 @@ func TestKeysAreChecked(t *testing.T) {
 	} {
 		header := http.Header{wire.HeaderKey: {"k1"}}
 		answer, problem := a.ask(other.method, other.path, other.body, header)
-		if answer.StatusCode != 422 || problem.Code != sessions.Conflict || problem.Status != 422 || problem.Field != wire.HeaderKey {
+		if answer.StatusCode != http.StatusUnprocessableEntity || problem.Code != sessions.Conflict || problem.Status != 422 || problem.Field != wire.HeaderKey {
 			t.Errorf("%s %s with the key of another request: %d %+v", other.method, other.path, answer.StatusCode, problem)
 		}
 	}
 	for _, keys := range [][]string{{""}, {strings.Repeat("k", 256)}, {"ключ"}, {"a\tb"}, {"one", "two"}} {
 		answer, problem := a.ask("POST", "/v1/sessions", sale, http.Header{wire.HeaderKey: keys})
-		if answer.StatusCode != 400 || problem.Field != wire.HeaderKey {
+		if answer.StatusCode != http.StatusBadRequest || problem.Field != wire.HeaderKey {
 			t.Errorf("keys %q: %d %+v", keys, answer.StatusCode, problem)
 		}
 	}

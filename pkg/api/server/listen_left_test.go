@@ -27,7 +27,7 @@ func TestDieBetweenFolderAndSocket(t *testing.T) {
 	if _, err := lockDir(dir); err != nil {
 		t.Fatal(err)
 	}
-	private, err := os.MkdirTemp(dir, privateName)
+	private, err := os.MkdirTemp(dir, privateName) //nolint:usetesting // as the server does
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func TestLostPlacesAreGone(t *testing.T) {
 	wantOK := func(query string) {
 		t.Helper()
 		answer, problem := a.ask("GET", "/v1/events?follow=false&"+query, "", nil)
-		if answer.StatusCode != 200 || answer.Header.Get("Event-Generation") == "" {
+		if answer.StatusCode != http.StatusOK || answer.Header.Get("Event-Generation") == "" {
 			t.Errorf("%s: %d %+v, want the events, with the generation", query, answer.StatusCode, problem)
 		}
 	}
@@ -52,7 +52,7 @@ func TestLostPlacesAreGone(t *testing.T) {
 		t.Helper()
 		for _, follow := range []string{"&follow=false", ""} {
 			answer, problem := a.ask("GET", "/v1/events?"+query+follow, "", nil)
-			if answer.StatusCode != 410 || problem.Code != sessions.Gone || problem.First == nil || *problem.First != first || *problem.Last != last || problem.Generation == "" {
+			if answer.StatusCode != http.StatusGone || problem.Code != sessions.Gone || problem.First == nil || *problem.First != first || *problem.Last != last || problem.Generation == "" {
 				t.Errorf("%s: %d %+v, want 410 with %d to %d", query, answer.StatusCode, problem, first, last)
 			}
 		}
@@ -192,7 +192,7 @@ func TestEventStreamsCarryTheGeneration(t *testing.T) {
 		t.Errorf("the first line is %q, %v", line, err)
 	}
 	header.Set("Last-Event-Id", "1-"+strings.Repeat("f", 16))
-	if answer, problem := a.ask("GET", "/v1/events", "", header); answer.StatusCode != 410 {
+	if answer, problem := a.ask("GET", "/v1/events", "", header); answer.StatusCode != http.StatusGone {
 		t.Errorf("an id of another database: %d %+v", answer.StatusCode, problem)
 	}
 }

@@ -254,7 +254,7 @@ func (f *modelFrame) linkProtocol() bool {
 // inGarden is all that is between a client and the walled garden; but the router, where
 // it is in there, is not to send it onward.
 func (m *model) inGarden(f *modelFrame) bool {
-	return f.ip != 0 && !(f.router && f.onward) && m.isGarden(f.peer)
+	return f.ip != 0 && (!f.router || !f.onward) && m.isGarden(f.peer)
 }
 
 func (m *model) isGarden(a netip.Addr) bool {

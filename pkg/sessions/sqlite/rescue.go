@@ -114,7 +114,7 @@ func (r *Rescued) copy(ctx context.Context, path string, from *conn.Conn, to *ta
 func keepGeneration(path string, to *tables.Tx) error {
 	_, g, err := checkpoint.Beside(path).Last()
 	if err != nil || g == 0 {
-		return nil // the agent that reads it next says what is wrong with it
+		return nil //nolint:nilerr // the agent that reads it next says what is wrong with it
 	}
 	if _, err = to.LastEventOf(g); sessions.CodeOf(err) == sessions.NotFound {
 		return to.BeginGeneration(g)

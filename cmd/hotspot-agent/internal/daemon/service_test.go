@@ -32,7 +32,7 @@ type playedPlane struct {
 	status    dataplane.Status
 }
 
-func (p *playedPlane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error) {
+func (p *playedPlane) HoldersOf(ip netip.Addr, _ string) ([]dataplane.Holder, error) {
 	if p.others != nil {
 		return p.others, nil
 	}

@@ -163,7 +163,7 @@ func (p Problem) lostPlace() error {
 	}
 	g, err := sessions.ParseGeneration(p.Generation)
 	if err != nil {
-		return nil // of an agent that is none of ours
+		return nil //nolint:nilerr // of an agent that is none of ours: no lost place is known
 	}
 	return &sessions.LostPlace{First: *p.First, Last: *p.Last, Generation: g}
 }

@@ -24,11 +24,7 @@ func (c *Checker) Behind(v *links.Snapshot) (list []nft.Target, err error) {
 			continue
 		}
 		for _, f := range families {
-			on, err := c.isOn("/proc/sys/net/bridge/" + f.bridged)
-			if err != nil || !on {
-				continue
-			}
-			targets, err := c.fw.rules.Targets(nft.Packet{Family: f.firewall, In: l.Attrs().Name, InIndex: l.Attrs().Index})
+			targets, err := c.targets(f, l)
 			if err != nil {
 				return nil, err
 			}
@@ -40,6 +36,14 @@ func (c *Checker) Behind(v *links.Snapshot) (list []nft.Target, err error) {
 		}
 	}
 	return list, nil
+}
+
+// targets are those of the rules that see the frames of a bridge before its hook does.
+func (c *Checker) targets(f family, bridge netlink.Link) ([]nft.Target, error) {
+	if on, err := c.isOn("/proc/sys/net/bridge/" + f.bridged); err != nil || !on {
+		return nil, err
+	}
+	return c.fw.rules.Targets(nft.Packet{Family: f.firewall, In: bridge.Attrs().Name, InIndex: bridge.Attrs().Index})
 }
 
 // beside reports whether an address is of a network that the router is itself in, and not

@@ -54,7 +54,7 @@ func (c *Checker) settings(v *links.Snapshot) ([]Result, error) {
 				return results, err
 			}
 			if off {
-				r.Found = append(r.Found, f.off(name, v, c.Names))
+				r.Found = append(r.Found, f.off(name))
 			}
 		}
 		results = append(results, r)
@@ -64,7 +64,7 @@ func (c *Checker) settings(v *links.Snapshot) ([]Result, error) {
 
 // off is the finding about an interface that forwards nothing. A client that has no IPv6
 // falls back to IPv4 (RFC 8305), so that it is worth a note.
-func (f family) off(name string, v *links.Snapshot, named []string) Finding {
+func (f family) off(name string) Finding {
 	p := dataplane.Problem{Code: dataplane.ForwardingOff, Interface: name, Exposed: f.number == unix.AF_INET}
 	p.Detail = fmt.Sprintf("%s forwarding is off on %s (%s): customers pay, and their packets get no further", f.name, name, f.all)
 	return Finding{Problem: p, Mend: fmt.Sprintf("sysctl -w %s=1", f.all), Note: !p.Exposed}

@@ -13,7 +13,7 @@ import (
 // disk of larger sectors, has the same content; what is behind that is not read.
 func TestOverwriteOnEveryDisk(t *testing.T) {
 	dirs := map[string]string{"disk": t.TempDir()}
-	if memory, err := os.MkdirTemp("/dev/shm", ""); err == nil {
+	if memory, err := os.MkdirTemp("/dev/shm", ""); err == nil { //nolint:usetesting // t.TempDir is on the disk
 		t.Cleanup(func() { _ = os.RemoveAll(memory) })
 		dirs["tmpfs"] = memory
 	}
