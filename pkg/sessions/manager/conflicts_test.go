@@ -94,7 +94,7 @@ func TestConflictsByTheKernel(t *testing.T) {
 	w.conflicts(mark, moved, shared, "port moved: lan1 > lan2")
 }
 
-// What the portal registers is a sighting, too.
+// What the portal registers counts as seen, too.
 func TestConflictsByThePortal(t *testing.T) {
 	w, _, s := connected(t, manager.Config{})
 	mark := w.mark()
@@ -108,8 +108,8 @@ func TestConflictsByThePortal(t *testing.T) {
 	w.conflicts(mark, "hostname moved: phone > laptop", "address moved: 10.0.0.7 > 10.0.0.9")
 }
 
-// Sightings of a session that is over, or of a MAC that it left, are ignored.
-func TestSightingsThatCameLate(t *testing.T) {
+// What is seen of a session that is over, or of a MAC that it left, is ignored.
+func TestSeenTooLate(t *testing.T) {
 	w, d, s := connected(t, manager.Config{})
 	mark := w.mark()
 	w.sight(s, 2, "10.0.0.9", answered)

@@ -38,7 +38,7 @@ type history struct {
 	changes     *changes       // nil: none
 }
 
-// traitNames are in the order of sightings.now.
+// traitNames are in the order of history.now.
 var traitNames = [traits]string{sessions.DiffersAddress, sessions.DiffersHostname, sessions.DiffersPort}
 
 const traits = 3
