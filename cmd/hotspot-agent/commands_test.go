@@ -143,7 +143,7 @@ func TestConnectAndStatus(t *testing.T) {
 		k.kernel.Download(phone, 1000)
 	}
 	k.clock.Advance(10 * time.Second)
-	k.run("status", phone.String()).expect(t, exit.Done, "connected  yes", "remaining  18 MB", "passed     2 MB down, 0 B up")
+	k.run("status", phone.String()).expect(t, exit.Done, "connected  yes", "remaining  18 MB", "passed   2 MB down, 0 B up")
 	status := decode[api.DeviceStatus](t, k.run("--json", "status", "1"))
 	if !status.Connected || status.Session.RemainingBytes != 18_000_000 || status.Traffic.DownBytes != 2_000_000 || status.Traffic.DownPackets != 2000 {
 		t.Errorf("status %+v %+v", status, *status.Session)

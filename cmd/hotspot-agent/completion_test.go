@@ -33,7 +33,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{"sta", "status"},
 		{"de", "device detach"},
-		{"device _", "list show add update"},
+		{"device _", "list show add update delete"},
 		{"session cr", "create"},
 		{"connect _", "1"},
 		{"connect 1 _", ""},

@@ -184,7 +184,7 @@ func TestDaemonLives(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no agent answers") {
 		t.Errorf("status without an agent: %v", err)
 	}
-	m.call("doctor", "--config", m.agent.Config()).expect(t, exit.Failed, "fail  agent", "does not run", "why: without it nothing is sold", "-> start it", "warn  programs br-lan")
+	m.call("doctor", "--config", m.agent.Config()).expect(t, exit.Exposed, "fail  agent", "does not run", "why: without it nothing is sold", "-> start it", "fail  programs br-lan", "the network is open")
 }
 
 func (m *machine) used() int64 {
@@ -278,7 +278,7 @@ func TestDaemonDoesNotStart(t *testing.T) {
 	bad := write("bad.yaml", "interfaces: [br-lan]\nmax_client: 5\n")
 	m.call("run", "--config", bad).expect(t, exit.Failed, bad+":2: max_client: unknown key (did you mean max_clients?)")
 	m.call("run", "--config", dir+"/none.yaml").expect(t, exit.Failed, "no configuration file at "+dir+"/none.yaml")
-	m.call("doctor", "--config", bad).expect(t, exit.Failed, "fail  config", "2 checks failed: config, agent")
+	m.call("doctor", "--config", bad).expect(t, exit.Exposed, "fail  config", "3 checks failed: config, programs br-lan, agent")
 
 	m.must(os.MkdirAll(dir+"/state", 0o700))
 	m.must(os.Mkdir(dir+"/state/hotspot.db", 0o700))
