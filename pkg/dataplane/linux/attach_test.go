@@ -64,12 +64,13 @@ func TestProgramRemovedByAnother(t *testing.T) {
 			_ = l.Close()
 		}
 		b.attachedAgain(d, func() bool {
-			for pin, id := range b.linkIDs() {
+			now := b.linkIDs()
+			for pin, id := range now {
 				if id == before[pin] {
 					return false
 				}
 			}
-			return true
+			return len(now) == bpf.Directions
 		})
 	})
 	t.Run("program of the link replaced", func(t *testing.T) {

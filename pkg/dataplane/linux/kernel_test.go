@@ -3,7 +3,9 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -164,16 +166,23 @@ func (b *box) linkIDs() map[string]link.ID {
 	pinned, err := pins.Names(pins.Folder{Root: b.bpffs}.Links())
 	check(b.t, err)
 	for _, pin := range pinned {
-		if !strings.HasSuffix(pin, pins.NewSuffix) { // being replaced
-			ids[pin] = b.linkInfo(pin).ID
+		if strings.HasSuffix(pin, pins.NewSuffix) { // being replaced
+			continue
+		}
+		if id := b.linkInfo(pin).ID; id != 0 {
+			ids[pin] = id
 		}
 	}
 	return ids
 }
 
+// linkInfo is zero of a pin that is not there, as it is replaced now.
 func (b *box) linkInfo(pin string) *link.Info {
 	b.t.Helper()
 	l, err := link.LoadPinnedLink(pins.Folder{Root: b.bpffs}.Links()+"/"+pin, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return new(link.Info)
+	}
 	check(b.t, err)
 	defer func() { _ = l.Close() }()
 	info, err := l.Info()
