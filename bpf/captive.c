@@ -173,9 +173,9 @@ static __always_inline bool captive_serve(const struct segment *s, __u32 cookie,
 {
 	const __u32 acknowledged = s->ack - (cookie + 1);
 
-	a->ack = s->next;
 	if (acknowledged > bytes + 1)
 		return false;
+	a->ack = s->next;
 	if (acknowledged) {
 		a->seq = cookie + 1 + bytes + 1;
 		a->flags = TCP_ACK;
