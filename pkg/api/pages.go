@@ -4,14 +4,12 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/internal/wire"
-	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
 const (
@@ -42,20 +40,8 @@ func pageArgs(match string, since time.Time, newest bool, limit int, cursor stri
 
 // fetchPage reads one page of a list, and the cursor of the next one.
 func fetchPage[T any](ctx context.Context, t *transport, path string, args url.Values) (page []T, next string, err error) {
-	path += "?" + args.Encode()
-	answer, err := t.send(ctx, http.MethodGet, path, nil, "") //nolint:bodyclose // CloseQuietly closes it
-	if err != nil {
-		return nil, "", err
-	}
-	defer wire.CloseQuietly(answer.Body)
-	raw, err := wire.ReadAll(answer.Body, answer.ContentLength, maxAnswer)
-	if err != nil {
-		return nil, "", t.unreachable(ctx, err)
-	}
-	if err := json.Unmarshal(raw, &page); err != nil {
-		return nil, "", sessions.Errorf(sessions.Internal, "the agent's answer to GET %s is not what was expected: %v", path, err)
-	}
-	return page, answer.Header.Get(wire.NextCursor), nil
+	page, header, err := fetchHeader[[]T](ctx, t, http.MethodGet, path+"?"+args.Encode(), nil)
+	return page, header.Get(wire.NextCursor), err
 }
 
 // all reads page after page.

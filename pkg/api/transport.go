@@ -26,19 +26,25 @@ type transport struct {
 // Do sends a request with a JSON body, or none when body is nil, and returns the
 // answer's JSON as it came.
 func (t *transport) Do(ctx context.Context, method, path string, body any) (json.RawMessage, error) {
+	raw, _, err := t.exchange(ctx, method, path, body)
+	return raw, err
+}
+
+// exchange is Do with the header of the answer.
+func (t *transport) exchange(ctx context.Context, method, path string, body any) (json.RawMessage, http.Header, error) {
 	answer, err := t.send(ctx, method, path, body, "")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	raw, err := wire.ReadAll(answer.Body, answer.ContentLength, maxAnswer)
 	if err != nil {
-		return nil, t.unreachable(ctx, err)
+		return nil, nil, t.unreachable(ctx, err)
 	}
 	if len(raw) >= maxAnswer {
-		return nil, sessions.Errorf(sessions.Internal, "the agent's answer to %s %s is longer than %d MB; ask for less of it, as with limit and cursor", method, path, maxAnswer>>20)
+		return nil, nil, sessions.Errorf(sessions.Internal, "the agent's answer to %s %s is longer than %d MB; ask for less of it, as with limit and cursor", method, path, maxAnswer>>20)
 	}
-	return bytes.TrimSpace(raw), nil
+	return bytes.TrimSpace(raw), answer.Header, nil
 }
 
 // send returns the open answer of a request that succeeded.
@@ -79,12 +85,18 @@ func (t *transport) unreachable(ctx context.Context, err error) error {
 
 // fetch does a request and reads its answer into a T.
 func fetch[T any](ctx context.Context, t *transport, method, path string, body any) (answer T, err error) {
-	raw, err := t.Do(ctx, method, path, body)
+	answer, _, err = fetchHeader[T](ctx, t, method, path, body)
+	return answer, err
+}
+
+// fetchHeader is fetch with the header of the answer.
+func fetchHeader[T any](ctx context.Context, t *transport, method, path string, body any) (answer T, header http.Header, err error) {
+	raw, header, err := t.exchange(ctx, method, path, body)
 	if err != nil {
-		return answer, err
+		return answer, nil, err
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		return answer, sessions.Errorf(sessions.Internal, "the agent's answer to %s %s is not what was expected: %v", method, path, err)
+		return answer, nil, sessions.Errorf(sessions.Internal, "the agent's answer to %s %s is not what was expected: %v", method, path, err)
 	}
-	return answer, nil
+	return answer, header, nil
 }
