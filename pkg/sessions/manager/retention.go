@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/background"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/devices"
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/ledger"
 )
@@ -53,7 +54,7 @@ func (r retention) forgetSessions(ctx context.Context, before time.Time) error {
 		if err != nil || n < forgetSome {
 			return err
 		}
-		if err := pause(ctx); err != nil {
+		if err := background.Sleep(ctx, forgetPause); err != nil {
 			return err
 		}
 	}
@@ -103,7 +104,7 @@ func (r retention) forgetDevices(ctx context.Context, before time.Time) error {
 			return err
 		}
 		after = idle[len(idle)-1].ID
-		if err := pause(ctx); err != nil {
+		if err := background.Sleep(ctx, forgetPause); err != nil {
 			return err
 		}
 	}
@@ -135,15 +136,4 @@ func ranges(ids []int64) string {
 		i = end + 1
 	}
 	return strings.Join(parts, ", ")
-}
-
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(forgetPause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

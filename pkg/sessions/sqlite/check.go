@@ -46,10 +46,6 @@ func Check(ctx context.Context, path string) (version int, err error) {
 	return version, nil
 }
 
-// SharedMemory reports whether a database in dir can have a write-ahead log, whose index
-// processes share in mapped memory. Without it [Open] gives it a rollback journal.
-func SharedMemory(dir string) bool { return journal.Of(dir) == journal.WAL }
-
 // quickCheck verifies the structure of every page.
 func quickCheck(ctx context.Context, db *sql.DB) error {
 	var finding string

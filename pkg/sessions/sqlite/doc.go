@@ -25,7 +25,7 @@
 // # Without shared memory
 //
 // The connections share the index of the WAL in mapped memory, which JFFS2, 9p and some of
-// FUSE do not have. There the database has a rollback journal ([SharedMemory]). Each
+// FUSE do not have. There the database has a rollback journal. Each
 // writing transaction is on the disk then, also those of Commit: some three waits for it, in
 // the writer's turn. Readers and the writer wait for each other.
 //

@@ -57,8 +57,7 @@ type Store struct {
 // agent, is damaged (ErrDamaged: all of it is read), or was made by a newer agent.
 // A nil log discards.
 //
-// Where the file system of path has no shared memory, the database has a rollback journal,
-// see [SharedMemory].
+// Where the file system of path has no shared memory, the database has a rollback journal.
 func Open(path string, log *slog.Logger) (*Store, error) { return open(path, log, journal.Of) }
 
 func open(path string, log *slog.Logger, journalOf func(dir string) journal.Mode) (*Store, error) {

@@ -30,7 +30,6 @@ type Level string
 // The levels.
 const (
 	OK      Level = "ok"
-	Info    Level = "info"    // right on some machines
 	Warn    Level = "warn"    // works, or will; worth knowing
 	Fail    Level = "fail"    // does not work
 	Exposed Level = "exposed" // customers can slip through unpaid, pay for nothing, or are cut off

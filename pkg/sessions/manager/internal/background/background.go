@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package background runs work that no caller waits for, until it is stopped.
+// Package background runs work that no caller waits for, and lets it wait, until it is
+// stopped.
 package background
 
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Group is a set of goroutines with one end. Safe for concurrent use.
@@ -45,4 +47,16 @@ func (g *Group) Stop() {
 	g.mu.Unlock()
 	g.cancel()
 	g.group.Wait()
+}
+
+// Sleep waits for d. It returns early, with the context's error, when that ends.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

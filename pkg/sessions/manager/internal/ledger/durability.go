@@ -3,22 +3,12 @@
 package ledger
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
-)
 
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/manager/internal/background"
+)
 
 // durabilityQueue holds what was committed and is not yet on the disk, in order.
 type durabilityQueue struct {
@@ -62,7 +52,7 @@ const syncDelay = 5 * time.Millisecond
 // sync works off the queue: one write for all that came meanwhile.
 func (l *Ledger) sync() {
 	for {
-		sleep(l.Background.Context(), syncDelay)
+		_ = background.Sleep(l.Background.Context(), syncDelay) // at the end without the delay
 		all := l.queue.take()
 		if len(all) == 0 {
 			return
