@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/nft"
 )
 
 // From linux/netfilter/nf_tables.h; golang.org/x/sys/unix does not have all.
@@ -36,21 +36,8 @@ func (f flowtable) String() string {
 	return fmt.Sprintf("flowtable %s of table %s (%s)", f.name, f.table, strings.Join(f.devices, ", "))
 }
 
-// listFlowtables asks the kernel, so that nft need not be installed. A kernel
-// without nf_tables has none.
 func listFlowtables(s *links.NetNS) ([]flowtable, error) {
-	var messages [][]byte
-	err := s.Run(func() (err error) {
-		req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|nftMsgGetFlowtable, unix.NLM_F_DUMP)
-		req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: unix.NFNETLINK_V0})
-		messages, err = req.Execute(unix.NETLINK_NETFILTER, 0)
-		return err
-	})
-	for _, absent := range []error{unix.EPROTONOSUPPORT, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOENT} {
-		if errors.Is(err, absent) {
-			return nil, nil
-		}
-	}
+	messages, err := nft.Dump(s, nftMsgGetFlowtable)
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ type element struct {
 func Generation(s *links.NetNS) (id uint32, err error) {
 	answers, err := ask(s, getGeneration, 0, unix.AF_UNSPEC)
 	for _, m := range answers {
-		err = errors.Join(err, links.EachAttribute(m, func(kind uint16, value []byte) error {
+		err = errors.Join(err, links.EachAttribute(m.attributes, func(kind uint16, value []byte) error {
 			if kind == generationID && len(value) >= 4 {
 				id = binary.BigEndian.Uint32(value)
 			}
@@ -108,7 +108,7 @@ func Read(s *links.NetNS) (*Ruleset, error) {
 		kind int
 		add  func(family uint8, attributes []byte) error
 	}{{getChain, r.addChain}, {getRule, r.addRule}, {getTable, r.dropDormant}} {
-		answers, err := askAll(s, part.kind)
+		answers, err := ask(s, part.kind, unix.NLM_F_DUMP, unix.AF_UNSPEC)
 		if err != nil {
 			return nil, err
 		}
@@ -121,13 +121,15 @@ func Read(s *links.NetNS) (*Ruleset, error) {
 	return r, nil
 }
 
+// message is an answer of the kernel.
 type message struct {
 	family     uint8
 	attributes []byte
 }
 
-func askAll(s *links.NetNS, kind int) (list []message, err error) {
-	raw, err := execute(s, kind, unix.NLM_F_DUMP, unix.AF_UNSPEC, nil)
+// ask sends a request, and returns what the kernel answers.
+func ask(s *links.NetNS, kind, flags int, family uint8, attributes ...*nl.RtAttr) (list []message, err error) {
+	raw, err := request(s, kind, flags, family, attributes)
 	for _, m := range raw {
 		if len(m) >= nl.SizeofNfgenmsg {
 			list = append(list, message{m[0], m[nl.SizeofNfgenmsg:]})
@@ -136,19 +138,14 @@ func askAll(s *links.NetNS, kind int) (list []message, err error) {
 	return list, err
 }
 
-func ask(s *links.NetNS, kind, flags int, family uint8) (list [][]byte, err error) {
-	raw, err := execute(s, kind, flags, family, nil)
-	for _, m := range raw {
-		if len(m) >= nl.SizeofNfgenmsg {
-			list = append(list, m[nl.SizeofNfgenmsg:])
-		}
-	}
-	return list, err
+// Dump returns the kernel's objects of a kind, each as an nfgenmsg with attributes.
+func Dump(s *links.NetNS, kind int) ([][]byte, error) {
+	return request(s, kind, unix.NLM_F_DUMP, unix.AF_UNSPEC, nil)
 }
 
-// execute asks the kernel, so that nft need not be installed. A kernel without nf_tables
+// request asks the kernel, so that nft need not be installed. A kernel without nf_tables
 // has no rules.
-func execute(s *links.NetNS, kind, flags int, family uint8, attributes []*nl.RtAttr) (raw [][]byte, err error) {
+func request(s *links.NetNS, kind, flags int, family uint8, attributes []*nl.RtAttr) (raw [][]byte, err error) {
 	err = s.Run(func() (err error) {
 		req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|kind, flags)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: unix.NFNETLINK_V0})
@@ -167,16 +164,13 @@ func execute(s *links.NetNS, kind, flags int, family uint8, attributes []*nl.RtA
 }
 
 func readElements(s *links.NetNS, set setKey) (list []element, err error) {
-	raw, err := execute(s, getSetElement, unix.NLM_F_DUMP, set.family,
-		[]*nl.RtAttr{nl.NewRtAttr(elementTable, nl.ZeroTerminated(set.table)), nl.NewRtAttr(elementSet, nl.ZeroTerminated(set.name))})
+	answers, err := ask(s, getSetElement, unix.NLM_F_DUMP, set.family,
+		nl.NewRtAttr(elementTable, nl.ZeroTerminated(set.table)), nl.NewRtAttr(elementSet, nl.ZeroTerminated(set.name)))
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range raw {
-		if len(m) < nl.SizeofNfgenmsg {
-			continue
-		}
-		some, err := parseElements(m[nl.SizeofNfgenmsg:])
+	for _, m := range answers {
+		some, err := parseElements(m.attributes)
 		if err != nil {
 			return nil, err
 		}
