@@ -26,7 +26,15 @@ func (d *Device) Random(seed uint64) func() []byte {
 	}
 }
 
+// longest is what a packet socket takes at an MTU of 1500, of a frame without a tag.
+const longest = 1514
+
 func spoil(random *rand.Rand, frame []byte) []byte {
+	frame = alter(random, frame)
+	return frame[:min(len(frame), longest)]
+}
+
+func alter(random *rand.Rand, frame []byte) []byte {
 	for range random.IntN(4) {
 		at := random.IntN(min(len(frame), 90))
 		frame[at] = byte(random.Uint32())
