@@ -250,15 +250,17 @@ struct account {
 	__u64 notified_deadline; /* the deadline_ns whose passing was notified */
 };
 
-/* What is open before paying and has a speed: an index. */
+/* What a device that does not pay gets at a speed: an index. */
 enum preauth_speed {
 	PREAUTH_DNS = 0,
-	PREAUTH_ERRORS = 1, /* of ICMP and ICMPv6 */
-	PREAUTH_SPEEDS = 2,
+	PREAUTH_ERRORS = 1,  /* of ICMP and ICMPv6 */
+	PREAUTH_ANSWERS = 2, /* of captive.c */
+	PREAUTH_SPEEDS = 3,
 };
 
 struct preauth_bucket {
-	__u64 tat_ns[PREAUTH_SPEEDS]; /* GCRA at ABI_PREAUTH_NS_PER_BYTE */
+	/* GCRA at ABI_PREAUTH_NS_PER_BYTE; that of answers at ABI_CAPTIVE_NS for each. */
+	__u64 tat_ns[PREAUTH_SPEEDS];
 };
 
 struct dns_bucket {

@@ -17,6 +17,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "icmp.h"
 #include "parse.h"
 
 #define ANSWER_HOP_LIMIT 64
@@ -69,11 +70,6 @@ static __always_inline __u16 answer_fold(__u64 sum)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
-static __always_inline bool answer_is_ipv6(const struct frame *f)
-{
-	return f->ethertype == bpf_htons(ETH_P_IPV6);
-}
-
 static __always_inline __u64 answer_sum(const void *from, __u32 bytes)
 {
 	return (__u32)bpf_csum_diff(NULL, 0, (__be32 *)from, bytes, 0);
@@ -88,7 +84,7 @@ static __always_inline __u64 answer_pseudo_sum(const struct frame *f, __u32 byte
 	__builtin_memcpy(self, &f->self, sizeof(self));
 	__builtin_memcpy(peer, &f->peer, sizeof(peer));
 	sum = (__u64)self[3] + peer[3] + bpf_htonl(bytes) + bpf_htonl(protocol);
-	if (answer_is_ipv6(f))
+	if (parse_is_ipv6(f))
 		sum += (__u64)self[0] + self[1] + self[2] + peer[0] + peer[1] + peer[2];
 	return sum;
 }
@@ -114,7 +110,7 @@ static __always_inline void answer_headers(struct __sk_buff *skb, const struct f
 
 	__builtin_memcpy(eth.h_dest, f->client.addr, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, f->peer_mac.addr, ETH_ALEN);
-	if (answer_is_ipv6(f)) {
+	if (parse_is_ipv6(f)) {
 		struct ipv6hdr ip = {
 			.version = 6, .payload_len = bpf_htons(bytes), .nexthdr = protocol, .hop_limit = ANSWER_HOP_LIMIT,
 		};
@@ -145,7 +141,7 @@ static __always_inline int answer_tcp(struct __sk_buff *skb, const struct frame 
 	const __u32 payload = a->payload == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES :
 			      a->payload == ANSWER_ALERT ? ANSWER_ALERT_BYTES : 0;
 	const __u32 bytes = ANSWER_TCP_BYTES + (syn ? ANSWER_MSS_BYTES : 0) + payload;
-	const __u32 mss = answer_is_ipv6(f) ? ANSWER_MSS_IPV6 : ANSWER_MSS_IPV4;
+	const __u32 mss = parse_is_ipv6(f) ? ANSWER_MSS_IPV6 : ANSWER_MSS_IPV4;
 	const __u64 pseudo = answer_pseudo_sum(f, bytes, IPPROTO_TCP);
 	struct {
 		struct tcphdr tcp;
@@ -186,11 +182,9 @@ static __always_inline int answer_tcp(struct __sk_buff *skb, const struct frame 
 #define ANSWER_QUOTE_IPV6 (sizeof(struct ipv6hdr) + 8)
 #define ANSWER_ICMP_BYTES 8
 
-/* RFC 792 and RFC 1812 5.2.7.1; RFC 4443 3.1 */
+/* RFC 1812 5.2.7.1; RFC 4443 3.1 */
 enum {
-	ICMP_UNREACHABLE = 3,
 	ICMP_PROHIBITED = 13,
-	ICMP6_UNREACHABLE = 1,
 	ICMP6_PROHIBITED = 1,
 };
 
@@ -200,7 +194,7 @@ enum {
  * if the pseudo-header is there, as it is for UDP. */
 static __always_inline int answer_icmp(struct __sk_buff *skb, const struct frame *f)
 {
-	const bool ipv6 = answer_is_ipv6(f);
+	const bool ipv6 = parse_is_ipv6(f);
 	const __u32 bytes = ANSWER_ICMP_BYTES + (ipv6 ? ANSWER_QUOTE_IPV6 : ANSWER_QUOTE_IPV4);
 	const __u8 protocol = ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
 	const __u64 pseudo = ipv6 ? answer_pseudo_sum(f, bytes, protocol) : 0;

@@ -18,6 +18,7 @@
 #include "compiler.h"
 #include "maps.h"
 #include "parse.h"
+#include "preauth_bucket.h"
 #include "stats.h"
 #include "wire.h"
 
@@ -35,12 +36,6 @@ volatile const __u64 captive_quiet_ns = 0;   /* after an end only port 80 is ans
  * long. */
 #define CAPTIVE_RESET_NS 60000000000ULL
 
-/* GCRA by frames. */
-struct captive_rate {
-	__u64 interval_ns;
-	__u64 burst_ns;
-};
-
 struct segment {
 	struct tcphdr tcp;
 	__u8 flags;
@@ -50,37 +45,12 @@ struct segment {
 	__u32 next;    /* the sequence number behind it */
 };
 
-static __always_inline bool captive_admit(struct dns_bucket *b, struct captive_rate rate, __u64 now)
-{
-	__u64 tat, backlog;
-
-	if (!b)
-		return false;
-	tat = READ_ONCE(b->tat_ns);
-	backlog = tat > now ? tat - now : 0;
-	if (backlog + rate.interval_ns > rate.burst_ns)
-		return false;
-	/* Where another CPU was faster one answer is not counted. */
-	__sync_val_compare_and_swap(&b->tat_ns, tat, now + backlog + rate.interval_ns);
-	return true;
-}
-
-/* The device's own bucket comes first: one that sends too much takes nothing of the
- * others'. */
+/* By answers, whatever their bytes. */
 static __always_inline bool captive_may_answer(const struct frame *f, __u64 now)
 {
-	const struct captive_rate each = {ABI_CAPTIVE_NS, ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST};
-	const struct captive_rate all = {ABI_CAPTIVE_NS / ABI_CAPTIVE_MACS, ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST};
-	struct dns_bucket *b = bpf_map_lookup_elem(&captive_buckets, &f->client);
-	const __u32 first = 0;
+	const struct bucket_cost one = {.charge_ns = ABI_CAPTIVE_NS, .admit_ns = ABI_CAPTIVE_NS};
 
-	if (!b) {
-		const struct dns_bucket fresh = {};
-
-		bpf_map_update_elem(&captive_buckets, &f->client, &fresh, BPF_NOEXIST);
-		b = bpf_map_lookup_elem(&captive_buckets, &f->client);
-	}
-	return captive_admit(b, each, now) && captive_admit(bpf_map_lookup_elem(&captive_bucket_all, &first), all, now);
+	return preauth_charge(f, PREAUTH_ANSWERS, one, ABI_CAPTIVE_MACS, (__u64)ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST, now);
 }
 
 /* What the tables say of a device whose frame was dropped. */
@@ -243,7 +213,7 @@ static __always_inline bool captive_parse(struct __sk_buff *skb, enum direction 
 /* Of one host: no group, and not of "this network" (RFC 1122, 3.2.1.3). */
 static __always_inline bool captive_is_host(const struct frame *f, const struct addr_key *a)
 {
-	if (answer_is_ipv6(f))
+	if (parse_is_ipv6(f))
 		return a->addr[0] != 0xff;
 	return a->addr[12] && a->addr[12] < 224;
 }

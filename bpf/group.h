@@ -29,7 +29,7 @@ static __always_inline bool group_is_routable(enum direction dir, const struct f
 
 	if (dir != UPLOAD || !f->group || !f->ip || f->hop_limit <= 1)
 		return false;
-	if (f->ethertype == bpf_htons(ETH_P_IPV6))
+	if (parse_is_ipv6(f))
 		return f->peer.addr[0] == 0xff && (f->peer.addr[1] & 0xf) > GROUP_LINK_SCOPE;
 	__builtin_memcpy(&last, f->peer.addr + 12, sizeof(last));
 	addr = bpf_ntohl(last);
@@ -43,7 +43,7 @@ static __always_inline long group_keep_on_link(struct __sk_buff *skb, const stru
 	const __u16 now = f->hop_limit << 8, then = hop_limit << 8;
 	const __u32 at = f->l3_off + __builtin_offsetof(struct iphdr, ttl);
 
-	if (f->ethertype == bpf_htons(ETH_P_IPV6))
+	if (parse_is_ipv6(f))
 		return bpf_skb_store_bytes(skb, f->l3_off + __builtin_offsetof(struct ipv6hdr, hop_limit), &hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);
 	/* The header still sums up to zero, so that a checksum of the whole packet holds. */
 	return bpf_l3_csum_replace(skb, f->l3_off + __builtin_offsetof(struct iphdr, check), bpf_htons(now), bpf_htons(then), sizeof(now)) ||

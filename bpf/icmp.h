@@ -109,7 +109,7 @@ static __always_inline bool icmp_of_open_flow(const struct packet *p)
 	struct packet_ports ports;
 	bool router;
 
-	if (!(p->frame->ethertype == bpf_htons(ETH_P_IPV6) ? icmp_read6(p, &sent) : icmp_read4(p, &sent)))
+	if (!(parse_is_ipv6(p->frame) ? icmp_read6(p, &sent) : icmp_read4(p, &sent)))
 		return false;
 	if (service_garden(&sent.to))
 		return true;

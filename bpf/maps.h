@@ -138,8 +138,8 @@ struct {
 	__type(value, __u8);
 } walled_garden SEC(".maps");
 
-/* client MAC -> buckets of its DNS and ICMP errors before paying. The programs write and
- * read. Full: the least recently used MAC starts anew. */
+/* client MAC -> buckets of its DNS and ICMP errors before paying, and of the answers to it.
+ * The programs write and read. Full: the least recently used MAC starts anew. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -147,8 +147,7 @@ struct {
 	__type(value, struct preauth_bucket);
 } preauth_buckets SEC(".maps");
 
-/* 0 -> buckets of all DNS and ICMP errors before paying. The programs write and read. Fixed
- * size. */
+/* 0 -> the same of all MACs together. The programs write and read. Fixed size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -165,23 +164,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct dns_bucket);
 } client_dns SEC(".maps");
-
-/* client MAC -> bucket of the answers to it, see captive.c. The programs write and read.
- * Full: the least recently used MAC starts anew. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct mac_key);
-	__type(value, struct dns_bucket);
-} captive_buckets SEC(".maps");
-
-/* 0 -> bucket of all answers. The programs write and read. Fixed size. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct dns_bucket);
-} captive_bucket_all SEC(".maps");
 
 /* 0 -> the program of captive.c that has the last word on a dropped frame of that hook. Go
  * writes at start; empty: silence. Programs in one array must have one attach type, so

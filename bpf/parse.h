@@ -55,6 +55,11 @@ struct frame {
 	bool options;   /* that may route the packet elsewhere than to its address */
 };
 
+static __always_inline bool parse_is_ipv6(const struct frame *f)
+{
+	return f->ethertype == bpf_htons(ETH_P_IPV6);
+}
+
 /* Compares the peer's address, as four words in host order. */
 static __always_inline bool parse_peer_is(const struct frame *f, __u32 a, __u32 b, __u32 c, __u32 d)
 {

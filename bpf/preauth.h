@@ -23,6 +23,7 @@
 #include "maps.h"
 #include "packet.h"
 #include "parse.h"
+#include "preauth_bucket.h"
 #include "service.h"
 
 #define PREAUTH_ARP_BYTES 28 /* for Ethernet and IPv4 */
@@ -62,11 +63,6 @@ static __always_inline bool preauth_arp(const struct packet *p)
 	       arp.protocol_bytes == 4 && (arp.operation == bpf_htons(1) || arp.operation == bpf_htons(2));
 }
 
-static __always_inline bool preauth_is_ipv6(const struct frame *f)
-{
-	return f->ethertype == bpf_htons(ETH_P_IPV6);
-}
-
 /* To the router, or to a group of this link. */
 static __always_inline bool preauth_on_link(const struct frame *f)
 {
@@ -80,7 +76,7 @@ static __always_inline bool preauth_nd(const struct packet *p)
 	const struct frame *f = p->frame;
 	__u8 type;
 
-	if (!preauth_is_ipv6(f) || f->protocol != IPPROTO_ICMPV6 || f->hop_limit != ND_HOP_LIMIT)
+	if (!parse_is_ipv6(f) || f->protocol != IPPROTO_ICMPV6 || f->hop_limit != ND_HOP_LIMIT)
 		return false;
 	if (!packet_load(p, f->l4_off, &type, sizeof(type)))
 		return false;
@@ -99,7 +95,7 @@ static __always_inline bool preauth_dhcp(const struct packet *p, struct packet_p
 
 	if (f->protocol != IPPROTO_UDP)
 		return false;
-	if (preauth_is_ipv6(f)) {
+	if (parse_is_ipv6(f)) {
 		if (ports.client != bpf_htons(PORT_DHCP6_CLIENT) || ports.peer != bpf_htons(PORT_DHCP6_SERVER))
 			return false;
 		to_all = parse_peer_is(f, 0xff020000, 0, 0, 0x00010002);
@@ -111,35 +107,11 @@ static __always_inline bool preauth_dhcp(const struct packet *p, struct packet_p
 	return f->router || (p->dir == UPLOAD && to_all);
 }
 
-/* Under memory pressure buckets may be lost, or be another MAC's for an instant: that
- * costs or gives a few lookups, no more. */
-static __always_inline struct preauth_bucket *preauth_bucket(const struct frame *f)
-{
-	struct preauth_bucket *b = bpf_map_lookup_elem(&preauth_buckets, &f->client);
-
-	if (!b) {
-		struct preauth_bucket fresh = {};
-
-		bpf_map_update_elem(&preauth_buckets, &f->client, &fresh, BPF_NOEXIST);
-		b = bpf_map_lookup_elem(&preauth_buckets, &f->client);
-	}
-	return b;
-}
-
-/* The MAC's own bucket comes first: a device over its speed takes nothing of the others'.
- * What the bucket of all has no room for is charged to the MAC all the same. */
 static __always_inline enum reason preauth_limited(const struct packet *p, enum preauth_speed of)
 {
-	const __u32 first = 0;
-	struct bucket_cost cost = bucket_fixed_cost(p->frame, ABI_PREAUTH_NS_PER_BYTE);
-	struct preauth_bucket *own = preauth_bucket(p->frame), *all;
+	const struct bucket_cost cost = bucket_fixed_cost(p->frame, ABI_PREAUTH_NS_PER_BYTE);
 
-	if (!own || !bucket_charge(&own->tat_ns[of], cost, PREAUTH_BURST_NS, p->now))
-		return DROP_PREAUTH_RATE;
-	cost.charge_ns /= ABI_PREAUTH_MACS;
-	cost.admit_ns /= ABI_PREAUTH_MACS;
-	all = bpf_map_lookup_elem(&preauth_bucket_all, &first);
-	return all && bucket_charge(&all->tat_ns[of], cost, PREAUTH_BURST_NS, p->now) ? PASS_PREAUTH : DROP_PREAUTH_RATE;
+	return preauth_charge(p->frame, of, cost, ABI_PREAUTH_MACS, PREAUTH_BURST_NS, p->now) ? PASS_PREAUTH : DROP_PREAUTH_RATE;
 }
 
 /* UDP and TCP by port. */

@@ -34,7 +34,9 @@ static __always_inline bool verdict_passes(enum reason reason)
 static __always_inline bool verdict_unpaid(enum reason reason)
 {
 	return reason == DROP_NO_RULE || reason == DROP_LIMIT || reason == DROP_DEADLINE;
-}/* Whether a frame is of a VLAN that ends in another interface of the router than the
+}
+
+/* Whether a frame is of a VLAN that ends in another interface of the router than the
  * client-facing one: an uplink on the same cable, say. Frames of other VLANs are judged. */
 static __always_inline bool verdict_vlan(struct __sk_buff *skb, const struct frame *f)
 {

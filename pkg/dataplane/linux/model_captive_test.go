@@ -43,22 +43,27 @@ func (m *model) answer(f *modelFrame, raw []byte, rule dataplane.Rule, why bpf.H
 	quiet := ended != 0 && since < c.EndedQuiet
 	switch {
 	case f.dir == bpf.Download && f.protocol == nextTCP && ended != 0 && since < time.Minute:
-		if s, ok := f.segment(); ok && !s.RST && !s.SYN {
+		if s, ok := f.segment(); ok && !s.RST && !s.SYN && m.mayAnswer(f, now) {
 			return answered{answerReset, f.reply(f.endOf(s))}
 		}
 	case f.dir == bpf.Download:
 	case f.protocol == nextTCP:
 		if s, ok := f.segment(); ok {
-			if reason, reply := c.respond(f, s, quiet, why); reply != nil {
+			if reason, reply := c.respond(f, s, quiet, why); reply != nil && m.mayAnswer(f, now) {
 				return answered{reason, f.reply(reply...)}
 			}
 		}
 	case c.Unreachable && !quiet && f.protocol != nextICMPv6 && f.protocol != 1:
-		if reply := f.unreachable(raw); reply != nil {
+		if may, reply := m.mayAnswer(f, now), f.unreachable(raw); may && reply != nil {
 			return answered{answerUnreachable, f.reply(reply...)}
 		}
 	}
 	return silence
+}
+
+// mayAnswer: all MACs together get as many answers as 512.
+func (m *model) mayAnswer(f *modelFrame, now dataplane.Boottime) bool {
+	return m.admit(f, int(bpf.HotspotPreauthSpeedPREAUTH_ANSWERS), answers, 1, 1, 512, now)
 }
 
 // ended is when a client's session was over, as far as its rule says, and whether it is not.

@@ -347,46 +347,58 @@ func (m *model) isPortal(f *modelFrame) bool {
 	})
 }
 
-// modelBucket is a bucket of a speed and a depth.
+// modelBucket is a bucket of a speed and a depth, of bytes or of answers.
 type modelBucket struct {
-	perByte dataplane.Boottime
-	depth   dataplane.Boottime // bytes
+	perUnit dataplane.Boottime
+	depth   dataplane.Boottime // units
 }
 
 var (
 	beforePaying = modelBucket{500_000, 1 << 14} // 16 kbit/s, and 16 KiB at once
 	freeDNS      = modelBucket{125_000, 64_000}  // 64 kbit/s, and 64 KB at once
+	answers      = modelBucket{5_000_000, 400}   // 200 a second, and 400 at once
 )
 
 // limit is what has a speed before paying, each kind for itself: one for each MAC; and for
 // all together 64 times as much.
 func (m *model) limit(f *modelFrame, kind int, now dataplane.Boottime) bpf.HotspotReason {
-	own := m.limited[f.client]
-	var fits bool
-	own[kind], fits = beforePaying.fill(own[kind], f, 1, now)
-	m.limited[f.client] = own // known from now on, if it fits or not
-	if fits {
-		m.allLimited[kind], fits = beforePaying.fill(m.allLimited[kind], f, 64, now)
-	}
-	if !fits {
+	charge, room := f.inBucket()
+	if !m.admit(f, kind, beforePaying, charge, room, 64, now) {
 		return dnsDrop
 	}
 	return preauth
 }
 
-// freeLookup is DNS of a connected client: free up to a speed.
-func (m *model) freeLookup(f *modelFrame, now dataplane.Boottime) (fits bool) {
-	m.lookups[f.client], fits = freeDNS.fill(m.lookups[f.client], f, 1, now)
+// admit charges a MAC, and then all together, which have as much as so many MACs.
+func (m *model) admit(f *modelFrame, kind int, b modelBucket, charge, room, macs, now dataplane.Boottime) (fits bool) {
+	own := m.limited[f.client]
+	own[kind], fits = b.fill(own[kind], charge, room, 1, now)
+	m.limited[f.client] = own // known from now on, if it fits or not
+	if fits {
+		m.allLimited[kind], fits = b.fill(m.allLimited[kind], charge, room, macs, now)
+	}
 	return fits
 }
 
-// fill returns when a bucket is empty after a packet that found room in it, or did not. The
+// inBucket is what a frame costs, and what has to fit: a packet that is longer than a frame
+// may be waits for a frame's room only.
+func (f *modelFrame) inBucket() (charge, room dataplane.Boottime) {
+	return dataplane.Boottime(f.bytes), dataplane.Boottime(min(f.bytes, 1514))
+}
+
+// freeLookup is DNS of a connected client: free up to a speed.
+func (m *model) freeLookup(f *modelFrame, now dataplane.Boottime) (fits bool) {
+	charge, room := f.inBucket()
+	m.lookups[f.client], fits = freeDNS.fill(m.lookups[f.client], charge, room, 1, now)
+	return fits
+}
+
+// fill returns when a bucket is empty after a charge that found room in it, or did not. The
 // bucket may be that of as many MACs.
-func (b modelBucket) fill(empty dataplane.Boottime, f *modelFrame, macs, now dataplane.Boottime) (dataplane.Boottime, bool) {
-	// A packet that is longer than a frame may be waits for a frame's room only.
-	charge, room := dataplane.Boottime(f.bytes)*b.perByte/macs, dataplane.Boottime(min(f.bytes, 1514))*b.perByte/macs
+func (b modelBucket) fill(empty, charge, room, macs, now dataplane.Boottime) (dataplane.Boottime, bool) {
+	charge, room = charge*b.perUnit/macs, room*b.perUnit/macs
 	backlog := max(0, empty-now)
-	if backlog+room > b.depth*b.perByte {
+	if backlog+room > b.depth*b.perUnit {
 		return empty, false
 	}
 	return now + backlog + charge, true

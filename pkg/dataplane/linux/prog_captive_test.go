@@ -50,7 +50,7 @@ func (b *testbed) answer(c dataplane.Captive) {
 	b.t.Helper()
 	programs, err := newCaptive(map[string]*ebpf.Map{
 		bpf.HotspotMapClientIndex: b.ClientIndex, bpf.HotspotMapClients: b.Clients, bpf.HotspotMapAccounts: b.Accounts,
-		bpf.HotspotMapStats: b.Stats, bpf.HotspotMapCaptiveBuckets: b.CaptiveBuckets, bpf.HotspotMapCaptiveBucketAll: b.CaptiveBucketAll,
+		bpf.HotspotMapStats: b.Stats, bpf.HotspotMapPreauthBuckets: b.PreauthBuckets, bpf.HotspotMapPreauthBucketAll: b.PreauthBucketAll,
 	}, c, testEpoch)
 	check(b.t, err)
 	b.t.Cleanup(func() { _ = programs.Close() })

@@ -101,7 +101,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 		again.put(b.Flows, index, new(bpf.HotspotFlows))
 		b.accounts.At[index] = bpf.HotspotAccount{}
 	}
-	for _, m := range []*ebpf.Map{b.ClientIndex, b.PreauthBuckets, b.CaptiveBuckets} {
+	for _, m := range []*ebpf.Map{b.ClientIndex, b.PreauthBuckets} {
 		var keys [][]byte
 		var key []byte
 		for entries := m.Iterate(); entries.Next(&key, new([]byte)); {
@@ -114,7 +114,6 @@ func (b *testbed) clean(t testing.TB) *testbed {
 		}
 	}
 	again.put(b.PreauthBucketAll, uint32(0), new(bpf.HotspotPreauthBucket))
-	again.put(b.CaptiveBucketAll, uint32(0), new(bpf.HotspotDnsBucket))
 	_ = again.events()
 	return &again
 }

@@ -114,7 +114,7 @@ type CaptivePortalKey struct {
 
 type CaptivePreauthBucket struct {
 	_     structs.HostLayout
-	TatNs [2]uint64
+	TatNs [3]uint64
 }
 
 type CaptivePrefixKey struct {
@@ -165,8 +165,6 @@ type CaptiveVlanKey struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	CaptiveMapAccounts           = "accounts"
-	CaptiveMapCaptiveBucketAll   = "captive_bucket_all"
-	CaptiveMapCaptiveBuckets     = "captive_buckets"
 	CaptiveMapCaptiveEgress      = "captive_egress"
 	CaptiveMapCaptiveIngress     = "captive_ingress"
 	CaptiveMapClientDns          = "client_dns"
@@ -247,8 +245,6 @@ type CaptiveProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type CaptiveMapSpecs struct {
 	Accounts         *ebpf.MapSpec `ebpf:"accounts"`
-	CaptiveBucketAll *ebpf.MapSpec `ebpf:"captive_bucket_all"`
-	CaptiveBuckets   *ebpf.MapSpec `ebpf:"captive_buckets"`
 	CaptiveEgress    *ebpf.MapSpec `ebpf:"captive_egress"`
 	CaptiveIngress   *ebpf.MapSpec `ebpf:"captive_ingress"`
 	ClientDns        *ebpf.MapSpec `ebpf:"client_dns"`
@@ -303,8 +299,6 @@ func (o *CaptiveObjects) Close() error {
 // It can be passed to LoadCaptiveObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CaptiveMaps struct {
 	Accounts         *ebpf.Map `ebpf:"accounts"`
-	CaptiveBucketAll *ebpf.Map `ebpf:"captive_bucket_all"`
-	CaptiveBuckets   *ebpf.Map `ebpf:"captive_buckets"`
 	CaptiveEgress    *ebpf.Map `ebpf:"captive_egress"`
 	CaptiveIngress   *ebpf.Map `ebpf:"captive_ingress"`
 	ClientDns        *ebpf.Map `ebpf:"client_dns"`
@@ -329,8 +323,6 @@ type CaptiveMaps struct {
 func (m *CaptiveMaps) Close() error {
 	return _CaptiveClose(
 		m.Accounts,
-		m.CaptiveBucketAll,
-		m.CaptiveBuckets,
 		m.CaptiveEgress,
 		m.CaptiveIngress,
 		m.ClientDns,

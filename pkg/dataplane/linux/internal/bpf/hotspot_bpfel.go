@@ -161,15 +161,16 @@ type HotspotPortalKey struct {
 
 type HotspotPreauthBucket struct {
 	_     structs.HostLayout
-	TatNs [2]uint64
+	TatNs [3]uint64
 }
 
 type HotspotPreauthSpeed uint32
 
 const (
-	HotspotPreauthSpeedPREAUTH_DNS    HotspotPreauthSpeed = 0
-	HotspotPreauthSpeedPREAUTH_ERRORS HotspotPreauthSpeed = 1
-	HotspotPreauthSpeedPREAUTH_SPEEDS HotspotPreauthSpeed = 2
+	HotspotPreauthSpeedPREAUTH_DNS     HotspotPreauthSpeed = 0
+	HotspotPreauthSpeedPREAUTH_ERRORS  HotspotPreauthSpeed = 1
+	HotspotPreauthSpeedPREAUTH_ANSWERS HotspotPreauthSpeed = 2
+	HotspotPreauthSpeedPREAUTH_SPEEDS  HotspotPreauthSpeed = 3
 )
 
 type HotspotPrefixKey struct {
@@ -274,8 +275,6 @@ type HotspotVlanKey struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	HotspotMapAccounts             = "accounts"
-	HotspotMapCaptiveBucketAll     = "captive_bucket_all"
-	HotspotMapCaptiveBuckets       = "captive_buckets"
 	HotspotMapCaptiveEgress        = "captive_egress"
 	HotspotMapCaptiveIngress       = "captive_ingress"
 	HotspotMapClientDns            = "client_dns"
@@ -356,8 +355,6 @@ type HotspotProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type HotspotMapSpecs struct {
 	Accounts         *ebpf.MapSpec `ebpf:"accounts"`
-	CaptiveBucketAll *ebpf.MapSpec `ebpf:"captive_bucket_all"`
-	CaptiveBuckets   *ebpf.MapSpec `ebpf:"captive_buckets"`
 	CaptiveEgress    *ebpf.MapSpec `ebpf:"captive_egress"`
 	CaptiveIngress   *ebpf.MapSpec `ebpf:"captive_ingress"`
 	ClientDns        *ebpf.MapSpec `ebpf:"client_dns"`
@@ -412,8 +409,6 @@ func (o *HotspotObjects) Close() error {
 // It can be passed to LoadHotspotObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HotspotMaps struct {
 	Accounts         *ebpf.Map `ebpf:"accounts"`
-	CaptiveBucketAll *ebpf.Map `ebpf:"captive_bucket_all"`
-	CaptiveBuckets   *ebpf.Map `ebpf:"captive_buckets"`
 	CaptiveEgress    *ebpf.Map `ebpf:"captive_egress"`
 	CaptiveIngress   *ebpf.Map `ebpf:"captive_ingress"`
 	ClientDns        *ebpf.Map `ebpf:"client_dns"`
@@ -438,8 +433,6 @@ type HotspotMaps struct {
 func (m *HotspotMaps) Close() error {
 	return _HotspotClose(
 		m.Accounts,
-		m.CaptiveBucketAll,
-		m.CaptiveBuckets,
 		m.CaptiveEgress,
 		m.CaptiveIngress,
 		m.ClientDns,
