@@ -38,6 +38,7 @@ type Dataplane struct {
 	state      state // what watch found last
 	watch      watch
 	beside     surroundings
+	garden     gardenWatch
 	interfaces interfaces
 	neighbors  neighbors
 
@@ -92,19 +93,23 @@ func (d *Dataplane) build() error {
 	if err := d.openNetwork(); err != nil {
 		return err
 	}
-	if err := d.openPins(); err != nil {
+	var err error
+	if d.lock, err = openPins(d.pins); err != nil {
 		return err
 	}
 	if err := d.openKernelState(); err != nil {
 		return err
 	}
-	if err := writeOpenServices(d.maps, d.opts.Portals, d.opts.WalledGarden); err != nil {
+	if err := writeOpenServices(d.maps, d.opts.Portals, d.opts.Garden.Networks()); err != nil {
 		return err
 	}
 	if err := writeUplink(d.maps, d.opts.Uplink); err != nil {
 		return err
 	}
-	if err := loadCaptive(d.maps, d.opts.Captive); err != nil {
+	if err := loadCaptive(d.maps, d.opts.Captive, d.opts.Garden); err != nil {
+		return err
+	}
+	if err := loadGarden(d.maps, d.opts.Garden.Names()); err != nil {
 		return err
 	}
 	if err := d.openWatch(); err != nil {
@@ -138,14 +143,16 @@ func (d *Dataplane) openNetwork() (err error) {
 	return nil
 }
 
-func (d *Dataplane) openPins() (err error) {
-	if err := pins.EnsureBPFFS(d.pins.Root); err != nil {
-		return err
+// openPins returns the lock of the pins.
+func openPins(p pins.Folder) (*os.File, error) {
+	if err := pins.EnsureBPFFS(p.Root); err != nil {
+		return nil, err
 	}
-	if d.lock, err = d.pins.Lock(); err != nil {
-		return err
+	lock, err := p.Lock()
+	if err != nil {
+		return nil, err
 	}
-	return d.pins.Prepare()
+	return lock, p.Prepare()
 }
 
 func (d *Dataplane) openKernelState() error {
@@ -200,6 +207,7 @@ func (d *Dataplane) openWatch() (err error) {
 		checker: forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, state: &d.state,
 		maps: d.maps, portals: d.opts.Portals, changed: d.watch.watcher.MarkDirty,
 	}
+	d.garden = gardenWatch{maps: d.maps, state: &d.state}
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
 		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
@@ -236,6 +244,9 @@ func (d *Dataplane) start() {
 	d.workers.Go(func() { d.watch.run(d.closing) })
 	d.beside.check()
 	d.workers.Go(func() { d.beside.run(d.closing) })
+	if len(d.opts.Garden.Names()) > 0 {
+		d.workers.Go(func() { d.garden.run(d.closing) })
+	}
 	d.workers.Go(func() { readEvents(d.ring, d.events, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)

@@ -30,6 +30,9 @@ func (d *Dataplane) Status() dataplane.Status {
 	if s.Traffic, err = traffic(d.maps); err != nil {
 		s.Problems = append(s.Problems, dataplane.Problem{Code: dataplane.StatisticsFailing, Detail: err.Error()})
 	}
+	if s.Garden, err = gardenCounts(d.maps); err != nil {
+		s.Problems = append(s.Problems, dataplane.Problem{Code: dataplane.StatisticsFailing, Detail: err.Error()})
+	}
 	s.Healthy = len(s.Problems) == 0
 	return s
 }

@@ -76,6 +76,7 @@ const (
 	byHooks        part = "hooks"        // what else is on the hooks of interfaces
 	byRouter       part = "router"       // the router's own addresses
 	bySurroundings part = "surroundings" // what is beside the programs
+	byGarden       part = "garden"       // addresses of names in the walled garden
 )
 
 // setProblems replaces what a part found, and returns whether that is another finding.

@@ -44,11 +44,15 @@ func CaptivePage(url string) []byte {
 // secret are derived from the epoch of the maps, so that programs that were loaded at
 // different times agree, and no packet of another's has them but by chance.
 func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64) error {
-	mark := derived(epoch, "captive mark")
+	mark := uint32(0)
+	if c.Redirect != "" {
+		sum := derived(epoch, "captive mark")
+		mark = binary.BigEndian.Uint32(sum[:]) | 1
+	}
 	constants := map[string]any{
 		CaptiveVarCaptivePage:        CaptivePage(c.Redirect),
 		CaptiveVarCaptiveSecret:      CaptiveSecret(epoch),
-		CaptiveVarCaptiveMark:        binary.BigEndian.Uint32(mark[:]) | 1,
+		CaptiveVarCaptiveMark:        mark,
 		CaptiveVarCaptiveHttps:       captiveHTTPS(c.HTTPS),
 		CaptiveVarCaptiveUnreachable: c.Unreachable,
 		CaptiveVarCaptiveQuietNs:     uint64(c.EndedQuiet),
