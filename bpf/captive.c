@@ -173,33 +173,47 @@ static __always_inline enum reason captive_reset(const struct segment *s, struct
 	return ANSWER_RESET;
 }
 
-/* The answer to a segment, or the reason why it has none. */
-static __always_inline enum reason captive_tcp(const struct frame *f, const struct segment *s, bool quiet, enum reason why,
+/* What the port of a segment serves. */
+static __always_inline enum answer_payload captive_served(const struct segment *s, bool quiet)
+{
+	if (s->tcp.dest == bpf_htons(PORT_HTTP))
+		return ANSWER_PAGE;
+	if (s->tcp.dest == bpf_htons(PORT_HTTPS) && captive_https == CAPTIVE_HTTPS_ALERT && !quiet)
+		return ANSWER_ALERT;
+	return ANSWER_NOTHING;
+}
+
+/* Whether a segment is answered. It is decided before the answer: the verifier follows the
+ * limits of answers once for all of them. */
+static __always_inline bool captive_answers_tcp(const struct segment *s, enum answer_payload served, bool quiet)
+{
+	if (s->flags & TCP_RST)
+		return false;
+	/* A bare acknowledgement may itself be an answer. */
+	if (!(s->flags & TCP_SYN))
+		return s->flags & TCP_ACK && (s->payload || s->flags & TCP_FIN);
+	if (s->flags & (TCP_ACK | TCP_FIN))
+		return false;
+	return served || !(quiet || captive_https == CAPTIVE_HTTPS_DROP);
+}
+
+static __always_inline enum reason captive_tcp(const struct frame *f, const struct segment *s, enum answer_payload served,
 					       struct answer *a)
 {
-	const bool http = s->tcp.dest == bpf_htons(PORT_HTTP);
-	const bool alert = s->tcp.dest == bpf_htons(PORT_HTTPS) && captive_https == CAPTIVE_HTTPS_ALERT && !quiet;
-	const __u32 bytes = http ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
+	const __u32 bytes = served == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
+	const __u32 cookie = captive_cookie(f, s);
 
-	if (s->flags & TCP_RST)
-		return why;
+	if (!served)
+		return captive_reset(s, a);
 	if (s->flags & TCP_SYN) {
-		if (s->flags & (TCP_ACK | TCP_FIN))
-			return why;
-		if (http || alert) {
-			a->seq = captive_cookie(f, s);
-			a->ack = s->seq + 1;
-			a->flags = TCP_SYN | TCP_ACK;
-			return ANSWER_HANDSHAKE;
-		}
-		return quiet || captive_https == CAPTIVE_HTTPS_DROP ? why : captive_reset(s, a);
+		a->seq = cookie;
+		a->ack = s->seq + 1;
+		a->flags = TCP_SYN | TCP_ACK;
+		return ANSWER_HANDSHAKE;
 	}
-	/* A bare acknowledgement may itself be an answer. */
-	if (!(s->flags & TCP_ACK) || !(s->payload || s->flags & TCP_FIN))
-		return why;
-	if ((http || alert) && captive_serve(s, captive_cookie(f, s), bytes, http ? ANSWER_PAGE : ANSWER_ALERT, a))
-		return a->payload == ANSWER_PAGE ? ANSWER_REDIRECT : a->payload == ANSWER_ALERT ? ANSWER_TLS_ALERT : ANSWER_HANDSHAKE;
-	return captive_reset(s, a);
+	if (!captive_serve(s, cookie, bytes, served, a))
+		return captive_reset(s, a);
+	return a->payload == ANSWER_PAGE ? ANSWER_REDIRECT : a->payload == ANSWER_ALERT ? ANSWER_TLS_ALERT : ANSWER_HANDSHAKE;
 }
 
 static __always_inline bool captive_parse(struct __sk_buff *skb, enum direction dir, struct frame *f)
@@ -230,27 +244,34 @@ static __always_inline bool captive_answerable(const struct frame *f)
 static __always_inline enum reason captive_answer(struct __sk_buff *skb, const struct frame *f, enum reason why)
 {
 	const __u64 now = bpf_ktime_get_boot_ns();
-	const struct captive_device d = captive_device(f, now);
-	const bool quiet = captive_within(d.ended_ns, captive_quiet_ns, now);
+	const bool tcp = f->protocol == IPPROTO_TCP;
+	enum answer_payload served = ANSWER_NOTHING;
+	struct captive_device d;
 	struct answer a = {};
-	struct segment s;
+	struct segment s = {};
 	enum reason reason;
+	bool quiet, answers;
 
-	if (d.open || !captive_answerable(f))
+	if (!captive_answerable(f))
 		return why;
-	if (f->protocol == IPPROTO_TCP) {
+	d = captive_device(f, now);
+	if (d.open)
+		return why;
+	quiet = captive_within(d.ended_ns, captive_quiet_ns, now);
+	if (tcp) {
 		if (captive_segment(skb, f, &s))
 			return why;
-		reason = captive_tcp(f, &s, quiet, why, &a);
-		if (reason == why || !captive_may_answer(f, now))
-			return why;
-		return answer_tcp(skb, f, &s.tcp, &a) ? why : reason;
+		served = captive_served(&s, quiet);
+		answers = captive_answers_tcp(&s, served, quiet);
+	} else {
+		answers = captive_unreachable && !quiet && f->protocol != IPPROTO_ICMP && f->protocol != IPPROTO_ICMPV6;
 	}
-	if (!captive_unreachable || quiet || f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMPV6)
+	if (!answers || !captive_may_answer(f, now))
 		return why;
-	if (!captive_may_answer(f, now))
-		return why;
-	return answer_icmp(skb, f) ? why : ANSWER_UNREACHABLE;
+	if (!tcp)
+		return answer_icmp(skb, f) ? why : ANSWER_UNREACHABLE;
+	reason = captive_tcp(f, &s, served, &a);
+	return answer_tcp(skb, f, &s.tcp, &a) ? why : reason;
 }
 
 /* Reached from from_client, with the reason in cb[0]. */
