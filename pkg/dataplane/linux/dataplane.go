@@ -41,11 +41,10 @@ type Dataplane struct {
 	interfaces interfaces
 	neighbors  neighbors
 
-	events   chan dataplane.Event // that end accounts
-	answered chan dataplane.Event
-	ring     *ringbuf.Reader
-	workers  sync.WaitGroup
-	closing  chan struct{}
+	events  chan dataplane.Event // that end accounts
+	ring    *ringbuf.Reader
+	workers sync.WaitGroup
+	closing chan struct{}
 }
 
 // Open adopts what is pinned below opts.BPFFS, or builds it, attaches the
@@ -64,11 +63,10 @@ func Open(opts Options) (*Dataplane, error) {
 		return nil, err
 	}
 	d := &Dataplane{
-		opts:     opts,
-		pins:     pins.Folder{Root: opts.BPFFS},
-		events:   make(chan dataplane.Event, eventBacklog),
-		answered: make(chan dataplane.Event, eventBacklog),
-		closing:  make(chan struct{}),
+		opts:    opts,
+		pins:    pins.Folder{Root: opts.BPFFS},
+		events:  make(chan dataplane.Event, eventBacklog),
+		closing: make(chan struct{}),
 	}
 	if err := d.build(); err != nil {
 		d.release()
@@ -238,7 +236,7 @@ func (d *Dataplane) start() {
 	d.workers.Go(func() { d.watch.run(d.closing) })
 	d.beside.check()
 	d.workers.Go(func() { d.beside.run(d.closing) })
-	d.workers.Go(func() { readEvents(d.ring, d.events, d.answered, d.closing, d.opts.Log) })
+	d.workers.Go(func() { readEvents(d.ring, d.events, d.opts.Answered, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)
 	d.workers.Go(d.neighbors.scan)

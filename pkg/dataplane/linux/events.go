@@ -22,10 +22,6 @@ const eventBacklog = 256
 // Events returns the channel of the events that end accounts. Close closes it.
 func (d *Dataplane) Events() <-chan dataplane.Event { return d.events }
 
-// Answered returns the channel of the devices that are answered because they may not pass.
-// What a slow consumer leaves is lost.
-func (d *Dataplane) Answered() <-chan dataplane.Event { return d.answered }
-
 // readEvents delivers the kernel's events until the ring is closed.
 func readEvents(ring *ringbuf.Reader, events, answered chan<- dataplane.Event, closing <-chan struct{}, log *slog.Logger) {
 	defer close(events)
