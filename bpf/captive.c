@@ -45,12 +45,33 @@ struct segment {
 	__u32 next;    /* the sequence number behind it */
 };
 
+#define CAPTIVE_SECOND_NS 1000000000ULL
+
+/* Notifies user space that a device is answered, within the speed of such events: MACs are
+ * made up at no cost. */
+static __always_inline void captive_notify(const struct frame *f, __u64 now)
+{
+	const struct bucket_cost one = {.charge_ns = CAPTIVE_SECOND_NS, .admit_ns = CAPTIVE_SECOND_NS};
+	struct preauth_bucket *all = preauth_bucket_of_all();
+	struct event e = {.at_ns = now, .mac = f->client, .kind = EVENT_CAPTIVE};
+
+	if (all && bucket_charge(&all->tat_ns[PREAUTH_NEWS], one, ABI_CAPTIVE_NEWS_BURST * CAPTIVE_SECOND_NS, now))
+		bpf_ringbuf_output(&events, &e, sizeof(e), 0);
+}
+
 /* By answers, whatever their bytes. */
 static __always_inline bool captive_may_answer(const struct frame *f, __u64 now)
 {
 	const struct bucket_cost one = {.charge_ns = ABI_CAPTIVE_NS, .admit_ns = ABI_CAPTIVE_NS};
+	struct preauth_bucket *own = preauth_bucket(f);
+	/* Of a device without a backlog: about when it was answered last. */
+	const __u64 last = own ? READ_ONCE(own->tat_ns[PREAUTH_ANSWERS]) : 0;
 
-	return preauth_charge(f, PREAUTH_ANSWERS, one, ABI_CAPTIVE_MACS, (__u64)ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST, now);
+	if (!preauth_charge_own(own, PREAUTH_ANSWERS, one, ABI_CAPTIVE_MACS, (__u64)ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST, now))
+		return false;
+	if (!last || last + ABI_CAPTIVE_NEWS_S * CAPTIVE_SECOND_NS <= now)
+		captive_notify(f, now);
+	return true;
 }
 
 /* What the tables say of a device whose frame was dropped. */
