@@ -42,7 +42,7 @@ func serve(socket, listen, page string) error {
 	log.Printf("portal on http://%s", ln.Addr())
 	mux := routes(agent)
 	if page != "" {
-		captive, err := agent.Http().CaptiveHandler(api.CaptivePages{Portal: page, CanExtend: true})
+		captive, err := agent.Client().CaptiveHandler(api.CaptivePages{Portal: page, CanExtend: true})
 		if err != nil {
 			return err
 		}

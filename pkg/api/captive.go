@@ -85,16 +85,16 @@ func (c captiveCalls) Captive(ctx context.Context, ip string, pages CaptivePages
 // in the agent's configuration announces, and answers on any path. A device that the agent
 // does not see, as by an IPv6 address that is minutes old, is captive. Without an agent the
 // answer is 503: phones then look for the portal in their other ways. Codes: Invalid.
-func (h *Http) CaptiveHandler(pages CaptivePages) (http.Handler, error) {
+func (c captiveCalls) CaptiveHandler(pages CaptivePages) (http.Handler, error) {
 	if err := pages.Check(); err != nil {
 		return nil, err
 	}
-	return captiveHandler{h.api.client, pages}, nil
+	return captiveHandler{c, pages}, nil
 }
 
 type captiveHandler struct {
-	client *Client
-	pages  CaptivePages
+	calls captiveCalls
+	pages CaptivePages
 }
 
 func (h captiveHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -122,5 +122,5 @@ func (h captiveHandler) state(r *http.Request) (CaptiveState, error) {
 			Captive: true, UserPortalURL: h.pages.Portal, VenueInfoURL: h.pages.Venue, CanExtendSession: h.pages.CanExtend,
 		}, nil
 	}
-	return h.client.Captive(r.Context(), ip.String(), h.pages)
+	return h.calls.Captive(r.Context(), ip.String(), h.pages)
 }

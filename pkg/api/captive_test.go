@@ -83,7 +83,7 @@ func TestCaptiveHandler(t *testing.T) {
 		"longest": {Portal: "https://portal.example/" + longest, Venue: "https://portal.example/" + longest, CanExtend: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := apitest.Must(a.Http().CaptiveHandler(pages))(t)
+			h := apitest.Must(a.Client().CaptiveHandler(pages))(t)
 			own := map[string]any{"user-portal-url": pages.Portal}
 			if pages.Venue != "" {
 				own["venue-info-url"], own["can-extend-session"] = pages.Venue, true
@@ -127,10 +127,10 @@ func TestCaptiveHandlerRefuses(t *testing.T) {
 		{}, {Portal: "http://portal.example/"}, {Portal: "portal.example"}, {Portal: "https://portal.example/", Venue: "/map"},
 		{Portal: "https://portal.example/" + strings.Repeat("a", 300)},
 	} {
-		_, err := a.Http().CaptiveHandler(pages)
+		_, err := a.Client().CaptiveHandler(pages)
 		apitest.WantCode(t, err, sessions.Invalid)
 	}
-	h := apitest.Must(a.Http().CaptiveHandler(api.CaptivePages{Portal: "https://portal.example/"}))(t)
+	h := apitest.Must(a.Client().CaptiveHandler(api.CaptivePages{Portal: "https://portal.example/"}))(t)
 	if answer := answerOf(h, http.MethodPost, firstIP+":40000"); answer.StatusCode != http.StatusMethodNotAllowed || answer.Header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST: %v", answer.Status)
 	}
@@ -139,7 +139,7 @@ func TestCaptiveHandlerRefuses(t *testing.T) {
 // Without an agent a phone is to look for the portal in its other ways.
 func TestCaptiveHandlerWithoutAnAgent(t *testing.T) {
 	agent, a, _ := dialAgent(t)
-	h := apitest.Must(a.Http().CaptiveHandler(api.CaptivePages{Portal: "https://portal.example/"}))(t)
+	h := apitest.Must(a.Client().CaptiveHandler(api.CaptivePages{Portal: "https://portal.example/"}))(t)
 	agent.stop()
 	defer agent.start()
 	if answer := answerOf(h, http.MethodGet, firstIP+":40000"); answer.StatusCode != http.StatusServiceUnavailable {

@@ -75,14 +75,14 @@ func Example() {
 }
 
 // A portal answers phones that ask whether they are captive.
-func ExampleHttp_CaptiveHandler() {
+func ExampleClient_captiveHandler() {
 	agent, stop := exampleAgent()
 	defer stop()
 	a, err := api.Dial(agent.Socket())
 	check(err)
 	defer func() { check(a.Close()) }()
 
-	captive, err := a.Http().CaptiveHandler(api.CaptivePages{Portal: "https://portal.example/", CanExtend: true})
+	captive, err := a.Client().CaptiveHandler(api.CaptivePages{Portal: "https://portal.example/", CanExtend: true})
 	check(err)
 	mux := http.NewServeMux() // served by TLS
 	mux.Handle("/captive", captive)

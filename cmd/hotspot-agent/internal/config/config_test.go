@@ -127,7 +127,7 @@ func TestRefusals(t *testing.T) {
 		{`captive: {redirect: "http://a/\x22"}`, `c:1: captive.redirect: "http://a/\"": byte 9 is not one of a URL`},
 		{`captive: {api: "http://portal.example/api"}`, `c:1: captive.api: "http://portal.example/api": want a URL like https://`},
 		{`captive: {api: "https:///api"}`, `c:1: captive.api: "https:///api": want a URL like https://`},
-		{`captive: {api: "https://192.0.2.9/"}`, `c:1: captive.api: "https://192.0.2.9/" is neither in portal nor in walled_garden`},
+		{`captive: {api: "https://192.0.2.9:8443/"}`, `c:1: captive.api: "https://192.0.2.9:8443/" is neither in portal nor in walled_garden`},
 		{`captive: {api: "https://portal.example/a,b"}`, `c:1: captive.api: "https://portal.example/a,b": byte 24 is not one`},
 		{`captive: {api: "https://a/` + strings.Repeat("x", 250) + `"}`, `bytes, at most 255 fit a DHCP option`},
 		{`captive: {redirect: "ftp://10.0.0.1/"}`, `c:1: captive.redirect: "ftp://10.0.0.1/": want a URL`},
