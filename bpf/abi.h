@@ -69,6 +69,10 @@ enum abi {
 	ABI_CAPTIVE_BURST = 400,
 	/* All MACs together get this many times as much. A power of two. */
 	ABI_CAPTIVE_MACS = 512,
+	/* A device that got no answer for this long (s) is news when it gets one. All devices
+	 * together: one event a second, and so many at once. */
+	ABI_CAPTIVE_NEWS_S = 600,
+	ABI_CAPTIVE_NEWS_BURST = 256,
 };
 
 #define ABI_NO_LIMIT (~0ULL)
@@ -128,6 +132,7 @@ enum captive_https {
 enum event_kind {
 	EVENT_EXHAUSTED = 1,
 	EVENT_DEADLINE = 2,
+	EVENT_CAPTIVE = 3, /* a device that may not pass is answered, see ABI_CAPTIVE_NEWS_S */
 };
 
 /* 8 bytes, so that the hash takes one word. */
@@ -255,11 +260,13 @@ enum preauth_speed {
 	PREAUTH_DNS = 0,
 	PREAUTH_ERRORS = 1,  /* of ICMP and ICMPv6 */
 	PREAUTH_ANSWERS = 2, /* of captive.c */
-	PREAUTH_SPEEDS = 3,
+	PREAUTH_NEWS = 3,    /* of all devices: the events of answers */
+	PREAUTH_SPEEDS = 4,
 };
 
 struct preauth_bucket {
-	/* GCRA at ABI_PREAUTH_NS_PER_BYTE; that of answers at ABI_CAPTIVE_NS for each. */
+	/* GCRA at ABI_PREAUTH_NS_PER_BYTE; that of answers at ABI_CAPTIVE_NS for each, that of
+	 * news at a second. */
 	__u64 tat_ns[PREAUTH_SPEEDS];
 };
 

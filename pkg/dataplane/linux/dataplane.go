@@ -41,7 +41,7 @@ type Dataplane struct {
 	interfaces interfaces
 	neighbors  neighbors
 
-	events  chan dataplane.Event
+	events  chan dataplane.Event // that end accounts
 	ring    *ringbuf.Reader
 	workers sync.WaitGroup
 	closing chan struct{}
@@ -236,7 +236,7 @@ func (d *Dataplane) start() {
 	d.workers.Go(func() { d.watch.run(d.closing) })
 	d.beside.check()
 	d.workers.Go(func() { d.beside.run(d.closing) })
-	d.workers.Go(func() { readEvents(d.ring, d.events, d.closing, d.opts.Log) })
+	d.workers.Go(func() { readEvents(d.ring, d.events, d.opts.Answered, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)
 	d.workers.Go(d.neighbors.scan)

@@ -35,6 +35,9 @@ type Options struct {
 	AdoptOnly      bool                 // maps of another version are left as they are: Open fails with ErrOtherVersion
 	NetNS          string               // path of the network namespace to work in; default: the process's own
 	Log            *slog.Logger         // default: silent
+	// Answered receives the devices that are answered because they may not pass; what finds no
+	// room in it is lost. Default: none are received.
+	Answered chan<- dataplane.Event
 
 	snapshot func(*links.Snapshot, *netlink.Handle, links.Changes) (*links.Snapshot, error) // default Snapshot.Refresh; tests replace it
 }

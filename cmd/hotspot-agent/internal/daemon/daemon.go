@@ -37,6 +37,7 @@ type Daemon struct {
 	meter    *meter.Meter
 	server   *server.Server
 	events   eventLog
+	answered chan dataplane.Event // devices that the kernel answers
 }
 
 // Open makes everything ready, in the order in which it is cheap to fail: what
@@ -99,7 +100,10 @@ func (d *Daemon) adoptOnly() (err error) {
 }
 
 func (d *Daemon) enforce() (err error) {
-	d.plane, err = linux.Open(PlaneOptions(d.cfg, d.log))
+	opts := PlaneOptions(d.cfg, d.log)
+	d.answered = make(chan dataplane.Event, answeredBacklog)
+	opts.Answered = d.answered
+	d.plane, err = linux.Open(opts)
 	return err
 }
 

@@ -38,6 +38,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	work.Go(func() error { return watchStore(ctx, d.store, d.log) })
 	work.Go(func() error { return d.events.follow(ctx) })
 	work.Go(func() error { return d.publishUnprotected(ctx) })
+	work.Go(func() error { return d.publishAnswered(ctx) })
 	work.Go(func() error { return d.reportProblems(ctx) })
 	work.Go(func() error { return d.observeClients(ctx) })
 	work.Go(func() error { return feedWatchdog(ctx, d.log, d.alive) })

@@ -114,7 +114,7 @@ type CaptivePortalKey struct {
 
 type CaptivePreauthBucket struct {
 	_     structs.HostLayout
-	TatNs [3]uint64
+	TatNs [4]uint64
 }
 
 type CaptivePrefixKey struct {
