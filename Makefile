@@ -53,7 +53,7 @@ docs: ## rewrite docs/CONFIGURATION.md and the example from the table of keys
 .PHONY: build
 build: ## build bin/hotspot-agent
 	@echo "building bin/hotspot-agent (the first time takes a minute: SQLite is C)"
-	@go build -tags urfave_cli_no_docs -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
+	@go build -tags urfave_cli_no_docs,nethttpomithttp2 -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/hotspot-agent ./cmd/hotspot-agent
 
 .PHONY: demo
 demo: root deps build ## play a day at the kiosk in a lab of network namespaces (root)
