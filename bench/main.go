@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/bench/callpath"
+	"github.com/hotspot-agent/hotspot-agent/bench/captive"
 	"github.com/hotspot-agent/hotspot-agent/bench/chain"
 	"github.com/hotspot-agent/hotspot-agent/bench/control"
 	"github.com/hotspot-agent/hotspot-agent/bench/cost"
@@ -61,6 +62,9 @@ var studies = []study{
 	}},
 	{name: "chain", run: func(ctx context.Context, o options, r *report.Report) error {
 		return chain.Run(ctx, o.scale, o.agent, r)
+	}},
+	{name: "captive", run: func(ctx context.Context, o options, r *report.Report) error {
+		return captive.Run(ctx, o.scale, o.agent, r)
 	}},
 	{name: "control", run: func(ctx context.Context, o options, r *report.Report) error {
 		if o.base != "" {

@@ -69,6 +69,10 @@ enum abi {
 	ABI_CAPTIVE_BURST = 400,
 	/* All MACs together get this many times as much. A power of two. */
 	ABI_CAPTIVE_MACS = 512,
+	/* A device that got no answer for this long (s) is news when it gets one. All devices
+	 * together: one event a second, and so many at once. */
+	ABI_CAPTIVE_NEWS_S = 600,
+	ABI_CAPTIVE_NEWS_BURST = 256,
 
 	/* The data of a key in an LPM trie at most, and more than any name (RFC 1035, 3.1). */
 	ABI_NAME_BYTES = 256,
@@ -144,6 +148,7 @@ enum captive_https {
 enum event_kind {
 	EVENT_EXHAUSTED = 1,
 	EVENT_DEADLINE = 2,
+	EVENT_CAPTIVE = 3, /* a device that may not pass is answered, see ABI_CAPTIVE_NEWS_S */
 };
 
 /* 8 bytes, so that the hash takes one word. */
@@ -309,13 +314,14 @@ enum preauth_speed {
 	PREAUTH_DNS = 0,
 	PREAUTH_ERRORS = 1,  /* of ICMP and ICMPv6 */
 	PREAUTH_ANSWERS = 2, /* of captive.c */
-	PREAUTH_GARDEN = 3,  /* with addresses of names */
-	PREAUTH_SPEEDS = 4,
+	PREAUTH_NEWS = 3,    /* of all devices: the events of answers */
+	PREAUTH_GARDEN = 4,  /* with addresses of names in the walled garden */
+	PREAUTH_SPEEDS = 5,
 };
 
 struct preauth_bucket {
 	/* GCRA at ABI_PREAUTH_NS_PER_BYTE; that of answers at ABI_CAPTIVE_NS for each, that of
-	 * the walled garden at garden_speed. */
+	 * news at a second, that of the walled garden at garden_speed. */
 	__u64 tat_ns[PREAUTH_SPEEDS];
 };
 

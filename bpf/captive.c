@@ -49,12 +49,33 @@ struct segment {
 	__u32 next;    /* the sequence number behind it */
 };
 
+#define CAPTIVE_SECOND_NS 1000000000ULL
+
+/* Notifies user space that a device is answered, within the speed of such events: MACs are
+ * made up at no cost. */
+static __always_inline void captive_notify(const struct frame *f, __u64 now)
+{
+	const struct bucket_cost one = {.charge_ns = CAPTIVE_SECOND_NS, .admit_ns = CAPTIVE_SECOND_NS};
+	struct preauth_bucket *all = preauth_bucket_of_all();
+	struct event e = {.at_ns = now, .mac = f->client, .kind = EVENT_CAPTIVE};
+
+	if (all && bucket_charge(&all->tat_ns[PREAUTH_NEWS], one, ABI_CAPTIVE_NEWS_BURST * CAPTIVE_SECOND_NS, now))
+		bpf_ringbuf_output(&events, &e, sizeof(e), 0);
+}
+
 /* By answers, whatever their bytes. */
 static __always_inline bool captive_may_answer(const struct frame *f, __u64 now)
 {
 	const struct bucket_cost one = {.charge_ns = ABI_CAPTIVE_NS, .admit_ns = ABI_CAPTIVE_NS};
+	struct preauth_bucket *own = preauth_bucket(f);
+	/* Of a device without a backlog: about when it was answered last. */
+	const __u64 last = own ? READ_ONCE(own->tat_ns[PREAUTH_ANSWERS]) : 0;
 
-	return preauth_charge(f, PREAUTH_ANSWERS, one, ABI_CAPTIVE_MACS, (__u64)ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST, now);
+	if (!preauth_charge_own(own, PREAUTH_ANSWERS, one, ABI_CAPTIVE_MACS, (__u64)ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST, now))
+		return false;
+	if (!last || last + ABI_CAPTIVE_NEWS_S * CAPTIVE_SECOND_NS <= now)
+		captive_notify(f, now);
+	return true;
 }
 
 /* What the tables say of a device whose frame was dropped. */
@@ -177,33 +198,47 @@ static __always_inline enum reason captive_reset(const struct segment *s, struct
 	return ANSWER_RESET;
 }
 
-/* The answer to a segment, or the reason why it has none. */
-static __always_inline enum reason captive_tcp(const struct frame *f, const struct segment *s, bool quiet, enum reason why,
+/* What the port of a segment serves. */
+static __always_inline enum answer_payload captive_served(const struct segment *s, bool quiet)
+{
+	if (s->tcp.dest == bpf_htons(PORT_HTTP))
+		return ANSWER_PAGE;
+	if (s->tcp.dest == bpf_htons(PORT_HTTPS) && captive_https == CAPTIVE_HTTPS_ALERT && !quiet)
+		return ANSWER_ALERT;
+	return ANSWER_NOTHING;
+}
+
+/* Whether a segment is answered. It is decided before the answer: the verifier follows the
+ * limits of answers once for all of them. */
+static __always_inline bool captive_answers_tcp(const struct segment *s, enum answer_payload served, bool quiet)
+{
+	if (s->flags & TCP_RST)
+		return false;
+	/* A bare acknowledgement may itself be an answer. */
+	if (!(s->flags & TCP_SYN))
+		return s->flags & TCP_ACK && (s->payload || s->flags & TCP_FIN);
+	if (s->flags & (TCP_ACK | TCP_FIN))
+		return false;
+	return served || !(quiet || captive_https == CAPTIVE_HTTPS_DROP);
+}
+
+static __always_inline enum reason captive_tcp(const struct frame *f, const struct segment *s, enum answer_payload served,
 					       struct answer *a)
 {
-	const bool http = s->tcp.dest == bpf_htons(PORT_HTTP);
-	const bool alert = s->tcp.dest == bpf_htons(PORT_HTTPS) && captive_https == CAPTIVE_HTTPS_ALERT && !quiet;
-	const __u32 bytes = http ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
+	const __u32 bytes = served == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
+	const __u32 cookie = captive_cookie(f, s);
 
-	if (s->flags & TCP_RST)
-		return why;
+	if (!served)
+		return captive_reset(s, a);
 	if (s->flags & TCP_SYN) {
-		if (s->flags & (TCP_ACK | TCP_FIN))
-			return why;
-		if (http || alert) {
-			a->seq = captive_cookie(f, s);
-			a->ack = s->seq + 1;
-			a->flags = TCP_SYN | TCP_ACK;
-			return ANSWER_HANDSHAKE;
-		}
-		return quiet || captive_https == CAPTIVE_HTTPS_DROP ? why : captive_reset(s, a);
+		a->seq = cookie;
+		a->ack = s->seq + 1;
+		a->flags = TCP_SYN | TCP_ACK;
+		return ANSWER_HANDSHAKE;
 	}
-	/* A bare acknowledgement may itself be an answer. */
-	if (!(s->flags & TCP_ACK) || !(s->payload || s->flags & TCP_FIN))
-		return why;
-	if ((http || alert) && captive_serve(s, captive_cookie(f, s), bytes, http ? ANSWER_PAGE : ANSWER_ALERT, a))
-		return a->payload == ANSWER_PAGE ? ANSWER_REDIRECT : a->payload == ANSWER_ALERT ? ANSWER_TLS_ALERT : ANSWER_HANDSHAKE;
-	return captive_reset(s, a);
+	if (!captive_serve(s, cookie, bytes, served, a))
+		return captive_reset(s, a);
+	return a->payload == ANSWER_PAGE ? ANSWER_REDIRECT : a->payload == ANSWER_ALERT ? ANSWER_TLS_ALERT : ANSWER_HANDSHAKE;
 }
 
 static __always_inline bool captive_parse(struct __sk_buff *skb, enum direction dir, struct frame *f)
@@ -242,27 +277,34 @@ static __always_inline enum reason captive_answer(const struct packet *p, enum r
 	struct __sk_buff *skb = p->skb;
 	const struct frame *f = p->frame;
 	const __u64 now = p->now;
-	const struct captive_device d = captive_device(f, now);
-	const bool quiet = captive_within(d.ended_ns, captive_quiet_ns, now);
+	const bool tcp = f->protocol == IPPROTO_TCP;
+	enum answer_payload served = ANSWER_NOTHING;
+	struct captive_device d;
 	struct answer a = {};
-	struct segment s;
+	struct segment s = {};
 	enum reason reason;
+	bool quiet, answers;
 
-	if (d.open || !captive_answerable(f))
+	if (!captive_answerable(f))
 		return why;
-	if (f->protocol == IPPROTO_TCP) {
+	d = captive_device(f, now);
+	if (d.open)
+		return why;
+	quiet = captive_within(d.ended_ns, captive_quiet_ns, now);
+	if (tcp) {
 		if (captive_segment(skb, f, &s))
 			return why;
-		reason = captive_tcp(f, &s, quiet, why, &a);
-		if (reason == why || !captive_may_answer(f, now))
-			return why;
-		return answer_tcp(skb, f, &s.tcp, &a) ? why : reason;
+		served = captive_served(&s, quiet);
+		answers = captive_answers_tcp(&s, served, quiet);
+	} else {
+		answers = captive_unreachable && !quiet && f->protocol != IPPROTO_ICMP && f->protocol != IPPROTO_ICMPV6;
 	}
-	if (!captive_unreachable || quiet || f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMPV6)
+	if (!answers || !captive_may_answer(f, now))
 		return why;
-	if (!captive_may_answer(f, now))
-		return why;
-	return answer_icmp(skb, f) ? why : ANSWER_UNREACHABLE;
+	if (!tcp)
+		return answer_icmp(skb, f) ? why : ANSWER_UNREACHABLE;
+	reason = captive_tcp(f, &s, served, &a);
+	return answer_tcp(skb, f, &s.tcp, &a) ? why : reason;
 }
 
 /* Reached from from_client, with the reason in cb[0]. */

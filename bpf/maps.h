@@ -239,8 +239,9 @@ struct {
 	__type(value, struct stat);
 } stats SEC(".maps");
 
-/* Ends of accounts (struct event). The programs write, Go reads. Full: the next dropped
- * packet notifies of the end, and the next reading finds it. */
+/* Ends of accounts, and devices that are answered (struct event). The programs write, Go
+ * reads. Full: the next dropped packet notifies of the end, and the next reading finds it;
+ * answers go without. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);

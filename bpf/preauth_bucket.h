@@ -27,19 +27,32 @@ static __always_inline struct preauth_bucket *preauth_bucket(const struct frame 
 	return b;
 }
 
+/* The buckets of all MACs together. */
+static __always_inline struct preauth_bucket *preauth_bucket_of_all(void)
+{
+	const __u32 first = 0;
+
+	return bpf_map_lookup_elem(&preauth_bucket_all, &first);
+}
+
 /* Charges a frame, or returns false. The MAC's own bucket comes first: a device over its
  * speed takes nothing of the others'. All together have macs times as much; what their
  * bucket has no room for is charged to the MAC all the same. */
-static __always_inline bool preauth_charge(const struct frame *f, enum preauth_speed of, struct bucket_cost cost, __u32 macs,
-					   __u64 depth_ns, __u64 now)
+static __always_inline bool preauth_charge_own(struct preauth_bucket *own, enum preauth_speed of, struct bucket_cost cost, __u32 macs,
+					       __u64 depth_ns, __u64 now)
 {
-	const __u32 first = 0;
-	struct preauth_bucket *own = preauth_bucket(f), *all;
+	struct preauth_bucket *all;
 
 	if (!own || !bucket_charge(&own->tat_ns[of], cost, depth_ns, now))
 		return false;
 	cost.charge_ns /= macs;
 	cost.admit_ns /= macs;
-	all = bpf_map_lookup_elem(&preauth_bucket_all, &first);
+	all = preauth_bucket_of_all();
 	return all && bucket_charge(&all->tat_ns[of], cost, depth_ns, now);
+}
+
+static __always_inline bool preauth_charge(const struct frame *f, enum preauth_speed of, struct bucket_cost cost, __u32 macs,
+					   __u64 depth_ns, __u64 now)
+{
+	return preauth_charge_own(preauth_bucket(f), of, cost, macs, depth_ns, now);
 }

@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
@@ -137,5 +140,38 @@ func TestCaptiveEndsConnections(t *testing.T) {
 				t.Errorf("reset %v after the last byte", since)
 			}
 		})
+	}
+}
+
+// A device that is led to the portal is one event, however often it asks.
+func TestCaptiveEvent(t *testing.T) {
+	k := newKiosk(t, lab.KioskConfig{Customers: 2})
+	must(t, k.DefaultRoutes())
+	s := openIn(t, k, captiveYAML)
+	for range 2 {
+		for _, customer := range k.Customers {
+			captive(t, customer)
+		}
+	}
+	want := []string{s.mac(0), s.mac(1)}
+	var led []string
+	events := s.agent.API()
+	defer events.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s.sell(0, "--type", "time", "--time", "1h") // its event is behind those
+	err := events.Lines(ctx, "/events?after=0", func(line []byte) bool {
+		var e struct{ Type, MAC string }
+		must(t, json.Unmarshal(line, &e))
+		if e.Type == "client.captive" {
+			led = append(led, e.MAC)
+		}
+		return e.Type != "client.connected"
+	})
+	if !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, led); diff != "" {
+		t.Errorf("events of (-want +got):\n%s", diff)
 	}
 }

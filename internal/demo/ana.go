@@ -83,7 +83,7 @@ type film struct {
 }
 
 func (d *day) download(session harness.Session) (*film, error) {
-	wire, err := d.kiosk.Wire(0)
+	wire, err := d.kiosk.WireWithoutResets(0)
 	if err != nil {
 		return nil, err
 	}

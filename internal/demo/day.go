@@ -44,7 +44,7 @@ func (d *day) end() {
 
 func (d *day) play(ctx context.Context) error {
 	for _, scene := range []func(context.Context) error{
-		d.opening, d.unpaid, d.anaBuysData, d.anaTopsUp, d.benBuysTime, d.closing,
+		d.opening, d.anaJoins, d.anaBuysData, d.anaTopsUp, d.benBuysTime, d.closing,
 	} {
 		if err := scene(ctx); err != nil {
 			return err
@@ -64,7 +64,7 @@ func (d *day) opening(context.Context) error {
 	for _, serve := range []func() (func(), error){
 		func() (func(), error) { return d.kiosk.Server.ServeEcho(echoPort) },
 		func() (func(), error) { return d.kiosk.Server.ServeBulk(bulkPort) },
-		func() (func(), error) { return d.kiosk.Router.ServeBulk(portalPort) },
+		d.servePortal,
 	} {
 		stop, err := serve()
 		if err != nil {
@@ -83,25 +83,6 @@ func (d *day) opening(context.Context) error {
 		return err
 	}
 	d.detail("The agent runs on kernel %s, attached by %s.", status.Kernel, status.AttachMode)
-	return nil
-}
-
-// unpaid shows that nothing passes before paying, but the way to the portal.
-func (d *day) unpaid(context.Context) error {
-	d.scene("Ana joins the WiFi and has not paid.")
-	const tries = 5
-	for _, server := range []netip.Addr{server4, server6} {
-		answered, err := d.ana.Ping(netip.AddrPortFrom(server, echoPort), tries, 100*time.Millisecond)
-		if err != nil {
-			return err
-		}
-		d.promise(answered == 0, "%d of %d packets to %s on the internet answered", answered, tries, server)
-	}
-	portal, err := d.ana.Download(netip.AddrPortFrom(d.kiosk.Router.Addr4, portalPort), 1)
-	if err == nil {
-		portal.Stop()
-	}
-	d.promise(err == nil, "the portal on the router answers her")
 	return nil
 }
 

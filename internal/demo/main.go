@@ -66,7 +66,7 @@ func play(ctx context.Context, binary string, screen *screen) (err error) {
 	if err != nil {
 		return err
 	}
-	agent, err := harness.New(k, binary)
+	agent, err := harness.New(k, binary, fmt.Sprintf("captive: {redirect: %q}", portalURL))
 	if err != nil {
 		return err
 	}

@@ -109,9 +109,22 @@ type Wire struct {
 }
 
 // Wire starts counting for customer i, counted from 0.
-func (k *Kiosk) Wire(i int) (*Wire, error) {
+func (k *Kiosk) Wire(i int) (*Wire, error) { return k.wire(i, "") }
+
+// WireWithoutResets is Wire without the TCP resets that the customer receives: at the end
+// of a session they are the router's, with the server's address.
+func (k *Kiosk) WireWithoutResets(i int) (*Wire, error) {
+	return k.wire(i, " meta l4proto != tcp", " tcp flags & rst == 0")
+}
+
+// wire counts of what the customer receives that which matches one of the expressions.
+func (k *Kiosk) wire(i int, received ...string) (*Wire, error) {
 	c := k.Customers[i]
-	down, err := c.Count(Ingress, Uplink, "ip saddr "+Server4, "ip6 saddr "+Server6)
+	var matches []string
+	for _, match := range received {
+		matches = append(matches, "ip saddr "+Server4+match, "ip6 saddr "+Server6+match)
+	}
+	down, err := c.Count(Ingress, Uplink, matches...)
 	if err != nil {
 		return nil, err
 	}

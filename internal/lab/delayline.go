@@ -50,11 +50,7 @@ func beDelayLine(args []string) error {
 	}
 	debug.SetGCPercent(-1)
 	runtime.LockOSThread()
-	if err := unix.SchedSetAttr(0, &unix.SchedAttr{
-		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: delayPriority,
-	}, 0); err != nil {
-		raisePriority() // where real time is not allowed: later, which the figures show
-	}
+	realTime(delayPriority)
 	l := &line{start: time.Now(), delay: delay}
 	for i := range l.ways {
 		from, to := delayFirstFD+i, delayFirstFD+1-i

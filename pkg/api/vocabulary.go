@@ -60,6 +60,7 @@ const (
 	ClientConnected      = sessions.ClientConnected
 	ClientDisconnected   = sessions.ClientDisconnected
 	ClientConflict       = sessions.ClientConflict
+	ClientCaptive        = sessions.ClientCaptive
 	DatabaseRescued      = sessions.DatabaseRescued
 	InterfaceUnprotected = sessions.InterfaceUnprotected
 	InterfaceProtected   = sessions.InterfaceProtected

@@ -103,9 +103,12 @@ type EventKind uint8
 const (
 	Exhausted      EventKind = iota + 1 // a packet did not fit into what is left of the byte limit
 	DeadlinePassed                      // a packet came at or after the deadline
+	Answered                            // a device that may not pass is answered, after none for ten minutes; of no account
 )
 
-// Event is sent by the kernel once for each limit or deadline that ends an account.
+// Event is sent by the kernel once for each limit or deadline that ends an account, and
+// for devices that it answers, of which it leaves out some where there are more than one
+// a second.
 type Event struct {
 	Kind    EventKind
 	MAC     MAC

@@ -44,6 +44,7 @@ const (
 	ClientConnected    EventType = "client.connected"
 	ClientDisconnected EventType = "client.disconnected"
 	ClientConflict     EventType = "client.conflict"
+	ClientCaptive      EventType = "client.captive"
 	DatabaseRescued    EventType = "database.rescued"
 
 	InterfaceUnprotected EventType = "interface.unprotected"
@@ -60,7 +61,7 @@ const EventsLost EventType = "events.lost"
 func EventTypes() []EventType {
 	return []EventType{
 		DeviceCreated, DeviceUpdated, DeviceDeleted, SessionCreated, SessionUpdated, SessionDeleted, SessionStarted, SessionPaused, SessionLow,
-		SessionConsumed, SessionExpired, ClientConnected, ClientDisconnected, ClientConflict, DatabaseRescued,
+		SessionConsumed, SessionExpired, ClientConnected, ClientDisconnected, ClientConflict, ClientCaptive, DatabaseRescued,
 		InterfaceUnprotected, InterfaceProtected, HealthProblem, HealthResolved,
 	}
 }

@@ -42,7 +42,7 @@ type Dataplane struct {
 	interfaces interfaces
 	neighbors  neighbors
 
-	events  chan dataplane.Event
+	events  chan dataplane.Event // that end accounts
 	ring    *ringbuf.Reader
 	workers sync.WaitGroup
 	closing chan struct{}
@@ -68,6 +68,7 @@ func Open(opts Options) (*Dataplane, error) {
 		pins:    pins.Folder{Root: opts.BPFFS},
 		events:  make(chan dataplane.Event, eventBacklog),
 		closing: make(chan struct{}),
+		state:   state{checked: opts.Checked},
 	}
 	if err := d.build(); err != nil {
 		d.release()
@@ -89,11 +90,10 @@ func Open(opts Options) (*Dataplane, error) {
 }
 
 // build makes or adopts everything that the programs need.
-func (d *Dataplane) build() error {
+func (d *Dataplane) build() (err error) {
 	if err := d.openNetwork(); err != nil {
 		return err
 	}
-	var err error
 	if d.lock, err = openPins(d.pins); err != nil {
 		return err
 	}
@@ -140,16 +140,16 @@ func (d *Dataplane) openNetwork() (err error) {
 	if d.neighbors.watcher, err = links.NewWatcher(d.ns, d.opts.Log, unix.RTNLGRP_NEIGH); err != nil {
 		return kernel.Explain("netlink", err)
 	}
-	return nil
+	d.beside.changes, err = forwarding.WatchChanges(d.ns)
+	return err
 }
 
-// openPins returns the lock of the pins.
-func openPins(p pins.Folder) (*os.File, error) {
+// openPins returns the lock of the folder, with an error too where it has it already.
+func openPins(p pins.Folder) (lock *os.File, err error) {
 	if err := pins.EnsureBPFFS(p.Root); err != nil {
 		return nil, err
 	}
-	lock, err := p.Lock()
-	if err != nil {
+	if lock, err = p.Lock(); err != nil {
 		return nil, err
 	}
 	return lock, p.Prepare()
@@ -203,10 +203,10 @@ func (d *Dataplane) openWatch() (err error) {
 	}
 	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, behind: d.state.currentBehind, log: d.opts.Log}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
-	d.beside = surroundings{
-		checker: forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, state: &d.state,
-		maps: d.maps, portals: d.opts.Portals, changed: d.watch.watcher.MarkDirty,
-	}
+	d.beside.checker = forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}
+	d.beside.state, d.beside.maps, d.beside.portals, d.beside.changed = &d.state, d.maps, d.opts.Portals, d.watch.watcher.MarkDirty
+	d.beside.due = make(chan struct{}, 1)
+	d.watch.beside = &d.beside
 	d.garden = gardenWatch{maps: d.maps, state: &d.state}
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
@@ -247,7 +247,7 @@ func (d *Dataplane) start() {
 	if len(d.opts.Garden.Names()) > 0 {
 		d.workers.Go(func() { d.garden.run(d.closing) })
 	}
-	d.workers.Go(func() { readEvents(d.ring, d.events, d.closing, d.opts.Log) })
+	d.workers.Go(func() { readEvents(d.ring, d.events, d.opts.Answered, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)
 	d.workers.Go(d.neighbors.scan)
@@ -273,6 +273,9 @@ func (d *Dataplane) release() {
 	}
 	if d.neighbors.watcher != nil {
 		d.neighbors.watcher.Close()
+	}
+	if d.beside.changes != nil {
+		d.beside.changes.Close()
 	}
 	if d.ring != nil {
 		_ = d.ring.Close()

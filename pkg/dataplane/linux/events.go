@@ -19,11 +19,11 @@ import (
 // packet it drops, and a reading of the counters finds it anyway.
 const eventBacklog = 256
 
-// Events returns the channel of the kernel's events. Close closes it.
+// Events returns the channel of the events that end accounts. Close closes it.
 func (d *Dataplane) Events() <-chan dataplane.Event { return d.events }
 
 // readEvents delivers the kernel's events until the ring is closed.
-func readEvents(ring *ringbuf.Reader, events chan<- dataplane.Event, closing <-chan struct{}, log *slog.Logger) {
+func readEvents(ring *ringbuf.Reader, events, answered chan<- dataplane.Event, closing <-chan struct{}, log *slog.Logger) {
 	defer close(events)
 	for {
 		record, err := ring.Read()
@@ -39,8 +39,16 @@ func readEvents(ring *ringbuf.Reader, events chan<- dataplane.Event, closing <-c
 			log.Error("kernel event of an unknown shape", "bytes", len(record.RawSample), "error", err)
 			continue
 		}
+		event := bpf.EventFromWire(&wire)
+		if event.Kind == dataplane.Answered {
+			select {
+			case answered <- event:
+			default:
+			}
+			continue
+		}
 		select {
-		case events <- bpf.EventFromWire(&wire):
+		case events <- event:
 		case <-closing:
 			return
 		}

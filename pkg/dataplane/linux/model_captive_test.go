@@ -61,9 +61,21 @@ func (m *model) answer(f *modelFrame, raw []byte, rule dataplane.Rule, why bpf.H
 	return silence
 }
 
-// mayAnswer: all MACs together get as many answers as 512.
+// mayAnswer: all MACs together get as many answers as 512. An answer after ten minutes
+// without one is news.
 func (m *model) mayAnswer(f *modelFrame, now dataplane.Boottime) bool {
-	return m.admit(f, int(bpf.HotspotPreauthSpeedPREAUTH_ANSWERS), answers, 1, 1, 512, now)
+	const kind, ofNews = bpf.HotspotPreauthSpeedPREAUTH_ANSWERS, bpf.HotspotPreauthSpeedPREAUTH_NEWS
+	last := m.limited[f.client][kind]
+	if !m.admit(f, int(kind), answers, 1, 1, 512, now) {
+		return false
+	}
+	if last == 0 || last.Add(10*time.Minute) <= now {
+		var fits bool
+		if m.allLimited[ofNews], fits = news.fill(m.allLimited[ofNews], 1, 1, 1, now); fits {
+			m.events = append(m.events, dataplane.Event{Kind: dataplane.Answered, MAC: f.client})
+		}
+	}
+	return true
 }
 
 // ended is when a client's session was over, as far as its rule says, and whether it is not.

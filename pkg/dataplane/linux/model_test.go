@@ -357,6 +357,7 @@ var (
 	beforePaying = modelBucket{500_000, 1 << 14} // 16 kbit/s, and 16 KiB at once
 	freeDNS      = modelBucket{125_000, 64_000}  // 64 kbit/s, and 64 KB at once
 	answers      = modelBucket{5_000_000, 400}   // 200 a second, and 400 at once
+	news         = modelBucket{1e9, 256}         // one a second, and 256 at once
 )
 
 // limit is what has a speed before paying, each kind for itself: one for each MAC; and for

@@ -34,6 +34,12 @@ type Options struct {
 	AdoptOnly      bool                 // maps of another version are left as they are: Open fails with ErrOtherVersion
 	NetNS          string               // path of the network namespace to work in; default: the process's own
 	Log            *slog.Logger         // default: silent
+	// Answered receives the devices that are answered because they may not pass; what finds no
+	// room in it is lost. Default: none are received.
+	Answered chan<- dataplane.Event
+	// Checked receives after each check, once a second, and when one found something else than
+	// the one before: what Problems returns may have changed. Default: nothing is received.
+	Checked chan<- struct{}
 
 	snapshot func(*links.Snapshot, *netlink.Handle, links.Changes) (*links.Snapshot, error) // default Snapshot.Refresh; tests replace it
 }

@@ -397,3 +397,43 @@ func TestCaptiveIsLimited(t *testing.T) {
 		t.Errorf("%d of %d SYNs of others answered", others, frames)
 	}
 }
+
+// The first answer to a device in ten minutes is an event, and no more of them than some a
+// second, whatever MACs there are.
+func TestCaptiveNews(t *testing.T) {
+	b := newCaptiveTestbed(t, testCaptive())
+	syn := func(mac dataplane.MAC) {
+		t.Helper()
+		link := l2(bpf.Upload, etherIPv4)
+		link.SrcMAC = mac[:]
+		if _, frame := b.ask(bpf.Upload, build(t, link, ip4(bpf.Upload, server4, protoTCP), &layers.TCP{SrcPort: 1, DstPort: 80, SYN: true})); frame == nil {
+			t.Fatalf("%v is not answered", mac)
+		}
+	}
+	news := dataplane.Event{Kind: dataplane.Answered, MAC: clientMAC}
+	syn(clientMAC)
+	syn(clientMAC)
+	b.expectEvents(news)
+
+	key, boot := bpf.HotspotMacKey{Addr: clientMAC}, uint64(kernel.BootNow())
+	var buckets bpf.HotspotPreauthBucket
+	for since, want := range map[time.Duration][]dataplane.Event{9 * time.Minute: nil, 11 * time.Minute: {news}} {
+		check(t, b.PreauthBuckets.Lookup(key, &buckets))
+		if boot < uint64(since) {
+			t.Fatalf("the machine started %v ago, the test needs %v", time.Duration(boot), since)
+		}
+		buckets.TatNs[bpf.HotspotPreauthSpeedPREAUTH_ANSWERS] = boot - uint64(since)
+		b.put(b.PreauthBuckets, key, &buckets)
+		syn(clientMAC)
+		b.expectEvents(want...)
+	}
+
+	const most = int(bpf.HotspotAbiABI_CAPTIVE_NEWS_BURST)
+	start := time.Now()
+	for i := range 2 * most {
+		syn(dataplane.MAC{2, 9, 0, 0, byte(i >> 8), byte(i)})
+	}
+	if got, allowed := len(b.events()), most+int(time.Since(start)/time.Second)+1; got < most-2 || got > allowed {
+		t.Errorf("%d events of %d devices, want %d to %d", got, 2*most, most-2, allowed)
+	}
+}

@@ -25,6 +25,7 @@ func TestABI(t *testing.T) {
 		"VERDICT_BLOCK":   {uint64(dataplane.Block), uint64(bpf.HotspotVerdictVERDICT_BLOCK)},
 		"EVENT_EXHAUSTED": {uint64(dataplane.Exhausted), uint64(bpf.HotspotEventKindEVENT_EXHAUSTED)},
 		"EVENT_DEADLINE":  {uint64(dataplane.DeadlinePassed), uint64(bpf.HotspotEventKindEVENT_DEADLINE)},
+		"EVENT_CAPTIVE":   {uint64(dataplane.Answered), uint64(bpf.HotspotEventKindEVENT_CAPTIVE)},
 	} {
 		if values[0] != values[1] {
 			t.Errorf("%s: abi.h says %d, Go says %d", name, values[1], values[0])

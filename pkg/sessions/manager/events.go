@@ -42,7 +42,8 @@ func (m *Manager) Sight(ctx context.Context, seen dataplane.Neighbor) error {
 	return m.identity.Sight(ctx, seen)
 }
 
-// Publish publishes an event of the machine: one that concerns no device.
+// Publish publishes an event that is no transition of a session: of the machine, or of what the
+// kernel answers.
 func (m *Manager) Publish(ctx context.Context, e sessions.Event) error {
 	return m.ledger.Commit(ctx, func(c *ledger.Tx) error { return c.Publish(e) })
 }

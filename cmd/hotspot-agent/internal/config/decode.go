@@ -230,6 +230,9 @@ func (d *decoder) crossCheck() {
 	} else if len(ports) > dataplane.MaxGardenPorts {
 		d.fail("walled_garden_ports", nil, "%d ports: at most %d", len(ports), dataplane.MaxGardenPorts)
 	}
+	if c := d.cfg; c.CaptiveAPI != "" && !admitted(c.CaptiveAPI, c.Portals, c.Garden) {
+		d.fail("captive.api", nil, "%q is neither in portal nor in walled_garden: no device reaches it before paying", c.CaptiveAPI)
+	}
 	if c := d.cfg; c.Captive.Redirect != "" && !admitted(c.Captive.Redirect, c.Portals, c.Garden) {
 		d.fail("captive.redirect", nil, "%q is neither in portal nor in walled_garden: devices would be led there for ever", c.Captive.Redirect)
 	}

@@ -133,7 +133,7 @@ type CaptivePortalKey struct {
 
 type CaptivePreauthBucket struct {
 	_     structs.HostLayout
-	TatNs [4]uint64
+	TatNs [5]uint64
 }
 
 type CaptivePrefixKey struct {

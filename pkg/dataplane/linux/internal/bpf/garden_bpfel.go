@@ -144,7 +144,7 @@ type GardenPortalKey struct {
 
 type GardenPreauthBucket struct {
 	_     structs.HostLayout
-	TatNs [4]uint64
+	TatNs [5]uint64
 }
 
 type GardenPrefixKey struct {

@@ -39,6 +39,8 @@ const (
 	HotspotAbiABI_CAPTIVE_NS          HotspotAbi = 5000000
 	HotspotAbiABI_CAPTIVE_BURST       HotspotAbi = 400
 	HotspotAbiABI_CAPTIVE_MACS        HotspotAbi = 512
+	HotspotAbiABI_CAPTIVE_NEWS_S      HotspotAbi = 600
+	HotspotAbiABI_CAPTIVE_NEWS_BURST  HotspotAbi = 256
 	HotspotAbiABI_NAME_BYTES          HotspotAbi = 256
 	HotspotAbiABI_GARDEN_LEAST_S      HotspotAbi = 600
 	HotspotAbiABI_GARDEN_USED_S       HotspotAbi = 600
@@ -125,6 +127,7 @@ type HotspotEventKind uint32
 const (
 	HotspotEventKindEVENT_EXHAUSTED HotspotEventKind = 1
 	HotspotEventKindEVENT_DEADLINE  HotspotEventKind = 2
+	HotspotEventKindEVENT_CAPTIVE   HotspotEventKind = 3
 )
 
 type HotspotFair struct {
@@ -205,7 +208,7 @@ type HotspotPortalKey struct {
 
 type HotspotPreauthBucket struct {
 	_     structs.HostLayout
-	TatNs [4]uint64
+	TatNs [5]uint64
 }
 
 type HotspotPreauthSpeed uint32
@@ -214,8 +217,9 @@ const (
 	HotspotPreauthSpeedPREAUTH_DNS     HotspotPreauthSpeed = 0
 	HotspotPreauthSpeedPREAUTH_ERRORS  HotspotPreauthSpeed = 1
 	HotspotPreauthSpeedPREAUTH_ANSWERS HotspotPreauthSpeed = 2
-	HotspotPreauthSpeedPREAUTH_GARDEN  HotspotPreauthSpeed = 3
-	HotspotPreauthSpeedPREAUTH_SPEEDS  HotspotPreauthSpeed = 4
+	HotspotPreauthSpeedPREAUTH_NEWS    HotspotPreauthSpeed = 3
+	HotspotPreauthSpeedPREAUTH_GARDEN  HotspotPreauthSpeed = 4
+	HotspotPreauthSpeedPREAUTH_SPEEDS  HotspotPreauthSpeed = 5
 )
 
 type HotspotPrefixKey struct {
