@@ -44,7 +44,8 @@ func (p *playedPlane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holde
 	return nil, dataplane.ErrNoNeighbor
 }
 
-func (p *playedPlane) Status() dataplane.Status { return p.status }
+func (p *playedPlane) Status() dataplane.Status      { return p.status }
+func (p *playedPlane) Problems() []dataplane.Problem { return p.status.Problems }
 
 var phone = dataplane.MAC{2, 0, 0x5e, 0x10, 0, 1}
 

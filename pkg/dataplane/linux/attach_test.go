@@ -85,6 +85,25 @@ func TestProgramRemovedByAnother(t *testing.T) {
 		_ = l.Close()
 		within(t, atOnce, "our program is back", func() bool { return b.programIDs("lan", dataplane.TCX) == want })
 	})
+	// The revision of a hook begins anew with its first program: one of another owner in the
+	// place of ours has the same number and the same count of programs.
+	t.Run("another program in the place of ours", func(t *testing.T) {
+		needTCX(t)
+		b := newBox(t)
+		b.veth("lan")
+		d := b.open(b.options("lan"))
+		for dir := range bpf.Directions {
+			l, err := link.LoadPinnedLink(filepath.Join(b.bpffs, "links", attach.LinkPin("lan", dir)), nil)
+			check(t, err)
+			other := b.rival(dir)
+			check(t, l.Detach())
+			check(t, other.toHead("lan"))
+			_ = l.Close()
+			within(t, atOnce, "ours is the first", func() bool { return slices.Equal(b.order(d, "lan", dir), []string{"ours", "observer"}) })
+			check(t, other.leave("lan"))
+		}
+		within(t, atOnce, "nothing is wrong any more", func() bool { return d.Status().Healthy })
+	})
 	t.Run("pin removed", func(t *testing.T) {
 		needTCX(t)
 		b := newBox(t)

@@ -67,6 +67,7 @@ func Open(opts Options) (*Dataplane, error) {
 		pins:    pins.Folder{Root: opts.BPFFS},
 		events:  make(chan dataplane.Event, eventBacklog),
 		closing: make(chan struct{}),
+		state:   state{checked: opts.Checked},
 	}
 	if err := d.build(); err != nil {
 		d.release()
@@ -88,11 +89,11 @@ func Open(opts Options) (*Dataplane, error) {
 }
 
 // build makes or adopts everything that the programs need.
-func (d *Dataplane) build() error {
+func (d *Dataplane) build() (err error) {
 	if err := d.openNetwork(); err != nil {
 		return err
 	}
-	if err := d.openPins(); err != nil {
+	if d.lock, err = openPins(d.pins); err != nil {
 		return err
 	}
 	if err := d.openKernelState(); err != nil {
@@ -135,17 +136,19 @@ func (d *Dataplane) openNetwork() (err error) {
 	if d.neighbors.watcher, err = links.NewWatcher(d.ns, d.opts.Log, unix.RTNLGRP_NEIGH); err != nil {
 		return kernel.Explain("netlink", err)
 	}
-	return nil
+	d.beside.changes, err = forwarding.WatchChanges(d.ns)
+	return err
 }
 
-func (d *Dataplane) openPins() (err error) {
-	if err := pins.EnsureBPFFS(d.pins.Root); err != nil {
-		return err
+// openPins returns the lock of the folder, with an error too where it has it already.
+func openPins(p pins.Folder) (lock *os.File, err error) {
+	if err := pins.EnsureBPFFS(p.Root); err != nil {
+		return nil, err
 	}
-	if d.lock, err = d.pins.Lock(); err != nil {
-		return err
+	if lock, err = p.Lock(); err != nil {
+		return nil, err
 	}
-	return d.pins.Prepare()
+	return lock, p.Prepare()
 }
 
 func (d *Dataplane) openKernelState() error {
@@ -196,10 +199,10 @@ func (d *Dataplane) openWatch() (err error) {
 	}
 	d.watch.router = router{maps: d.maps, ifnames: d.opts.Interfaces, behind: d.state.currentBehind, log: d.opts.Log}
 	d.watch.interfaces, d.watch.state, d.watch.log = &d.interfaces, &d.state, d.opts.Log
-	d.beside = surroundings{
-		checker: forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}, state: &d.state,
-		maps: d.maps, portals: d.opts.Portals, changed: d.watch.watcher.MarkDirty,
-	}
+	d.beside.checker = forwarding.Checker{NS: d.ns, NL: d.nl, Names: d.opts.Interfaces}
+	d.beside.state, d.beside.maps, d.beside.portals, d.beside.changed = &d.state, d.maps, d.opts.Portals, d.watch.watcher.MarkDirty
+	d.beside.due = make(chan struct{}, 1)
+	d.watch.beside = &d.beside
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
 		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
@@ -262,6 +265,9 @@ func (d *Dataplane) release() {
 	}
 	if d.neighbors.watcher != nil {
 		d.neighbors.watcher.Close()
+	}
+	if d.beside.changes != nil {
+		d.beside.changes.Close()
 	}
 	if d.ring != nil {
 		_ = d.ring.Close()

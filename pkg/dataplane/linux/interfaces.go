@@ -74,6 +74,19 @@ func (i *interfaces) attachThose(now *links.Snapshot, notified dataplane.Boottim
 	return first
 }
 
+// undisturbed reports whether all interfaces are attached to, and nothing else is on their
+// hooks than at the last look. False also where that takes as much as another look.
+func (i *interfaces) undisturbed() bool {
+	for at := range i.list {
+		a, checkedAt := &i.list[at], kernel.BootNow()
+		if !a.Attached || !i.attacher.Undisturbed(attach.Device{Name: a.Name, Index: a.Index}) {
+			return false
+		}
+		a.checkedAt = checkedAt
+	}
+	return true
+}
+
 // concerns reports whether one of the indexes is that of an interface or of its bridge, now
 // or before.
 func concerns(now *links.Snapshot, before attachment, name string, changed func(index int) bool) bool {

@@ -38,6 +38,9 @@ type Options struct {
 	// Answered receives the devices that are answered because they may not pass; what finds no
 	// room in it is lost. Default: none are received.
 	Answered chan<- dataplane.Event
+	// Checked receives after each check, once a second, and when one found something else than
+	// the one before: what Problems returns may have changed. Default: nothing is received.
+	Checked chan<- struct{}
 
 	snapshot func(*links.Snapshot, *netlink.Handle, links.Changes) (*links.Snapshot, error) // default Snapshot.Refresh; tests replace it
 }

@@ -4,8 +4,6 @@ package linux
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -18,36 +16,25 @@ import (
 // Status reads the state of everything. What it cannot read becomes a problem.
 func (d *Dataplane) Status() dataplane.Status {
 	s := dataplane.Status{Kernel: kernel.Release(), Epoch: d.maps.Epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maps.Clients.MaxEntries())}
-	list, problems := d.state.current()
-	s.Interfaces, s.Problems = slices.Clone(list), problems
-	for _, i := range s.Interfaces {
-		if i.Problem != "" {
-			s.Problems = append(s.Problems, notAttached(i))
-		}
-	}
-	s.Clients = d.table.RuleCount()
 	var err error
 	if s.Traffic, err = traffic(d.maps); err != nil {
-		s.Problems = append(s.Problems, dataplane.Problem{Code: dataplane.StatisticsFailing, Detail: err.Error()})
+		d.state.setProblems(byStatistics, dataplane.Problem{Code: dataplane.StatisticsFailing, Detail: err.Error()})
+	} else {
+		d.state.setProblems(byStatistics)
 	}
+	s.Clients = d.table.RuleCount()
+	s.Interfaces, s.Problems = d.state.found()
 	s.Healthy = len(s.Problems) == 0
 	return s
 }
 
-// notAttached is the problem of an interface that lacks the programs. Nothing passes one
-// that does not exist.
-func notAttached(i dataplane.Interface) dataplane.Problem {
-	p := dataplane.Problem{Code: dataplane.NotAttached, Interface: i.Name, Detail: fmt.Sprintf("interface %s: %s", i.Name, i.Problem), Exposed: true}
-	if i.Code != "" {
-		p.Code = i.Code
-	}
-	if i.Index == 0 {
-		p.Code, p.Exposed = dataplane.InterfaceAbsent, false
-	}
-	return p
+// Problems returns what was found wrong last, from memory.
+func (d *Dataplane) Problems() []dataplane.Problem {
+	_, problems := d.state.found()
+	return problems
 }
 
-// traffic reads all statistics in one call (kernel >= 5.13); health asks every second.
+// traffic reads all statistics in one call (kernel >= 5.13).
 func traffic(maps *pins.Maps) ([]dataplane.Traffic, error) {
 	entries, cpus := int(maps.Stats.MaxEntries()), ebpf.MustPossibleCPU()
 	keys, perCPU := make([]uint32, entries), make([]bpf.HotspotStat, entries*cpus)

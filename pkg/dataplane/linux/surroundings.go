@@ -6,7 +6,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"time"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -16,30 +16,39 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
-// surroundingsEvery bounds how long a change of settings, firewall or filters is not seen:
-// the kernel notifies of some of them only.
-const surroundingsEvery = time.Second
-
 // surroundings watches what else on the machine decides whether packets of customers pass.
-// One goroutine at a time uses it.
 type surroundings struct {
+	changes *forwarding.Changes // for the goroutine that looks
+	due     chan struct{}       // holds one while something may have changed
+	failed  atomic.Bool         // the last check, which is then repeated
+
+	// For one goroutine at a time, which checks.
 	checker forwarding.Checker
 	state   *state
 	maps    *pins.Maps
 	portals []dataplane.Portal // of the options
 	changed func()             // requests that the router's own addresses are written anew
+	behind  []nft.Target
+}
 
-	behind []nft.Target
+// look has all checked when something may have changed, or the last check failed. It does
+// not wait for the check: to read a large firewall takes long.
+func (s *surroundings) look() {
+	if any := s.changes.Any(s.state.currentLinks()); !any && !s.failed.Load() {
+		return
+	}
+	select {
+	case s.due <- struct{}{}:
+	default:
+	}
 }
 
 func (s *surroundings) run(closing <-chan struct{}) {
-	ticker := time.NewTicker(surroundingsEvery)
-	defer ticker.Stop()
 	for {
 		select {
 		case <-closing:
 			return
-		case <-ticker.C:
+		case <-s.due:
 			s.check()
 		}
 	}
@@ -51,7 +60,9 @@ func (s *surroundings) check() {
 	if err != nil {
 		problems = append(problems, dataplane.Problem{Code: dataplane.ChecksFailing, Detail: "checking what is beside the programs: " + err.Error()})
 	}
+	s.failed.Store(err != nil)
 	if err := s.follow(); err != nil {
+		s.failed.Store(true)
 		problems = append(problems, dataplane.Problem{Code: dataplane.ChecksFailing, Detail: "portals behind a translation: " + err.Error()})
 	}
 	s.state.setProblems(bySurroundings, problems...)

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/bpf"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/forwarding"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 // problem reports whether there is one of a code about an interface, and returns its detail.
@@ -209,4 +212,69 @@ func TestPortalBehindTranslation(t *testing.T) {
 	}
 	check(t, b.Sysctl("net/bridge/bridge-nf-call-iptables=0"))
 	within(t, seen, "the hook comes first again", func() bool { return !open("172.17.0.2", 8080) && !open("", 2050) && !own("172.17.0.2") && open("", 80) })
+}
+
+// The kind: a check that is left out because nothing changed. Whatever Check reads, a change
+// of it is seen at the next look, also one of too many at once; and one look sees it.
+func TestChangeIsSeenByTheNextLook(t *testing.T) {
+	b := newBox(t)
+	b.veth("lan")
+	b.veth("wan")
+	b.bridge("br-lan")
+	b.addr("wan", "192.0.2.2/24")
+	ns, err := links.OpenNetNS(b.NetNS())
+	check(t, err)
+	defer ns.Close()
+	changes, err := forwarding.WatchChanges(ns)
+	check(t, err)
+	defer changes.Close()
+	route := func(last byte) *netlink.Route {
+		return &netlink.Route{LinkIndex: b.link("wan").Attrs().Index, Dst: &net.IPNet{IP: net.IPv4(198, 51, 100, last), Mask: net.CIDRMask(32, 32)}}
+	}
+	now, other := &links.Snapshot{}, &links.Snapshot{}
+	for _, c := range []struct {
+		what string
+		do   func() error
+	}{
+		{"IPv4 forwarding", func() error { return b.Sysctl("net/ipv4/ip_forward=1") }},
+		{"IPv4 forwarding of an interface", func() error { return b.Sysctl("net/ipv4/conf/lan/forwarding=0") }},
+		{"IPv6 forwarding", func() error { return b.Sysctl("net/ipv6/conf/all/forwarding=1") }},
+		{"a route", func() error { return b.Netlink().RouteAdd(route(1)) }},
+		{"more routes than the socket has room for", func() error {
+			for last := range byte(200) {
+				if err := b.Netlink().RouteReplace(route(last)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{"a rule for routes", func() error {
+			rule := netlink.NewRule()
+			rule.Table, rule.Priority = 100, 7
+			return b.Netlink().RuleAdd(rule)
+		}},
+		{"a rule of the firewall", func() error {
+			b.firewall("table ip filter {\n chain f { type filter hook forward priority 0; policy drop; }\n}")
+			return nil
+		}},
+		{"a qdisc", func() error {
+			return b.Netlink().QdiscAdd(netlink.NewHtb(netlink.QdiscAttrs{
+				LinkIndex: b.link("lan").Attrs().Index, Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(1, 0)}))
+		}},
+		{"a setting of br_netfilter", func() error {
+			if b.Sysctl("net/bridge/bridge-nf-call-iptables=0") != nil {
+				now, other = other, now // this kernel has none
+				return nil
+			}
+			changes.Any(now)
+			return b.Sysctl("net/bridge/bridge-nf-call-iptables=1")
+		}},
+		{"the links", func() error { now, other = other, now; return nil }},
+	} {
+		within(t, atOnce, "nothing changes before "+c.what, func() bool { return !changes.Any(now) })
+		check(t, c.do())
+		if !changes.Any(now) {
+			t.Errorf("%s: not seen", c.what)
+		}
+	}
 }

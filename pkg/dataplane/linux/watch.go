@@ -4,10 +4,8 @@ package linux
 
 import (
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -18,6 +16,11 @@ const (
 	// checkEvery bounds how long a program that someone detached from a link stays
 	// away: the kernel notifies of interfaces, addresses, qdiscs and filters, not of links.
 	checkEvery = 500 * time.Millisecond
+	// fullEvery is at how many checks all about an interface is read, its pins included; in
+	// between only what hangs on its hooks.
+	fullEvery = 3
+	// lookEvery is at how many checks what is beside the programs is looked at.
+	lookEvery = 2
 	// recheckDelay is when to compare once more after a notification: the kernel notifies
 	// of filters before it removes them.
 	recheckDelay = 20 * time.Millisecond
@@ -28,79 +31,6 @@ const (
 	mostRest   = 200 * time.Millisecond
 )
 
-// state is what the watch found last, for readers. Its lock is held for copies
-// alone, never over a call of the kernel.
-type state struct {
-	mu         sync.Mutex
-	links      *links.Snapshot
-	interfaces []dataplane.Interface
-	problems   map[part][]dataplane.Problem
-	behind     []netip.Addr // hosts that the firewall sends packets for the router to
-}
-
-func (s *state) setBehind(addrs []netip.Addr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.behind = addrs
-}
-
-func (s *state) currentBehind() []netip.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.behind
-}
-
-func (s *state) currentLinks() *links.Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.links
-}
-
-func (s *state) setLinks(l *links.Snapshot) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.links = l
-}
-
-func (s *state) setInterfaces(list []dataplane.Interface) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.interfaces = list
-}
-
-// part is what a problem in the state was found by: each replaces its own.
-type part string
-
-// The parts that find problems, beside the interfaces of the state.
-const (
-	byHooks        part = "hooks"        // what else is on the hooks of interfaces
-	byRouter       part = "router"       // the router's own addresses
-	bySurroundings part = "surroundings" // what is beside the programs
-)
-
-// setProblems replaces what a part found, and returns whether that is another finding.
-func (s *state) setProblems(by part, found ...dataplane.Problem) (changed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	changed = !slices.Equal(found, s.problems[by])
-	if s.problems == nil {
-		s.problems = make(map[part][]dataplane.Problem)
-	}
-	s.problems[by] = found
-	return changed
-}
-
-// current returns the interfaces, not to be changed, and a copy of the problems.
-func (s *state) current() ([]dataplane.Interface, []dataplane.Problem) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var problems []dataplane.Problem
-	for _, by := range slices.Sorted(maps.Keys(s.problems)) {
-		problems = append(problems, s.problems[by]...)
-	}
-	return s.interfaces, problems
-}
-
 // watch keeps the router's addresses and the programs as they should be. One goroutine
 // does all its I/O: Open's, then that of run. Others read the state.
 type watch struct {
@@ -109,8 +39,11 @@ type watch struct {
 	synced     *links.Snapshot // of which the kernel has the router's own addresses
 	interfaces *interfaces
 	watcher    *links.Watcher
+	beside     *surroundings
 	state      *state
 	log        *slog.Logger
+
+	checks int
 
 	syncedBehind []netip.Addr // and what the firewall sends packets to
 }
@@ -139,8 +72,21 @@ func (w *watch) run(closing <-chan struct{}) {
 			_ = w.interfaces.attachThose(w.state.currentLinks(), 0, recheck.Concern)
 			recheck = links.Changes{}
 		case <-all.C:
-			_ = w.interfaces.attachAll(w.state.currentLinks())
+			w.check()
 		}
+	}
+}
+
+// check finds what the kernel does not notify of. Nearly always that is nothing, and all
+// of it then is done with one wake-up and a few system calls.
+func (w *watch) check() {
+	w.checks++
+	if w.checks%fullEvery == 0 || !w.interfaces.undisturbed() {
+		_ = w.interfaces.attachAll(w.state.currentLinks())
+	}
+	if w.checks%lookEvery == 0 {
+		w.beside.look()
+		w.state.signal()
 	}
 }
 

@@ -38,6 +38,7 @@ type Daemon struct {
 	server   *server.Server
 	events   eventLog
 	answered chan dataplane.Event // devices that the kernel answers
+	checked  chan struct{}        // holds one when problems are to be collected
 }
 
 // Open makes everything ready, in the order in which it is cheap to fail: what
@@ -103,6 +104,8 @@ func (d *Daemon) enforce() (err error) {
 	opts := PlaneOptions(d.cfg, d.log)
 	d.answered = make(chan dataplane.Event, answeredBacklog)
 	opts.Answered = d.answered
+	d.checked = make(chan struct{}, 1)
+	opts.Checked = d.checked
 	d.plane, err = linux.Open(opts)
 	return err
 }
@@ -115,7 +118,7 @@ func (d *Daemon) build() error {
 	recoverRetired(d.plane, d.store, clock.BootID(), d.log)
 	d.manager = manager.New(d.store, d.plane, clock, managerConfig(d.cfg, d.plane, d.log))
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: linux.BootNow, Log: d.log})
-	d.server = server.New(d.manager, d.service(), server.Options{Access: access(d.cfg), Log: d.log})
+	d.server = server.New(d.manager, d.service(), server.Options{Access: access(d.cfg), Portal: securePortal(d.cfg), Log: d.log})
 	return nil
 }
 

@@ -14,9 +14,9 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
 )
 
-// collectEvery bounds how long a problem lasts before its event, and how exactly its
-// duration is known.
-const collectEvery = time.Second
+// collectWithin bounds how long a problem of another part than the kernel's lasts before its
+// event, also while the dataplane's checks, after each of which all are collected, hang.
+const collectWithin = 2 * time.Second
 
 // The problems of the rules; pkg/dataplane and store.go have those of their parts.
 const (
@@ -42,12 +42,27 @@ func problemsOf(plane []dataplane.Problem, rules sessions.Health, store []datapl
 	return all
 }
 
-// reportProblems publishes what begins and what ends, until ctx ends.
-func (d *Daemon) reportProblems(ctx context.Context) error {
+// reportProblems publishes what begins and what ends, until ctx ends. It has no ticker of
+// its own: to wake up once for all that is due costs half as much as twice. For the same
+// reason it signals when the database's turn is.
+func (d *Daemon) reportProblems(ctx context.Context, store chan<- struct{}) error {
 	health, reported := d.service(), problemReporter{publish: d.manager.Publish, log: d.log}
-	collect := func() { reported.update(ctx, linux.BootNow(), health.Problems(ctx)) }
-	collect()
-	return every(ctx, collectEvery, collect)
+	late := time.NewTimer(collectWithin)
+	defer late.Stop()
+	for {
+		reported.update(ctx, linux.BootNow(), health.Problems(ctx))
+		select {
+		case store <- struct{}{}:
+		default:
+		}
+		late.Reset(collectWithin)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.checked:
+		case <-late.C:
+		}
+	}
 }
 
 // problemReporter compares the problems that there are with those it has reported. What

@@ -20,6 +20,7 @@ import (
 type plane interface {
 	HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error)
 	Status() dataplane.Status
+	Problems() []dataplane.Problem
 }
 
 // Service is the rules as the API calls them, and what needs more than rules.
@@ -70,7 +71,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 
 // Problems returns what does not work now, of all parts.
 func (s *Service) Problems(ctx context.Context) []dataplane.Problem {
-	return problemsOf(s.plane.Status().Problems, s.Health(), s.storeProblems(ctx))
+	return problemsOf(s.plane.Problems(), s.Health(), s.storeProblems(ctx))
 }
 
 func (s *Service) storeProblems(ctx context.Context) []dataplane.Problem {

@@ -45,7 +45,8 @@ func (p *playedPlane) HoldersOf(ip netip.Addr, _ string) ([]dataplane.Holder, er
 	return nil, dataplane.ErrNoNeighbor
 }
 
-func (p *playedPlane) Status() dataplane.Status { return p.status }
+func (p *playedPlane) Status() dataplane.Status      { return p.status }
+func (p *playedPlane) Problems() []dataplane.Problem { return p.status.Problems }
 
 func newService(t *testing.T) (*Service, *playedPlane, *sessionstest.Clock) {
 	t.Helper()

@@ -16,9 +16,6 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions/sqlite"
 )
 
-// storeCheckEvery is how often the health of the database is read.
-const storeCheckEvery = 2 * time.Second
-
 // openStore opens the database. A damaged one is set aside and replaced by what can be
 // read of it: no operator may be near, and the kiosk has to sell.
 func openStore(ctx context.Context, path string, log *slog.Logger) (*sqlite.Store, error) {
@@ -40,18 +37,21 @@ func openStore(ctx context.Context, path string, log *slog.Logger) (*sqlite.Stor
 
 // watchStore ends the agent when its database turns out to be damaged: the next start
 // replaces it, while the kernel serves the connected devices. From all other failures the
-// database recovers by itself.
-func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+// database recovers by itself. It is looked at when due, about once a second.
+func watchStore(ctx context.Context, store *sqlite.Store, due <-chan struct{}, log *slog.Logger) error {
 	failing := false
-	_ = every(ctx, storeCheckEvery, func() {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-due:
+		}
 		if err := store.TrimWAL(); err != nil {
 			log.Warn("write-ahead log not cut", "error", err)
 		}
 		switch err := store.Health(ctx); {
 		case errors.Is(err, sqlite.ErrDamaged):
-			stop(err)
+			return err
 		case err != nil && ctx.Err() == nil && !failing:
 			failing = true
 			log.Error("database write failed, usage is counted in the kernel and settled later", "error", err)
@@ -59,11 +59,7 @@ func watchStore(ctx context.Context, store *sqlite.Store, log *slog.Logger) erro
 			failing = false
 			log.Info("database write works again")
 		}
-	})
-	if cause := context.Cause(ctx); errors.Is(cause, sqlite.ErrDamaged) {
-		return cause
 	}
-	return nil
 }
 
 // The problems of the database and its disk.

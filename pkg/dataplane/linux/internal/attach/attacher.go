@@ -30,6 +30,9 @@ type Attacher interface {
 	Read(dev Device, dir int) (Hook, error)
 	// Ensure makes prog the first program on a hook of the interface.
 	Ensure(dev Device, dir int, prog *ebpf.Program) (Result, error)
+	// Undisturbed reports whether ours alone is on both hooks of the interface, as Ensure left
+	// it; false also where the kernel cannot be asked that in one call.
+	Undisturbed(dev Device) bool
 	// Release takes our programs off an interface that is not to be metered (any more).
 	Release(dev Device) error
 	// Held lists the interfaces that carry our programs or pins. The name may be a former

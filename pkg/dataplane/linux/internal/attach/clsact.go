@@ -314,6 +314,9 @@ func (c *Clsact) marker(dev Device) string {
 	return filepath.Join(c.pins.Clsact(), fmt.Sprintf("%s-%d", pins.PinName(dev.Name), dev.Index))
 }
 
+// Undisturbed is that of Attacher. Filters can only be listed, which is what Ensure does.
+func (*Clsact) Undisturbed(Device) bool { return false }
+
 // Release is that of Attacher.
 func (c *Clsact) Release(dev Device) error {
 	for dir := range bpf.Directions {

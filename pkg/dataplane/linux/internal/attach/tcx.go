@@ -32,6 +32,8 @@ type TCX struct {
 	ids      programIDs
 	held     map[link.ID]*heldLink // all that are pinned; nil: not read yet
 	contests contests
+	alone    map[hookKey]alone // hooks that have ours and no other, as Ensure left them
+	query    query
 }
 
 // heldLink is a link of ours.
@@ -43,7 +45,7 @@ type heldLink struct {
 
 // NewTCX attaches in the namespace of s.
 func NewTCX(p pins.Folder, s *links.NetNS, c *Census) *TCX {
-	return &TCX{pins: p, ns: s, census: c, ids: make(programIDs), contests: make(contests)}
+	return &TCX{pins: p, ns: s, census: c, ids: make(programIDs), contests: make(contests), alone: make(map[hookKey]alone)}
 }
 
 // TCXAttachTypes are the hooks, by direction.
@@ -121,6 +123,16 @@ func (t *TCX) openPinned() error {
 
 // Ensure is that of Attacher.
 func (t *TCX) Ensure(dev Device, dir int, prog *ebpf.Program) (Result, error) {
+	key := hookKey{dev.Index, dir}
+	delete(t.alone, key)
+	r, err := t.ensure(dev, dir, prog)
+	if len(r.Now) == 1 && r.Now[0].Own && err == nil {
+		t.alone[key] = alone{r.Now[0].ID, r.Now[0].link}
+	}
+	return r, err
+}
+
+func (t *TCX) ensure(dev Device, dir int, prog *ebpf.Program) (Result, error) {
 	want, err := t.ids.of(prog)
 	if err != nil {
 		return Result{}, err
@@ -155,6 +167,19 @@ func (t *TCX) Ensure(dev Device, dir int, prog *ebpf.Program) (Result, error) {
 		}
 	}
 	return r, t.name(first, LinkPin(dev.Name, dir))
+}
+
+// Undisturbed is that of Attacher.
+func (t *TCX) Undisturbed(dev Device) bool {
+	same := true
+	err := t.ns.Run(func() error {
+		for dir, hook := range TCXAttachTypes {
+			want, is := t.alone[hookKey{dev.Index, dir}]
+			same = same && is && t.query.on(dev.Index, hook) == want
+		}
+		return nil
+	})
+	return same && err == nil
 }
 
 // toHead puts a link before all others on the hook: no other program's verdict may precede
