@@ -415,9 +415,9 @@ func TestGardenTraffic(t *testing.T) {
 			if protocol == protoTCP {
 				segment := tcp(dir, 40000, layers.TCPPort(port))
 				segment.SYN, segment.ACK = dir == bpf.Upload, dir == bpf.Download
-				return build(t, link, network, segment, blob(10))
+				return build(t, link, network, segment, blob(100))
 			}
-			return build(t, link, network, udp(dir, 40000, layers.UDPPort(port)), blob(10))
+			return build(t, link, network, udp(dir, 40000, layers.UDPPort(port)), blob(100))
 		}
 		for _, peer := range []string{named4, named6} {
 			for _, dir := range []int{bpf.Upload, bpf.Download} {
