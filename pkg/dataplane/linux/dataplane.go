@@ -38,7 +38,7 @@ type Dataplane struct {
 	state      state // what watch found last
 	watch      watch
 	beside     surroundings
-	garden     gardenWatch
+	gardenWatch
 	interfaces interfaces
 	neighbors  neighbors
 
@@ -207,7 +207,7 @@ func (d *Dataplane) openWatch() (err error) {
 	d.beside.state, d.beside.maps, d.beside.portals, d.beside.changed = &d.state, d.maps, d.opts.Portals, d.watch.watcher.MarkDirty
 	d.beside.due = make(chan struct{}, 1)
 	d.watch.beside = &d.beside
-	d.garden = gardenWatch{maps: d.maps, state: &d.state}
+	d.gardenWatch = gardenWatch{options: d.opts.Garden, maps: d.maps, state: &d.state}
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
 		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
@@ -245,7 +245,7 @@ func (d *Dataplane) start() {
 	d.beside.check()
 	d.workers.Go(func() { d.beside.run(d.closing) })
 	if len(d.opts.Garden.Names()) > 0 {
-		d.workers.Go(func() { d.garden.run(d.closing) })
+		d.workers.Go(func() { d.watchGarden(d.closing) })
 	}
 	d.workers.Go(func() { readEvents(d.ring, d.events, d.opts.Answered, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()

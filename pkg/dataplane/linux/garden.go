@@ -105,13 +105,13 @@ func closeAddresses(addrs *ebpf.Map) error {
 }
 
 // Garden returns the walled garden as it is now, its addresses sorted.
-func (d *Dataplane) Garden() (dataplane.GardenStatus, error) {
-	status := dataplane.GardenStatus{Garden: d.opts.Garden, MaxAddresses: int(d.maps.GardenAddrs.MaxEntries())}
+func (g *gardenWatch) Garden() (dataplane.GardenStatus, error) {
+	status := dataplane.GardenStatus{Garden: g.options, MaxAddresses: int(g.maps.GardenAddrs.MaxEntries())}
 	var err error
-	if status.Addresses, err = gardenAddresses(d.maps); err != nil {
+	if status.Addresses, err = gardenAddresses(g.maps); err != nil {
 		return status, err
 	}
-	status.Counts, err = gardenCounts(d.maps)
+	status.Counts, err = gardenCounts(g.maps)
 	return status, err
 }
 
@@ -148,20 +148,29 @@ func gardenCounts(maps *pins.Maps) (dataplane.GardenCounts, error) {
 	}, nil
 }
 
-// gardenWatch reports addresses that have no room. One goroutine uses it.
+// gardenWatch reads the walled garden, and reports addresses that have no room. It is part of
+// the Dataplane, and as safe for concurrent use.
 type gardenWatch struct {
-	maps  *pins.Maps
-	state *state
+	options dataplane.Garden
+	maps    *pins.Maps
+	state   *state
 }
 
-func (g *gardenWatch) run(closing <-chan struct{}) {
-	for pause(closing, gardenEvery) {
-		g.check()
+func (g *gardenWatch) watchGarden(closing <-chan struct{}) {
+	ticker := time.NewTicker(gardenEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-closing:
+			return
+		case <-ticker.C:
+			g.checkGarden()
+		}
 	}
 }
 
-// check comes before the table is quite full: the kernel closes the oldest addresses by then.
-func (g *gardenWatch) check() {
+// checkGarden comes before the table is quite full: the kernel closes the oldest addresses by then.
+func (g *gardenWatch) checkGarden() {
 	var found []dataplane.Problem
 	open, err := gardenAddresses(g.maps)
 	most := int(g.maps.GardenAddrs.MaxEntries())
