@@ -17,8 +17,11 @@ FUZZTIME ?= 10s
 OUT ?= docs/bench
 # Where `make torture` writes its table.
 TORTURE_OUT ?= docs/torture
+# Where `make clients` writes its table, and where it keeps the clients between runs.
+CLIENTS_OUT ?= docs/clients
+CLIENTS_ROOT ?= /var/cache/hotspot-agent/clients
 # The modules beside the product's: what they need, the product does not.
-MODULES := bench torture
+MODULES := bench torture clients
 EXAMPLES := $(patsubst %/,%,$(wildcard examples/*/))
 # Packages whose tests measure time on real traffic: alone on the machine, and
 # without the race detector in the measuring process.
@@ -64,6 +67,7 @@ test: root deps ## run all tests on the real kernel, none skipped (root)
 		-- -race $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$) \
 		-- -C bench -race ./... \
 		-- -C torture -race $$(cd torture && go list ./... | grep -v /torture$$) \
+		-- -C clients -race ./... \
 		-- -count=1 -p=1 -timeout=25m $(LAB) \
 		-- -C torture -count=1 -timeout=25m .
 
@@ -72,6 +76,7 @@ unit: ## run the tests that need neither root nor the kernel
 	go test -short $$(go list ./... | grep -v -e /internal/lab$$ -e /internal/acceptance$$ -e /pkg/dataplane/linux)
 	go test -C bench -short ./...
 	go test -C torture -short $$(cd torture && go list ./... | grep -v /torture$$)
+	go test -C clients -short ./...
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser of untrusted input, FUZZTIME=10s each
@@ -91,6 +96,13 @@ torture: root deps build ## inject every fault that we know, and print what each
 	@hack/deps.sh torture
 	@go build -C torture -ldflags '-X main.version=$(VERSION)' -o ../bin/torture .
 	@bin/torture -agent bin/hotspot-agent $(if $(SHORT),-short) $(if $(SEED),-seed $(SEED)) -only '$(ONLY)' -out $(TORTURE_OUT)
+
+.PHONY: clients
+clients: root deps build ## have browsers and network managers meet it, and print what they saw; ONLY=chromium,... (root)
+	@hack/deps.sh clients
+	@hack/clients-root.sh '$(CLIENTS_ROOT)'
+	@go build -C clients -ldflags '-X main.version=$(VERSION)' -o ../bin/clients .
+	@bin/clients -agent bin/hotspot-agent -root '$(CLIENTS_ROOT)' -only '$(ONLY)' -out $(CLIENTS_OUT)
 
 .PHONY: lint
 lint: ## run the linters and check the formatting (needs deps-dev)

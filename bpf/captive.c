@@ -158,17 +158,17 @@ static __always_inline int captive_segment(struct __sk_buff *skb, const struct f
 }
 
 /* The answer of a server that sends what fits one segment to whatever it is asked, and
- * closes; false: silence. Without a listening server a segment of a connection that is
- * not ours is reset. */
-static __always_inline bool captive_serve(const struct segment *s, __u32 cookie, __u32 bytes, __u8 payload, struct answer *a)
+ * closes; false: the segment acknowledges what was not sent, most at most. The length of
+ * the page may have changed since. */
+static __always_inline bool captive_serve(const struct segment *s, __u32 cookie, __u32 most, __u8 payload, struct answer *a)
 {
 	const __u32 acknowledged = s->ack - (cookie + 1);
 
-	if (acknowledged > bytes + 1)
+	if (acknowledged > most + 1)
 		return false;
 	a->ack = s->next;
 	if (acknowledged) {
-		a->seq = cookie + 1 + bytes + 1;
+		a->seq = s->ack;
 		a->flags = TCP_ACK;
 		return true;
 	}
@@ -221,7 +221,7 @@ static __always_inline bool captive_answers_tcp(const struct segment *s, enum an
 static __always_inline enum reason captive_tcp(const struct frame *f, const struct segment *s, enum answer_payload served,
 					       struct answer *a)
 {
-	const __u32 bytes = served == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
+	const __u32 most = served == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
 	const __u32 cookie = captive_cookie(f, s);
 
 	if (!served)
@@ -232,7 +232,7 @@ static __always_inline enum reason captive_tcp(const struct frame *f, const stru
 		a->flags = TCP_SYN | TCP_ACK;
 		return ANSWER_HANDSHAKE;
 	}
-	if (!captive_serve(s, cookie, bytes, served, a))
+	if (!captive_serve(s, cookie, most, served, a))
 		return captive_reset(s, a);
 	return a->payload == ANSWER_PAGE ? ANSWER_REDIRECT : a->payload == ANSWER_ALERT ? ANSWER_TLS_ALERT : ANSWER_HANDSHAKE;
 }
@@ -285,7 +285,7 @@ static __always_inline enum reason captive_answer(struct __sk_buff *skb, const s
 		served = captive_served(&s, quiet);
 		answers = captive_answers_tcp(&s, served, quiet);
 	} else {
-		answers = captive_unreachable && !quiet && f->protocol != IPPROTO_ICMP && f->protocol != IPPROTO_ICMPV6;
+		answers = captive_unreachable && !quiet && f->protocol != IPPROTO_ICMP && f->protocol != IPPROTO_ICMPV6 && f->wire >= answer_icmp_bytes(f);
 	}
 	if (!answers || !captive_may_answer(f, now))
 		return why;

@@ -8,6 +8,7 @@
 #   hack/deps.sh run dev    and what lint and generate need
 #   hack/deps.sh bench      what the benchmark's rivals need
 #   hack/deps.sh torture    what the torture's virtual machine needs
+#   hack/deps.sh clients    what makes the root of the clients (hack/clients-root.sh)
 set -eu
 export PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 
@@ -39,6 +40,9 @@ need_for_run() {
 	need util-linux has nsenter                           # processes in the lab's hosts
 	need iproute2 has ip                                  # tests change interfaces as people do
 	need sqlite3 has sqlite3                              # tests read the database past the agent
+	need curl has curl                                    # tests have others' clients meet the portal
+	need busybox-static has busybox                       # udhcpc
+	need dnsmasq-base has dnsmasq                         # the programs without the service
 }
 
 need_for_dev() {
@@ -61,6 +65,10 @@ need_for_torture() {
 	need busybox-static has busybox
 	need cpio has cpio
 	need xz-utils has xz
+}
+
+need_for_clients() {
+	need debootstrap has debootstrap
 }
 
 # keep_from_starting UNIT: a rival is measured in a lab; the service that its package
@@ -109,7 +117,8 @@ for part in "$@"; do
 	dev) need_for_dev ;;
 	bench) need_for_bench ;;
 	torture) need_for_torture ;;
-	*) fail "unknown part $part: want run, dev, bench or torture" ;;
+	clients) need_for_clients ;;
+	*) fail "unknown part $part: want run, dev, bench, torture or clients" ;;
 	esac
 done
 install_missing

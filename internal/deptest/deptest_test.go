@@ -104,6 +104,8 @@ var arrows = []struct {
 		"it measures the agent from outside; what its figures need is no dependency of the product"},
 	{"torture", []string{"torture/...", "internal/..."},
 		"it breaks the agent's surroundings from outside, as a kiosk does"},
+	{"clients", []string{"clients/...", "internal/..."},
+		"it has others' programs meet the agent from outside"},
 	{"examples", []string{"pkg/api"},
 		"the SDK is all that an embedder needs"},
 }
@@ -124,9 +126,9 @@ var doors = []struct {
 		"pkg/dataplane/linux is the one door to netlink; the lab builds networks"},
 	{[]string{"github.com/mattn/go-sqlite3"}, []string{"pkg/sessions/sqlite"},
 		"that the store is SQLite is known to one package"},
-	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples", "internal/demo", "internal/harness", "torture/provider"},
-		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers; the demo has a portal and a browser; benchmarks make more calls than processes can; a provider that lies speaks the wire by itself"},
-	{[]string{"os/exec"}, []string{"internal", "bench", "torture"},
+	{[]string{"net/http"}, []string{"pkg/api", "cmd/hotspot-agent/internal/daemon", "examples", "internal/demo", "internal/harness", "torture/provider", "clients/kiosk"},
+		"the wire is spoken by pkg/api; the daemon serves metrics; examples are web servers; the demo has a portal and a browser; benchmarks make more calls than processes can; a provider that lies speaks the wire by itself; the portal and the internet of clients are web servers"},
+	{[]string{"os/exec"}, []string{"internal", "bench", "torture", "clients"},
 		"the agent starts no other programs: that is slow, and fails in ways that no test covers"},
 	{[]string{"kernel.org/pub/linux/libs/security/libcap"}, []string{"cmd/hotspot-agent/internal/daemon"},
 		"what the process may do is the daemon's to give up, not the library's: that would hit its embedder"},
@@ -134,7 +136,7 @@ var doors = []struct {
 		"github.com/coreos/go-systemd", "github.com/mattn/go-isatty"}, []string{"cmd"},
 		"terminal, configuration and service manager are the daemon's business, not the library's"},
 	{[]string{"testing", "github.com/google/go-cmp", "pgregory.net/rapid", "github.com/getkin/kin-openapi", "github.com/gopacket"},
-		[]string{"pkg/sessions/storetest", "pkg/sessions/sessionstest", "pkg/api/internal/apitest", "internal", "bench", "torture"},
+		[]string{"pkg/sessions/storetest", "pkg/sessions/sessionstest", "pkg/api/internal/apitest", "internal", "bench", "torture", "clients"},
 		"what only tests need is not shipped"},
 	{[]string{"C"}, nil,
 		"all but the store is built without a C compiler"},
@@ -147,7 +149,7 @@ var noIO = []string{"os", "net", "net/http", "database/sql", "os/exec", "syscall
 func TestArrows(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, imported := range s.imports {
-			if within(imported, []string{"pkg", "cmd", "internal", "bench", "torture", "examples"}) {
+			if within(imported, []string{"pkg", "cmd", "internal", "bench", "torture", "clients", "examples"}) {
 				checkArrow(t, s, imported)
 			}
 		}

@@ -68,7 +68,7 @@ var (
 	// codeSpan is text in backticks on one line.
 	codeSpan = regexp.MustCompile("`([^`\n]+)`")
 	// repositoryPath is a path below one of the top-level folders, with or without ./
-	repositoryPath = regexp.MustCompile(`(?:^|[\s'(])(?:\./)?((?:\.ci|bench|bpf|cmd|dist|docs|examples|hack|internal|pkg|torture)/[\w.*/-]*)`)
+	repositoryPath = regexp.MustCompile(`(?:^|[\s'(])(?:\./)?((?:\.ci|bench|bpf|clients|cmd|dist|docs|examples|hack|internal|pkg|torture)/[\w.*/-]*)`)
 )
 
 // TestDocsNameExistingPaths: a path in backticks or in a block of shell exists.
@@ -262,13 +262,14 @@ func TestDocsNameExistingTargets(t *testing.T) {
 	}
 }
 
-var onlyCall = regexp.MustCompile(`make (bench|torture) [A-Z0-9= ]*ONLY=([a-z,]+)`)
+var onlyCall = regexp.MustCompile(`make (bench|torture|clients) [A-Z0-9= ]*ONLY=([a-z,]+)`)
 
-// TestDocsNameExistingStudies: ONLY= names studies of the benchmark, and faults.
+// TestDocsNameExistingStudies: ONLY= names studies of the benchmark and of clients, and faults.
 func TestDocsNameExistingStudies(t *testing.T) {
 	lists := map[string]string{
 		"bench":   readFile(t, filepath.Join("bench", "main.go")),
 		"torture": readFile(t, filepath.Join("torture", "faults.go")),
+		"clients": readFile(t, filepath.Join("clients", "studies.go")),
 	}
 	for page, text := range pages(t) {
 		for _, match := range onlyCall.FindAllStringSubmatch(text, -1) {

@@ -74,7 +74,7 @@ func moduleFolders(t *testing.T) []string {
 		folders = append(folders, folder)
 		return err
 	})
-	for _, want := range []string{".", "bench", "torture"} {
+	for _, want := range []string{".", "bench", "clients", "torture"} {
 		if !slices.Contains(folders, want) {
 			t.Fatalf("modules in %q, and none in %s", folders, want)
 		}

@@ -48,6 +48,7 @@ type Config struct {
 	WalledGarden     []netip.Prefix
 	Portals          []dataplane.Portal // services that any device may reach before paying
 	Captive          dataplane.Captive  // what a device that may not pass is answered
+	CaptiveAPI       string             // URL of the RFC 8908 API to announce; empty: none
 
 	LogLevel      slog.Level
 	LogFormat     LogFormat

@@ -86,7 +86,7 @@ tcp_window_clamp: false
 uplink: {down_mbps: 100, up_mbps: 20.5}
 walled_garden: [203.0.113.0/24, 2001:db8::/32, 198.51.100.7]
 portal: [":8080", "10.0.0.1:443", "[fd00::1]:80"]
-captive: {redirect: "https://10.0.0.1/shop?x=1", https: alert, udp: drop, ended_quiet: 2m}
+captive: {redirect: "https://10.0.0.1/shop?x=1", https: alert, udp: drop, ended_quiet: 2m, api: "https://portal.example/captive"}
 log: {level: debug, format: json}
 metrics: {listen: "127.0.0.1:9273"}
 `), Default())
@@ -106,8 +106,9 @@ metrics: {listen: "127.0.0.1:9273"}
 		Portals: []dataplane.Portal{
 			{Port: 8080, Protocol: "tcp"}, {Addr: netip.MustParseAddr("10.0.0.1"), Port: 443, Protocol: "tcp"}, {Addr: netip.MustParseAddr("fd00::1"), Port: 80, Protocol: "tcp"},
 		},
-		Captive:  dataplane.Captive{Redirect: "https://10.0.0.1/shop?x=1", HTTPS: dataplane.HTTPSAlert, EndedQuiet: 2 * time.Minute},
-		LogLevel: slog.LevelDebug, LogFormat: LogJSON, MetricsListen: "127.0.0.1:9273",
+		Captive:    dataplane.Captive{Redirect: "https://10.0.0.1/shop?x=1", HTTPS: dataplane.HTTPSAlert, EndedQuiet: 2 * time.Minute},
+		CaptiveAPI: "https://portal.example/captive",
+		LogLevel:   slog.LevelDebug, LogFormat: LogJSON, MetricsListen: "127.0.0.1:9273",
 	}
 	if diff := cmp.Diff(want, got, asValues...); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -124,6 +125,11 @@ func TestRefusals(t *testing.T) {
 		{"socket: a\nsocket: b", `c:2: mapping key "socket" already defined`},
 		{`captive: {redirect: "http://192.0.2.9:81/"}`, `c:1: captive.redirect: "http://192.0.2.9:81/" is neither in portal nor in walled_garden`},
 		{`captive: {redirect: "http://a/\x22"}`, `c:1: captive.redirect: "http://a/\"": byte 9 is not one of a URL`},
+		{`captive: {api: "http://portal.example/api"}`, `c:1: captive.api: "http://portal.example/api": want a URL like https://`},
+		{`captive: {api: "https:///api"}`, `c:1: captive.api: "https:///api": want a URL like https://`},
+		{`captive: {api: "https://192.0.2.9:8443/"}`, `c:1: captive.api: "https://192.0.2.9:8443/" is neither in portal nor in walled_garden`},
+		{`captive: {api: "https://portal.example/a,b"}`, `c:1: captive.api: "https://portal.example/a,b": byte 24 is not one`},
+		{`captive: {api: "https://a/` + strings.Repeat("x", 250) + `"}`, `bytes, at most 255 fit a DHCP option`},
 		{`captive: {redirect: "ftp://10.0.0.1/"}`, `c:1: captive.redirect: "ftp://10.0.0.1/": want a URL`},
 		{`captive: {redirect: "http://a/` + strings.Repeat("x", 160) + `"}`, `c:1: captive.redirect: "http://a/`},
 		{"interfaces: br-lan", `c:1: interfaces: br-lan is not a list: write [br-lan]`},

@@ -223,6 +223,9 @@ func (d *decoder) crossCheck() {
 			d.fail(fmt.Sprintf("blocked[%d]", i), nil, "%s is trusted as well: keep it in one list", mac)
 		}
 	}
+	if c := d.cfg; c.CaptiveAPI != "" && !admitted(c.CaptiveAPI, c.Portals, c.WalledGarden) {
+		d.fail("captive.api", nil, "%q is neither in portal nor in walled_garden: no device reaches it before paying", c.CaptiveAPI)
+	}
 	if c := d.cfg; c.Captive.Redirect != "" && !admitted(c.Captive.Redirect, c.Portals, c.WalledGarden) {
 		d.fail("captive.redirect", nil, "%q is neither in portal nor in walled_garden: devices would be led there for ever", c.Captive.Redirect)
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -195,6 +196,29 @@ func parseRedirect(s string) (string, error) {
 		return "", nil
 	}
 	return s, dataplane.CheckRedirect(s)
+}
+
+// maxAnnounced is the longest URL that a DHCPv4 option carries (RFC 8910, section 2).
+const maxAnnounced = 255
+
+// parseAPI refuses what a DHCP server's configuration would have to quote.
+func parseAPI(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%q is not a URL: %w", s, err)
+	case u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "":
+		return "", fmt.Errorf("%q: want a URL like https://portal.example/captive: phones take https only (RFC 8908)", s)
+	case len(s) > maxAnnounced:
+		return "", fmt.Errorf("%q: %d bytes, at most %d fit a DHCP option", s, len(s), maxAnnounced)
+	}
+	if bad := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`,;'"<>\^`+"`{|}", r) }); bad >= 0 {
+		return "", fmt.Errorf("%q: byte %d is not one that every DHCP server takes; write it as %%XX", s, bad)
+	}
+	return s, nil
 }
 
 func parseUDPAnswer(s string) (unreachable bool, err error) {

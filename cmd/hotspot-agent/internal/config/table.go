@@ -197,6 +197,10 @@ func preauthKeys() []Key {
 					Name: "ended_quiet", Kind: "duration", Accepts: fmt.Sprintf("0s to %v", dataplane.MaxEndedQuiet), Wrong: "-1s",
 					Meaning: "After the end of a session only HTTP is answered this long: some phones look for a portal only when connections time out.",
 				}, func(c *Config) *time.Duration { return &c.Captive.EndedQuiet }, parseEndedQuiet, showDuration),
+				value(Key{
+					Name: "api", Kind: "URL", Accepts: fmt.Sprintf("https://, at most %d bytes, of a host in portal or walled_garden; \"\" for none", maxAnnounced), Wrong: "http://portal.example/api",
+					Meaning: "The portal's API for phones (RFC 8908). The agent does not announce it: `hotspot-agent announce` prints what the DHCP server needs.",
+				}, func(c *Config) *string { return &c.CaptiveAPI }, parseAPI, quoted),
 			},
 		}),
 	}

@@ -189,6 +189,7 @@ const (
 	CaptiveVarCaptiveHttps       = "captive_https"
 	CaptiveVarCaptiveMark        = "captive_mark"
 	CaptiveVarCaptivePage        = "captive_page"
+	CaptiveVarCaptivePageBytes   = "captive_page_bytes"
 	CaptiveVarCaptiveQuietNs     = "captive_quiet_ns"
 	CaptiveVarCaptiveSecret      = "captive_secret"
 	CaptiveVarCaptiveUnreachable = "captive_unreachable"
@@ -273,6 +274,7 @@ type CaptiveVariableSpecs struct {
 	CaptiveHttps       *ebpf.VariableSpec `ebpf:"captive_https"`
 	CaptiveMark        *ebpf.VariableSpec `ebpf:"captive_mark"`
 	CaptivePage        *ebpf.VariableSpec `ebpf:"captive_page"`
+	CaptivePageBytes   *ebpf.VariableSpec `ebpf:"captive_page_bytes"`
 	CaptiveQuietNs     *ebpf.VariableSpec `ebpf:"captive_quiet_ns"`
 	CaptiveSecret      *ebpf.VariableSpec `ebpf:"captive_secret"`
 	CaptiveUnreachable *ebpf.VariableSpec `ebpf:"captive_unreachable"`
@@ -352,6 +354,7 @@ type CaptiveVariables struct {
 	CaptiveHttps       *ebpf.Variable `ebpf:"captive_https"`
 	CaptiveMark        *ebpf.Variable `ebpf:"captive_mark"`
 	CaptivePage        *ebpf.Variable `ebpf:"captive_page"`
+	CaptivePageBytes   *ebpf.Variable `ebpf:"captive_page_bytes"`
 	CaptiveQuietNs     *ebpf.Variable `ebpf:"captive_quiet_ns"`
 	CaptiveSecret      *ebpf.Variable `ebpf:"captive_secret"`
 	CaptiveUnreachable *ebpf.Variable `ebpf:"captive_unreachable"`
