@@ -43,18 +43,14 @@ func testCaptive() dataplane.Captive {
 func newCaptiveTestbed(t *testing.T, c dataplane.Captive) captiveTestbed {
 	t.Helper()
 	b := newTestbed(t, false)
-	b.answer(c)
+	b.answer(c, dataplane.Garden{})
 	return captiveTestbed{b}
 }
 
-// answer loads what answers.
-func (b *testbed) answer(c dataplane.Captive) {
+// answer loads what answers, and what lets devices reach names.
+func (b *testbed) answer(c dataplane.Captive, g dataplane.Garden) {
 	b.t.Helper()
-	programs, err := newCaptive(map[string]*ebpf.Map{
-		bpf.HotspotMapClientIndex: b.ClientIndex, bpf.HotspotMapClients: b.Clients, bpf.HotspotMapAccounts: b.Accounts,
-		bpf.HotspotMapStats: b.Stats, bpf.HotspotMapPreauthBuckets: b.PreauthBuckets, bpf.HotspotMapPreauthBucketAll: b.PreauthBucketAll,
-		bpf.HotspotMapEvents: b.HotspotObjects.Events,
-	}, c, testEpoch)
+	programs, err := newCaptive(b.byName(), c, g, testEpoch)
 	check(b.t, err)
 	b.t.Cleanup(func() { _ = programs.Close() })
 	b.put(b.CaptiveIngress, uint32(0), programs.CaptiveFromClient)
@@ -72,7 +68,7 @@ func (b captiveTestbed) ask(dir int, frame []byte) (bpf.HotspotReason, []byte) {
 	if want := actionFor(dir, reason); action != want {
 		b.t.Fatalf("%v, but the program returned %d", bpf.ReasonLabels[reason], action)
 	}
-	if reason < answerHandshake {
+	if !isAnswer(reason) {
 		return reason, nil
 	}
 	return reason, out

@@ -49,13 +49,17 @@ const maxCaptivePage = int(HotspotAbiABI_CAPTIVE_PAGE_BYTES) - 8
 // secret are derived from the epoch of the maps, so that programs that were loaded at
 // different times agree, and no packet of another's has them but by chance.
 func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64) error {
-	mark := derived(epoch, "captive mark")
+	mark := uint32(0)
+	if c.Redirect != "" {
+		sum := derived(epoch, "captive mark")
+		mark = binary.BigEndian.Uint32(sum[:]) | 1
+	}
 	page := CaptivePage(c.Redirect)
 	constants := map[string]any{
 		CaptiveVarCaptivePage:        append(page, make([]byte, int(HotspotAbiABI_CAPTIVE_PAGE_BYTES)-len(page))...),
 		CaptiveVarCaptivePageBytes:   uint32(len(page)),
 		CaptiveVarCaptiveSecret:      CaptiveSecret(epoch),
-		CaptiveVarCaptiveMark:        binary.BigEndian.Uint32(mark[:]) | 1,
+		CaptiveVarCaptiveMark:        mark,
 		CaptiveVarCaptiveHttps:       captiveHTTPS(c.HTTPS),
 		CaptiveVarCaptiveUnreachable: c.Unreachable,
 		CaptiveVarCaptiveQuietNs:     uint64(c.EndedQuiet),
