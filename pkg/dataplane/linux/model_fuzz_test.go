@@ -78,7 +78,7 @@ func newJudges(t testing.TB) *judges {
 		testbedBind = i&bedBind != 0
 		j.beds[i] = newTestbed(t, i&bedPort != 0)
 		if i&bedCaptive != 0 {
-			j.beds[i].answer(testCaptive())
+			j.beds[i].answer(testCaptive(), bpf.CaptiveNews)
 		}
 	}
 	return &j

@@ -24,6 +24,9 @@ const (
 // names for characters with it.
 var attributes = strings.NewReplacer("&", "&amp;", `"`, "&#34;", "<", "&lt;", ">", "&gt;")
 
+// CaptiveNews is how long a device has to be without an answer for the next one to be an event.
+const CaptiveNews = 10 * time.Minute
+
 // CaptivePage is the HTTP response that leads to url, of the fixed size that the programs
 // send. Its padding is spaces after the body. RFC 9110 section 15.4.3.
 func CaptivePage(url string) []byte {
@@ -45,7 +48,7 @@ func CaptivePage(url string) []byte {
 // SetCaptiveConstants writes the load-time constants of the programs that answer. Mark and
 // secret are derived from the epoch of the maps, so that programs that were loaded at
 // different times agree, and no packet of another's has them but by chance.
-func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64) error {
+func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64, news time.Duration) error {
 	mark := derived(epoch, "captive mark")
 	constants := map[string]any{
 		CaptiveVarCaptivePage:        CaptivePage(c.Redirect),
@@ -54,6 +57,7 @@ func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch u
 		CaptiveVarCaptiveHttps:       captiveHTTPS(c.HTTPS),
 		CaptiveVarCaptiveUnreachable: c.Unreachable,
 		CaptiveVarCaptiveQuietNs:     uint64(c.EndedQuiet),
+		CaptiveVarCaptiveNewsNs:      uint64(news),
 	}
 	return setConstants(spec, constants)
 }

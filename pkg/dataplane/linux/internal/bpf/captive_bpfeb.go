@@ -188,6 +188,7 @@ const (
 	CaptiveProgCaptiveToClient   = "captive_to_client"
 	CaptiveVarCaptiveHttps       = "captive_https"
 	CaptiveVarCaptiveMark        = "captive_mark"
+	CaptiveVarCaptiveNewsNs      = "captive_news_ns"
 	CaptiveVarCaptivePage        = "captive_page"
 	CaptiveVarCaptiveQuietNs     = "captive_quiet_ns"
 	CaptiveVarCaptiveSecret      = "captive_secret"
@@ -272,6 +273,7 @@ type CaptiveMapSpecs struct {
 type CaptiveVariableSpecs struct {
 	CaptiveHttps       *ebpf.VariableSpec `ebpf:"captive_https"`
 	CaptiveMark        *ebpf.VariableSpec `ebpf:"captive_mark"`
+	CaptiveNewsNs      *ebpf.VariableSpec `ebpf:"captive_news_ns"`
 	CaptivePage        *ebpf.VariableSpec `ebpf:"captive_page"`
 	CaptiveQuietNs     *ebpf.VariableSpec `ebpf:"captive_quiet_ns"`
 	CaptiveSecret      *ebpf.VariableSpec `ebpf:"captive_secret"`
@@ -351,6 +353,7 @@ func (m *CaptiveMaps) Close() error {
 type CaptiveVariables struct {
 	CaptiveHttps       *ebpf.Variable `ebpf:"captive_https"`
 	CaptiveMark        *ebpf.Variable `ebpf:"captive_mark"`
+	CaptiveNewsNs      *ebpf.Variable `ebpf:"captive_news_ns"`
 	CaptivePage        *ebpf.Variable `ebpf:"captive_page"`
 	CaptiveQuietNs     *ebpf.Variable `ebpf:"captive_quiet_ns"`
 	CaptiveSecret      *ebpf.Variable `ebpf:"captive_secret"`
