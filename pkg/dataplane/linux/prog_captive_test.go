@@ -405,7 +405,7 @@ func TestCaptiveIsLimited(t *testing.T) {
 // The first answer to a device in ten minutes is an event, and no more of them than some a
 // second, whatever MACs there are.
 func TestCaptiveNews(t *testing.T) {
-	const news = time.Second // of the machine's uptime, which may be short
+	const news = 10 * time.Second // of the machine's uptime, which may be short
 	b := captiveTestbed{newTestbed(t, false)}
 	b.answer(testCaptive(), news)
 	syn := func(mac dataplane.MAC) {

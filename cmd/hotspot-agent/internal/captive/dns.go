@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package captive
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// probes are the names by which phones and browsers look for a portal.
+var probes = []string{
+	"connectivitycheck.gstatic.com", // Android, ChromeOS, Chromium
+	"captive.apple.com",
+	"www.msftconnecttest.com",
+	"detectportal.firefox.com",
+}
+
+// checkDNS asks for the names of the probes. They have to lead out: Android takes a portal at a
+// private address for a network without internet.
+func (p Path) checkDNS(ctx context.Context) []Finding {
+	const check = "captive DNS"
+	if p.Redirect == "" {
+		return nil
+	}
+	type answer struct {
+		name  string
+		addrs []netip.Addr
+		err   error
+	}
+	answers := make(chan answer)
+	for _, name := range probes {
+		go func() {
+			addrs, err := p.lookup(ctx, name)
+			answers <- answer{name, addrs, err}
+		}()
+	}
+	var unresolved, inside []string
+	for range probes {
+		a := <-answers
+		if a.err != nil {
+			unresolved = append(unresolved, a.name)
+		} else if at := slices.IndexFunc(a.addrs, p.isInside); at >= 0 {
+			inside = append(inside, fmt.Sprintf("%s is %s", a.name, a.addrs[at]))
+		}
+	}
+	slices.Sort(unresolved)
+	slices.Sort(inside)
+	switch {
+	case len(inside) > 0:
+		return []Finding{{check, Fail, strings.Join(inside, ", ") + ": an address of this network, by which Android says that there is no internet",
+			"let the DNS server answer truthfully: grep -rn 'address=/' /etc/dnsmasq.conf /etc/dnsmasq.d, and remove what matches the names"}}
+	case len(unresolved) > 0:
+		return []Finding{{check, Fail, fmt.Sprintf("no answer for %s (DNS %s): without it no phone looks for a portal", strings.Join(unresolved, ", "), p.dnsName()),
+			"check the uplink and the DNS server: nslookup " + unresolved[0] + " " + p.dnsHost()}}
+	}
+	return []Finding{{check, OK, fmt.Sprintf("the %d names of the probes lead out", len(probes)), ""}}
+}
+
+// isInside: an address that is the router's own, or of no server on the internet.
+func (p Path) isInside(a netip.Addr) bool {
+	return a.IsPrivate() || a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || slices.Contains(p.Router, a)
+}
+
+func (p Path) dnsName() string {
+	if len(p.DNS) == 0 {
+		return "of this machine"
+	}
+	return p.DNS[0].String()
+}
+
+func (p Path) dnsHost() string {
+	if len(p.DNS) == 0 {
+		return ""
+	}
+	return p.DNS[0].Addr().String()
+}
