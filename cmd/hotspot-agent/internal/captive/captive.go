@@ -47,8 +47,10 @@ type Path struct {
 	DNS      []netip.AddrPort // the router's own, as phones are given it; none: the resolver of this machine
 	Router   []netip.Addr     // its own addresses
 
-	// Admits reports whether any device reaches an address before it pays.
-	Admits func(netip.AddrPort) bool
+	Garden []string // names that are open before paying
+
+	// Admits reports whether any device reaches an address, that of a host, before it pays.
+	Admits func(host string, at netip.AddrPort) bool
 	// Now is the wall clock.
 	Now func() time.Time
 	// Roots are the authorities that phones know; nil: those of this machine.
@@ -59,7 +61,7 @@ type Path struct {
 func (p Path) Check(ctx context.Context) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, 3*stepTimeout)
 	defer cancel()
-	parts := []func(context.Context) []Finding{p.checkDNS, p.checkRedirect, p.checkAPI}
+	parts := []func(context.Context) []Finding{p.checkDNS, p.checkRedirect, p.checkAPI, p.checkGarden}
 	found := make([][]Finding, len(parts))
 	done := make(chan struct{})
 	for i, part := range parts {
@@ -119,7 +121,7 @@ func (p Path) reach(ctx context.Context, u *url.URL) (obstacle, advice string) {
 	}
 	port := portOf(u)
 	for _, addr := range addrs {
-		if at := netip.AddrPortFrom(addr, port); !p.Admits(at) {
+		if at := netip.AddrPortFrom(addr, port); !p.Admits(u.Hostname(), at) {
 			return at.String() + " of " + u.Host + " is not open before paying", "add " + at.String() + " to portal, or its network to walled_garden"
 		}
 	}

@@ -131,7 +131,7 @@ func check(t *testing.T, err error) {
 func pathOver(t *testing.T, dns names) Path {
 	return Path{
 		DNS: []netip.AddrPort{dns.serve(t)}, Now: time.Now, Router: []netip.Addr{netip.MustParseAddr("198.51.100.1")},
-		Admits: func(at netip.AddrPort) bool { return at.Addr() == netip.MustParseAddr("127.0.0.1") },
+		Admits: func(_ string, at netip.AddrPort) bool { return at.Addr() == netip.MustParseAddr("127.0.0.1") },
 	}
 }
 
@@ -167,6 +167,25 @@ func TestDNS(t *testing.T) {
 	}
 	if found := pathOver(t, names{}).Check(t.Context()); found != nil {
 		t.Errorf("nothing is set, but found %+v", found)
+	}
+}
+
+func TestGarden(t *testing.T) {
+	dns := names{"pay.test": "192.0.2.7", "private.test": "10.0.0.9"}
+	for name, c := range map[string]struct {
+		garden []string
+		level  Level
+		text   string
+	}{
+		"right":   {[]string{"pay.test"}, OK, "all 1 names"},
+		"missing": {[]string{"pay.test", "gone.test"}, Warn, "no answer for gone.test"},
+		"private": {[]string{"private.test", "pay.test"}, Warn, "private.test is 10.0.0.9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pathOver(t, dns)
+			p.Garden = c.garden
+			expect(t, p.checkGarden(t.Context()), c.level, c.text)
+		})
 	}
 }
 

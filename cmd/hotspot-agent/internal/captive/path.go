@@ -28,13 +28,21 @@ func PathOf(cfg config.Config) Path {
 			}
 		}
 	}
-	p.Admits = func(at netip.AddrPort) bool {
+	for _, name := range cfg.Garden.Names() {
+		if _, below := name.Below(); !below {
+			p.Garden = append(p.Garden, string(name))
+		}
+	}
+	p.Admits = func(host string, at netip.AddrPort) bool {
 		open := func(s dataplane.Portal) bool {
 			host := s.Addr == at.Addr() || !s.Addr.IsValid() && slices.Contains(p.Router, at.Addr())
 			return host && s.Port == at.Port() && s.Protocol == "tcp"
 		}
+		name, err := dataplane.ParseGardenName(host)
+		named := func(n dataplane.GardenName) bool { return err == nil && n.Matches(name) }
 		return slices.ContainsFunc(cfg.Portals, open) ||
-			slices.ContainsFunc(cfg.WalledGarden, func(n netip.Prefix) bool { return n.Contains(at.Addr()) })
+			slices.ContainsFunc(cfg.Garden.Networks(), func(n netip.Prefix) bool { return n.Contains(at.Addr()) }) ||
+			slices.Contains(cfg.Garden.Ports, at.Port()) && !p.isInside(at.Addr()) && slices.ContainsFunc(cfg.Garden.Names(), named)
 	}
 	return p
 }

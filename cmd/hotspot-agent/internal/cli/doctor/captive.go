@@ -19,6 +19,7 @@ var captiveReasons = map[string]string{
 	"captive DNS":         "phones find out by these names that there is a portal",
 	"captive redirect":    "phones that have not paid are led there",
 	"captive API":         "phones that got its URL by DHCP ask it in place of the probes",
+	"captive garden":      "devices open it before they pay",
 	"captive certificate": "phones take no page and no API without a valid one",
 }
 
