@@ -126,21 +126,33 @@ func parseMAC(s string) (dataplane.MAC, error) {
 	return mac, err
 }
 
-func parseGarden(s string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
+func parsePort(s string) (uint16, error) {
+	n, err := parseInt(s, 1, math.MaxUint16)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a port: want 1 to %d", s, math.MaxUint16)
 	}
-	prefix, err := netip.ParsePrefix(s)
+	return uint16(n), nil
+}
+
+// parseSpeed reads a speed with its unit.
+func parseSpeed(s string) (uint64, error) {
+	bps, err := units.ParseSpeed(s)
+	if err == nil && bps != 0 && (bps < dataplane.MinBPS || bps > dataplane.MaxBPS) {
+		err = fmt.Errorf("%q is out of range: want %s to %s, or 0 for no limit", s, showSpeed(dataplane.MinBPS), showSpeed(dataplane.MaxBPS))
+	}
+	return bps, err
+}
+
+func showSpeed(bps uint64) string {
 	switch {
-	case err != nil:
-		return prefix, fmt.Errorf("%q is not a network: want a CIDR, like 203.0.113.0/24 or 2001:db8::/32 (names are not supported)", s)
-	case prefix.Masked() != prefix:
-		return prefix, fmt.Errorf("%q has bits beyond its length: did you mean %s?", s, prefix.Masked())
-	case prefix.Bits() == 0:
-		return prefix, fmt.Errorf("%q would open the whole internet before paying", s)
+	case bps == 0:
+		return "0"
+	case bps%1e6 == 0:
+		return fmt.Sprintf("%dmbit", bps/1e6)
+	case bps%1e3 == 0:
+		return fmt.Sprintf("%dkbit", bps/1e3)
 	}
-	return prefix, nil
+	return fmt.Sprintf("%dbit", bps)
 }
 
 func parsePortal(s string) (dataplane.Portal, error) {

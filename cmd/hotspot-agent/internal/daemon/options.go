@@ -20,7 +20,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) linux.Options {
 		Interfaces:     cfg.Interfaces,
 		MaxClients:     cfg.MaxClients,
 		Portals:        cfg.Portals,
-		WalledGarden:   cfg.WalledGarden,
+		Garden:         cfg.Garden,
 		Captive:        cfg.Captive,
 		Attach:         cfg.Attach,
 		Limiter:        cfg.Limiter,
