@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/net/dns/dnsmessage"
@@ -56,7 +57,7 @@ type gardenTestbed struct{ captiveTestbed }
 func newGardenTestbed(t testing.TB, c dataplane.Captive, g dataplane.Garden) gardenTestbed {
 	t.Helper()
 	b := newTestbed(t, false)
-	b.answer(c, g)
+	b.answer(c, g, bpf.CaptiveNews)
 	b.learn(g)
 	return gardenTestbed{captiveTestbed{b}}
 }
@@ -521,13 +522,33 @@ func TestGardenSpeed(t *testing.T) {
 	}
 }
 
+// TestGardenMemory holds what the kernel keeps for names.
+func TestGardenMemory(t *testing.T) {
+	b := newGardenTestbed(t, dataplane.Captive{}, testGarden())
+	total := uint64(0)
+	for name, m := range map[string]*ebpf.Map{"garden_addrs": b.GardenAddrs, "dns_streams": b.DnsStreams, "garden_names": b.GardenNames, "garden_counts": b.GardenCounts} {
+		info, err := m.Info()
+		check(t, err)
+		bytes, ok := info.Memlock()
+		if !ok {
+			t.Skip("the kernel does not say")
+		}
+		t.Logf("%s: %d bytes", name, bytes)
+		total += bytes
+	}
+	const most = 1 << 20
+	if t.Logf("%d bytes in all", total); total > most {
+		t.Errorf("%d bytes, want at most %d", total, most)
+	}
+}
+
 // TestGardenVerifierTime holds how long the kernel takes to check the programs.
 func TestGardenVerifierTime(t *testing.T) {
 	b := newGardenTestbed(t, testCaptive(), testGarden())
 	programs, err := newGarden(b.byName())
 	check(t, err)
 	defer func() { _ = programs.Close() }()
-	captive, err := newCaptive(b.byName(), testCaptive(), testGarden(), testEpoch)
+	captive, err := newCaptive(b.byName(), testCaptive(), testGarden(), testEpoch, bpf.CaptiveNews)
 	check(t, err)
 	defer func() { _ = captive.Close() }()
 	b.verifies(programs.GardenAnswer, programs.GardenRecords, programs.GardenHints, captive.CaptiveFromClient, captive.CaptiveToClient)
