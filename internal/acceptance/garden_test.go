@@ -127,7 +127,7 @@ func gardenAddrs(t *testing.T, k *lab.Kiosk) {
 	}
 }
 
-// TestGarden: names open before a device has their address, whoever asked, by UDP and TCP,
+// TestGarden: names open before a device has their address, whichever device asked, by UDP and TCP,
 // and while the agent is dead; and nothing else does.
 func TestGarden(t *testing.T) {
 	for name, place := range map[string]struct {
