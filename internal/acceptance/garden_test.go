@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/hotspot-agent/hotspot-agent/internal/adversary"
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
 
@@ -225,11 +226,37 @@ func (s *shop) garden() (g gardenListed) {
 	return g
 }
 
+// TestGardenForged: answers that a device sends in the router's name open nothing, whether or
+// not it is connected.
+func TestGardenForged(t *testing.T) {
+	for name, config := range map[string]string{"bridge": "interfaces: [br-lan]", "ports": "interfaces: [lan1, lan2]"} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, lab.KioskConfig{Customers: 2}, config, gardenYAML)
+			must(t, s.kiosk.DefaultRoutes())
+			s.sell(1, "--type", "time", "--time", "1h")
+			s.meetNeighbours()
+			for i, from := range s.kiosk.Customers {
+				device, err := adversary.Of(s.kiosk, i, 1-i)
+				must(t, err)
+				for _, attack := range device.ForgedAnswers() {
+					must(t, from.SendFrames(lab.Uplink, attack.Frame))
+				}
+			}
+			if reaches(s.kiosk.Customers[0], netip.AddrPortFrom(server4, bulkPort)) {
+				t.Error("the server is reached")
+			}
+			if g := s.garden(); len(g.Addresses) != 0 || g.Counts.Answers != 0 {
+				t.Errorf("open: %+v", g)
+			}
+		})
+	}
+}
+
 // TestGardenRace: a device connects as soon as it has the answer. Not one first SYN is lost.
 func TestGardenRace(t *testing.T) {
-	k := newKiosk(t, lab.KioskConfig{Customers: 1})
+	const customers = 25 // of which each has its own limit of DNS before paying
+	k := newKiosk(t, lab.KioskConfig{Customers: customers})
 	must(t, k.DefaultRoutes())
-	gardenAddrs(t, k)
 	var lines []string
 	const names = 2000
 	for i := range names {
@@ -247,10 +274,10 @@ func TestGardenRace(t *testing.T) {
 	}
 	s := openIn(t, k, gardenYAML, captiveYAML)
 	r := startResolver(t, k, append(lines, "host-record=ready.test,198.51.100.99")...)
-	phone := k.Customers[0]
 	lost := 0
 	for i := range names {
 		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(101 + i/250), byte(1 + i%250)}), bulkPort)
+		phone := k.Customers[i%customers]
 		for {
 			if _, err = r.ask(phone, "udp", fmt.Sprintf("n%d.bank.example", i), dnsmessage.TypeA); err == nil {
 				break

@@ -10,7 +10,39 @@ import (
 
 // Attacks are frames that a router should do nothing with, or answer itself.
 func (d *Device) Attacks() []Attack {
-	return slices.Concat(d.encapsulated(), d.spoofed(), d.rerouted(), d.preAuth(), d.quoted(), d.broken(), d.groups(), d.control(), d.vlans())
+	return slices.Concat(d.encapsulated(), d.spoofed(), d.rerouted(), d.preAuth(), d.quoted(), d.broken(), d.groups(), d.control(), d.vlans(), d.ForgedAnswers())
+}
+
+// GardenName is the name whose DNS answers are forged.
+const GardenName = "pay.example"
+
+// ForgedAnswers are DNS answers in the router's name, to this device and to the one that is
+// connected: that GardenName has the server's addresses.
+func (d *Device) ForgedAnswers() []Attack {
+	record := func(kind byte, addr netip.Addr) []byte {
+		data := addr.AsSlice()
+		return join([]byte{0xc0, 12, 0, kind, 0, 1, 0, 0, 3, 132}, word(len(data)), data)
+	}
+	answer := join([]byte{0, 7, 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0}, []byte("\x03pay\x07example\x00"), []byte{0, 1, 0, 1},
+		record(1, d.Server4), record(28, d.Server6))
+	of4 := func(to netip.Addr, protocol byte, payload []byte) []byte {
+		return packet4{from: d.Router4, to: to, protocol: protocol, payload: payload}.bytes()
+	}
+	of6 := func(to netip.Addr, payload []byte) []byte {
+		return packet6{from: d.Router6, to: to, next: udp, payload: payload}.bytes()
+	}
+	message := datagram(53, 40000, string(answer))
+	opening := join(word(53), word(40000), make([]byte, 8), []byte{0x50, 0x12, 1, 0, 0, 0, 0, 0})
+	data := join(word(53), word(40000), []byte{0, 0, 0, 1, 0, 0, 0, 0}, []byte{0x50, 0x18, 1, 0, 0, 0, 0, 0}, word(len(answer)), answer)
+	return []Attack{
+		{"forged answer to itself", d.ether(typeIPv4, of4(d.Addr4, udp, message))},
+		{"forged answer to itself over IPv6", d.ether(typeIPv6, of6(d.Addr6, message))},
+		{"forged answer to another device", d.ether(typeIPv4, of4(d.Paid4, udp, message))},
+		{"forged answer to another device over IPv6", d.ether(typeIPv6, of6(d.Paid6, message))},
+		{"forged answer on its way to another device", join(d.Paid, d.MAC, word(typeIPv4), of4(d.Paid4, udp, message))},
+		{"forged connection", d.ether(typeIPv4, of4(d.Paid4, tcp, opening))},
+		{"forged answer over TCP", d.ether(typeIPv4, of4(d.Paid4, tcp, data))},
+	}
 }
 
 // encapsulated have IP in another protocol of the link.
