@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"strings"
 	"time"
@@ -158,27 +157,19 @@ func title(page string) string {
 }
 
 // download downloads until the balance is used up. It returns how long after its last byte curl
-// ended, and how.
+// complained, and how it ended.
 func (c *client) download(ctx context.Context) (time.Duration, string, error) {
-	cmd := c.Client.Command(ctx, "curl", "--silent", "--max-time", patience, "--no-buffer", "-4", kiosk.Download)
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return 0, "", err
-	}
-	last := time.Now()
-	for buffer := make([]byte, 64<<10); err == nil; {
-		var n int
-		if n, err = out.Read(buffer); n > 0 {
-			last = time.Now()
-		}
-	}
-	took := time.Since(last)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	seen, failed := status(cmd.Wait())
-	return took, seen, errors.Join(err, failed)
+	cmd := c.Client.Command(ctx, "curl", "--silent", "--show-error", "--max-time", patience, "--no-buffer", "-4", kiosk.Download)
+	var out, complaint clock
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	seen, err := status(cmd.Run())
+	return max(0, complaint.last.Sub(out.last)), seen, err // the two are read side by side
+}
+
+// clock keeps when it was last written to.
+type clock struct{ last time.Time }
+
+func (c *clock) Write(p []byte) (int, error) {
+	c.last = time.Now()
+	return len(p), nil
 }
