@@ -73,6 +73,20 @@ enum abi {
 	 * together: one event a second, and so many at once. */
 	ABI_CAPTIVE_NEWS_S = 600,
 	ABI_CAPTIVE_NEWS_BURST = 256,
+
+	/* The data of a key in an LPM trie at most, and more than any name (RFC 1035, 3.1). */
+	ABI_NAME_BYTES = 256,
+	/* An address of a name in the walled garden is open for the TTL of its record, and at
+	 * least this long: resolvers of devices and browsers keep names longer. */
+	ABI_GARDEN_LEAST_S = 600,
+	/* A packet between a device and the address keeps it open this long, */
+	ABI_GARDEN_USED_S = 600,
+	/* and nothing for longer than this after the last answer with it. */
+	ABI_GARDEN_MOST_S = 86400,
+	/* At an address of a name these many ports are open at most. */
+	ABI_GARDEN_PORTS = 8,
+	/* All MACs together get this many times the speed of one. A power of two. */
+	ABI_GARDEN_MACS = 512,
 };
 
 #define ABI_NO_LIMIT (~0ULL)
@@ -119,7 +133,9 @@ enum reason {
 	ANSWER_RESET = 20,       /* became a TCP reset */
 	ANSWER_UNREACHABLE = 21, /* became an ICMP error */
 	PASS_ANSWER = 22,        /* one of these, on its way to the client */
-	REASONS = 23,
+	PASS_GARDEN = 23,        /* before paying, with an address of a name in the walled garden */
+	DROP_GARDEN_RATE = 24,   /* the same, over its speed */
+	REASONS = 25,
 };
 
 /* How TCP other than HTTP is answered. */
@@ -255,18 +271,57 @@ struct account {
 	__u64 notified_deadline; /* the deadline_ns whose passing was notified */
 };
 
+/* The key of a name, with the labels from the right to the left, each behind its end: "a.b"
+ * is "b.a." and a NUL. A name of an entry that stands for all names below it as well has no
+ * NUL. Whole labels match, whatever is in them: no label of a host name has a dot. */
+struct name_key {
+	__u32 prefix_len; /* bits */
+	__u8 text[ABI_NAME_BYTES];
+};
+
+/* An address that a name in the walled garden has. Boot time, in s. */
+struct garden_addr {
+	__u32 until_s; /* open until */
+	__u32 named_s; /* by the last answer */
+};
+
+/* One direction of a TCP connection: the router's answers to a resolver of a client. */
+struct dns_stream {
+	struct addr_key client;
+	__be16 port_be;
+	__u8 pad[2];
+};
+
+/* What became of the router's DNS answers, see garden.c: an index. */
+enum garden_count {
+	GARDEN_ANSWERS = 0,   /* about a name in the walled garden */
+	GARDEN_ADDRESSES = 1, /* in them, and open from then on */
+	GARDEN_REFUSED = 2,   /* in them, and not of the internet: private, or the router's own */
+	GARDEN_PARTIAL = 3,   /* answers of which a part could not be read */
+	GARDEN_COUNTS = 4,
+};
+
+/* The programs of garden.c: an index. */
+enum garden_program {
+	GARDEN_ANSWER = 0,
+	GARDEN_RECORDS = 1,
+	GARDEN_HINTS = 2,
+	GARDEN_PROGRAMS = 3,
+};
+
 /* What a device that does not pay gets at a speed: an index. */
 enum preauth_speed {
 	PREAUTH_DNS = 0,
 	PREAUTH_ERRORS = 1,  /* of ICMP and ICMPv6 */
 	PREAUTH_ANSWERS = 2, /* of captive.c */
 	PREAUTH_NEWS = 3,    /* of all devices: the events of answers */
-	PREAUTH_SPEEDS = 4,
+	PREAUTH_GARDEN = 4,  /* with addresses of names in the walled garden */
+	PREAUTH_SPEEDS = 5,
 };
 
 struct preauth_bucket {
 	/* GCRA at ABI_PREAUTH_NS_PER_BYTE; that of answers at ABI_CAPTIVE_NS for each, that of
-	 * news at a second. */
+	 * news at a second, that of the walled garden at garden_speed. */
 	__u64 tat_ns[PREAUTH_SPEEDS];
 };
 
@@ -299,6 +354,8 @@ _Static_assert(sizeof(struct mac_key) == 8, "one word to hash");
 _Static_assert(sizeof(struct vlan_key) == 8, "no hidden padding in a key");
 _Static_assert(sizeof(struct portal_key) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct prefix_key) == 20, "no hidden padding in a key");
+_Static_assert(sizeof(struct name_key) == 4 + ABI_NAME_BYTES, "no hidden padding in a key");
+_Static_assert(sizeof(struct dns_stream) == 20, "no hidden padding in a key");
 _Static_assert(sizeof(struct client) == 360, "layout");
 _Static_assert(sizeof(struct account) == 152, "layout");
 _Static_assert(sizeof(struct flows) == 1408, "layout");

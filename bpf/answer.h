@@ -50,8 +50,10 @@ enum answer_payload {
 #define ANSWER_ALERT_BYTES 7
 static const __u8 answer_alert[8] = {21, 3, 3, 0, 2, 2, 80};
 
-/* Set by Go: the whole HTTP response, padded with spaces. */
+/* Set by Go: the whole HTTP response, and its length, which is a multiple of 4 for
+ * bpf_csum_diff. */
 volatile const __u8 captive_page[ABI_CAPTIVE_PAGE_BYTES] = {};
+volatile const __u32 captive_page_bytes = ABI_CAPTIVE_PAGE_BYTES;
 
 struct answer {
 	__u32 seq;
@@ -133,20 +135,21 @@ static __always_inline void answer_headers(struct __sk_buff *skb, const struct f
 }
 
 /* Makes the frame a TCP segment to the client, with the ports of in swapped. Negative: it
- * is no whole frame any more. */
+ * is no whole frame any more. The answer to a SYN has an option only if the SYN has: it is
+ * no longer than that. */
 static __always_inline int answer_tcp(struct __sk_buff *skb, const struct frame *f, const struct tcphdr *in,
 				      const struct answer *a)
 {
-	const bool syn = a->flags & TCP_SYN;
-	const __u32 payload = a->payload == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES :
+	const bool option = a->flags & TCP_SYN && in->doff > ANSWER_TCP_BYTES / 4;
+	const __u32 payload = a->payload == ANSWER_PAGE ? captive_page_bytes :
 			      a->payload == ANSWER_ALERT ? ANSWER_ALERT_BYTES : 0;
-	const __u32 bytes = ANSWER_TCP_BYTES + (syn ? ANSWER_MSS_BYTES : 0) + payload;
+	const __u32 bytes = ANSWER_TCP_BYTES + (option ? ANSWER_MSS_BYTES : 0) + payload;
 	const __u32 mss = parse_is_ipv6(f) ? ANSWER_MSS_IPV6 : ANSWER_MSS_IPV4;
 	const __u64 pseudo = answer_pseudo_sum(f, bytes, IPPROTO_TCP);
 	struct {
 		struct tcphdr tcp;
 		__be32 mss;
-	} header = {.mss = syn ? bpf_htonl(0x02040000 | mss) : 0};
+	} header = {.mss = option ? bpf_htonl(0x02040000 | mss) : 0};
 	__u64 sum;
 
 	if (bpf_skb_change_tail(skb, f->l4_off + bytes, 0))
@@ -156,21 +159,21 @@ static __always_inline int answer_tcp(struct __sk_buff *skb, const struct frame 
 	header.tcp.seq = bpf_htonl(a->seq);
 	header.tcp.ack_seq = bpf_htonl(a->ack);
 	header.tcp.window = a->flags & TCP_RST ? 0 : bpf_htons(0xffff);
-	header.tcp.doff = syn ? sizeof(header) / 4 : ANSWER_TCP_BYTES / 4;
+	header.tcp.doff = option ? sizeof(header) / 4 : ANSWER_TCP_BYTES / 4;
 	((__u8 *)&header)[ANSWER_TCP_FLAGS] = a->flags;
 	sum = pseudo + answer_sum(&header, sizeof(header));
 	if (a->payload == ANSWER_PAGE)
-		sum += answer_sum((const void *)captive_page, ABI_CAPTIVE_PAGE_BYTES);
+		sum += answer_sum((const void *)captive_page, captive_page_bytes);
 	else if (a->payload == ANSWER_ALERT)
 		sum += answer_sum(answer_alert, sizeof(answer_alert));
 	header.tcp.check = answer_checksum_offloaded(skb, f->l4_off + ANSWER_TCP_CHECK) ? answer_fold(pseudo) :
 											  (__u16)~answer_fold(sum);
-	if (syn)
+	if (option)
 		bpf_skb_store_bytes(skb, f->l4_off, &header, sizeof(header), 0);
 	else
 		bpf_skb_store_bytes(skb, f->l4_off, &header, ANSWER_TCP_BYTES, 0);
 	if (a->payload == ANSWER_PAGE)
-		bpf_skb_store_bytes(skb, f->l4_off + ANSWER_TCP_BYTES, (const void *)captive_page, ABI_CAPTIVE_PAGE_BYTES, 0);
+		bpf_skb_store_bytes(skb, f->l4_off + ANSWER_TCP_BYTES, (const void *)captive_page, captive_page_bytes, 0);
 	else if (a->payload == ANSWER_ALERT)
 		bpf_skb_store_bytes(skb, f->l4_off + ANSWER_TCP_BYTES, answer_alert, ANSWER_ALERT_BYTES, 0);
 	answer_headers(skb, f, bytes, IPPROTO_TCP);
@@ -187,6 +190,12 @@ enum {
 	ICMP_PROHIBITED = 13,
 	ICMP6_PROHIBITED = 1,
 };
+
+/* The length of the IP packet that answer_icmp makes. */
+static __always_inline __u32 answer_icmp_bytes(const struct frame *f)
+{
+	return ANSWER_ICMP_BYTES + (parse_is_ipv6(f) ? sizeof(struct ipv6hdr) + ANSWER_QUOTE_IPV6 : sizeof(struct iphdr) + ANSWER_QUOTE_IPV4);
+}
 
 /* Makes the frame an ICMP error to the client: communication administratively prohibited.
  * Where the checksum of UDP is offloaded, the device will add the sum of all from here to

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What a device is answered whose frame may not pass, and what it is sent when its
- * connections have ended: reached by a tail call from the programs of hotspot.c, and absent
- * when nothing is to be answered. The answers need no socket, no state and no agent.
+ * The last word on a frame that was dropped because its device does not pay: it may be of a
+ * name in the walled garden, or be answered. Reached by a tail call from the programs of
+ * hotspot.c, and absent when there is neither. The answers need no socket, no state and no
+ * agent.
  *
  * A TCP connection is accepted by a SYN cookie: the sequence number is a keyed hash of
  * addresses and ports, so that the acknowledgement of the first data shows that the device
@@ -16,8 +17,11 @@
 #include "abi.h"
 #include "answer.h"
 #include "compiler.h"
+#include "garden.h"
 #include "maps.h"
+#include "packet.h"
 #include "parse.h"
+#include "preauth.h"
 #include "preauth_bucket.h"
 #include "stats.h"
 #include "wire.h"
@@ -27,7 +31,7 @@
 
 /* Load-time constants. */
 volatile const __u64 captive_secret[2] = {}; /* of the SYN cookies */
-volatile const __u32 captive_mark = 0;       /* of answers, between the two hooks */
+volatile const __u32 captive_mark = 0;       /* of answers, between the two hooks; 0: there are none */
 volatile const __u8 captive_https = 0;       /* enum captive_https */
 volatile const __u8 captive_unreachable = 0; /* UDP and others are answered by ICMP */
 volatile const __u64 captive_quiet_ns = 0;   /* after an end only port 80 is answered */
@@ -158,17 +162,17 @@ static __always_inline int captive_segment(struct __sk_buff *skb, const struct f
 }
 
 /* The answer of a server that sends what fits one segment to whatever it is asked, and
- * closes; false: silence. Without a listening server a segment of a connection that is
- * not ours is reset. */
-static __always_inline bool captive_serve(const struct segment *s, __u32 cookie, __u32 bytes, __u8 payload, struct answer *a)
+ * closes; false: the segment acknowledges what was not sent, most at most. The length of
+ * the page may have changed since. */
+static __always_inline bool captive_serve(const struct segment *s, __u32 cookie, __u32 most, __u8 payload, struct answer *a)
 {
 	const __u32 acknowledged = s->ack - (cookie + 1);
 
-	if (acknowledged > bytes + 1)
+	if (acknowledged > most + 1)
 		return false;
 	a->ack = s->next;
 	if (acknowledged) {
-		a->seq = cookie + 1 + bytes + 1;
+		a->seq = s->ack;
 		a->flags = TCP_ACK;
 		return true;
 	}
@@ -221,7 +225,7 @@ static __always_inline bool captive_answers_tcp(const struct segment *s, enum an
 static __always_inline enum reason captive_tcp(const struct frame *f, const struct segment *s, enum answer_payload served,
 					       struct answer *a)
 {
-	const __u32 bytes = served == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
+	const __u32 most = served == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
 	const __u32 cookie = captive_cookie(f, s);
 
 	if (!served)
@@ -232,7 +236,7 @@ static __always_inline enum reason captive_tcp(const struct frame *f, const stru
 		a->flags = TCP_SYN | TCP_ACK;
 		return ANSWER_HANDSHAKE;
 	}
-	if (!captive_serve(s, cookie, bytes, served, a))
+	if (!captive_serve(s, cookie, most, served, a))
 		return captive_reset(s, a);
 	return a->payload == ANSWER_PAGE ? ANSWER_REDIRECT : a->payload == ANSWER_ALERT ? ANSWER_TLS_ALERT : ANSWER_HANDSHAKE;
 }
@@ -261,10 +265,18 @@ static __always_inline bool captive_answerable(const struct frame *f)
 	       captive_is_host(f, &f->self);
 }
 
-/* Decides on the answer and makes it of the frame; why: there is none. */
-static __always_inline enum reason captive_answer(struct __sk_buff *skb, const struct frame *f, enum reason why)
+/* Whether devices are answered, and this one. Those bound to another address get silence. */
+static __always_inline bool captive_answers(enum reason why)
 {
-	const __u64 now = bpf_ktime_get_boot_ns();
+	return captive_mark && why != DROP_BOUND;
+}
+
+/* Decides on the answer and makes it of the frame; why: there is none. */
+static __always_inline enum reason captive_answer(const struct packet *p, enum reason why)
+{
+	struct __sk_buff *skb = p->skb;
+	const struct frame *f = p->frame;
+	const __u64 now = p->now;
 	const bool tcp = f->protocol == IPPROTO_TCP;
 	enum answer_payload served = ANSWER_NOTHING;
 	struct captive_device d;
@@ -285,7 +297,7 @@ static __always_inline enum reason captive_answer(struct __sk_buff *skb, const s
 		served = captive_served(&s, quiet);
 		answers = captive_answers_tcp(&s, served, quiet);
 	} else {
-		answers = captive_unreachable && !quiet && f->protocol != IPPROTO_ICMP && f->protocol != IPPROTO_ICMPV6;
+		answers = captive_unreachable && !quiet && f->protocol != IPPROTO_ICMP && f->protocol != IPPROTO_ICMPV6 && f->wire >= answer_icmp_bytes(f);
 	}
 	if (!answers || !captive_may_answer(f, now))
 		return why;
@@ -299,21 +311,29 @@ static __always_inline enum reason captive_answer(struct __sk_buff *skb, const s
 SEC("tc/ingress")
 int captive_from_client(struct __sk_buff *skb)
 {
-	const enum reason why = skb->cb[0];
+	enum reason why = skb->cb[0], reason = why;
 	struct frame f = {};
-	enum reason reason = captive_parse(skb, UPLOAD, &f) ? captive_answer(skb, &f, why) : why;
+	const struct packet p = {.skb = skb, .dir = UPLOAD, .frame = &f, .now = bpf_ktime_get_boot_ns()};
 
+	if (captive_parse(skb, UPLOAD, &f)) {
+		reason = garden_frame(&p, why);
+		if (reason == why && captive_answers(why))
+			reason = captive_answer(&p, why);
+	}
 	stats_count(UPLOAD, reason, &f);
-	if (reason == why)
+	if (reason == PASS_GARDEN)
+		return TC_ACT_UNSPEC;
+	if (reason == why || reason == DROP_GARDEN_RATE)
 		return TC_ACT_SHOT;
 	skb->mark = captive_mark;
 	return bpf_redirect(skb->ifindex, 0);
 }
 
 /* What a server sends to a device whose session has ended becomes the news of it. */
-static __always_inline enum reason captive_end(struct __sk_buff *skb, const struct frame *f, enum reason why)
+static __always_inline enum reason captive_end(const struct packet *p, enum reason why)
 {
-	const __u64 now = bpf_ktime_get_boot_ns();
+	const struct frame *f = p->frame;
+	const __u64 now = p->now;
 	const struct captive_device d = captive_device(f, now);
 	struct segment s;
 
@@ -321,17 +341,30 @@ static __always_inline enum reason captive_end(struct __sk_buff *skb, const stru
 		return why;
 	if (!captive_within(d.ended_ns, CAPTIVE_RESET_NS, now))
 		return why;
-	if (captive_segment(skb, f, &s) || s.flags & (TCP_RST | TCP_SYN) || !captive_may_answer(f, now))
+	if (captive_segment(p->skb, f, &s) || s.flags & (TCP_RST | TCP_SYN) || !captive_may_answer(f, now))
 		return why;
-	return answer_reset_in_place(skb, f, &s.tcp) ? why : ANSWER_RESET;
+	return answer_reset_in_place(p->skb, f, &s.tcp) ? why : ANSWER_RESET;
+}
+
+/* Errors about what the device sent to the walled garden, as in preauth_frame. */
+static __always_inline enum reason captive_error(const struct packet *p, enum reason why)
+{
+	const struct frame *f = p->frame;
+
+	if (!garden_on || !f->ip || f->vlan || f->group || f->fragment || f->options)
+		return why;
+	if (f->protocol != IPPROTO_ICMP && f->protocol != IPPROTO_ICMPV6)
+		return why;
+	return garden_error(p) ? preauth_limited(p, PREAUTH_ERRORS) : why;
 }
 
 /* Reached from to_client, with the reason in cb[0]. */
 SEC("tc/egress")
 int captive_to_client(struct __sk_buff *skb)
 {
-	enum reason why = skb->cb[0], reason;
+	enum reason why = skb->cb[0], reason = why;
 	struct frame f = {};
+	const struct packet p = {.skb = skb, .dir = DOWNLOAD, .frame = &f, .now = bpf_ktime_get_boot_ns()};
 
 	if (captive_mark && skb->mark == captive_mark) {
 		skb->mark = 0;
@@ -339,9 +372,15 @@ int captive_to_client(struct __sk_buff *skb)
 		stats_count(DOWNLOAD, PASS_ANSWER, &f);
 		return TC_ACT_UNSPEC;
 	}
-	reason = captive_parse(skb, DOWNLOAD, &f) ? captive_end(skb, &f, why) : why;
+	if (captive_parse(skb, DOWNLOAD, &f)) {
+		reason = garden_frame(&p, why);
+		if (reason == why)
+			reason = captive_error(&p, why);
+		if (reason == why && captive_answers(why))
+			reason = captive_end(&p, why);
+	}
 	stats_count(DOWNLOAD, reason, &f);
-	return reason == why ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	return reason == PASS_GARDEN || reason == PASS_PREAUTH || reason == ANSWER_RESET ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

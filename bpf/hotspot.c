@@ -19,6 +19,8 @@ __hidden const enum verdict *const type_verdict = NULL;
 __hidden const enum event_kind *const type_event_kind = NULL;
 __hidden const enum reason *const type_reason = NULL;
 __hidden const enum captive_https *const type_captive_https = NULL;
+__hidden const enum garden_count *const type_garden_count = NULL;
+__hidden const enum garden_program *const type_garden_program = NULL;
 __hidden const struct event *const type_event = NULL;
 __hidden const struct fair *const type_fair = NULL;
 
@@ -33,8 +35,15 @@ static __always_inline int handle(struct __sk_buff *skb, enum direction dir)
 		bpf_tail_call(skb, dir == UPLOAD ? (void *)&captive_ingress : (void *)&captive_egress, 0);
 	}
 	stats_count(dir, reason, &f);
+	if (!verdict_passes(reason))
+		return TC_ACT_SHOT;
+	/* What the router itself sends may be an answer of its DNS. Returns when no name is in
+	 * the walled garden. That the router is the peer is not asked here: the verifier would
+	 * remember it from the parser on. */
+	if (dir == DOWNLOAD && !skb->ingress_ifindex)
+		bpf_tail_call(skb, &garden_egress, GARDEN_ANSWER);
 	/* TC_ACT_UNSPEC: the next program of the hook decides. */
-	return verdict_passes(reason) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	return TC_ACT_UNSPEC;
 }
 
 SEC("tc/ingress")

@@ -138,7 +138,55 @@ struct {
 	__type(value, __u8);
 } walled_garden SEC(".maps");
 
-/* client MAC -> buckets of its DNS and ICMP errors before paying, and of the answers to it.
+/* Names in the walled garden (set). Go writes at start, the programs read. Full: Go does not
+ * start. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct name_key);
+	__type(value, __u8);
+} garden_names SEC(".maps");
+
+/* Addresses of these names -> until when they are open. The programs write and read; Go
+ * reads, and empties it when a name is taken out. Full: the address that was not used for
+ * longest is closed, and health reports it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 10000);
+	__type(key, struct addr_key);
+	__type(value, struct garden_addr);
+} garden_addrs SEC(".maps");
+
+/* The router's end of a TCP connection for DNS -> the sequence number at which the next
+ * message begins. The programs write and read. Full: the answers on the oldest connection are
+ * not read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct dns_stream);
+	__type(value, __u32);
+} dns_streams SEC(".maps");
+
+/* enum garden_count -> count. The programs write, Go reads. Fixed size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, GARDEN_COUNTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} garden_counts SEC(".maps");
+
+/* enum garden_program -> program of garden.c, which reads what the router sends to clients.
+ * Go writes at start; empty: no name is in the walled garden. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, GARDEN_PROGRAMS);
+	__type(key, __u32);
+	__type(value, __u32);
+} garden_egress SEC(".maps");
+
+/* client MAC -> buckets of its DNS and ICMP errors before paying, of the answers to it, and
+ * of its traffic with addresses of names.
  * The programs write and read. Full: the least recently used MAC starts anew. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -166,7 +214,7 @@ struct {
 } client_dns SEC(".maps");
 
 /* 0 -> the program of captive.c that has the last word on a dropped frame of that hook. Go
- * writes at start; empty: silence. Programs in one array must have one attach type, so
+ * writes at start; empty: silence, and no name in the walled garden. Programs in one array must have one attach type, so
  * there are two. A pin of the array keeps the program. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);

@@ -29,11 +29,10 @@ static __always_inline bool verdict_passes(enum reason reason)
 	       reason == PASS_LINK_CONTROL || reason == PASS_OTHER_VLAN;
 }
 
-/* Drops that captive.c may answer: of devices that do not pay. Those that are blocked, or
- * bound to another address, get silence. */
+/* Drops that captive.c has the last word on: of devices that do not pay. */
 static __always_inline bool verdict_unpaid(enum reason reason)
 {
-	return reason == DROP_NO_RULE || reason == DROP_LIMIT || reason == DROP_DEADLINE;
+	return reason == DROP_NO_RULE || reason == DROP_LIMIT || reason == DROP_DEADLINE || reason == DROP_BOUND;
 }
 
 /* Whether a frame is of a VLAN that ends in another interface of the router than the

@@ -22,14 +22,15 @@ type plan struct {
 	turn    time.Duration
 	syns    int
 	ends    int // downloads
+	names   int // of the walled garden
 	without time.Duration
 }
 
 func planFor(scale report.Scale) plan {
 	if scale == report.Quick {
-		return plan{rounds: 3, turn: 150 * time.Millisecond, syns: 30_000, ends: 3, without: 500 * time.Millisecond}
+		return plan{rounds: 3, turn: 150 * time.Millisecond, syns: 30_000, ends: 3, names: 200, without: 500 * time.Millisecond}
 	}
-	return plan{rounds: 9, turn: time.Second, syns: 1_000_000, ends: 20, without: 3 * time.Second}
+	return plan{rounds: 9, turn: time.Second, syns: 1_000_000, ends: 20, names: 2000, without: 3 * time.Second}
 }
 
 // Run measures the answers. There is a router for each subject: they take turns at
@@ -61,6 +62,7 @@ func (p plan) measure(ctx context.Context, routers []*router, out *report.Report
 		{"amplification", func() error { return amplification(ctx, mine, out) }},
 		{"memory", func() error { return memory(mine, out) }},
 		{"end of the balance", func() error { return p.endOfBalance(ctx, mine, out) }},
+		{"walled garden", func() error { return p.gardens(ctx, routers, out) }},
 		{"without the agent", func() error { return p.withoutAgent(ctx, mine, out) }},
 		{"floods", func() error { return p.floods(ctx, routers, out) }},
 	} {

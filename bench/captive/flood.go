@@ -22,6 +22,7 @@ import (
 const (
 	floodPart   = 1 << 15 // frames that are made at once
 	askEvery    = 50 * time.Millisecond
+	fillTables  = 300_000 // connections that are tracked are 262,144 at most
 	boundShare  = 0.5
 	slowestGoal = 300 * time.Millisecond // as a phone's user would notice it
 )
@@ -36,27 +37,32 @@ func (p plan) floods(ctx context.Context, routers []*router, out *report.Report)
 }
 
 // flood has one device send SYNs from random addresses of the clients' network, while
-// another one asks for pages.
+// another one asks for pages. Rivals get as many as fill their tables: the kernel's table
+// of neighbours is one for all namespaces, and full for all of them.
 func (p plan) flood(ctx context.Context, r *router, out *report.Report) error {
 	r.askSteadily(1, askEvery)() // so that the device is known before
-	for _, macs := range []bool{false, true} {
+	syns, macs := p.syns, []bool{false, true}
+	if r.subject != ours {
+		syns, macs = min(syns, fillTables), macs[:1]
+	}
+	for _, macs := range macs {
 		before, err := r.objects(ctx)
 		if err != nil {
 			return err
 		}
 		stop := r.askSteadily(1, askEvery)
-		wall, err := r.sendSYNs(ctx, p.syns, macs)
+		wall, err := r.sendSYNs(ctx, syns, macs)
 		asked := stop()
 		after, countErr := r.objects(ctx)
 		if err := errors.Join(err, countErr); err != nil {
 			return err
 		}
-		cell := fmt.Sprintf("%d SYNs, one MAC", p.syns)
+		cell := fmt.Sprintf("%d SYNs, one MAC", syns)
 		if macs {
-			cell = fmt.Sprintf("%d SYNs, each of another MAC", p.syns)
+			cell = fmt.Sprintf("%d SYNs, each of another MAC", syns)
 		}
 		asked.report(cell, r.subject, "in the flood", out)
-		reportFlood(cell, r.subject, float64(p.syns)/wall.Seconds(), before, after, out)
+		reportFlood(cell, r.subject, float64(syns)/wall.Seconds(), before, after, out)
 	}
 	return nil
 }
@@ -150,6 +156,14 @@ type asked struct {
 	failed []error
 }
 
+func (a *asked) add(took time.Duration, err error) {
+	if err != nil {
+		a.failed = append(a.failed, err)
+		return
+	}
+	a.took = append(a.took, took)
+}
+
 // askSteadily has a customer ask again and again, until it is stopped.
 func (r *router) askSteadily(customer int, every time.Duration) (stop func() asked) {
 	done, result := make(chan struct{}), make(chan asked, 1)
@@ -159,12 +173,7 @@ func (r *router) askSteadily(customer int, every time.Duration) (stop func() ask
 			tick := time.NewTicker(every)
 			defer tick.Stop()
 			for {
-				took, err := ask(r.kiosk.Customers[customer].Addr4, r.server(false), answerPatience)
-				if err != nil {
-					a.failed = append(a.failed, err)
-				} else {
-					a.took = append(a.took, took)
-				}
+				a.add(ask(r.kiosk.Customers[customer].Addr4, r.server(false), answerPatience))
 				select {
 				case <-done:
 					return nil

@@ -21,7 +21,7 @@ const (
 
 // ofAnswers are the maps that answers and the walled garden need, by their pins. Some of
 // them were there before: the limits of unpaid devices, say.
-var ofAnswers = regexp.MustCompile(`^(captive|preauth|garden|walled_garden)`)
+var ofAnswers = regexp.MustCompile(`^(captive|preauth|garden|walled_garden|dns_streams)`)
 
 // memory is what programs and maps of the answers occupy in the kernel.
 func memory(r *router, out *report.Report) error {

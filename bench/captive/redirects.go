@@ -28,12 +28,14 @@ const (
 
 // turn is what one subject did in its turn.
 type turn struct {
-	took []time.Duration // sorted
-	wall time.Duration
+	took   []time.Duration // sorted
+	failed int
+	wall   time.Duration
 }
 
-func (t turn) rate() float64   { return float64(len(t.took)) / t.wall.Seconds() }
-func (t turn) middle() float64 { return t.took[len(t.took)/2].Seconds() }
+func (t turn) rate() float64       { return float64(len(t.took)) / t.wall.Seconds() }
+func (t turn) unanswered() float64 { return float64(t.failed) }
+func (t turn) middle() float64     { return t.took[len(t.took)/2].Seconds() }
 
 // redirects has the routers take turns, so that other load on the machine disturbs all
 // alike.
@@ -63,40 +65,37 @@ func (p plan) redirects(ctx context.Context, routers []*router, out *report.Repo
 // take has devices of the crowd ask, several at a time, each request on a connection of
 // its own.
 func (r *router) take(ipv6 bool, long time.Duration) (t turn, err error) {
-	all, failed := make([][]time.Duration, parallel), make([]error, parallel)
+	all, failed := make([]asked, parallel), make([]error, parallel)
 	var asking sync.WaitGroup
-	begin := time.Now()
 	for w := range parallel {
 		asking.Go(func() {
-			failed[w] = r.kiosk.Customers[0].Do(func() (err error) {
-				all[w], err = askFor(long, r.crowd[ipv6], w, r.server(ipv6))
-				return err
+			failed[w] = r.kiosk.Customers[0].Do(func() error {
+				all[w] = askFor(long, r.crowd[ipv6], w, r.server(ipv6))
+				return nil
 			})
 		})
 	}
 	asking.Wait()
-	t.wall = time.Since(begin)
-	t.took = slices.Sorted(slices.Values(slices.Concat(all...)))
-	if err := errors.Join(failed...); err != nil {
-		return t, err
+	t.wall = long // an answer that does not come is not waited for by the others
+	for _, a := range all {
+		t.took = append(t.took, a.took...)
+		t.failed += len(a.failed)
+		failed = append(failed, a.failed...)
 	}
+	slices.Sort(t.took)
 	if len(t.took) == 0 {
-		return t, fmt.Errorf("no redirect in %v", long)
+		return t, fmt.Errorf("no redirect in %v: %w", long, errors.Join(failed...))
 	}
 	return t, nil
 }
 
 // askFor asks from every eighth address in turn.
-func askFor(long time.Duration, from []netip.Addr, first int, to netip.AddrPort) (took []time.Duration, err error) {
+func askFor(long time.Duration, from []netip.Addr, first int, to netip.AddrPort) (a asked) {
 	begin := time.Now()
 	for i := first; time.Since(begin) < long; i += parallel {
-		one, err := ask(from[i%len(from)], to, answerPatience)
-		if err != nil {
-			return took, err
-		}
-		took = append(took, one)
+		a.add(ask(from[i%len(from)], to, answerPatience))
 	}
-	return took, nil
+	return a
 }
 
 func reportRedirects(ipv6 bool, turns map[string][]turn, out *report.Report) {
@@ -106,7 +105,8 @@ func reportRedirects(ipv6 bool, turns map[string][]turn, out *report.Report) {
 	}
 	for _, subject := range []string{ours, nftName, tproxyName} {
 		out.Add(row(subject, "redirects", median(each(turns[subject], turn.rate)), "/s"),
-			row(subject, "redirect, p50", median(each(turns[subject], turn.middle))*1e6, "us"))
+			row(subject, "redirect, p50", median(each(turns[subject], turn.middle))*1e6, "us"),
+			row(subject, "redirects without answer", sum(each(turns[subject], turn.unanswered)), ""))
 	}
 	for _, rival := range []string{nftName, tproxyName} {
 		rate := row(ours, "redirects", median(ratios(turns[ours], turns[rival], turn.rate)), "")
@@ -140,6 +140,13 @@ func ratios(of, to []turn, what func(turn) float64) (values []float64) {
 		values = append(values, what(of[i])/what(to[i]))
 	}
 	return values
+}
+
+func sum(values []float64) (all float64) {
+	for _, v := range values {
+		all += v
+	}
+	return all
 }
 
 func median(values []float64) float64 {

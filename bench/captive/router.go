@@ -30,7 +30,7 @@ type subject struct {
 // agentSubject is the agent. Its answers need no portal.
 func agentSubject(binary string) subject {
 	return subject{ours, func(_ context.Context, r *router) (err error) {
-		r.agent, err = harness.New(r.kiosk, binary, fmt.Sprintf("max_clients: %d", clients), fmt.Sprintf("captive: {redirect: %q, https: alert}", portalURL))
+		r.agent, err = harness.New(r.kiosk, binary, fmt.Sprintf("max_clients: %d", clients), "walled_garden: [\"*."+gardenDomain+"\"]", "walled_garden_speed: 0", fmt.Sprintf("captive: {redirect: %q, https: alert}", portalURL))
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func newRouter(ctx context.Context, s subject) (r *router, err error) {
 	if r.kiosk, err = l.Kiosk(lab.KioskConfig{Customers: 2}); err != nil {
 		return r, err
 	}
-	if err := errors.Join(r.kiosk.DefaultRoutes(), r.translate(ctx), r.gather(ctx)); err != nil {
+	if err := errors.Join(r.kiosk.DefaultRoutes(), r.translate(ctx), r.gather(ctx), r.introduce(ctx)); err != nil {
 		return r, err
 	}
 	return r, s.serve(ctx, r)
@@ -103,6 +103,17 @@ func (r *router) gather(ctx context.Context) error {
 		run(ctx, r.kiosk.Customers[0], addresses.String(), "ip", "-6", "-batch", "-"),
 		run(ctx, r.kiosk.Customers[0], fmt.Sprintf(crowdScript, by4.String(), by6.String()), "nft", "-f", "-"),
 	)
+}
+
+// introduce has the customers know their router's MAC: a table of neighbours that is full
+// is a matter of the router, and in a lab of all.
+func (r *router) introduce(ctx context.Context) (err error) {
+	for _, c := range r.kiosk.Customers {
+		for _, gateway := range []string{lab.RouterLAN4, lab.RouterLAN6} {
+			err = errors.Join(err, run(ctx, c, "", "ip", "neigh", "replace", gateway, "lladdr", r.kiosk.Router.MAC.String(), "dev", lab.Uplink, "nud", "permanent"))
+		}
+	}
+	return err
 }
 
 func emulated6(i int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("fd77:80::%x", i+1)) }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// The runtime would ask each second how many CPUs it may use. A router has as many as ever.
+//go:debug updatemaxprocs=0
+
 // Command hotspot-agent is the daemon of a prepaid WiFi hotspot and its command
 // line. `hotspot-agent run` is the daemon; every other command asks it over its
 // socket, except doctor, detach, version and completion, which stand alone.

@@ -6,7 +6,8 @@
 //	go run . -socket /run/hotspot-agent/agent.sock -listen :8080
 //
 // Its port belongs into the agent's configuration (portal: [":8080"]): a customer that
-// has not paid reaches nothing else.
+// has not paid reaches nothing else. Behind a proxy that speaks TLS, -page makes it answer
+// phones that ask whether they are captive, at /captive.
 package main
 
 import (
@@ -21,13 +22,14 @@ import (
 func main() {
 	socket := flag.String("socket", api.DefaultSocket, "the agent's `socket`")
 	listen := flag.String("listen", ":8080", "`address` to serve customers on")
+	page := flag.String("page", "", "https `URL` by which customers reach it")
 	flag.Parse()
-	if err := serve(*socket, *listen); err != nil {
+	if err := serve(*socket, *listen, *page); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func serve(socket, listen string) error {
+func serve(socket, listen, page string) error {
 	agent, err := api.Dial(socket)
 	if err != nil {
 		return err
@@ -38,10 +40,18 @@ func serve(socket, listen string) error {
 		return err
 	}
 	log.Printf("portal on http://%s", ln.Addr())
-	return http.Serve(ln, routes(agent))
+	mux := routes(agent)
+	if page != "" {
+		captive, err := agent.Client().CaptiveHandler(api.CaptivePages{Portal: page, CanExtend: true})
+		if err != nil {
+			return err
+		}
+		mux.Handle("/captive", captive)
+	}
+	return http.Serve(ln, mux)
 }
 
-func routes(agent *api.API) http.Handler {
+func routes(agent *api.API) *http.ServeMux {
 	p := &portal{api: agent}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.home)

@@ -16,6 +16,7 @@ type Client struct {
 	*transport
 	statusCalls
 	deviceCalls
+	captiveCalls
 	sessionCalls
 	claimCalls
 	transferCalls
@@ -31,7 +32,7 @@ func NewClient(socket string) *Client {
 	}
 	agent := &transport{socket: socket, http: wire.SocketTransport(socket, 0)}
 	return &Client{
-		agent, statusCalls{agent}, deviceCalls{agent}, sessionCalls{agent}, claimCalls{agent},
+		agent, statusCalls{agent}, deviceCalls{agent}, captiveCalls{agent}, sessionCalls{agent}, claimCalls{agent},
 		transferCalls{agent}, eventCalls{agent}, providerCalls{agent},
 	}
 }

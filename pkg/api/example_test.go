@@ -74,6 +74,30 @@ func Example() {
 	// Output: 02:00:00:00:00:01 true 60 s
 }
 
+// A portal answers phones that ask whether they are captive.
+func ExampleClient_captiveHandler() {
+	agent, stop := exampleAgent()
+	defer stop()
+	a, err := api.Dial(agent.Socket())
+	check(err)
+	defer func() { check(a.Close()) }()
+
+	captive, err := a.Client().CaptiveHandler(api.CaptivePages{Portal: "https://portal.example/", CanExtend: true})
+	check(err)
+	mux := http.NewServeMux() // served by TLS
+	mux.Handle("/captive", captive)
+
+	r := httptest.NewRequest(http.MethodGet, "https://portal.example/captive", nil) // the phone's
+	r.RemoteAddr = "10.0.0.2:40000"
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Header().Get("Content-Type"))
+	fmt.Print(w.Body)
+	// Output:
+	// application/captive+json
+	// {"captive":true,"user-portal-url":"https://portal.example/","can-extend-session":true}
+}
+
 // Without an agent Dial fails with the code Unavailable.
 func ExampleDial() {
 	_, err := api.Dial("/nonexistent/agent.sock")

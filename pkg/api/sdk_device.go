@@ -4,11 +4,8 @@ package api
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/sessions"
@@ -37,31 +34,6 @@ func (h *Http) GetClientDevice(r *http.Request) (ClientDevice, error) {
 		return nil, err
 	}
 	return h.api.wrap(device), nil
-}
-
-func clientAddr(r *http.Request) (netip.Addr, error) {
-	remote, known := parseHost(r.RemoteAddr)
-	if known && !remote.IsLoopback() {
-		return remote, nil
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		if addr, ok := parseHost(strings.TrimSpace(hops[i])); !ok {
-			break // no proxy wrote this
-		} else if !addr.IsLoopback() {
-			return addr, nil
-		}
-	}
-	return netip.Addr{}, sessions.Invalidf("remote address", "%q is the router itself, and no proxy names the client", r.RemoteAddr)
-}
-
-// parseHost reads an address with or without a port.
-func parseHost(text string) (netip.Addr, bool) {
-	if host, _, err := net.SplitHostPort(text); err == nil {
-		text = host
-	}
-	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
-	return addr.Unmap().WithZone(""), err == nil
 }
 
 // wrap makes a ClientDevice of a device of the wire.

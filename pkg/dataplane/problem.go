@@ -29,5 +29,6 @@ const (
 	Redirected        ProblemCode = "redirected"         // frames pass the egress hook twice
 	ForwardDropped    ProblemCode = "forward_dropped"    // the firewall drops what customers pay for
 	BridgeNetfilter   ProblemCode = "bridge_netfilter"   // the firewall changes frames of a bridge before the hook
+	GardenFull        ProblemCode = "garden_full"        // the walled garden has more addresses of names than fit
 	ChecksFailing     ProblemCode = "checks_failing"     // what is beside the programs cannot be checked
 )

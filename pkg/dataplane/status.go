@@ -15,6 +15,7 @@ type Status struct {
 	Traffic    []Traffic   // by direction and reason, zero ones too
 	Clients    int         // rules in the kernel
 	MaxClients int         // and how many it can hold
+	Garden     GardenCounts
 }
 
 // Traffic counts what the programs did with frames for one reason since the maps

@@ -47,6 +47,18 @@ func (s Session) Expires() (time.Time, bool) {
 	return s.Started.Add(time.Duration(*s.ExpDays) * 24 * time.Hour), true
 }
 
+// TimeLeft is how long it takes from now until the bought time is used up or the session
+// expires; false where neither will happen. It counts no further session of the device.
+func (s Session) TimeLeft(now Instant) (time.Duration, bool) {
+	left, bounded := s.RemainingTime(), s.Type.Timed()
+	if at, ok := s.Expires(); ok && now.WallTrusted {
+		if until := max(at.Sub(now.Wall), 0); !bounded || until < left {
+			left, bounded = until, true
+		}
+	}
+	return left, bounded
+}
+
 func addBytes(a, b uint64) uint64 {
 	if a > math.MaxInt64-min(b, math.MaxInt64) {
 		return math.MaxInt64 // what a store can keep

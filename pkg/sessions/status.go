@@ -19,6 +19,7 @@ type Status struct {
 	Connected bool     // packets pass
 	Session   *Session // the running one, nil when there is none
 	Traffic   Traffic  // of the running session, or of a trusted device
+	At        Instant  // when it was so
 }
 
 // Traffic is what the kernel counted of one account. Speeds are in bit/s over at

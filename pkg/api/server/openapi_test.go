@@ -222,6 +222,7 @@ func (c *checkedTransport) checkLines(input *openapi3filter.RequestValidationInp
 func checked(t *testing.T) (*testAgent, *checkedTransport) {
 	t.Helper()
 	openapi3filter.RegisterBodyDecoder(wire.TypeProblem, openapi3filter.JSONBodyDecoder)
+	openapi3filter.RegisterBodyDecoder(wire.TypeCaptive, openapi3filter.JSONBodyDecoder)
 	openapi3filter.RegisterBodyDecoder(wire.TypeLines, openapi3filter.FileBodyDecoder)
 	router, err := gorillamux.NewRouter(loadDocument(t))
 	if err != nil {
@@ -255,6 +256,7 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 	if device.MAC != firstMAC || device.IP != firstIP || !device.Visitor {
 		t.Errorf("%s resolves to %+v", firstIP, device)
 	}
+	apitest.Must(c.Captive(ctx, firstIP, api.CaptivePages{Portal: "https://portal.example/", CanExtend: true}))(t)
 	apitest.Must(c.CreateDevice(ctx, api.NewDevice{MAC: "02-00-00-00-00-02", IP: "fd00::2", Hostname: "phone"}))(t)
 	apitest.Must(c.CreateDevice(ctx, api.NewDevice{MAC: secondMAC}))(t)
 	if devices := apitest.Must(c.Devices(ctx))(t); len(devices) != 1 {

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -56,6 +57,7 @@ type call struct {
 type reply struct {
 	status   int
 	location string
+	media    string // type of the body; "" is JSON
 	body     any
 }
 
@@ -88,7 +90,7 @@ func write(w http.ResponseWriter, answer *reply) {
 		w.WriteHeader(answer.status)
 		return
 	}
-	w.Header().Set("Content-Type", wire.TypeJSON)
+	w.Header().Set("Content-Type", cmp.Or(answer.media, wire.TypeJSON))
 	wire.WriteJSON(w, answer.status, answer.body)
 }
 

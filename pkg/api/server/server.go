@@ -31,6 +31,7 @@ type Options struct {
 	HeaderTimeout  time.Duration // for a client to send the header of a request. Default 5 s
 	IdleTimeout    time.Duration // of a connection without a request. Default 1 min
 	WriteTimeout   time.Duration // for a client to take an answer. Default 30 s
+	Portal         string        // https URL of the portal's page, for devices that ask whether they are captive; "": each request names it
 	Log            *slog.Logger  // default: discarded
 }
 
@@ -100,6 +101,7 @@ func (s *Server) routes(b backend) []route {
 	return slices.Concat(
 		statusHandlers{b}.routes(),
 		deviceHandlers{b}.routes(),
+		captiveHandlers{b, s.opts.Portal}.routes(),
 		sessionHandlers{b}.routes(),
 		claimHandlers{b}.routes(),
 		transferHandlers{b}.routes(),

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -246,23 +248,56 @@ func TestUnnamedInterfaceIsReleased(t *testing.T) {
 func TestOpenServicesFollowTheOptions(t *testing.T) {
 	b := newBox(t)
 	opts := b.options("lan")
-	opts.WalledGarden = prefixes("192.0.2.0/24", "2001:db8::/32")
+	opts.Garden = gardenOf("192.0.2.0/24", "2001:db8::/32", "pay.example", "*.bank.example")
 	opts.Portals = []dataplane.Portal{{Port: 80, Protocol: "tcp"}}
-	check(t, b.open(opts).Close())
-	opts.WalledGarden = prefixes("2001:db8::/32", "198.51.100.7/32")
+	first := b.open(opts)
+	learnt := bpf.AddrToWire(netip.MustParseAddr(named4))
+	until := bpf.HotspotGardenAddr{UntilS: math.MaxUint32}
+	check(t, first.maps.GardenAddrs.Put(learnt, until))
+	check(t, first.Close())
+	opts.Garden = gardenOf("2001:db8::/32", "198.51.100.7/32", "pay.example", "*.bank.example", "shop.example")
+	second := b.open(opts)
+	if got, err := second.Garden(); err != nil || len(got.Addresses) != 1 {
+		t.Errorf("addresses of names that stay: %v, %v", got.Addresses, err)
+	}
+	check(t, second.Close())
+	opts.Garden = gardenOf("2001:db8::/32", "198.51.100.7/32", "*.bank.example", "shop.example")
 	opts.Portals = []dataplane.Portal{{Port: 443, Protocol: "tcp"}, {Port: 443, Protocol: "udp"}}
 	d := b.open(opts)
 
 	want := make(map[bpf.HotspotPrefixKey]bool)
-	for _, p := range opts.WalledGarden {
+	for _, p := range opts.Garden.Networks() {
 		want[bpf.PrefixToWire(p)] = true
 	}
 	if diff := cmp.Diff(want, setOf[bpf.HotspotPrefixKey](t, d.maps.WalledGarden)); diff != "" {
 		t.Errorf("walled garden (-want +got):\n%s", diff)
 	}
+	names := []dataplane.GardenName{}
+	for key := range setOf[bpf.HotspotNameKey](t, d.maps.GardenNames) {
+		names = append(names, bpf.NameFromWire(key))
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff(opts.Garden.Names(), names); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+	if got, err := d.Garden(); err != nil || len(got.Addresses) != 0 {
+		t.Errorf("addresses after a name was taken out: %v, %v", got.Addresses, err)
+	}
 	if got := setOf[bpf.HotspotPortalKey](t, d.maps.Portals); len(got) != 2 {
 		t.Errorf("portals: %v", slices.Collect(maps.Keys(got)))
 	}
+}
+
+func gardenOf(entries ...string) dataplane.Garden {
+	g := dataplane.Garden{Ports: []uint16{443}}
+	for _, text := range entries {
+		e, err := dataplane.ParseGardenEntry(text)
+		if err != nil {
+			panic(err) // a fault of the test
+		}
+		g.Entries = append(g.Entries, e)
+	}
+	return g
 }
 
 func setOf[K comparable](t *testing.T, m *ebpf.Map) map[K]bool {

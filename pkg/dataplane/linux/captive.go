@@ -13,13 +13,13 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/pins"
 )
 
-// loadCaptive puts the programs that answer in their places, or clears these. The pins of
-// the maps keep them: devices are answered while no agent runs.
-func loadCaptive(maps *pins.Maps, c dataplane.Captive) error {
-	if c.Redirect == "" {
+// loadCaptive puts the programs that have the last word on what may not pass in their places,
+// or clears these. The pins of the maps keep them: devices are answered while no agent runs.
+func loadCaptive(maps *pins.Maps, c dataplane.Captive, g dataplane.Garden) error {
+	if c.Redirect == "" && len(g.Names()) == 0 {
 		return errors.Join(clearProgram(maps.CaptiveIngress), clearProgram(maps.CaptiveEgress))
 	}
-	programs, err := newCaptive(maps.ByName, c, maps.Epoch)
+	programs, err := newCaptive(maps.ByName, c, g, maps.Epoch)
 	if err != nil {
 		return err
 	}
@@ -31,8 +31,8 @@ func loadCaptive(maps *pins.Maps, c dataplane.Captive) error {
 	return nil
 }
 
-// newCaptive loads the programs that answer, over the maps that they share with the others.
-func newCaptive(byName map[string]*ebpf.Map, c dataplane.Captive, epoch uint64) (*bpf.CaptivePrograms, error) {
+// newCaptive loads these programs, over the maps that they share with the others.
+func newCaptive(byName map[string]*ebpf.Map, c dataplane.Captive, g dataplane.Garden, epoch uint64) (*bpf.CaptivePrograms, error) {
 	spec, err := bpf.LoadCaptive()
 	if err != nil {
 		return nil, err
@@ -40,6 +40,19 @@ func newCaptive(byName map[string]*ebpf.Map, c dataplane.Captive, epoch uint64) 
 	if err := bpf.SetCaptiveConstants(spec, c, epoch); err != nil {
 		return nil, err
 	}
+	if err := bpf.SetGardenConstants(spec, g); err != nil {
+		return nil, err
+	}
+	programs := new(bpf.CaptivePrograms)
+	if err := spec.LoadAndAssign(programs, &ebpf.CollectionOptions{MapReplacements: shareMaps(spec, byName)}); err != nil {
+		return nil, kernel.Explain("loading the captive programs", err)
+	}
+	return programs, nil
+}
+
+// shareMaps returns the maps that an object has in common with the others, and sets its sizes
+// to theirs.
+func shareMaps(spec *ebpf.CollectionSpec, byName map[string]*ebpf.Map) map[string]*ebpf.Map {
 	shared := make(map[string]*ebpf.Map)
 	for name, m := range byName {
 		if spec.Maps[name] != nil {
@@ -47,11 +60,7 @@ func newCaptive(byName map[string]*ebpf.Map, c dataplane.Captive, epoch uint64) 
 			shared[name] = m
 		}
 	}
-	programs := new(bpf.CaptivePrograms)
-	if err := spec.LoadAndAssign(programs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
-		return nil, kernel.Explain("loading the captive programs", err)
-	}
-	return programs, nil
+	return shared
 }
 
 func clearProgram(m *ebpf.Map) error {

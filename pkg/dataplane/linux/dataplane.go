@@ -38,6 +38,7 @@ type Dataplane struct {
 	state      state // what watch found last
 	watch      watch
 	beside     surroundings
+	gardenWatch
 	interfaces interfaces
 	neighbors  neighbors
 
@@ -99,13 +100,16 @@ func (d *Dataplane) build() (err error) {
 	if err := d.openKernelState(); err != nil {
 		return err
 	}
-	if err := writeOpenServices(d.maps, d.opts.Portals, d.opts.WalledGarden); err != nil {
+	if err := writeOpenServices(d.maps, d.opts.Portals, d.opts.Garden.Networks()); err != nil {
 		return err
 	}
 	if err := writeUplink(d.maps, d.opts.Uplink); err != nil {
 		return err
 	}
-	if err := loadCaptive(d.maps, d.opts.Captive); err != nil {
+	if err := loadCaptive(d.maps, d.opts.Captive, d.opts.Garden); err != nil {
+		return err
+	}
+	if err := loadGarden(d.maps, d.opts.Garden.Names()); err != nil {
 		return err
 	}
 	if err := d.openWatch(); err != nil {
@@ -203,6 +207,7 @@ func (d *Dataplane) openWatch() (err error) {
 	d.beside.state, d.beside.maps, d.beside.portals, d.beside.changed = &d.state, d.maps, d.opts.Portals, d.watch.watcher.MarkDirty
 	d.beside.due = make(chan struct{}, 1)
 	d.watch.beside = &d.beside
+	d.gardenWatch = gardenWatch{options: d.opts.Garden, maps: d.maps, state: &d.state}
 	d.neighbors = neighbors{
 		ifnames: d.opts.Interfaces, ns: d.ns, table: d.table, state: &d.state, watcher: d.neighbors.watcher,
 		log: d.opts.Log, found: make(chan dataplane.Neighbor, neighborBacklog), closing: d.closing,
@@ -239,6 +244,9 @@ func (d *Dataplane) start() {
 	d.workers.Go(func() { d.watch.run(d.closing) })
 	d.beside.check()
 	d.workers.Go(func() { d.beside.run(d.closing) })
+	if len(d.opts.Garden.Names()) > 0 {
+		d.workers.Go(func() { d.watchGarden(d.closing) })
+	}
 	d.workers.Go(func() { readEvents(d.ring, d.events, d.opts.Answered, d.closing, d.opts.Log) })
 	d.neighbors.watcher.MarkDirty()
 	d.workers.Go(d.neighbors.receive)

@@ -53,7 +53,7 @@ func (m *model) answer(f *modelFrame, raw []byte, rule dataplane.Rule, why bpf.H
 				return answered{reason, f.reply(reply...)}
 			}
 		}
-	case c.Unreachable && !quiet && f.protocol != nextICMPv6 && f.protocol != 1:
+	case c.Unreachable && !quiet && f.bytes >= map[int]int{4: 56, 6: 96}[int(f.ip)] && f.protocol != nextICMPv6 && f.protocol != 1:
 		if may, reply := m.mayAnswer(f, now), f.unreachable(raw); may && reply != nil {
 			return answered{answerUnreachable, f.reply(reply...)}
 		}
@@ -144,19 +144,24 @@ func (c *captiveModel) respond(f *modelFrame, s *layers.TCP, quiet bool, why bpf
 			mss = []byte{1440 >> 8, 1440 & 0xff}
 		}
 		reply.SYN, reply.ACK, reply.Seq, reply.Ack = true, true, c.cookie(f, s), s.Seq+1
-		reply.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: mss}}
+		if t := f.transport; t[12]>>4 > 5 {
+			reply.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: mss}}
+		}
 		return answerHandshake, []layer{reply}
 	}
 	first := c.cookie(f, s) + 1
-	heard := s.Ack - first
-	if says == nil || heard > uint32(len(says))+1 {
+	heard, most := s.Ack-first, uint32(len(says))
+	if reason == answerRedirect {
+		most = 480 // the length of the page may change in mid-connection
+	}
+	if says == nil || heard > most+1 {
 		reply.RST, reply.Seq, reply.Window = true, s.Ack, 0
 		return answerReset, []layer{reply}
 	}
 	reply.ACK, reply.Ack, reply.Seq = true, next, first
 	switch {
 	case heard > 0:
-		reply.Seq = first + uint32(len(says)) + 1
+		reply.Seq = s.Ack
 	case len(s.Payload) == 0:
 		reply.FIN = true
 	default:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,7 +79,7 @@ func newJudges(t testing.TB) *judges {
 		testbedBind = i&bedBind != 0
 		j.beds[i] = newTestbed(t, i&bedPort != 0)
 		if i&bedCaptive != 0 {
-			j.beds[i].answer(testCaptive())
+			j.beds[i].answer(testCaptive(), dataplane.Garden{})
 		}
 	}
 	return &j
@@ -198,7 +199,7 @@ func (t *trial) judge(s step) {
 		t.t.Fatalf("a frame of %d bytes: %v", len(s.frame), err)
 	}
 	got := t.only(s.dir, before)
-	if got.Reason >= answerHandshake {
+	if isAnswer(got.Reason) {
 		got.Answer = string(frame)
 	}
 	t.judges.met[s.dir][got.Reason]++
@@ -235,12 +236,17 @@ func actionFor(dir int, reason bpf.HotspotReason) uint32 {
 	switch {
 	case passes(reason):
 		return actUnspec
-	case reason < answerHandshake:
+	case !isAnswer(reason):
 		return actShot
 	case dir == bpf.Download:
 		return actUnspec
 	}
 	return actRedirect
+}
+
+// isAnswer reports whether a frame became something else: so say the labels.
+func isAnswer(r bpf.HotspotReason) bool {
+	return r == bpf.HotspotReasonPASS_ANSWER || strings.HasPrefix(bpf.ReasonLabels[r], "answer_")
 }
 
 // tooShortToRun: the kernel refuses to try a program on an IP header that is cut.

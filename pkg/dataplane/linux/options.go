@@ -5,7 +5,6 @@ package linux
 import (
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"path/filepath"
 
 	"github.com/vishvananda/netlink"
@@ -25,7 +24,7 @@ type Options struct {
 	Interfaces     []string             // client-facing: bridges, bridge ports or plain Ethernet interfaces
 	MaxClients     uint32               // how many rules the kernel holds, 1 to 1,000,000
 	Portals        []dataplane.Portal   // services open before paying
-	WalledGarden   []netip.Prefix       // networks open before paying, IPv4 and IPv6
+	Garden         dataplane.Garden     // what else is open before paying
 	Captive        dataplane.Captive    // what devices that may not pass are answered; default nothing
 	Limiter        dataplane.Limiter    // how speeds are held; default Fair
 	TCPWindowClamp bool                 // with Fair, receive windows of TCP flows are clamped to their share
@@ -87,10 +86,8 @@ func (o Options) Normalized() (Options, error) {
 	if err := o.Captive.Check(); err != nil {
 		return o, err
 	}
-	for _, p := range o.WalledGarden {
-		if !p.IsValid() {
-			return o, fmt.Errorf("walled_garden: %q is not a network", p)
-		}
+	if err := o.Garden.Check(); err != nil {
+		return o, err
 	}
 	return o, nil
 }

@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -28,7 +27,7 @@ func TestBadOptions(t *testing.T) {
 		"portal protocol":  {func(o *Options) { o.Portals = []dataplane.Portal{{Port: 1, Protocol: "icmp"}} }, `protocol "icmp"`},
 		"slow uplink":      {func(o *Options) { o.Uplink.UpBPS = 999 }, "uplink.up_mbps 999"},
 		"fast uplink":      {func(o *Options) { o.Uplink.DownBPS = dataplane.MaxBPS + 1 }, "uplink.down_mbps 100000000001"},
-		"walled garden":    {func(o *Options) { o.WalledGarden = []netip.Prefix{{}} }, "walled_garden"},
+		"walled garden":    {func(o *Options) { o.Garden.Entries = []dataplane.GardenEntry{{}} }, "walled_garden"},
 	}
 	for name, test := range tests {
 		opts := good

@@ -4,8 +4,10 @@ package linux
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,18 +43,14 @@ func testCaptive() dataplane.Captive {
 func newCaptiveTestbed(t *testing.T, c dataplane.Captive) captiveTestbed {
 	t.Helper()
 	b := newTestbed(t, false)
-	b.answer(c)
+	b.answer(c, dataplane.Garden{})
 	return captiveTestbed{b}
 }
 
-// answer loads what answers.
-func (b *testbed) answer(c dataplane.Captive) {
+// answer loads what answers, and what lets devices reach names.
+func (b *testbed) answer(c dataplane.Captive, g dataplane.Garden) {
 	b.t.Helper()
-	programs, err := newCaptive(map[string]*ebpf.Map{
-		bpf.HotspotMapClientIndex: b.ClientIndex, bpf.HotspotMapClients: b.Clients, bpf.HotspotMapAccounts: b.Accounts,
-		bpf.HotspotMapStats: b.Stats, bpf.HotspotMapPreauthBuckets: b.PreauthBuckets, bpf.HotspotMapPreauthBucketAll: b.PreauthBucketAll,
-		bpf.HotspotMapEvents: b.HotspotObjects.Events,
-	}, c, testEpoch)
+	programs, err := newCaptive(b.byName(), c, g, testEpoch)
 	check(b.t, err)
 	b.t.Cleanup(func() { _ = programs.Close() })
 	b.put(b.CaptiveIngress, uint32(0), programs.CaptiveFromClient)
@@ -70,7 +68,7 @@ func (b captiveTestbed) ask(dir int, frame []byte) (bpf.HotspotReason, []byte) {
 	if want := actionFor(dir, reason); action != want {
 		b.t.Fatalf("%v, but the program returned %d", bpf.ReasonLabels[reason], action)
 	}
-	if reason < answerHandshake {
+	if !isAnswer(reason) {
 		return reason, nil
 	}
 	return reason, out
@@ -146,8 +144,12 @@ func TestCaptiveRedirect(t *testing.T) {
 			}
 			isn := uint32(0xffff_fff0) // so that the sequence numbers wrap
 			open := send(answerHandshake, layers.TCP{SYN: true, Seq: isn}, "")
-			if !open.SYN || !open.ACK || open.Ack != isn+1 || len(open.Options) != 1 {
+			if !open.SYN || !open.ACK || open.Ack != isn+1 || len(open.Options) != 0 {
 				t.Fatalf("%+v", open)
+			}
+			mss := layers.TCPOption{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{5, 0xb4}}
+			if with := send(answerHandshake, layers.TCP{SYN: true, Seq: isn, Options: []layers.TCPOption{mss}}, ""); len(with.Options) != 1 || with.Options[0].OptionType != layers.TCPOptionKindMSS {
+				t.Errorf("options %v", with.Options)
 			}
 			mine := open.Seq + 1
 			if again := send(answerHandshake, layers.TCP{SYN: true, Seq: isn}, ""); again.Seq != open.Seq {
@@ -180,6 +182,68 @@ func TestCaptiveRedirect(t *testing.T) {
 			send(noRule, layers.TCP{SYN: true, FIN: true, Seq: 5}, "")
 			send(noRule, layers.TCP{FIN: true, Seq: 5}, "")
 		})
+	}
+}
+
+// What a device that does not pay is sent is no more than what it sent, except for segments
+// that are shorter than the page or the alert: these go only to a device that has seen the
+// handshake, and to that no more than the limit of answers.
+func TestCaptiveAmplifiesNothing(t *testing.T) {
+	b := newCaptiveTestbed(t, testCaptive())
+	tcp := func(port layers.TCPPort, s layers.TCP) layer {
+		s.SrcPort, s.DstPort = 40000, port
+		return &s
+	}
+	for family, packet := range families {
+		least := map[string]int{"IPv4": 56, "IPv6": 96}[family] // of what gets an ICMP error
+		header := map[string]int{"IPv4": 20, "IPv6": 40}[family]
+		for name, c := range map[string]struct {
+			protocol layers.IPProtocol
+			content  []layer
+			answer   bpf.HotspotReason
+		}{
+			"SYN":            {protoTCP, []layer{tcp(80, layers.TCP{SYN: true})}, answerHandshake},
+			"SYN, refused":   {protoTCP, []layer{tcp(81, layers.TCP{SYN: true})}, answerReset},
+			"SYN, alert":     {protoTCP, []layer{tcp(443, layers.TCP{SYN: true})}, answerHandshake},
+			"data":           {protoTCP, []layer{tcp(80, layers.TCP{ACK: true, Seq: 1, Ack: 1}), gopacket.Payload("x")}, answerReset},
+			"FIN":            {protoTCP, []layer{tcp(443, layers.TCP{ACK: true, FIN: true, Seq: 1, Ack: 1})}, answerReset},
+			"UDP":            {protoUDP, []layer{udp(bpf.Upload, 4000, 443), gopacket.Payload(make([]byte, least-header-8))}, answerUnreachable},
+			"UDP, short":     {protoUDP, []layer{udp(bpf.Upload, 4000, 443), gopacket.Payload(make([]byte, least-header-9))}, noRule},
+			"GRE":            {layers.IPProtocolGRE, []layer{gopacket.Payload(make([]byte, least-header))}, answerUnreachable},
+			"GRE, short":     {layers.IPProtocolGRE, []layer{gopacket.Payload(make([]byte, least-header-1))}, noRule},
+			"without header": {layers.IPProtocolGRE, nil, noRule},
+		} {
+			t.Run(family+" "+name, func(t *testing.T) {
+				b := captiveTestbed{b.clean(t)}
+				frame := packet(t, bpf.Upload, c.protocol, c.content...)
+				reason, answer := b.ask(bpf.Upload, frame)
+				if reason != c.answer {
+					t.Errorf("answered by %v, want %v", bpf.ReasonLabels[reason], bpf.ReasonLabels[c.answer])
+				}
+				if len(answer) > len(frame) {
+					t.Errorf("an answer of %d bytes to %d", len(answer), len(frame))
+				}
+			})
+		}
+	}
+	// A probe of Android, byte for byte, is longer than the page.
+	const probe = "GET /generate_204 HTTP/1.1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/60.0.3112.32 Safari/537.36\r\n" +
+		"Host: connectivitycheck.gstatic.com\r\nConnection: Keep-Alive\r\nAccept-Encoding: gzip\r\n\r\n"
+	if page := bpf.CaptivePage("http://10.0.0.1/"); len(page) > len(probe) {
+		t.Errorf("a page of %d bytes for a probe of %d", len(page), len(probe))
+	}
+}
+
+// Any URL that the configuration takes makes a page that fits, of whole words.
+func TestCaptivePageFits(t *testing.T) {
+	for bytes := range dataplane.MaxRedirectBytes - len("http://a/") + 1 {
+		url := "http://a/" + strings.Repeat("&", bytes)
+		page := string(bpf.CaptivePage(url))
+		head, body, _ := strings.Cut(page, "\r\n\r\n")
+		if len(page)%4 != 0 || len(page) > int(bpf.HotspotAbiABI_CAPTIVE_PAGE_BYTES) || !strings.Contains(head, "Location: "+url+"\r\n") ||
+			!strings.Contains(head, fmt.Sprintf("Content-Length: %d\r\n", len(body))) {
+			t.Errorf("a page of %d bytes: %q", len(page), page)
+		}
 	}
 }
 
@@ -347,7 +411,7 @@ func TestCaptiveAfterTheEnd(t *testing.T) {
 				if reason, _ := reasons(bpf.Upload, layers.TCP{DstPort: 443, SYN: true}, 0); (reason == answerHandshake) == ended {
 					t.Errorf("%s: SYN to 443: %v", family, bpf.ReasonLabels[reason])
 				}
-				if reason, _ := b.ask(bpf.Upload, packet(t, bpf.Upload, protoUDP, udp(bpf.Upload, 4000, 443))); (reason == answerUnreachable) == ended {
+				if reason, _ := b.ask(bpf.Upload, packet(t, bpf.Upload, protoUDP, udp(bpf.Upload, 4000, 443), gopacket.Payload(make([]byte, 1200)))); (reason == answerUnreachable) == ended {
 					t.Errorf("%s: QUIC: %v", family, bpf.ReasonLabels[reason])
 				}
 				if reason, frame := reasons(bpf.Upload, layers.TCP{DstPort: 443, ACK: true, Seq: 7, Ack: 70}, 100); reason != answerReset {

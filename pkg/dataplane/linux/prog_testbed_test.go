@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -31,7 +32,9 @@ const (
 
 // skBuff is the part of struct __sk_buff that a run may set (linux/bpf.h).
 type skBuff struct {
-	_       [176]byte
+	_       [36]byte
+	ingress uint32 // index of the interface that the frame came in by; 0: the router made it
+	_       [136]byte
 	gsoSize uint32
 	_       [12]byte
 }
@@ -101,7 +104,7 @@ func (b *testbed) clean(t testing.TB) *testbed {
 		again.put(b.Flows, index, new(bpf.HotspotFlows))
 		b.accounts.At[index] = bpf.HotspotAccount{}
 	}
-	for _, m := range []*ebpf.Map{b.ClientIndex, b.PreauthBuckets} {
+	for _, m := range []*ebpf.Map{b.ClientIndex, b.PreauthBuckets, b.GardenAddrs, b.DnsStreams} {
 		var keys [][]byte
 		var key []byte
 		for entries := m.Iterate(); entries.Next(&key, new([]byte)); {
@@ -116,6 +119,15 @@ func (b *testbed) clean(t testing.TB) *testbed {
 	again.put(b.PreauthBucketAll, uint32(0), new(bpf.HotspotPreauthBucket))
 	_ = again.events()
 	return &again
+}
+
+// byName are the maps, as the programs name them.
+func (b *testbed) byName() map[string]*ebpf.Map {
+	maps, list := make(map[string]*ebpf.Map), reflect.ValueOf(b.HotspotMaps)
+	for i := range list.NumField() {
+		maps[list.Type().Field(i).Tag.Get("ebpf")] = list.Field(i).Interface().(*ebpf.Map)
+	}
+	return maps
 }
 
 // furnish writes the router, a portal on it, one elsewhere, and a walled garden.
@@ -236,8 +248,13 @@ func (b *testbed) send(dir int, frame []byte, gsoSize uint32) (bool, error) {
 // exchange runs the program once, and returns what it did with the frame, and the frame
 // afterwards.
 func (b *testbed) exchange(dir int, frame []byte, gsoSize uint32) (action uint32, out []byte, err error) {
+	return b.exchangeOf(dir, frame, skBuff{gsoSize: gsoSize})
+}
+
+// exchangeOf is exchange of a frame that the kernel knows more of.
+func (b *testbed) exchangeOf(dir int, frame []byte, of skBuff) (action uint32, out []byte, err error) {
 	// Room for the frame as it was, or for an answer to a shorter one.
-	opts := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+1024), Context: skBuff{gsoSize: gsoSize}}
+	opts := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+1024), Context: of}
 	action, err = b.program(dir).Run(&opts)
 	return action, opts.DataOut, err
 }

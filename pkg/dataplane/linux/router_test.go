@@ -18,14 +18,6 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
-func prefixes(list ...string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range list {
-		out = append(out, netip.MustParsePrefix(p))
-	}
-	return out
-}
-
 func TestRouterAddressesFollow(t *testing.T) {
 	b := newBox(t)
 	b.veth("lan")

@@ -69,6 +69,7 @@ const (
 	byHooks        part = iota // what else is on the hooks of interfaces
 	byRouter                   // the router's own addresses
 	byStatistics               // the last reading of the statistics
+	byGarden                   // addresses of names in the walled garden
 	bySurroundings             // what is beside the programs
 	parts
 )

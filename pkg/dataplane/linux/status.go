@@ -16,8 +16,10 @@ import (
 // Status reads the state of everything. What it cannot read becomes a problem.
 func (d *Dataplane) Status() dataplane.Status {
 	s := dataplane.Status{Kernel: kernel.Release(), Epoch: d.maps.Epoch, Limiter: d.opts.Limiter, MaxClients: int(d.maps.Clients.MaxEntries())}
-	var err error
-	if s.Traffic, err = traffic(d.maps); err != nil {
+	var err, uncounted error
+	s.Traffic, err = traffic(d.maps)
+	s.Garden, uncounted = gardenCounts(d.maps)
+	if err = errors.Join(err, uncounted); err != nil {
 		d.state.setProblems(byStatistics, dataplane.Problem{Code: dataplane.StatisticsFailing, Detail: err.Error()})
 	} else {
 		d.state.setProblems(byStatistics)

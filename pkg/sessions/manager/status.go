@@ -22,7 +22,7 @@ func (m *Manager) Status(ctx context.Context, id sessions.DeviceID) (sessions.St
 
 // statusOf adds live figures to a device and what it runs, nil for nothing.
 func (m *Manager) statusOf(d sessions.Device, s *sessions.Session, now sessions.Instant) (sessions.Status, error) {
-	status := sessions.Status{Device: d}
+	status := sessions.Status{Device: d, At: now}
 	account := dataplane.TrustedAccount(d.MAC)
 	switch {
 	case m.enforce.Trusted(d.MAC):

@@ -71,7 +71,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a directory", directory, []string{"cannot be opened", "is a file"}},
 		{"another program's", executed("CREATE TABLE songs (name TEXT)"),
 			[]string{"another program's", "state_dir"}},
-		{"newer", createdAnd("PRAGMA user_version = 99"), []string{"version 99", "up to version 5", "newer agent"}},
+		{"newer", createdAnd("PRAGMA user_version = 99"), []string{"version 99", "up to version 6", "newer agent"}},
 		{"migration edited", createdAnd("UPDATE schema_migrations SET sha256 = 'beef' WHERE version = 1"), []string{"0001_init.sql", "edited", "beef"}},
 		{"migration not on record", createdAnd("DELETE FROM schema_migrations"), []string{"migration 1", "not on record"}},
 		{"schema damaged", damagedSchema, []string{"damaged", "backup"}},
@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 	}
 	store := open(t, path)
 	addDevice(t, store, 1)
-	if version, err := sqlite.Check(t.Context(), path); version != 5 || err != nil {
+	if version, err := sqlite.Check(t.Context(), path); version != 6 || err != nil {
 		t.Errorf("of an open store: version %d, %v", version, err)
 	}
 	if err := store.Close(); err != nil {

@@ -3,13 +3,11 @@
 package sqlite_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,12 +85,13 @@ func TestRescueOfEachPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const header, leaf = 100, 13
+	if whole[header] != leaf {
+		t.Error("the schema does not fit on the first page: without one of the others nothing can be read (SQLite file format, 1.6)")
+	}
 	const page = 4096
 	perPage := 0 // of the sessions, at most, are on one
 	for at := page; at < len(whole); at += page {
-		if slices.Contains(schemaPages(whole), at/page+1) {
-			continue // without its schema a file shows nothing, as without its first page
-		}
 		t.Run(fmt.Sprint("page", at/page+1), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "hotspot.db")
 			write(t, path, whole)
@@ -116,20 +115,6 @@ func TestRescueOfEachPage(t *testing.T) {
 	}
 	// One page is a small part; the root of a table is all of it.
 	t.Logf("at most %d of %d sessions are lost with a page", perPage, sold)
-}
-
-// schemaPages are the pages of the schema's tree below page 1 (SQLite file format, 1.6).
-func schemaPages(file []byte) []int {
-	const header, interior = 100, 5
-	if file[header] != interior {
-		return nil
-	}
-	pages := []int{int(binary.BigEndian.Uint32(file[header+8:]))}
-	for cell := range int(binary.BigEndian.Uint16(file[header+3:])) {
-		at := binary.BigEndian.Uint16(file[header+12+2*cell:])
-		pages = append(pages, int(binary.BigEndian.Uint32(file[at:])))
-	}
-	return pages
 }
 
 func wantNewIDs(t *testing.T, store *sqlite.Store) {

@@ -6,7 +6,6 @@ package config
 
 import (
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
@@ -45,9 +44,10 @@ type Config struct {
 	Limiter          dataplane.Limiter
 	TCPWindowClamp   bool             // with limiter fair, TCP receive windows are clamped to the share
 	Uplink           dataplane.Uplink // what all clients share
-	WalledGarden     []netip.Prefix
+	Garden           dataplane.Garden
 	Portals          []dataplane.Portal // services that any device may reach before paying
 	Captive          dataplane.Captive  // what a device that may not pass is answered
+	CaptiveAPI       string             // URL of the RFC 8908 API to announce; empty: none
 
 	LogLevel      slog.Level
 	LogFormat     LogFormat
@@ -100,6 +100,7 @@ func Default() Config {
 		Limiter:           dataplane.Fair,
 		TCPWindowClamp:    true,
 		Portals:           []dataplane.Portal{{Port: 80, Protocol: "tcp"}, {Port: 443, Protocol: "tcp"}},
+		Garden:            dataplane.Garden{Ports: []uint16{443, 80}, SpeedBPS: 1_000_000},
 		Captive:           dataplane.Captive{HTTPS: dataplane.HTTPSReset, Unreachable: true, EndedQuiet: 90 * time.Second},
 		LogLevel:          slog.LevelInfo,
 		LogFormat:         LogText,

@@ -84,9 +84,11 @@ attach: clsact
 limiter: bucket
 tcp_window_clamp: false
 uplink: {down_mbps: 100, up_mbps: 20.5}
-walled_garden: [203.0.113.0/24, 2001:db8::/32, 198.51.100.7]
+walled_garden: [203.0.113.0/24, 2001:db8::/32, 198.51.100.7, Pay.Example., "*.bank.example"]
+walled_garden_ports: [443, 8443]
+walled_garden_speed: 512k
 portal: [":8080", "10.0.0.1:443", "[fd00::1]:80"]
-captive: {redirect: "https://10.0.0.1/shop?x=1", https: alert, udp: drop, ended_quiet: 2m}
+captive: {redirect: "https://10.0.0.1/shop?x=1", https: alert, udp: drop, ended_quiet: 2m, api: "https://portal.example/captive"}
 log: {level: debug, format: json}
 metrics: {listen: "127.0.0.1:9273"}
 `), Default())
@@ -99,15 +101,22 @@ metrics: {listen: "127.0.0.1:9273"}
 		OnStop: StopDisconnect, AfterReboot: RebootResume, IdleTimeout: 5 * time.Minute, ForgetDevices: 7 * 24 * time.Hour,
 		Bind:    sessions.BindPort,
 		Trusted: []dataplane.MAC{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}, Blocked: []dataplane.MAC{{2, 0, 0, 0, 0, 10}},
-		Attach:       dataplane.Clsact,
-		Limiter:      dataplane.Bucket,
-		Uplink:       dataplane.Uplink{DownBPS: 100_000_000, UpBPS: 20_500_000},
-		WalledGarden: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("198.51.100.7/32")},
+		Attach:  dataplane.Clsact,
+		Limiter: dataplane.Bucket,
+		Uplink:  dataplane.Uplink{DownBPS: 100_000_000, UpBPS: 20_500_000},
+		Garden: dataplane.Garden{
+			Entries: []dataplane.GardenEntry{
+				{Network: netip.MustParsePrefix("203.0.113.0/24")}, {Network: netip.MustParsePrefix("2001:db8::/32")}, {Network: netip.MustParsePrefix("198.51.100.7/32")},
+				{Name: "pay.example"}, {Name: "*.bank.example"},
+			},
+			Ports: []uint16{443, 8443}, SpeedBPS: 512_000,
+		},
 		Portals: []dataplane.Portal{
 			{Port: 8080, Protocol: "tcp"}, {Addr: netip.MustParseAddr("10.0.0.1"), Port: 443, Protocol: "tcp"}, {Addr: netip.MustParseAddr("fd00::1"), Port: 80, Protocol: "tcp"},
 		},
-		Captive:  dataplane.Captive{Redirect: "https://10.0.0.1/shop?x=1", HTTPS: dataplane.HTTPSAlert, EndedQuiet: 2 * time.Minute},
-		LogLevel: slog.LevelDebug, LogFormat: LogJSON, MetricsListen: "127.0.0.1:9273",
+		Captive:    dataplane.Captive{Redirect: "https://10.0.0.1/shop?x=1", HTTPS: dataplane.HTTPSAlert, EndedQuiet: 2 * time.Minute},
+		CaptiveAPI: "https://portal.example/captive",
+		LogLevel:   slog.LevelDebug, LogFormat: LogJSON, MetricsListen: "127.0.0.1:9273",
 	}
 	if diff := cmp.Diff(want, got, asValues...); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -124,6 +133,11 @@ func TestRefusals(t *testing.T) {
 		{"socket: a\nsocket: b", `c:2: mapping key "socket" already defined`},
 		{`captive: {redirect: "http://192.0.2.9:81/"}`, `c:1: captive.redirect: "http://192.0.2.9:81/" is neither in portal nor in walled_garden`},
 		{`captive: {redirect: "http://a/\x22"}`, `c:1: captive.redirect: "http://a/\"": byte 9 is not one of a URL`},
+		{`captive: {api: "http://portal.example/api"}`, `c:1: captive.api: "http://portal.example/api": want a URL like https://`},
+		{`captive: {api: "https:///api"}`, `c:1: captive.api: "https:///api": want a URL like https://`},
+		{`captive: {api: "https://192.0.2.9:8443/"}`, `c:1: captive.api: "https://192.0.2.9:8443/" is neither in portal nor in walled_garden`},
+		{`captive: {api: "https://portal.example/a,b"}`, `c:1: captive.api: "https://portal.example/a,b": byte 24 is not one`},
+		{`captive: {api: "https://a/` + strings.Repeat("x", 250) + `"}`, `bytes, at most 255 fit a DHCP option`},
 		{`captive: {redirect: "ftp://10.0.0.1/"}`, `c:1: captive.redirect: "ftp://10.0.0.1/": want a URL`},
 		{`captive: {redirect: "http://a/` + strings.Repeat("x", 160) + `"}`, `c:1: captive.redirect: "http://a/`},
 		{"interfaces: br-lan", `c:1: interfaces: br-lan is not a list: write [br-lan]`},
@@ -166,7 +180,19 @@ func TestRefusals(t *testing.T) {
 		{"trusted: [ff:ff:ff:ff:ff:ff]", `c:1: trusted[0]: ff:ff:ff:ff:ff:ff is the broadcast address`},
 		{"blocked: [01:00:5e:00:00:01]", `c:1: blocked[0]: 01:00:5e:00:00:01 is a multicast address`},
 		{"trusted: [02:00:00:00:00:01]\nblocked: [02:00:00:00:00:01]", `c:2: blocked[0]: 02:00:00:00:00:01 is trusted as well`},
-		{"walled_garden: [example.com]", `c:1: walled_garden[0]: "example.com" is not a network`},
+		{"walled_garden: [a..example]", `c:1: walled_garden[0]: "a..example" is not a name`},
+		{"walled_garden: [*.bank.example]", `c:1: walled_garden[0]: *.bank.example is an alias in YAML: write it in quotes, as "*.bank.example"`},
+		{"walled_garden: [pay.*.example]", `c:1: walled_garden[0]: "pay.*.example" is not a name`},
+		{`walled_garden: ["*.com"]`, `c:1: walled_garden[0]: "*.com" would open every name below a top-level domain`},
+		{"walled_garden: [10.1.0.300]", `c:1: walled_garden[0]: "10.1.0.300" is neither an address nor a name`},
+		{"walled_garden: [10.1.0.0/33]", `c:1: walled_garden[0]: "10.1.0.0/33" is neither a network nor a name`},
+		{"walled_garden: [" + strings.Repeat("a", 64) + ".example]", `c:1: walled_garden[0]: "` + strings.Repeat("a", 64) + `.example" is not a name`},
+		{"walled_garden: [pay.example, PAY.example]", `c:1: walled_garden[1]: "PAY.example" is in the list twice`},
+		{"walled_garden: [pay.example]\nwalled_garden_ports: []", `c:2: walled_garden_ports: is empty, and walled_garden has the name pay.example`},
+		{"walled_garden_ports: [443, 0]", `c:1: walled_garden_ports[1]: "0" is not a port`},
+		{"walled_garden_ports: [1, 2, 3, 4, 5, 6, 7, 8, 9]", `c:1: walled_garden_ports: 9 ports: at most 8`},
+		{"walled_garden_speed: fast", `c:1: walled_garden_speed: "fast"`},
+		{"walled_garden_speed: 900bit", `c:1: walled_garden_speed: "900bit" is out of range`},
 		{"walled_garden: [10.0.0.1/8]", `c:1: walled_garden[0]: "10.0.0.1/8" has bits beyond its length: did you mean 10.0.0.0/8?`},
 		{"walled_garden: [0.0.0.0/0]", `c:1: walled_garden[0]: "0.0.0.0/0" would open the whole internet`},
 		{"portal: [80]", `c:1: portal[0]: "80" is not a service`},

@@ -181,6 +181,8 @@ func (d *decoder) scalar(key string, node ast.Node) (string, bool) {
 		return n.GetToken().Value, true
 	case *ast.NullNode:
 		d.fail(key, node, "has no value")
+	case *ast.AliasNode:
+		d.fail(key, node, "%s is an alias in YAML: write it in quotes, as %q", show(node), show(node))
 	default:
 		d.fail(key, node, "%s is not a plain value", show(node))
 	}
@@ -223,14 +225,22 @@ func (d *decoder) crossCheck() {
 			d.fail(fmt.Sprintf("blocked[%d]", i), nil, "%s is trusted as well: keep it in one list", mac)
 		}
 	}
-	if c := d.cfg; c.Captive.Redirect != "" && !admitted(c.Captive.Redirect, c.Portals, c.WalledGarden) {
+	if names, ports := d.cfg.Garden.Names(), d.cfg.Garden.Ports; len(names) > 0 && len(ports) == 0 {
+		d.fail("walled_garden_ports", nil, "is empty, and walled_garden has the name %s: name the ports that are open at its addresses, like [443, 80]", names[0])
+	} else if len(ports) > dataplane.MaxGardenPorts {
+		d.fail("walled_garden_ports", nil, "%d ports: at most %d", len(ports), dataplane.MaxGardenPorts)
+	}
+	if c := d.cfg; c.CaptiveAPI != "" && !admitted(c.CaptiveAPI, c.Portals, c.Garden) {
+		d.fail("captive.api", nil, "%q is neither in portal nor in walled_garden: no device reaches it before paying", c.CaptiveAPI)
+	}
+	if c := d.cfg; c.Captive.Redirect != "" && !admitted(c.Captive.Redirect, c.Portals, c.Garden) {
 		d.fail("captive.redirect", nil, "%q is neither in portal nor in walled_garden: devices would be led there for ever", c.Captive.Redirect)
 	}
 }
 
 // admitted reports whether any device reaches the server of a checked URL before paying, as
 // far as its text says: a name may stand for any address.
-func admitted(text string, portals []dataplane.Portal, garden []netip.Prefix) bool {
+func admitted(text string, portals []dataplane.Portal, garden dataplane.Garden) bool {
 	u, err := url.Parse(text)
 	if err != nil {
 		return false
@@ -246,5 +256,5 @@ func admitted(text string, portals []dataplane.Portal, garden []netip.Prefix) bo
 	open := func(p dataplane.Portal) bool {
 		return strconv.Itoa(int(p.Port)) == port && p.Protocol == "tcp" && (!p.Addr.IsValid() || p.Addr == addr)
 	}
-	return slices.ContainsFunc(portals, open) || slices.ContainsFunc(garden, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return slices.ContainsFunc(portals, open) || slices.ContainsFunc(garden.Networks(), func(p netip.Prefix) bool { return p.Contains(addr) })
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -125,21 +126,33 @@ func parseMAC(s string) (dataplane.MAC, error) {
 	return mac, err
 }
 
-func parseGarden(s string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
+func parsePort(s string) (uint16, error) {
+	n, err := parseInt(s, 1, math.MaxUint16)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a port: want 1 to %d", s, math.MaxUint16)
 	}
-	prefix, err := netip.ParsePrefix(s)
+	return uint16(n), nil
+}
+
+// parseSpeed reads a speed with its unit.
+func parseSpeed(s string) (uint64, error) {
+	bps, err := units.ParseSpeed(s)
+	if err == nil && bps != 0 && (bps < dataplane.MinBPS || bps > dataplane.MaxBPS) {
+		err = fmt.Errorf("%q is out of range: want %s to %s, or 0 for no limit", s, showSpeed(dataplane.MinBPS), showSpeed(dataplane.MaxBPS))
+	}
+	return bps, err
+}
+
+func showSpeed(bps uint64) string {
 	switch {
-	case err != nil:
-		return prefix, fmt.Errorf("%q is not a network: want a CIDR, like 203.0.113.0/24 or 2001:db8::/32 (names are not supported)", s)
-	case prefix.Masked() != prefix:
-		return prefix, fmt.Errorf("%q has bits beyond its length: did you mean %s?", s, prefix.Masked())
-	case prefix.Bits() == 0:
-		return prefix, fmt.Errorf("%q would open the whole internet before paying", s)
+	case bps == 0:
+		return "0"
+	case bps%1e6 == 0:
+		return fmt.Sprintf("%dmbit", bps/1e6)
+	case bps%1e3 == 0:
+		return fmt.Sprintf("%dkbit", bps/1e3)
 	}
-	return prefix, nil
+	return fmt.Sprintf("%dbit", bps)
 }
 
 func parsePortal(s string) (dataplane.Portal, error) {
@@ -195,6 +208,29 @@ func parseRedirect(s string) (string, error) {
 		return "", nil
 	}
 	return s, dataplane.CheckRedirect(s)
+}
+
+// maxAnnounced is the longest URL that a DHCPv4 option carries (RFC 8910, section 2).
+const maxAnnounced = 255
+
+// parseAPI refuses what a DHCP server's configuration would have to quote.
+func parseAPI(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%q is not a URL: %w", s, err)
+	case u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "":
+		return "", fmt.Errorf("%q: want a URL like https://portal.example/captive: phones take https only (RFC 8908)", s)
+	case len(s) > maxAnnounced:
+		return "", fmt.Errorf("%q: %d bytes, at most %d fit a DHCP option", s, len(s), maxAnnounced)
+	}
+	if bad := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`,;'"<>\^`+"`{|}", r) }); bad >= 0 {
+		return "", fmt.Errorf("%q: byte %d is not one that every DHCP server takes; write it as %%XX", s, bad)
+	}
+	return s, nil
 }
 
 func parseUDPAnswer(s string) (unreachable bool, err error) {

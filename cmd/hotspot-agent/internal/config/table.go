@@ -5,6 +5,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -166,9 +167,18 @@ func programKeys() []Key {
 func preauthKeys() []Key {
 	return []Key{
 		list(Key{
-			Name: "walled_garden", Kind: "list of networks", Accepts: "CIDRs or addresses, IPv4 and IPv6; not the whole internet", Wrong: "[example.com]",
-			Meaning: "Networks that any device may reach before paying.",
-		}, func(c *Config) *[]netip.Prefix { return &c.WalledGarden }, parseGarden, netip.Prefix.String),
+			Name: "walled_garden", Kind: "list of networks and names", Wrong: "[10.1.0.0/8]",
+			Accepts: "CIDRs or addresses, IPv4 and IPv6, not the whole internet; names like pay.example, or \"*.bank.example\" for bank.example and all names below it",
+			Meaning: "Networks and names that any device may reach before paying. A network is open with all its ports, at any speed. Of a name the addresses are open that the router's DNS answers with, once it does: on the ports and at the speed below, as others may have services at the same address. Private addresses are not opened by a name.",
+		}, func(c *Config) *[]dataplane.GardenEntry { return &c.Garden.Entries }, dataplane.ParseGardenEntry, showGardenEntry),
+		list(Key{
+			Name: "walled_garden_ports", Kind: "list of ports", Accepts: fmt.Sprintf("1 to %d, at most %d of them", math.MaxUint16, dataplane.MaxGardenPorts), Wrong: "[https]",
+			Meaning: "Ports, of TCP and UDP (QUIC), that are open at the addresses of names in walled_garden.",
+		}, func(c *Config) *[]uint16 { return &c.Garden.Ports }, parsePort, func(p uint16) string { return strconv.Itoa(int(p)) }),
+		value(Key{
+			Name: "walled_garden_speed", Kind: "speed", Accepts: fmt.Sprintf("%s to %s, or 0 for no limit; a number without a unit is in Mbit/s", showSpeed(dataplane.MinBPS), showSpeed(dataplane.MaxBPS)), Wrong: "fast",
+			Meaning: "What a device that has not paid gets to and from the addresses of names in walled_garden, both directions together. More is dropped (garden_rate in status).",
+		}, func(c *Config) *uint64 { return &c.Garden.SpeedBPS }, parseSpeed, showSpeed),
 		list(Key{
 			Name: "portal", Kind: "list of services", Accepts: "ADDRESS:PORT, [IPV6]:PORT, or :PORT for the router's own addresses; TCP", Wrong: "[80]",
 			Meaning: "Services that any device may reach before paying: the portal.",
@@ -197,6 +207,10 @@ func preauthKeys() []Key {
 					Name: "ended_quiet", Kind: "duration", Accepts: fmt.Sprintf("0s to %v", dataplane.MaxEndedQuiet), Wrong: "-1s",
 					Meaning: "After the end of a session only HTTP is answered this long: some phones look for a portal only when connections time out.",
 				}, func(c *Config) *time.Duration { return &c.Captive.EndedQuiet }, parseEndedQuiet, showDuration),
+				value(Key{
+					Name: "api", Kind: "URL", Accepts: fmt.Sprintf("https://, at most %d bytes, of a host in portal or walled_garden; \"\" for none", maxAnnounced), Wrong: "http://portal.example/api",
+					Meaning: "The portal's API for phones (RFC 8908). The agent does not announce it: `hotspot-agent announce` prints what the DHCP server needs.",
+				}, func(c *Config) *string { return &c.CaptiveAPI }, parseAPI, quoted),
 			},
 		}),
 	}
@@ -234,6 +248,14 @@ func speedKey(name, meaning string) Key {
 }
 
 func showMbps(bps uint64) string { return strconv.FormatFloat(mbit(bps), 'g', -1, 64) }
+
+// showGardenEntry quotes what YAML would take for an alias.
+func showGardenEntry(e dataplane.GardenEntry) string {
+	if text := e.String(); strings.HasPrefix(text, "*") {
+		return quoted(text)
+	}
+	return e.String()
+}
 
 // showDays is for durations of whole days.
 func showDays(d time.Duration) string { return strconv.Itoa(int(d/(24*time.Hour))) + "d" }

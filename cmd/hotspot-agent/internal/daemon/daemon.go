@@ -118,7 +118,7 @@ func (d *Daemon) build() error {
 	recoverRetired(d.plane, d.store, clock.BootID(), d.log)
 	d.manager = manager.New(d.store, d.plane, clock, managerConfig(d.cfg, d.plane, d.log))
 	d.meter = meter.New(d.plane, d.manager, meter.Options{Checkpoint: d.cfg.Checkpoint, Now: linux.BootNow, Log: d.log})
-	d.server = server.New(d.manager, d.service(), server.Options{Access: access(d.cfg), Log: d.log})
+	d.server = server.New(d.manager, d.service(), server.Options{Access: access(d.cfg), Portal: securePortal(d.cfg), Log: d.log})
 	return nil
 }
 

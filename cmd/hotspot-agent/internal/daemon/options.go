@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"log/slog"
+	"strings"
 
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/config"
 	"github.com/hotspot-agent/hotspot-agent/pkg/api/server"
@@ -19,7 +20,7 @@ func PlaneOptions(cfg config.Config, log *slog.Logger) linux.Options {
 		Interfaces:     cfg.Interfaces,
 		MaxClients:     cfg.MaxClients,
 		Portals:        cfg.Portals,
-		WalledGarden:   cfg.WalledGarden,
+		Garden:         cfg.Garden,
 		Captive:        cfg.Captive,
 		Attach:         cfg.Attach,
 		Limiter:        cfg.Limiter,
@@ -49,6 +50,14 @@ func managerConfig(cfg config.Config, plane *linux.Dataplane, log *slog.Logger) 
 		Dial:              server.DialProvider,
 		Log:               log,
 	}
+}
+
+// securePortal is the portal's page where devices may be sent by RFC 8908: over TLS.
+func securePortal(cfg config.Config) string {
+	if strings.HasPrefix(cfg.Captive.Redirect, "https://") {
+		return cfg.Captive.Redirect
+	}
+	return ""
 }
 
 func access(cfg config.Config) server.Access {

@@ -39,7 +39,8 @@ const (
 	TypeJSON    = "application/json"
 	TypePatch   = "application/merge-patch+json" // RFC 7396
 	TypeProblem = "application/problem+json"
-	TypeLines   = "application/x-ndjson" // one JSON value a line
+	TypeCaptive = "application/captive+json" // RFC 8908
+	TypeLines   = "application/x-ndjson"     // one JSON value a line
 )
 
 // codes is the one table between codes and HTTP statuses. Towards HTTP the row of

@@ -24,33 +24,42 @@ const (
 // names for characters with it.
 var attributes = strings.NewReplacer("&", "&amp;", `"`, "&#34;", "<", "&lt;", ">", "&gt;")
 
-// CaptivePage is the HTTP response that leads to url, of the fixed size that the programs
-// send. Its padding is spaces after the body. RFC 9110 section 15.4.3.
+// CaptivePage is the HTTP response that leads to url: short, so that most requests are
+// longer. Spaces after the body make its length a multiple of 4. RFC 9110 section 15.4.3.
 func CaptivePage(url string) []byte {
 	body := `<a href="` + attributes.Replace(url) + `">Log in</a>`
 	head := func(length int) string {
 		return fmt.Sprintf("HTTP/1.1 302 Found\r\nLocation: %s\r\nCache-Control: no-store\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", url, length)
 	}
-	const size = int(HotspotAbiABI_CAPTIVE_PAGE_BYTES)
-	length := size - len(head(100))
-	if length < 100 {
-		length = size - len(head(10))
-	}
-	if length < len(body) {
+	if len(head(len(body))+body) > maxCaptivePage {
 		body = ""
 	}
-	return []byte(head(length) + body + strings.Repeat(" ", length-len(body)))
+	page := head(len(body)) + body
+	for len(page)%4 != 0 {
+		body += " "
+		page = head(len(body)) + body
+	}
+	return []byte(page)
 }
+
+// maxCaptivePage is how long a page may be, without the bytes that padding may take.
+const maxCaptivePage = int(HotspotAbiABI_CAPTIVE_PAGE_BYTES) - 8
 
 // SetCaptiveConstants writes the load-time constants of the programs that answer. Mark and
 // secret are derived from the epoch of the maps, so that programs that were loaded at
 // different times agree, and no packet of another's has them but by chance.
 func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64) error {
-	mark := derived(epoch, "captive mark")
+	mark := uint32(0)
+	if c.Redirect != "" {
+		sum := derived(epoch, "captive mark")
+		mark = binary.BigEndian.Uint32(sum[:]) | 1
+	}
+	page := CaptivePage(c.Redirect)
 	constants := map[string]any{
-		CaptiveVarCaptivePage:        CaptivePage(c.Redirect),
+		CaptiveVarCaptivePage:        append(page, make([]byte, int(HotspotAbiABI_CAPTIVE_PAGE_BYTES)-len(page))...),
+		CaptiveVarCaptivePageBytes:   uint32(len(page)),
 		CaptiveVarCaptiveSecret:      CaptiveSecret(epoch),
-		CaptiveVarCaptiveMark:        binary.BigEndian.Uint32(mark[:]) | 1,
+		CaptiveVarCaptiveMark:        mark,
 		CaptiveVarCaptiveHttps:       captiveHTTPS(c.HTTPS),
 		CaptiveVarCaptiveUnreachable: c.Unreachable,
 		CaptiveVarCaptiveQuietNs:     uint64(c.EndedQuiet),

@@ -69,6 +69,13 @@ type CaptiveDnsBucket struct {
 	TatNs uint64
 }
 
+type CaptiveDnsStream struct {
+	_      structs.HostLayout
+	Client CaptiveAddrKey
+	PortBe uint16
+	Pad    [2]uint8
+}
+
 type CaptiveFlows struct {
 	_    structs.HostLayout
 	Fair [2]struct {
@@ -91,6 +98,12 @@ type CaptiveFlows struct {
 	}
 }
 
+type CaptiveGardenAddr struct {
+	_      structs.HostLayout
+	UntilS uint32
+	NamedS uint32
+}
+
 type CaptiveMacKey struct {
 	_    structs.HostLayout
 	Addr [6]uint8
@@ -104,6 +117,12 @@ type CaptiveMeta struct {
 	Epoch         uint64
 }
 
+type CaptiveNameKey struct {
+	_         structs.HostLayout
+	PrefixLen uint32
+	Text      [256]uint8
+}
+
 type CaptivePortalKey struct {
 	_        structs.HostLayout
 	Addr     [16]uint8
@@ -114,13 +133,20 @@ type CaptivePortalKey struct {
 
 type CaptivePreauthBucket struct {
 	_     structs.HostLayout
-	TatNs [4]uint64
+	TatNs [5]uint64
 }
 
 type CaptivePrefixKey struct {
 	_         structs.HostLayout
 	PrefixLen uint32
 	Addr      [16]uint8
+}
+
+type CaptiveSpeed struct {
+	_             structs.HostLayout
+	BitPerS       uint64
+	RateNsPerByte uint64
+	BurstNs       uint64
 }
 
 type CaptiveStat struct {
@@ -170,8 +196,13 @@ const (
 	CaptiveMapClientDns          = "client_dns"
 	CaptiveMapClientIndex        = "client_index"
 	CaptiveMapClients            = "clients"
+	CaptiveMapDnsStreams         = "dns_streams"
 	CaptiveMapEvents             = "events"
 	CaptiveMapFlows              = "flows"
+	CaptiveMapGardenAddrs        = "garden_addrs"
+	CaptiveMapGardenCounts       = "garden_counts"
+	CaptiveMapGardenEgress       = "garden_egress"
+	CaptiveMapGardenNames        = "garden_names"
 	CaptiveMapIdentity           = "identity"
 	CaptiveMapPortals            = "portals"
 	CaptiveMapPreauthBucketAll   = "preauth_bucket_all"
@@ -189,9 +220,13 @@ const (
 	CaptiveVarCaptiveHttps       = "captive_https"
 	CaptiveVarCaptiveMark        = "captive_mark"
 	CaptiveVarCaptivePage        = "captive_page"
+	CaptiveVarCaptivePageBytes   = "captive_page_bytes"
 	CaptiveVarCaptiveQuietNs     = "captive_quiet_ns"
 	CaptiveVarCaptiveSecret      = "captive_secret"
 	CaptiveVarCaptiveUnreachable = "captive_unreachable"
+	CaptiveVarGardenOn           = "garden_on"
+	CaptiveVarGardenPortsBe      = "garden_ports_be"
+	CaptiveVarGardenSpeed        = "garden_speed"
 )
 
 // LoadCaptive returns the embedded CollectionSpec for Captive.
@@ -250,8 +285,13 @@ type CaptiveMapSpecs struct {
 	ClientDns        *ebpf.MapSpec `ebpf:"client_dns"`
 	ClientIndex      *ebpf.MapSpec `ebpf:"client_index"`
 	Clients          *ebpf.MapSpec `ebpf:"clients"`
+	DnsStreams       *ebpf.MapSpec `ebpf:"dns_streams"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
+	GardenAddrs      *ebpf.MapSpec `ebpf:"garden_addrs"`
+	GardenCounts     *ebpf.MapSpec `ebpf:"garden_counts"`
+	GardenEgress     *ebpf.MapSpec `ebpf:"garden_egress"`
+	GardenNames      *ebpf.MapSpec `ebpf:"garden_names"`
 	Identity         *ebpf.MapSpec `ebpf:"identity"`
 	Portals          *ebpf.MapSpec `ebpf:"portals"`
 	PreauthBucketAll *ebpf.MapSpec `ebpf:"preauth_bucket_all"`
@@ -273,9 +313,13 @@ type CaptiveVariableSpecs struct {
 	CaptiveHttps       *ebpf.VariableSpec `ebpf:"captive_https"`
 	CaptiveMark        *ebpf.VariableSpec `ebpf:"captive_mark"`
 	CaptivePage        *ebpf.VariableSpec `ebpf:"captive_page"`
+	CaptivePageBytes   *ebpf.VariableSpec `ebpf:"captive_page_bytes"`
 	CaptiveQuietNs     *ebpf.VariableSpec `ebpf:"captive_quiet_ns"`
 	CaptiveSecret      *ebpf.VariableSpec `ebpf:"captive_secret"`
 	CaptiveUnreachable *ebpf.VariableSpec `ebpf:"captive_unreachable"`
+	GardenOn           *ebpf.VariableSpec `ebpf:"garden_on"`
+	GardenPortsBe      *ebpf.VariableSpec `ebpf:"garden_ports_be"`
+	GardenSpeed        *ebpf.VariableSpec `ebpf:"garden_speed"`
 }
 
 // CaptiveObjects contains all objects after they have been loaded into the kernel.
@@ -304,8 +348,13 @@ type CaptiveMaps struct {
 	ClientDns        *ebpf.Map `ebpf:"client_dns"`
 	ClientIndex      *ebpf.Map `ebpf:"client_index"`
 	Clients          *ebpf.Map `ebpf:"clients"`
+	DnsStreams       *ebpf.Map `ebpf:"dns_streams"`
 	Events           *ebpf.Map `ebpf:"events"`
 	Flows            *ebpf.Map `ebpf:"flows"`
+	GardenAddrs      *ebpf.Map `ebpf:"garden_addrs"`
+	GardenCounts     *ebpf.Map `ebpf:"garden_counts"`
+	GardenEgress     *ebpf.Map `ebpf:"garden_egress"`
+	GardenNames      *ebpf.Map `ebpf:"garden_names"`
 	Identity         *ebpf.Map `ebpf:"identity"`
 	Portals          *ebpf.Map `ebpf:"portals"`
 	PreauthBucketAll *ebpf.Map `ebpf:"preauth_bucket_all"`
@@ -328,8 +377,13 @@ func (m *CaptiveMaps) Close() error {
 		m.ClientDns,
 		m.ClientIndex,
 		m.Clients,
+		m.DnsStreams,
 		m.Events,
 		m.Flows,
+		m.GardenAddrs,
+		m.GardenCounts,
+		m.GardenEgress,
+		m.GardenNames,
 		m.Identity,
 		m.Portals,
 		m.PreauthBucketAll,
@@ -352,9 +406,13 @@ type CaptiveVariables struct {
 	CaptiveHttps       *ebpf.Variable `ebpf:"captive_https"`
 	CaptiveMark        *ebpf.Variable `ebpf:"captive_mark"`
 	CaptivePage        *ebpf.Variable `ebpf:"captive_page"`
+	CaptivePageBytes   *ebpf.Variable `ebpf:"captive_page_bytes"`
 	CaptiveQuietNs     *ebpf.Variable `ebpf:"captive_quiet_ns"`
 	CaptiveSecret      *ebpf.Variable `ebpf:"captive_secret"`
 	CaptiveUnreachable *ebpf.Variable `ebpf:"captive_unreachable"`
+	GardenOn           *ebpf.Variable `ebpf:"garden_on"`
+	GardenPortsBe      *ebpf.Variable `ebpf:"garden_ports_be"`
+	GardenSpeed        *ebpf.Variable `ebpf:"garden_speed"`
 }
 
 // CaptivePrograms contains all programs after they have been loaded into the kernel.

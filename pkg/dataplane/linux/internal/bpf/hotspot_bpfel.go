@@ -41,6 +41,12 @@ const (
 	HotspotAbiABI_CAPTIVE_MACS        HotspotAbi = 512
 	HotspotAbiABI_CAPTIVE_NEWS_S      HotspotAbi = 600
 	HotspotAbiABI_CAPTIVE_NEWS_BURST  HotspotAbi = 256
+	HotspotAbiABI_NAME_BYTES          HotspotAbi = 256
+	HotspotAbiABI_GARDEN_LEAST_S      HotspotAbi = 600
+	HotspotAbiABI_GARDEN_USED_S       HotspotAbi = 600
+	HotspotAbiABI_GARDEN_MOST_S       HotspotAbi = 86400
+	HotspotAbiABI_GARDEN_PORTS        HotspotAbi = 8
+	HotspotAbiABI_GARDEN_MACS         HotspotAbi = 512
 )
 
 type HotspotAccount struct {
@@ -100,6 +106,13 @@ type HotspotDnsBucket struct {
 	TatNs uint64
 }
 
+type HotspotDnsStream struct {
+	_      structs.HostLayout
+	Client HotspotAddrKey
+	PortBe uint16
+	Pad    [2]uint8
+}
+
 type HotspotEvent struct {
 	_       structs.HostLayout
 	Account uint64
@@ -141,6 +154,31 @@ type HotspotFlows struct {
 	Fair [2]HotspotFair
 }
 
+type HotspotGardenAddr struct {
+	_      structs.HostLayout
+	UntilS uint32
+	NamedS uint32
+}
+
+type HotspotGardenCount uint32
+
+const (
+	HotspotGardenCountGARDEN_ANSWERS   HotspotGardenCount = 0
+	HotspotGardenCountGARDEN_ADDRESSES HotspotGardenCount = 1
+	HotspotGardenCountGARDEN_REFUSED   HotspotGardenCount = 2
+	HotspotGardenCountGARDEN_PARTIAL   HotspotGardenCount = 3
+	HotspotGardenCountGARDEN_COUNTS    HotspotGardenCount = 4
+)
+
+type HotspotGardenProgram uint32
+
+const (
+	HotspotGardenProgramGARDEN_ANSWER   HotspotGardenProgram = 0
+	HotspotGardenProgramGARDEN_RECORDS  HotspotGardenProgram = 1
+	HotspotGardenProgramGARDEN_HINTS    HotspotGardenProgram = 2
+	HotspotGardenProgramGARDEN_PROGRAMS HotspotGardenProgram = 3
+)
+
 type HotspotMacKey struct {
 	_    structs.HostLayout
 	Addr [6]uint8
@@ -154,6 +192,12 @@ type HotspotMeta struct {
 	Epoch         uint64
 }
 
+type HotspotNameKey struct {
+	_         structs.HostLayout
+	PrefixLen uint32
+	Text      [256]uint8
+}
+
 type HotspotPortalKey struct {
 	_        structs.HostLayout
 	Addr     [16]uint8
@@ -164,7 +208,7 @@ type HotspotPortalKey struct {
 
 type HotspotPreauthBucket struct {
 	_     structs.HostLayout
-	TatNs [4]uint64
+	TatNs [5]uint64
 }
 
 type HotspotPreauthSpeed uint32
@@ -174,7 +218,8 @@ const (
 	HotspotPreauthSpeedPREAUTH_ERRORS  HotspotPreauthSpeed = 1
 	HotspotPreauthSpeedPREAUTH_ANSWERS HotspotPreauthSpeed = 2
 	HotspotPreauthSpeedPREAUTH_NEWS    HotspotPreauthSpeed = 3
-	HotspotPreauthSpeedPREAUTH_SPEEDS  HotspotPreauthSpeed = 4
+	HotspotPreauthSpeedPREAUTH_GARDEN  HotspotPreauthSpeed = 4
+	HotspotPreauthSpeedPREAUTH_SPEEDS  HotspotPreauthSpeed = 5
 )
 
 type HotspotPrefixKey struct {
@@ -209,7 +254,9 @@ const (
 	HotspotReasonANSWER_RESET       HotspotReason = 20
 	HotspotReasonANSWER_UNREACHABLE HotspotReason = 21
 	HotspotReasonPASS_ANSWER        HotspotReason = 22
-	HotspotReasonREASONS            HotspotReason = 23
+	HotspotReasonPASS_GARDEN        HotspotReason = 23
+	HotspotReasonDROP_GARDEN_RATE   HotspotReason = 24
+	HotspotReasonREASONS            HotspotReason = 25
 )
 
 type HotspotRule struct {
@@ -284,8 +331,13 @@ const (
 	HotspotMapClientDns            = "client_dns"
 	HotspotMapClientIndex          = "client_index"
 	HotspotMapClients              = "clients"
+	HotspotMapDnsStreams           = "dns_streams"
 	HotspotMapEvents               = "events"
 	HotspotMapFlows                = "flows"
+	HotspotMapGardenAddrs          = "garden_addrs"
+	HotspotMapGardenCounts         = "garden_counts"
+	HotspotMapGardenEgress         = "garden_egress"
+	HotspotMapGardenNames          = "garden_names"
 	HotspotMapIdentity             = "identity"
 	HotspotMapPortals              = "portals"
 	HotspotMapPreauthBucketAll     = "preauth_bucket_all"
@@ -364,8 +416,13 @@ type HotspotMapSpecs struct {
 	ClientDns        *ebpf.MapSpec `ebpf:"client_dns"`
 	ClientIndex      *ebpf.MapSpec `ebpf:"client_index"`
 	Clients          *ebpf.MapSpec `ebpf:"clients"`
+	DnsStreams       *ebpf.MapSpec `ebpf:"dns_streams"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
+	GardenAddrs      *ebpf.MapSpec `ebpf:"garden_addrs"`
+	GardenCounts     *ebpf.MapSpec `ebpf:"garden_counts"`
+	GardenEgress     *ebpf.MapSpec `ebpf:"garden_egress"`
+	GardenNames      *ebpf.MapSpec `ebpf:"garden_names"`
 	Identity         *ebpf.MapSpec `ebpf:"identity"`
 	Portals          *ebpf.MapSpec `ebpf:"portals"`
 	PreauthBucketAll *ebpf.MapSpec `ebpf:"preauth_bucket_all"`
@@ -418,8 +475,13 @@ type HotspotMaps struct {
 	ClientDns        *ebpf.Map `ebpf:"client_dns"`
 	ClientIndex      *ebpf.Map `ebpf:"client_index"`
 	Clients          *ebpf.Map `ebpf:"clients"`
+	DnsStreams       *ebpf.Map `ebpf:"dns_streams"`
 	Events           *ebpf.Map `ebpf:"events"`
 	Flows            *ebpf.Map `ebpf:"flows"`
+	GardenAddrs      *ebpf.Map `ebpf:"garden_addrs"`
+	GardenCounts     *ebpf.Map `ebpf:"garden_counts"`
+	GardenEgress     *ebpf.Map `ebpf:"garden_egress"`
+	GardenNames      *ebpf.Map `ebpf:"garden_names"`
 	Identity         *ebpf.Map `ebpf:"identity"`
 	Portals          *ebpf.Map `ebpf:"portals"`
 	PreauthBucketAll *ebpf.Map `ebpf:"preauth_bucket_all"`
@@ -442,8 +504,13 @@ func (m *HotspotMaps) Close() error {
 		m.ClientDns,
 		m.ClientIndex,
 		m.Clients,
+		m.DnsStreams,
 		m.Events,
 		m.Flows,
+		m.GardenAddrs,
+		m.GardenCounts,
+		m.GardenEgress,
+		m.GardenNames,
 		m.Identity,
 		m.Portals,
 		m.PreauthBucketAll,

@@ -44,15 +44,21 @@ func DeleteKey(m *ebpf.Map, key any) error {
 	return nil
 }
 
-// SyncSet makes the keys of a set map those of want. New ones come first, so that
-// nothing that stays open is shut meanwhile.
-func SyncSet[K comparable](m *ebpf.Map, want map[K]bool) error {
+// KeysOf returns the keys of a set map.
+func KeysOf[K comparable](m *ebpf.Map) map[K]bool {
 	have := make(map[K]bool)
 	var key K
 	var mark uint8
 	for it := m.Iterate(); it.Next(&key, &mark); {
 		have[key] = true
 	}
+	return have
+}
+
+// SyncSet makes the keys of a set map those of want. New ones come first, so that
+// nothing that stays open is shut meanwhile.
+func SyncSet[K comparable](m *ebpf.Map, want map[K]bool) error {
+	have := KeysOf[K](m)
 	for key := range want {
 		if have[key] {
 			continue

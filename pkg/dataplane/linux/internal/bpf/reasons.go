@@ -29,4 +29,6 @@ var ReasonLabels = [HotspotReasonREASONS]string{
 	HotspotReasonANSWER_RESET:       "answer_reset",
 	HotspotReasonANSWER_UNREACHABLE: "answer_unreachable",
 	HotspotReasonPASS_ANSWER:        "pass_answer",
+	HotspotReasonPASS_GARDEN:        "pass_garden",
+	HotspotReasonDROP_GARDEN_RATE:   "drop_garden_rate",
 }
