@@ -4,6 +4,8 @@ SHELL := /bin/sh
 # Where Go and nft often are without being in the PATH.
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 export CGO_ENABLED := 1
+# SQLite in 0.35 MB less of the binary, and not slower: its time is the disk's. Go unwinds no C.
+export CGO_CFLAGS ?= -Os -fno-asynchronous-unwind-tables -fno-unwind-tables
 # The Go that go.mod names, also where a machine is set to use the one it has.
 export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 

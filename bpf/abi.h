@@ -69,9 +69,7 @@ enum abi {
 	ABI_CAPTIVE_BURST = 400,
 	/* All MACs together get this many times as much. A power of two. */
 	ABI_CAPTIVE_MACS = 512,
-	/* A device that got no answer for this long (s) is news when it gets one. All devices
-	 * together: one event a second, and so many at once. */
-	ABI_CAPTIVE_NEWS_S = 600,
+	/* Events of answers, for all devices together: one a second, and so many at once. */
 	ABI_CAPTIVE_NEWS_BURST = 256,
 
 	/* The data of a key in an LPM trie at most, and more than any name (RFC 1035, 3.1). */
@@ -148,7 +146,7 @@ enum captive_https {
 enum event_kind {
 	EVENT_EXHAUSTED = 1,
 	EVENT_DEADLINE = 2,
-	EVENT_CAPTIVE = 3, /* a device that may not pass is answered, see ABI_CAPTIVE_NEWS_S */
+	EVENT_CAPTIVE = 3, /* a device that may not pass is answered, after none for captive_news_ns */
 };
 
 /* 8 bytes, so that the hash takes one word. */

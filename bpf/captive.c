@@ -35,6 +35,7 @@ volatile const __u32 captive_mark = 0;       /* of answers, between the two hook
 volatile const __u8 captive_https = 0;       /* enum captive_https */
 volatile const __u8 captive_unreachable = 0; /* UDP and others are answered by ICMP */
 volatile const __u64 captive_quiet_ns = 0;   /* after an end only port 80 is answered */
+volatile const __u64 captive_news_ns = 0;    /* the first answer after none for this long is an event */
 
 /* A connection that lived when its session ended is reset when its peer sends, for this
  * long. */
@@ -73,7 +74,7 @@ static __always_inline bool captive_may_answer(const struct frame *f, __u64 now)
 
 	if (!preauth_charge_own(own, PREAUTH_ANSWERS, one, ABI_CAPTIVE_MACS, (__u64)ABI_CAPTIVE_NS * ABI_CAPTIVE_BURST, now))
 		return false;
-	if (!last || last + ABI_CAPTIVE_NEWS_S * CAPTIVE_SECOND_NS <= now)
+	if (!last || last + captive_news_ns <= now)
 		captive_notify(f, now);
 	return true;
 }

@@ -55,7 +55,7 @@ func TestClients(t *testing.T) {
 			t.Errorf("refused after %v", took)
 		}
 	})
-	t.Run("udhcpc", func(t *testing.T) { udhcpc(t, customer) })
+	t.Run("udhcpc", func(t *testing.T) { udhcpc(t, customer, captiveAPI) })
 	s.sell(0, "--type", "time", "--time", "1h")
 	t.Run("curl on payment", func(t *testing.T) {
 		if got, err := curl(customer, page); got != "Internet" || err != nil {
@@ -83,9 +83,18 @@ func (s *shop) page(h *lab.Host, address, text string) {
 // dhcp has dnsmasq hand out addresses, and announce the portal's API (RFC 8910).
 func (s *shop) dhcp() {
 	s.Helper()
-	cmd := s.kiosk.Router.Command("dnsmasq", "--keep-in-foreground", "--user=root", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-",
-		"--port=0", "--no-ping", "--dhcp-leasefile="+filepath.Join(s.TempDir(), "leases"), "--interface="+lab.Bridge,
-		"--dhcp-range=10.77.0.100,10.77.0.199,1h", "--dhcp-option=114,"+captiveAPI)
+	s.dnsmasq(append(s.leases(), "--conf-file=/dev/null", "--dhcp-option=114,"+captiveAPI)...)
+}
+
+// leases have dnsmasq serve DHCPv4 alone.
+func (s *shop) leases() []string {
+	return []string{"--port=0", "--no-ping", "--dhcp-leasefile=" + filepath.Join(s.TempDir(), "leases"), "--dhcp-range=10.77.0.100,10.77.0.199,1h"}
+}
+
+// dnsmasq serves the customers until the test ends.
+func (s *shop) dnsmasq(args ...string) {
+	s.Helper()
+	cmd := s.kiosk.Router.Command("dnsmasq", append([]string{"--keep-in-foreground", "--user=root", "--pid-file=", "--log-facility=-", "--interface=" + lab.Bridge}, args...)...)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	must(s.T, cmd.Start())
@@ -115,8 +124,8 @@ func lookUp(t *testing.T, h *lab.Host) ([]string, error) {
 	return resolver.LookupHost(ctx, "www.internet.example.")
 }
 
-// udhcpc gets a lease, and leaves the interface alone.
-func udhcpc(t *testing.T, h *lab.Host) {
+// udhcpc gets a lease with the URL of an API, and leaves the interface alone.
+func udhcpc(t *testing.T, h *lab.Host, api string) {
 	t.Helper()
 	script, lease := filepath.Join(t.TempDir(), "script"), filepath.Join(t.TempDir(), "lease")
 	must(t, os.WriteFile(script, []byte("#!/bin/sh\n[ \"$1\" != bound ] || echo \"$opt114\" >"+lease+"\n"), 0o700))
@@ -126,7 +135,7 @@ func udhcpc(t *testing.T, h *lab.Host) {
 	}
 	text, err := os.ReadFile(lease)
 	must(t, err)
-	if got, err := hex.DecodeString(strings.TrimSpace(string(text))); string(got) != captiveAPI || err != nil {
+	if got, err := hex.DecodeString(strings.TrimSpace(string(text))); string(got) != api || err != nil {
 		t.Errorf("option 114 is %q (%v)", got, err)
 	}
 }

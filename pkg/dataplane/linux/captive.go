@@ -4,6 +4,7 @@ package linux
 
 import (
 	"errors"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -19,7 +20,7 @@ func loadCaptive(maps *pins.Maps, c dataplane.Captive, g dataplane.Garden) error
 	if c.Redirect == "" && len(g.Names()) == 0 {
 		return errors.Join(clearProgram(maps.CaptiveIngress), clearProgram(maps.CaptiveEgress))
 	}
-	programs, err := newCaptive(maps.ByName, c, g, maps.Epoch)
+	programs, err := newCaptive(maps.ByName, c, g, maps.Epoch, bpf.CaptiveNews)
 	if err != nil {
 		return err
 	}
@@ -32,12 +33,12 @@ func loadCaptive(maps *pins.Maps, c dataplane.Captive, g dataplane.Garden) error
 }
 
 // newCaptive loads these programs, over the maps that they share with the others.
-func newCaptive(byName map[string]*ebpf.Map, c dataplane.Captive, g dataplane.Garden, epoch uint64) (*bpf.CaptivePrograms, error) {
+func newCaptive(byName map[string]*ebpf.Map, c dataplane.Captive, g dataplane.Garden, epoch uint64, news time.Duration) (*bpf.CaptivePrograms, error) {
 	spec, err := bpf.LoadCaptive()
 	if err != nil {
 		return nil, err
 	}
-	if err := bpf.SetCaptiveConstants(spec, c, epoch); err != nil {
+	if err := bpf.SetCaptiveConstants(spec, c, epoch, news); err != nil {
 		return nil, err
 	}
 	if err := bpf.SetGardenConstants(spec, g); err != nil {

@@ -79,7 +79,7 @@ func newJudges(t testing.TB) *judges {
 		testbedBind = i&bedBind != 0
 		j.beds[i] = newTestbed(t, i&bedPort != 0)
 		if i&bedCaptive != 0 {
-			j.beds[i].answer(testCaptive(), dataplane.Garden{})
+			j.beds[i].answer(testCaptive(), dataplane.Garden{}, bpf.CaptiveNews)
 		}
 	}
 	return &j

@@ -56,7 +56,7 @@ type gardenTestbed struct{ captiveTestbed }
 func newGardenTestbed(t testing.TB, c dataplane.Captive, g dataplane.Garden) gardenTestbed {
 	t.Helper()
 	b := newTestbed(t, false)
-	b.answer(c, g)
+	b.answer(c, g, bpf.CaptiveNews)
 	b.learn(g)
 	return gardenTestbed{captiveTestbed{b}}
 }
@@ -527,7 +527,7 @@ func TestGardenVerifierTime(t *testing.T) {
 	programs, err := newGarden(b.byName())
 	check(t, err)
 	defer func() { _ = programs.Close() }()
-	captive, err := newCaptive(b.byName(), testCaptive(), testGarden(), testEpoch)
+	captive, err := newCaptive(b.byName(), testCaptive(), testGarden(), testEpoch, bpf.CaptiveNews)
 	check(t, err)
 	defer func() { _ = captive.Close() }()
 	b.verifies(programs.GardenAnswer, programs.GardenRecords, programs.GardenHints, captive.CaptiveFromClient, captive.CaptiveToClient)

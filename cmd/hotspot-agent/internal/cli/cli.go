@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/announce"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/args"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/command"
 	"github.com/hotspot-agent/hotspot-agent/cmd/hotspot-agent/internal/cli/completion"
@@ -79,7 +80,7 @@ func tree(e command.Env) *cli.App {
 			runCommand(e),
 			connectCommand(e), disconnectCommand(e), statusCommand(e),
 			deviceCommand(e), sessionCommand(e), eventsCommand(e), top.Command(e),
-			doctor.Command(e), backupCommand(e), restoreCommand(e), detachCommand(e),
+			doctor.Command(e), announce.Command(e), backupCommand(e), restoreCommand(e), detachCommand(e),
 			versionCommand(e), completion.Command(e),
 		},
 	}

@@ -26,10 +26,11 @@ import (
 func Command(e command.Env) *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "check kernel, hooks, forwarding, offloads, clock, pins, database; say what to do (root)",
+		Usage: "check kernel, hooks, forwarding, offloads, clock, pins, database, the way to the portal; say what to do (root)",
 		Description: `Works with and without a running agent, and changes nothing. Each line has a result (ok,
 info, warn or fail), the check and what it found; unless it is ok, below it why that
-matters and what mends it.
+matters and what mends it. Where captive.redirect is set it goes a phone's way to the
+portal, which takes ten seconds at most.
 
 Exit status: 0 fine, warnings included; 1 a check failed: there is something to do;
 2 usage; 3 customers can slip through unpaid, pay for nothing, or are cut off.
@@ -69,10 +70,11 @@ var reasons = map[string]string{
 func examine(e command.Env, c *cli.Context) error {
 	cfg, findings := diagnoseConfig(e, c)
 	findings = append(findings, diagnoseKernel(cfg)...)
+	findings = append(findings, diagnoseCaptive(e, c, cfg)...)
 	findings = append(findings, diagnoseDatabase(c.Context, cfg)...)
 	findings = append(findings, diagnoseAgent(c.Context, cfg.Socket)...)
 	for i := range findings {
-		findings[i].Why = cmp.Or(findings[i].Why, reasons[findings[i].Check])
+		findings[i].Why = cmp.Or(findings[i].Why, reasons[findings[i].Check], reasonOfCaptive(findings[i].Check))
 	}
 	if err := output.Show(e.Stdout, c, findings, printFindings); err != nil {
 		return err

@@ -24,6 +24,9 @@ const (
 // names for characters with it.
 var attributes = strings.NewReplacer("&", "&amp;", `"`, "&#34;", "<", "&lt;", ">", "&gt;")
 
+// CaptiveNews is how long a device has to be without an answer for the next one to be an event.
+const CaptiveNews = 10 * time.Minute
+
 // CaptivePage is the HTTP response that leads to url: short, so that most requests are
 // longer. Spaces after the body make its length a multiple of 4. RFC 9110 section 15.4.3.
 func CaptivePage(url string) []byte {
@@ -48,7 +51,7 @@ const maxCaptivePage = int(HotspotAbiABI_CAPTIVE_PAGE_BYTES) - 8
 // SetCaptiveConstants writes the load-time constants of the programs that answer. Mark and
 // secret are derived from the epoch of the maps, so that programs that were loaded at
 // different times agree, and no packet of another's has them but by chance.
-func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64) error {
+func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch uint64, news time.Duration) error {
 	mark := uint32(0)
 	if c.Redirect != "" {
 		sum := derived(epoch, "captive mark")
@@ -63,6 +66,7 @@ func SetCaptiveConstants(spec *ebpf.CollectionSpec, c dataplane.Captive, epoch u
 		CaptiveVarCaptiveHttps:       captiveHTTPS(c.HTTPS),
 		CaptiveVarCaptiveUnreachable: c.Unreachable,
 		CaptiveVarCaptiveQuietNs:     uint64(c.EndedQuiet),
+		CaptiveVarCaptiveNewsNs:      uint64(news),
 	}
 	return setConstants(spec, constants)
 }

@@ -219,6 +219,7 @@ const (
 	CaptiveProgCaptiveToClient   = "captive_to_client"
 	CaptiveVarCaptiveHttps       = "captive_https"
 	CaptiveVarCaptiveMark        = "captive_mark"
+	CaptiveVarCaptiveNewsNs      = "captive_news_ns"
 	CaptiveVarCaptivePage        = "captive_page"
 	CaptiveVarCaptivePageBytes   = "captive_page_bytes"
 	CaptiveVarCaptiveQuietNs     = "captive_quiet_ns"
@@ -312,6 +313,7 @@ type CaptiveMapSpecs struct {
 type CaptiveVariableSpecs struct {
 	CaptiveHttps       *ebpf.VariableSpec `ebpf:"captive_https"`
 	CaptiveMark        *ebpf.VariableSpec `ebpf:"captive_mark"`
+	CaptiveNewsNs      *ebpf.VariableSpec `ebpf:"captive_news_ns"`
 	CaptivePage        *ebpf.VariableSpec `ebpf:"captive_page"`
 	CaptivePageBytes   *ebpf.VariableSpec `ebpf:"captive_page_bytes"`
 	CaptiveQuietNs     *ebpf.VariableSpec `ebpf:"captive_quiet_ns"`
@@ -405,6 +407,7 @@ func (m *CaptiveMaps) Close() error {
 type CaptiveVariables struct {
 	CaptiveHttps       *ebpf.Variable `ebpf:"captive_https"`
 	CaptiveMark        *ebpf.Variable `ebpf:"captive_mark"`
+	CaptiveNewsNs      *ebpf.Variable `ebpf:"captive_news_ns"`
 	CaptivePage        *ebpf.Variable `ebpf:"captive_page"`
 	CaptivePageBytes   *ebpf.Variable `ebpf:"captive_page_bytes"`
 	CaptiveQuietNs     *ebpf.Variable `ebpf:"captive_quiet_ns"`

@@ -39,7 +39,6 @@ const (
 	HotspotAbiABI_CAPTIVE_NS          HotspotAbi = 5000000
 	HotspotAbiABI_CAPTIVE_BURST       HotspotAbi = 400
 	HotspotAbiABI_CAPTIVE_MACS        HotspotAbi = 512
-	HotspotAbiABI_CAPTIVE_NEWS_S      HotspotAbi = 600
 	HotspotAbiABI_CAPTIVE_NEWS_BURST  HotspotAbi = 256
 	HotspotAbiABI_NAME_BYTES          HotspotAbi = 256
 	HotspotAbiABI_GARDEN_LEAST_S      HotspotAbi = 600
