@@ -116,8 +116,8 @@ func (h captiveHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // state has a device without an address captive: nothing is known of it.
 func (h captiveHandler) state(r *http.Request) (CaptiveState, error) {
-	ip, err := clientAddr(r)
-	if err != nil {
+	ip, _ := clientAddr(r)
+	if !ip.IsValid() {
 		return CaptiveState{
 			Captive: true, UserPortalURL: h.pages.Portal, VenueInfoURL: h.pages.Venue, CanExtendSession: h.pages.CanExtend,
 		}, nil

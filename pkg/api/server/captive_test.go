@@ -4,6 +4,7 @@ package server
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/netip"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestCaptiveWire(t *testing.T) {
 	a := startAgent(t, Options{Portal: "https://configured.example/"})
 	for query, want := range map[string]string{"": "https://configured.example/", "&portal=https://asked.example/": "https://asked.example/"} {
 		answer, problem := a.ask("GET", "/v1/captive?ip=10.0.0.77"+query, "", nil)
-		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != wire.TypeCaptive || answer.Header.Get("Cache-Control") != "no-store" {
+		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != wire.TypeCaptive || answer.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%q: %d %v %+v", query, answer.StatusCode, answer.Header, problem)
 		}
 		raw := apitest.Must(a.client.Do(t.Context(), "GET", "/v1/captive?ip=10.0.0.77"+query, nil))(t)

@@ -35,9 +35,9 @@ type Dataplane struct {
 	grace *tables.RCU
 	table *tables.Table
 
-	state      state // what watch found last
-	watch      watch
-	beside     surroundings
+	state  state // what watch found last
+	watch  watch
+	beside surroundings
 	gardenWatch
 	interfaces interfaces
 	neighbors  neighbors

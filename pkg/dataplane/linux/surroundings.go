@@ -34,7 +34,7 @@ type surroundings struct {
 // look has all checked when something may have changed, or the last check failed. It does
 // not wait for the check: to read a large firewall takes long.
 func (s *surroundings) look() {
-	if any := s.changes.Any(s.state.currentLinks()); !any && !s.failed.Load() {
+	if some := s.changes.Any(s.state.currentLinks()); !some && !s.failed.Load() {
 		return
 	}
 	select {

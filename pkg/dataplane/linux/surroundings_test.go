@@ -5,6 +5,7 @@ package linux
 import (
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -262,10 +263,11 @@ func TestChangeIsSeenByTheNextLook(t *testing.T) {
 				LinkIndex: b.link("lan").Attrs().Index, Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(1, 0)}))
 		}},
 		{"a setting of br_netfilter", func() error {
-			if b.Sysctl("net/bridge/bridge-nf-call-iptables=0") != nil {
+			if _, err := os.Stat("/proc/sys/net/bridge"); err != nil {
 				now, other = other, now // this kernel has none
-				return nil
+				return nil              //nolint:nilerr // as said
 			}
+			check(t, b.Sysctl("net/bridge/bridge-nf-call-iptables=0"))
 			changes.Any(now)
 			return b.Sysctl("net/bridge/bridge-nf-call-iptables=1")
 		}},

@@ -3,14 +3,12 @@
 package captive
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net"
 	"net/http"
@@ -44,12 +42,12 @@ func (p Path) checkAPI(ctx context.Context) []Finding {
 	if obstacle, advice := p.reach(ctx, at); obstacle != "" {
 		return fail(obstacle, advice)
 	}
-	answer, err := p.get(ctx, p.API, mediaType)
+	got, err := p.get(ctx, p.API, mediaType)
 	if err != nil {
 		return fail(explain(at, err, p.Now()))
 	}
-	found := p.checkExpiry(at, answer)
-	state, err := stateOf(answer)
+	found := p.checkExpiry(at, got)
+	state, err := stateOf(got)
 	if err != nil {
 		return append(fail(fmt.Sprintf("%s: %v", p.API, err), "serve it by the SDK's CaptiveHandler, or pass on GET /v1/captive; curl -i "+p.API), found...)
 	}
@@ -57,22 +55,18 @@ func (p Path) checkAPI(ctx context.Context) []Finding {
 }
 
 // stateOf decodes an answer that phones take.
-func stateOf(answer *http.Response) (state api.CaptiveState, err error) {
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return state, err
-	}
-	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+func stateOf(got answer) (state api.CaptiveState, err error) {
+	kind, _, _ := mime.ParseMediaType(got.header.Get("Content-Type"))
 	switch {
-	case answer.StatusCode != http.StatusOK:
-		return state, fmt.Errorf("answers %s, want 200", answer.Status)
+	case got.code != http.StatusOK:
+		return state, fmt.Errorf("answers %s, want 200", got.status)
 	case kind != mediaType:
 		return state, fmt.Errorf("answers with media type %q, want %s (RFC 8908)", kind, mediaType)
-	case len(text) > maxAnswer:
-		return state, fmt.Errorf("answers with %d bytes or more, Android takes %d", len(text), maxAnswer)
+	case len(got.text) > maxAnswer:
+		return state, fmt.Errorf("answers with %d bytes or more, Android takes %d", len(got.text), maxAnswer)
 	}
 	var keys struct{ Captive *bool }
-	if err := errors.Join(json.Unmarshal(text, &keys), json.Unmarshal(text, &state)); err != nil {
+	if err := errors.Join(json.Unmarshal(got.text, &keys), json.Unmarshal(got.text, &state)); err != nil {
 		return state, fmt.Errorf("answers with what is no JSON of RFC 8908: %w", err)
 	}
 	switch {
@@ -85,12 +79,12 @@ func stateOf(answer *http.Response) (state api.CaptiveState, err error) {
 }
 
 // checkExpiry judges for how long the certificate of an answer is valid.
-func (p Path) checkExpiry(at *url.URL, answer *http.Response) []Finding {
-	if answer.TLS == nil {
+func (p Path) checkExpiry(at *url.URL, got answer) []Finding {
+	if got.tls == nil {
 		return nil
 	}
 	check := "captive certificate " + at.Hostname()
-	until := answer.TLS.PeerCertificates[0].NotAfter
+	until := got.tls.PeerCertificates[0].NotAfter
 	f := Finding{check, OK, "valid until " + until.UTC().Format(time.DateOnly), ""}
 	if until.Sub(p.Now()) < renewWithin {
 		f.Level, f.Detail = Warn, "expires on "+until.UTC().Format(time.DateTime)+" UTC, and was not renewed"
@@ -141,5 +135,3 @@ func explain(at *url.URL, err error, now time.Time) (detail, advice string) {
 }
 
 func hostPort(at *url.URL) string { return net.JoinHostPort(at.Hostname(), fmt.Sprint(portOf(at))) }
-
-func newBody(text []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(text)) }

@@ -10,8 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -107,7 +106,7 @@ func (a authority) issue(t *testing.T, name string, valid time.Duration) tls.Cer
 func serve(t *testing.T, h http.Handler, certs ...tls.Certificate) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	if len(certs) > 0 {
 		s.TLS = &tls.Config{Certificates: certs}
 		s.StartTLS()

@@ -4,6 +4,7 @@ package captive
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,48 +36,53 @@ func (p Path) checkRedirect(ctx context.Context) []Finding {
 		if obstacle, advice := p.reach(ctx, at); obstacle != "" {
 			return fail(obstacle, advice)
 		}
-		answer, err := p.get(ctx, at.String(), "")
+		got, err := p.get(ctx, at.String(), "")
 		if err != nil {
 			return fail(explain(at, err, p.Now()))
 		}
-		next, err := answer.Location()
-		if err != nil {
-			return append(p.checkPage(check, at, answer), p.checkExpiry(at, answer)...)
+		if got.next == nil || got.code < http.StatusMultipleChoices || got.code >= http.StatusBadRequest {
+			return append(checkPage(check, at, got), p.checkExpiry(at, got)...)
 		}
-		seen, at = append(seen, at.String()), next
+		seen, at = append(seen, at.String()), got.next
 	}
 }
 
 // checkPage judges the answer that a phone would show.
-func (p Path) checkPage(check string, at *url.URL, answer *http.Response) []Finding {
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1))
+func checkPage(check string, at *url.URL, got answer) []Finding {
 	switch {
-	case answer.StatusCode >= http.StatusBadRequest:
-		return []Finding{{check, Warn, fmt.Sprintf("%s answers %s to the router, which is no device; phones may get a page", at, answer.Status), "open it on a phone that has not paid"}}
-	case answer.StatusCode != http.StatusOK || len(text) == 0:
-		return []Finding{{check, Fail, fmt.Sprintf("%s answers %s without a page", at, answer.Status), "curl -i " + at.String()}}
+	case got.code >= http.StatusBadRequest:
+		return []Finding{{check, Warn, fmt.Sprintf("%s answers %s to the router, which is no device; phones may get a page", at, got.status), "open it on a phone that has not paid"}}
+	case got.code != http.StatusOK || len(got.text) == 0:
+		return []Finding{{check, Fail, fmt.Sprintf("%s answers %s without a page", at, got.status), "curl -i " + at.String()}}
 	}
 	return []Finding{{check, OK, at.String() + " answers with a page, and is open before paying", ""}}
 }
 
-// get returns an answer whose body has arrived.
-func (p Path) get(ctx context.Context, address, accept string) (*http.Response, error) {
+// answer is one of a web server, with what is read of its body.
+type answer struct {
+	code   int
+	status string
+	header http.Header
+	tls    *tls.ConnectionState // nil without
+	text   []byte
+	next   *url.URL // where a redirect leads; nil for none
+}
+
+// get asks a server. It reads more of a body than any page needs to be one.
+func (p Path) get(ctx context.Context, address, accept string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	if accept != "" {
 		request.Header.Set("Accept", accept)
 	}
-	answer, err := p.client().Do(request)
+	response, err := p.client().Do(request)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
-	if err != nil {
-		return nil, err
-	}
-	answer.Body = newBody(text)
-	return answer, nil
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 2*maxAnswer))
+	next, _ := response.Location()
+	return answer{response.StatusCode, response.Status, response.Header, response.TLS, text, next}, err
 }

@@ -68,10 +68,10 @@ func announce(e command.Env, c *cli.Context) error {
 			networks = append(networks, n)
 		}
 	}
-	return output.Show(e.Stdout, c, Configuration(c.Args().First(), cfg.CaptiveAPI, networks), print)
+	return output.Show(e.Stdout, c, Configuration(c.Args().First(), cfg.CaptiveAPI, networks), write)
 }
 
-func print(w io.Writer, texts []Text) {
+func write(w io.Writer, texts []Text) {
 	for i, t := range texts {
 		if i > 0 {
 			fmt.Fprintln(w)

@@ -53,17 +53,17 @@ func WatchChanges(s *links.NetNS) (*Changes, error) {
 // Any reports whether anything may have changed since the last call, the links included.
 func (c *Changes) Any(v *links.Snapshot) bool {
 	c.looks++
-	any := v != c.seen || c.looks >= unnoticed
+	some := v != c.seen || c.looks >= unnoticed
 	for _, f := range c.flags {
-		any = f.Raised() || any
+		some = f.Raised() || some
 	}
 	for i := range c.bridged {
-		any = c.bridged[i].changed() || any
+		some = c.bridged[i].changed() || some
 	}
-	if any {
+	if some {
 		c.looks, c.seen = 0, v
 	}
-	return any
+	return some
 }
 
 // Close ends the watch. It may be called again.
