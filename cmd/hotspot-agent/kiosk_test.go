@@ -46,6 +46,9 @@ func (p *playedPlane) HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holde
 
 func (p *playedPlane) Status() dataplane.Status      { return p.status }
 func (p *playedPlane) Problems() []dataplane.Problem { return p.status.Problems }
+func (p *playedPlane) Garden() (dataplane.GardenStatus, error) {
+	return dataplane.GardenStatus{MaxAddresses: 10_000}, nil
+}
 
 var phone = dataplane.MAC{2, 0, 0x5e, 0x10, 0, 1}
 

@@ -17,6 +17,7 @@ type Client struct {
 	statusCalls
 	deviceCalls
 	captiveCalls
+	gardenCalls
 	sessionCalls
 	claimCalls
 	transferCalls
@@ -32,7 +33,7 @@ func NewClient(socket string) *Client {
 	}
 	agent := &transport{socket: socket, http: wire.SocketTransport(socket, 0)}
 	return &Client{
-		agent, statusCalls{agent}, deviceCalls{agent}, captiveCalls{agent}, sessionCalls{agent}, claimCalls{agent},
+		agent, statusCalls{agent}, deviceCalls{agent}, captiveCalls{agent}, gardenCalls{agent}, sessionCalls{agent}, claimCalls{agent},
 		transferCalls{agent}, eventCalls{agent}, providerCalls{agent},
 	}
 }

@@ -24,6 +24,7 @@ type AgentStatus struct {
 	Passes     []PacketCount     `json:"passes"` // frames that passed, by reason
 	// Answers counts frames of devices that may not pass which became the answer to them.
 	Answers []PacketCount `json:"answers"`
+	Garden  GardenCounts  `json:"garden"` // of names in the walled garden
 }
 
 // InterfaceStatus is one client-facing interface.

@@ -174,3 +174,22 @@ type GardenCounts struct {
 	Refused   uint64 // in these answers, and private or the router's own
 	Partial   uint64 // answers of which a part could not be read
 }
+
+// specialNetworks are not of the internet (RFC 6890).
+var specialNetworks = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
+}
+
+// GardenOpens reports whether a name opens an address: one of the internet, IPv6 of 2000::/3
+// and NAT64 (RFC 6052) among them. Of the router's own addresses the kernel knows.
+func GardenOpens(a netip.Addr) bool {
+	if nat64 := netip.MustParsePrefix("64:ff9b::/96"); nat64.Contains(a) {
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	if a = a.Unmap(); a.Is4() {
+		return !slices.ContainsFunc(specialNetworks, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	return netip.MustParsePrefix("2000::/3").Contains(a)
+}

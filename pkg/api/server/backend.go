@@ -26,6 +26,11 @@ type Agent interface {
 	// without clients.
 	Resolve(ctx context.Context, ip netip.Addr, ifname string) (sessions.Device, error)
 	AgentStatus(ctx context.Context) (api.AgentStatus, error)
+	// Garden returns the walled garden as it is now.
+	Garden(ctx context.Context) (api.Garden, error)
+	// TestGarden returns whether a device that has not paid reaches a name. Invalid for what
+	// is no name.
+	TestGarden(ctx context.Context, name string) (api.GardenTest, error)
 }
 
 // backend is what every handler has.

@@ -257,6 +257,12 @@ func TestHandlersAnswerAsDescribed(t *testing.T) {
 		t.Errorf("%s resolves to %+v", firstIP, device)
 	}
 	apitest.Must(c.Captive(ctx, firstIP, api.CaptivePages{Portal: "https://portal.example/", CanExtend: true}))(t)
+	if garden := apitest.Must(c.Garden(ctx))(t); len(garden.Addresses) != 1 {
+		t.Errorf("the walled garden is %+v", garden)
+	}
+	if test := apitest.Must(c.TestGarden(ctx, "pay.example"))(t); !test.Matches {
+		t.Errorf("the test of a name is %+v", test)
+	}
 	apitest.Must(c.CreateDevice(ctx, api.NewDevice{MAC: "02-00-00-00-00-02", IP: "fd00::2", Hostname: "phone"}))(t)
 	apitest.Must(c.CreateDevice(ctx, api.NewDevice{MAC: secondMAC}))(t)
 	if devices := apitest.Must(c.Devices(ctx))(t); len(devices) != 1 {
@@ -373,6 +379,7 @@ func TestErrorsAreAsDescribed(t *testing.T) {
 		{"POST", "/v1/devices", `{"mac":"02:00:00:00:00:03","ip":"10.0.0"}`, sessions.Invalid, "ip", "10.0.0"},
 		{"PATCH", "/v1/devices/2", `{"mac":"` + firstMAC + `"}`, sessions.Conflict, "", firstMAC},
 		{"PATCH", "/v1/devices/2", `{"name":"x"}`, sessions.Invalid, "name", "x"},
+		{"GET", "/v1/garden/no..name", "", sessions.Invalid, "name", "no..name"},
 		{"GET", "/v1/resolve?ip=10.9.9.9", "", sessions.NotFound, "", "10.9.9.9"},
 		{"GET", "/v1/resolve?ip=ten", "", sessions.Invalid, "ip", "ten"},
 		{"GET", "/v1/resolve", "", sessions.Invalid, "ip", ""},

@@ -102,6 +102,7 @@ func (s *Server) routes(b backend) []route {
 		statusHandlers{b}.routes(),
 		deviceHandlers{b}.routes(),
 		captiveHandlers{b, s.opts.Portal}.routes(),
+		gardenHandlers{b}.routes(),
 		sessionHandlers{b}.routes(),
 		claimHandlers{b}.routes(),
 		transferHandlers{b}.routes(),

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/net/dns/dnsmessage"
@@ -518,6 +519,26 @@ func TestGardenSpeed(t *testing.T) {
 	}
 	if other := count(neighborMAC); other < depth/1500 {
 		t.Errorf("%d packets of another device passed", other)
+	}
+}
+
+// TestGardenMemory holds what the kernel keeps for names.
+func TestGardenMemory(t *testing.T) {
+	b := newGardenTestbed(t, dataplane.Captive{}, testGarden())
+	total := uint64(0)
+	for name, m := range map[string]*ebpf.Map{"garden_addrs": b.GardenAddrs, "dns_streams": b.DnsStreams, "garden_names": b.GardenNames, "garden_counts": b.GardenCounts} {
+		info, err := m.Info()
+		check(t, err)
+		bytes, ok := info.Memlock()
+		if !ok {
+			t.Skip("the kernel does not say")
+		}
+		t.Logf("%s: %d bytes", name, bytes)
+		total += bytes
+	}
+	const most = 1 << 20
+	if t.Logf("%d bytes in all", total); total > most {
+		t.Errorf("%d bytes, want at most %d", total, most)
 	}
 }
 

@@ -79,7 +79,7 @@ func tree(e command.Env) *cli.App {
 		Commands: []*cli.Command{
 			runCommand(e),
 			connectCommand(e), disconnectCommand(e), statusCommand(e),
-			deviceCommand(e), sessionCommand(e), eventsCommand(e), top.Command(e),
+			deviceCommand(e), sessionCommand(e), gardenCommand(e), eventsCommand(e), top.Command(e),
 			doctor.Command(e), announce.Command(e), backupCommand(e), restoreCommand(e), detachCommand(e),
 			versionCommand(e), completion.Command(e),
 		},

@@ -91,6 +91,10 @@ func writeMetrics(w io.Writer, s api.AgentStatus) {
 	counter(w, "hotspot_passed_bytes_total", "Wire bytes that passed.", tallySamples(s.Passes, wireBytes))
 	counter(w, "hotspot_dropped_frames_total", "Frames that were dropped.", tallySamples(s.Drops, frames))
 	counter(w, "hotspot_dropped_bytes_total", "Wire bytes that were dropped.", tallySamples(s.Drops, wireBytes))
+	counter(w, "hotspot_garden_answers_total", "DNS answers about names in the walled garden.", one(float64(s.Garden.Answers)))
+	counter(w, "hotspot_garden_partial_answers_total", "DNS answers about names in the walled garden of which a part could not be read.", one(float64(s.Garden.Partial)))
+	counter(w, "hotspot_garden_addresses_total", "Addresses in these answers that were opened.", one(float64(s.Garden.Addresses)))
+	counter(w, "hotspot_garden_refused_addresses_total", "Addresses in these answers that are private or the router's own.", one(float64(s.Garden.Refused)))
 	counter(w, "hotspot_answered_frames_total", "Frames that were answered instead of dropped.", tallySamples(s.Answers, frames))
 }
 

@@ -20,6 +20,7 @@ import (
 type plane interface {
 	HoldersOf(ip netip.Addr, ifname string) ([]dataplane.Holder, error)
 	Status() dataplane.Status
+	Garden() (dataplane.GardenStatus, error)
 	Problems() []dataplane.Problem
 }
 
@@ -65,6 +66,7 @@ func (s *Service) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	for _, i := range plane.Interfaces {
 		status.Interfaces = append(status.Interfaces, interfaceStatus(i))
 	}
+	status.Garden = api.GardenCounts(plane.Garden)
 	status.Passes, status.Drops, status.Answers = tallies(plane.Traffic)
 	return status, nil
 }

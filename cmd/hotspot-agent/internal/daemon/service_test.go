@@ -47,6 +47,9 @@ func (p *playedPlane) HoldersOf(ip netip.Addr, _ string) ([]dataplane.Holder, er
 
 func (p *playedPlane) Status() dataplane.Status      { return p.status }
 func (p *playedPlane) Problems() []dataplane.Problem { return p.status.Problems }
+func (p *playedPlane) Garden() (dataplane.GardenStatus, error) {
+	return dataplane.GardenStatus{MaxAddresses: 10_000}, nil
+}
 
 func newService(t *testing.T) (*Service, *playedPlane, *sessionstest.Clock) {
 	t.Helper()

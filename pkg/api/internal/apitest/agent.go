@@ -75,6 +75,25 @@ func (a *Agent) FindDevice(ctx context.Context, ref string) (sessions.Device, er
 	return a.Manager.FindDevice(ctx, ref)
 }
 
+// Garden has one name, and an address of it.
+func (a *Agent) Garden(context.Context) (api.Garden, error) {
+	return api.Garden{
+		Names: []string{"pay.example"}, Ports: []uint16{443, 80}, SpeedBPS: 1_000_000, MaxAddresses: 10_000,
+		Addresses: []api.GardenAddress{{Address: "203.0.113.2", RemainingSecs: 590, NamedSecsAgo: 10}},
+	}, nil
+}
+
+// TestGarden knows that name.
+func (a *Agent) TestGarden(_ context.Context, name string) (api.GardenTest, error) {
+	if name != "pay.example" {
+		return api.GardenTest{}, sessions.Invalidf("name", "%q is not a name", name)
+	}
+	return api.GardenTest{
+		Name: name, Matches: true, Entry: name,
+		Addresses: []api.GardenTestAddress{{Address: "203.0.113.2", Open: true, RemainingSecs: 590, Why: "a test"}},
+	}, nil
+}
+
 // AgentStatus is that of an agent on one bridge.
 func (a *Agent) AgentStatus(ctx context.Context) (api.AgentStatus, error) {
 	if a.Panics {
