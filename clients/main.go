@@ -61,6 +61,9 @@ func run(ctx context.Context, o report.Options, only, out string) error {
 			return fmt.Errorf("study %q: want one of %s", name, strings.Join(names(), ", "))
 		}
 	}
+	if _, err := os.Stat(filepath.Join(o.Root, "etc", "debian_version")); err != nil {
+		return fmt.Errorf("the clients' root: %w: make it with hack/clients-root.sh %s", err, o.Root)
+	}
 	// Servers must not wait for a thread that the machine keeps waiting.
 	runtime.GOMAXPROCS(16)
 	here := machine.Read(version).String()

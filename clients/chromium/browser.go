@@ -118,18 +118,18 @@ func (b *browser) forget() {
 	}
 }
 
-// another waits for another tab at a page, and returns its id and where it is: none after a while.
-func (t *tab) another(ctx context.Context, url string, patience time.Duration) (id, at string, err error) {
+// another waits for another tab, and returns its id: none after a while.
+func (t *tab) another(ctx context.Context, patience time.Duration) (id string, err error) {
 	late := time.After(patience)
 	for {
 		select {
 		case <-ctx.Done():
-			return "", "", ctx.Err()
+			return "", ctx.Err()
 		case <-late:
-			return "", "no tab", nil
+			return "", nil
 		case seen := <-t.targets:
-			if seen.Type == "page" && seen.ID != t.id && seen.URL == url {
-				return seen.ID, seen.URL, nil
+			if seen.Type == "page" && seen.ID != t.id && strings.HasPrefix(seen.URL, "http") {
+				return seen.ID, nil
 			}
 		}
 	}

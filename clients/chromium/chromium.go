@@ -29,7 +29,37 @@ func Run(ctx context.Context, o report.Options) (all []report.Row, err error) {
 		rows, failed := visit(ctx, o, https)
 		all, err = append(all, rows...), errors.Join(err, failed)
 	}
-	return all, err
+	rows, failed := behindNFT(ctx, o)
+	return append(all, rows...), errors.Join(err, failed)
+}
+
+// behindNFT is what the agent's rival does.
+func behindNFT(ctx context.Context, o report.Options) (_ []report.Row, err error) {
+	k, err := kiosk.OpenNFT(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	b, err := launch(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	c := &customer{k, b, report.NewForeign(b.product+" behind nft", o)}
+	t, err := c.warm(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.showAtOnce(ctx, t, "before paying", "http", "Portal")
+	const enough = 10 * time.Second
+	soon, cancel := context.WithTimeout(ctx, enough)
+	defer cancel()
+	began := time.Now()
+	seen, err := t.navigate(soon, kiosk.SecurePage)
+	if errors.Is(err, context.DeadlineExceeded) {
+		seen, err = "nothing", nil
+	}
+	c.rows.Within(time.Since(began), atOnce, "before paying, https", "ERR_CONNECTION_REFUSED", seen, err)
+	return c.rows.All(), ctx.Err()
 }
 
 // customer is a browser at a kiosk.
@@ -121,8 +151,9 @@ func (c *customer) alerted(ctx context.Context) error {
 	t.forget()
 	began := time.Now()
 	c.show(ctx, t, "before paying, https: alert", kiosk.SecurePage, "ERR_SSL_PROTOCOL_ERROR")
-	id, seen, err := t.another(ctx, kiosk.Portal, patience)
-	c.rows.Within(time.Since(began), portalTab, "before paying, https: alert, by itself", kiosk.Portal, seen, err)
+	id, err := t.another(ctx, patience)
+	seen := map[bool]string{true: "another tab", false: "none"}[id != ""]
+	c.rows.Within(time.Since(began), portalTab, "before paying, https: alert, by itself", "another tab", seen, err)
 	if id == "" || err != nil { // what follows is of that tab
 		return err
 	}
@@ -131,7 +162,9 @@ func (c *customer) alerted(ctx context.Context) error {
 		return err
 	}
 	// Chromium takes the portal's next page as the sign to look again, once the first is complete.
-	if _, err := portal.titled(ctx, "Portal", patience); err != nil {
+	seen, err = portal.titled(ctx, "Portal", patience)
+	c.rows.Within(time.Since(began), 0, "before paying, https: alert, in that tab", "Portal", seen, err)
+	if err != nil {
 		return err
 	}
 	if err := c.Pay(); err != nil {

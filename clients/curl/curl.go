@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"strings"
 	"time"
@@ -17,6 +16,8 @@ import (
 )
 
 const (
+	atTheEnd  = "at the end of the balance, in a download"
+	patience  = "10" // seconds
 	atOnce    = 300 * time.Millisecond
 	resetTime = 10 * time.Millisecond
 	tries     = 5
@@ -28,7 +29,26 @@ func Run(ctx context.Context, o report.Options) (_ []report.Row, err error) {
 	if err = visit(ctx, o, rows, "reset", "resume"); err == nil {
 		err = visit(ctx, o, rows, "alert", "pause")
 	}
-	return rows.All(), err
+	rival, failed := behindNFT(ctx, o)
+	return append(rows.All(), rival...), errors.Join(err, failed)
+}
+
+// behindNFT is what the agent's rival does.
+func behindNFT(ctx context.Context, o report.Options) (_ []report.Row, err error) {
+	k, err := kiosk.OpenNFT(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	c := &client{k, report.NewForeign("curl behind nft", o)}
+	c.fetch(ctx, "before paying, "+kiosk.Page, "Portal", "-4", kiosk.Page)
+	c.fetch(ctx, "before paying, "+kiosk.SecurePage, "refused", "-4", kiosk.SecurePage)
+	if err := k.Admit(); err != nil {
+		return c.rows.All(), err
+	}
+	took, seen, err := c.download(ctx)
+	c.rows.Within(took, resetTime, atTheEnd, "reset", seen, err)
+	return c.rows.All(), ctx.Err()
 }
 
 // Exit statuses of curl (curl(1)).
@@ -48,14 +68,18 @@ func visit(ctx context.Context, o report.Options, rows *report.Rows, https, rebo
 		c.fetch(ctx, "before paying, "+kiosk.Page+" "+family, "Portal", family, kiosk.Page)
 		c.fetch(ctx, fmt.Sprintf("before paying, %s %s, https: %s", kiosk.SecurePage, family, https), refused, family, kiosk.SecurePage)
 	}
-	if err := k.Pay(); err != nil {
+	if err := k.Agent.Kill(); err != nil {
+		return err
+	}
+	c.fetch(ctx, "before paying, the agent killed, "+kiosk.Page, "Portal", "-4", kiosk.Page)
+	if err := errors.Join(k.Agent.Start(), k.Pay()); err != nil {
 		return err
 	}
 	for _, family := range []string{"-4", "-6"} {
 		c.fetch(ctx, "on payment, "+kiosk.Page+" "+family, kiosk.Title, family, kiosk.Page)
 		c.fetch(ctx, "on payment, "+kiosk.SecurePage+" "+family, kiosk.Title, family, kiosk.SecurePage)
 	}
-	rows.Median(tries, resetTime, "at the end of the balance, in a download", "reset", func(n int) (time.Duration, string, error) {
+	rows.Median(tries, resetTime, atTheEnd, "reset", func(n int) (time.Duration, string, error) {
 		if n > 0 {
 			if err := k.Pay(); err != nil {
 				return 0, "", err
@@ -95,9 +119,8 @@ func (c *client) reboot(ctx context.Context, setting string) error {
 
 // fetch fetches a page, and adds a row: its title, or how curl failed.
 func (c *client) fetch(ctx context.Context, when, wanted, family, url string) {
-	const most = "30"
 	began := time.Now()
-	out, err := c.Client.Run(ctx, "curl", "--silent", "--max-time", most, "--location", family, "--cacert", kiosk.AuthorityFile,
+	out, err := c.Client.Run(ctx, "curl", "--silent", "--max-time", patience, "--location", family, "--cacert", kiosk.AuthorityFile,
 		"--write-out", "%{time_total}", url)
 	took := time.Since(began)
 	seen, failed := status(err)
@@ -134,30 +157,19 @@ func title(page string) string {
 }
 
 // download downloads until the balance is used up. It returns how long after its last byte curl
-// ended, and how.
+// complained, and how it ended.
 func (c *client) download(ctx context.Context) (time.Duration, string, error) {
-	const most = 20 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	cmd := c.Client.Command(ctx, "curl", "--silent", "--no-buffer", "-4", kiosk.Download)
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return 0, "", err
-	}
-	last := time.Now()
-	for buffer := make([]byte, 64<<10); err == nil; {
-		var n int
-		if n, err = out.Read(buffer); n > 0 {
-			last = time.Now()
-		}
-	}
-	took := time.Since(last)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	seen, failed := status(cmd.Wait())
-	return took, seen, errors.Join(err, failed)
+	cmd := c.Client.Command(ctx, "curl", "--silent", "--show-error", "--max-time", patience, "--no-buffer", "-4", kiosk.Download)
+	var out, complaint clock
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	seen, err := status(cmd.Run())
+	return max(0, complaint.last.Sub(out.last)), seen, err // the two are read side by side
+}
+
+// clock keeps when it was last written to.
+type clock struct{ last time.Time }
+
+func (c *clock) Write(p []byte) (int, error) {
+	c.last = time.Now()
+	return len(p), nil
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/hotspot-agent/hotspot-agent/internal/lab"
 )
 
-const atOnce = 300 * time.Millisecond
+// atOnce is far below dig's time-out. Most of it is the start of dig.
+const atOnce = 2 * time.Second
 
 // Run runs the study.
 func Run(ctx context.Context, o report.Options) (_ []report.Row, err error) {

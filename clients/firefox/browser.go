@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/hotspot-agent/hotspot-agent/clients/kiosk"
 	"github.com/hotspot-agent/hotspot-agent/internal/wait"
@@ -75,11 +74,8 @@ func launch(ctx context.Context, k *kiosk.Kiosk) (*browser, error) {
 func (b *browser) navigate(ctx context.Context, url string) (string, error) {
 	var failed *failure
 	err := b.call(ctx, "WebDriver:Navigate", map[string]string{"url": url}, nil)
-	if errors.As(err, &failed) {
-		if _, rest, found := strings.Cut(failed.Message, "about:neterror?e="); found {
-			name, _, _ := strings.Cut(rest, "&")
-			return name, nil
-		}
+	if errors.As(err, &failed) && failed.page() != "" {
+		return failed.page(), nil
 	}
 	if err != nil {
 		return "", err

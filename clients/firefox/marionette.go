@@ -52,6 +52,13 @@ type failure struct {
 
 func (f *failure) Error() string { return f.Kind + ": " + f.Message }
 
+// page is the name of the error page that the browser shows; "" where it shows none.
+func (f *failure) page() string {
+	_, rest, _ := strings.Cut(f.Message, "about:neterror?e=")
+	name, _, _ := strings.Cut(rest, "&")
+	return name
+}
+
 // call calls a command, and decodes the result unless into is nil. An error of the browser is a
 // *failure.
 func (m *marionette) call(ctx context.Context, command string, params, into any) error {

@@ -53,8 +53,12 @@ func (k *Kiosk) addInternet(ctx context.Context) error {
 	if _, err := machine.Run(ctx, "ip", "address", "add", Resolver+"/32", "dev", "lo"); err != nil {
 		return err
 	}
-	if _, err := machine.Start("dnsmasq", "--keep-in-foreground", "--user=root", "--pid-file=", "--log-facility=-", "--no-hosts", "--no-resolv",
-		"--address=/#/"+lab.Server4, "--address=/#/"+lab.Server6); err != nil {
+	dns, err := machine.Start("dnsmasq", "--keep-in-foreground", "--user=root", "--pid-file=", "--log-facility=-", "--no-hosts", "--no-resolv",
+		"--address=/#/"+lab.Server4, "--address=/#/"+lab.Server6)
+	if err == nil {
+		err = listening(ctx, k.Server, dns, lab.Server4+":53")
+	}
+	if err != nil {
 		return err
 	}
 	certificate, err := k.certify()

@@ -136,7 +136,7 @@ func (k *Kiosk) addRouter(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return k.listening(ctx, dns, lab.RouterLAN4+":53")
+	return listening(ctx, k.Router, dns, lab.RouterLAN4+":53")
 }
 
 // Advertise sends router advertisements with the API's address.
@@ -160,9 +160,9 @@ func (k *Kiosk) Advertise(ctx context.Context) error {
 }
 
 // listening waits until a daemon accepts a connection in its host.
-func (k *Kiosk) listening(ctx context.Context, d *debian.Daemon, address string) error {
+func listening(ctx context.Context, h *lab.Host, d *debian.Daemon, address string) error {
 	return wait.Until(ctx, address+" is listened on", func() (bool, error) {
-		conn, err := k.Router.Dial(ctx, "tcp", address)
+		conn, err := h.Dial(ctx, "tcp", address)
 		if err != nil {
 			return false, d.Check()
 		}

@@ -36,7 +36,38 @@ func Run(ctx context.Context, o report.Options) (all []report.Row, err error) {
 		rows, failed := visit(ctx, o, reboot)
 		all, err = append(all, rows...), errors.Join(err, failed)
 	}
-	return all, err
+	rows, failed := behindNFT(ctx, o)
+	return append(all, rows...), errors.Join(err, failed)
+}
+
+// behindNFT is what the agent's rival does.
+func behindNFT(ctx context.Context, o report.Options) (_ []report.Row, err error) {
+	k, err := kiosk.OpenNFT(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	version, err := start(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{k, report.NewForeign(version+" behind nft", o)}
+	c.check(ctx, "before paying, first look", "portal")
+	if err := k.Admit(); err != nil {
+		return c.rows.All(), err
+	}
+	c.check(ctx, "on payment", "full")
+	if err := download(ctx, k); err != nil {
+		return c.rows.All(), err
+	}
+	c.check(ctx, "after the end", "portal")
+	return c.rows.All(), ctx.Err()
+}
+
+// download uses the balance up.
+func download(ctx context.Context, k *kiosk.Kiosk) error {
+	_, err := k.Client.Run(ctx, "sh", "-c", "curl --silent --max-time 10 --output /dev/null "+kiosk.Download+" || true")
+	return err
 }
 
 type client struct {
@@ -60,7 +91,7 @@ func visit(ctx context.Context, o report.Options, reboot string) (_ []report.Row
 		return c.rows.All(), err
 	}
 	c.check(ctx, "on payment", "full")
-	if _, err := k.Client.Run(ctx, "sh", "-c", "curl --silent --max-time 20 --output /dev/null "+kiosk.Download+" || true"); err != nil {
+	if err := download(ctx, k); err != nil {
 		return c.rows.All(), err
 	}
 	c.check(ctx, "after the end", "portal")

@@ -119,7 +119,7 @@ func (r Row) wanted() string {
 }
 
 func (r Row) seen() string {
-	if r.Took == 0 {
+	if r.Took == 0 && r.Most == 0 {
 		return r.Seen
 	}
 	text := fmt.Sprintf("%s, after %v", r.Seen, r.Took.Round(time.Millisecond/10))
