@@ -4,6 +4,7 @@ package linux
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -73,7 +74,7 @@ func readAnswer(m []byte, g dataplane.Garden) (open []string, readable bool) {
 	found := make(map[string]bool)
 	for {
 		h, err := p.AnswerHeader()
-		if err == dnsmessage.ErrSectionDone {
+		if errors.Is(err, dnsmessage.ErrSectionDone) {
 			return slices.Sorted(maps.Keys(found)), true
 		}
 		if err != nil {

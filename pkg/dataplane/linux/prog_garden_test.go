@@ -407,10 +407,8 @@ func TestGardenTraffic(t *testing.T) {
 		b := newGardenTestbed(t, c, testGarden())
 		b.hear(datagram(t, message(t, exactName, address(exactName, 900, named4), address(exactName, 900, named6))), skBuff{})
 		frame := func(dir int, peer string, protocol layers.IPProtocol, port uint16) []byte {
-			link, network := l2(dir, etherIPv4), layer(nil)
-			if netip.MustParseAddr(peer).Is4() {
-				network = ip4(dir, peer, protocol)
-			} else {
+			link, network := l2(dir, etherIPv4), layer(ip4(dir, peer, protocol))
+			if netip.MustParseAddr(peer).Is6() {
 				link, network = l2(dir, etherIPv6), ip6(dir, peer, protocol)
 			}
 			if protocol == protoTCP {
