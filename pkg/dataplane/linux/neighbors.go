@@ -22,8 +22,10 @@ const (
 	// machines toss between the ports of a bridge with each of their frames. What exceeds
 	// it the socket drops; the tables are scanned then.
 	neighborsPerSecond = 4000
-	// scanEvery bounds how often the tables are scanned.
+	// scanEvery bounds how often the tables are scanned, and scanRest which part of the time
+	// that takes: a flood of made-up MACs is to be read again and again.
 	scanEvery = time.Second
+	scanRest  = 9
 )
 
 // neighbors delivers where clients with a rule are: as the kernel's neighbour tables and
@@ -70,21 +72,20 @@ func (n *neighbors) receive() {
 
 // scan delivers what the tables have when there is reason to, until close.
 func (n *neighbors) scan() {
-	pace := time.NewTicker(scanEvery)
-	defer pace.Stop()
 	for {
 		select {
 		case <-n.closing:
 			return
 		case <-n.watcher.Dirty:
 		}
+		began := time.Now()
 		if err := n.scanTables(); err != nil {
 			n.log.Warn("neighbour tables not read, a client.conflict may be missed", "error", err)
 		}
 		select {
 		case <-n.closing:
 			return
-		case <-pace.C:
+		case <-time.After(max(scanEvery, scanRest*time.Since(began))):
 		}
 	}
 }
@@ -93,7 +94,12 @@ func (n *neighbors) scanTables() error {
 	for _, family := range []int{unix.AF_BRIDGE, netlink.FAMILY_V4} {
 		open := true
 		err := links.EachNeighbor(n.ns, family, func(entry *netlink.Neigh) bool {
-			open = links.NeighStateOf(entry.State) != dataplane.NeighReachable || n.deliver(entry, dataplane.NeighStale)
+			select {
+			case <-n.closing:
+				open = false
+			default:
+				open = links.NeighStateOf(entry.State) != dataplane.NeighReachable || n.deliver(entry, dataplane.NeighStale)
+			}
 			return open
 		})
 		if err != nil || !open {

@@ -39,16 +39,33 @@ func NudRank(state int) int {
 }
 
 // EachNeighbor visits the neighbours of all interfaces, until visit returns false: one by
-// one, as an attacker may have made up very many. Where the table changes meanwhile some
-// are visited again.
+// one, as an attacker may have made up very many. The rest of the table is not read then:
+// a bridge's takes the kernel time by the square of its length. Where the table changes
+// meanwhile some are visited again.
 func EachNeighbor(ns *NetNS, family int, visit func(*netlink.Neigh) bool) error {
 	list := func() error {
+		socket, err := nl.Subscribe(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer socket.Close()
+		stopped := false
 		request := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
+		request.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
 		request.AddData(&netlink.Ndmsg{Family: uint8(family)})
-		return request.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH, func(message []byte) bool {
+		err = request.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH, func(message []byte) bool {
 			n, err := netlink.NeighDeserialize(message)
-			return err != nil || visit(n)
+			if err != nil || visit(n) {
+				return true
+			}
+			stopped = true
+			socket.Close() // the request receives what is left otherwise
+			return false
 		})
+		if stopped {
+			return nil
+		}
+		return err
 	}
 	if err := ns.Run(func() error { return Dump(list) }); err != nil {
 		return kernel.Explain("listing neighbours", err)
