@@ -209,15 +209,29 @@ static __always_inline enum answer_payload captive_served(const struct segment *
 	return ANSWER_NOTHING;
 }
 
+/* How much the port's answer takes of the sequence numbers, without its FIN. */
+static __always_inline __u32 captive_most(enum answer_payload served)
+{
+	return served == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
+}
+
+/* Whether a segment is of a connection that captive_serve did not accept. */
+static __always_inline bool captive_foreign(const struct frame *f, const struct segment *s, enum answer_payload served)
+{
+	return !served || s->ack - (captive_cookie(f, s) + 1) > captive_most(served) + 1;
+}
+
 /* Whether a segment is answered. It is decided before the answer: the verifier follows the
- * limits of answers once for all of them. */
-static __always_inline bool captive_answers_tcp(const struct segment *s, enum answer_payload served, bool quiet)
+ * limits of answers once for all of them. A bare acknowledgement may itself be an answer, and
+ * gets none. But one that ends the session, or is the last that the client sends, is all
+ * that a reset can answer. */
+static __always_inline bool captive_answers_tcp(const struct frame *f, const struct segment *s, enum answer_payload served,
+						bool quiet, bool ended)
 {
 	if (s->flags & TCP_RST)
 		return false;
-	/* A bare acknowledgement may itself be an answer. */
 	if (!(s->flags & TCP_SYN))
-		return s->flags & TCP_ACK && (s->payload || s->flags & TCP_FIN);
+		return s->flags & TCP_ACK && (s->payload || s->flags & TCP_FIN || (ended && captive_foreign(f, s, served)));
 	if (s->flags & (TCP_ACK | TCP_FIN))
 		return false;
 	return served || !(quiet || captive_https == CAPTIVE_HTTPS_DROP);
@@ -226,7 +240,6 @@ static __always_inline bool captive_answers_tcp(const struct segment *s, enum an
 static __always_inline enum reason captive_tcp(const struct frame *f, const struct segment *s, enum answer_payload served,
 					       struct answer *a)
 {
-	const __u32 most = served == ANSWER_PAGE ? ABI_CAPTIVE_PAGE_BYTES : ANSWER_ALERT_BYTES;
 	const __u32 cookie = captive_cookie(f, s);
 
 	if (!served)
@@ -237,7 +250,7 @@ static __always_inline enum reason captive_tcp(const struct frame *f, const stru
 		a->flags = TCP_SYN | TCP_ACK;
 		return ANSWER_HANDSHAKE;
 	}
-	if (!captive_serve(s, cookie, most, served, a))
+	if (!captive_serve(s, cookie, captive_most(served), served, a))
 		return captive_reset(s, a);
 	return a->payload == ANSWER_PAGE ? ANSWER_REDIRECT : a->payload == ANSWER_ALERT ? ANSWER_TLS_ALERT : ANSWER_HANDSHAKE;
 }
@@ -296,7 +309,7 @@ static __always_inline enum reason captive_answer(const struct packet *p, enum r
 		if (captive_segment(skb, f, &s))
 			return why;
 		served = captive_served(&s, quiet);
-		answers = captive_answers_tcp(&s, served, quiet);
+		answers = captive_answers_tcp(f, &s, served, quiet, captive_within(d.ended_ns, CAPTIVE_RESET_NS, now));
 	} else {
 		answers = captive_unreachable && !quiet && f->protocol != IPPROTO_ICMP && f->protocol != IPPROTO_ICMPV6 && f->wire >= answer_icmp_bytes(f);
 	}

@@ -49,11 +49,11 @@ func (m *model) answer(f *modelFrame, raw []byte, rule dataplane.Rule, why bpf.H
 	case f.dir == bpf.Download:
 	case f.protocol == nextTCP:
 		if s, ok := f.segment(); ok {
-			if reason, reply := c.respond(f, s, quiet, why); reply != nil && m.mayAnswer(f, now) {
+			if reason, reply := c.respond(f, s, quiet, ended != 0 && since < time.Minute, why); reply != nil && m.mayAnswer(f, now) {
 				return answered{reason, f.reply(reply...)}
 			}
 		}
-	case c.Unreachable && !quiet && f.bytes >= map[int]int{4: 56, 6: 96}[int(f.ip)] && f.protocol != nextICMPv6 && f.protocol != 1:
+	case c.Unreachable && !quiet && f.bytes >= map[int]int{4: 56, 6: 96}[f.ip] && f.protocol != nextICMPv6 && f.protocol != 1:
 		if may, reply := m.mayAnswer(f, now), f.unreachable(raw); may && reply != nil {
 			return answered{answerUnreachable, f.reply(reply...)}
 		}
@@ -117,7 +117,7 @@ func (f *modelFrame) segment() (*layers.TCP, bool) {
 }
 
 // respond is a server at every address that says one thing, and refuses the rest.
-func (c *captiveModel) respond(f *modelFrame, s *layers.TCP, quiet bool, why bpf.HotspotReason) (bpf.HotspotReason, []layer) {
+func (c *captiveModel) respond(f *modelFrame, s *layers.TCP, quiet, lately bool, why bpf.HotspotReason) (bpf.HotspotReason, []layer) {
 	says, reason := []byte(nil), why
 	switch {
 	case s.DstPort == 80:
@@ -131,7 +131,7 @@ func (c *captiveModel) respond(f *modelFrame, s *layers.TCP, quiet bool, why bpf
 		next++
 	}
 	switch {
-	case s.RST, s.SYN && (s.ACK || s.FIN), !s.SYN && !s.ACK, !s.SYN && !s.FIN && len(s.Payload) == 0:
+	case s.RST, s.SYN && (s.ACK || s.FIN), !s.SYN && !s.ACK, !s.SYN && !s.FIN && len(s.Payload) == 0 && !lately:
 		return why, nil
 	case s.SYN && says == nil && (quiet || c.HTTPS == dataplane.HTTPSDrop):
 		return why, nil
@@ -154,7 +154,11 @@ func (c *captiveModel) respond(f *modelFrame, s *layers.TCP, quiet bool, why bpf
 	if reason == answerRedirect {
 		most = 480 // the length of the page may change in mid-connection
 	}
-	if says == nil || heard > most+1 {
+	foreign := says == nil || heard > most+1
+	switch {
+	case !foreign && !s.FIN && len(s.Payload) == 0:
+		return why, nil
+	case foreign:
 		reply.RST, reply.Seq, reply.Window = true, s.Ack, 0
 		return answerReset, []layer{reply}
 	}
