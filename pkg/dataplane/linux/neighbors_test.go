@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane/linux/internal/links"
 )
 
 // bridge adds a bridge with ports.
@@ -139,5 +140,39 @@ func TestLocate(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]dataplane.NeighState{"10.0.0.4": dataplane.NeighReachable, "10.0.0.5": dataplane.NeighStale}, got); diff != "" {
 		t.Error(fmt.Errorf("found (-want +got):\n%s", diff))
+	}
+}
+
+// A table that an attacker filled is read no further than it is wanted: the agent does not
+// end later for it.
+func TestLongTableIsLeft(t *testing.T) {
+	b := newBox(t)
+	b.bridge("br-lan", "lan1")
+	const macs = 20_000
+	for i := range macs {
+		b.onPort("lan1", dataplane.MAC{2, 9, 0, byte(i >> 16), byte(i >> 8), byte(i)})
+	}
+	ns, err := links.OpenNetNS(b.NetNS())
+	check(t, err)
+	t.Cleanup(ns.Close)
+	read := func(most int) (visited int, fastest time.Duration) {
+		t.Helper()
+		fastest = time.Hour
+		for range 5 {
+			start := time.Now()
+			visited = 0
+			check(t, links.EachNeighbor(ns, unix.AF_BRIDGE, func(*netlink.Neigh) bool {
+				visited++
+				return visited < most
+			}))
+			fastest = min(fastest, time.Since(start))
+		}
+		return visited, fastest
+	}
+	all, whole := read(2 * macs)
+	one, part := read(1)
+	t.Logf("%d entries in %v, %d in %v", all, whole, one, part)
+	if all < macs || one != 1 || part > whole/5 {
+		t.Errorf("%d entries in %v, %d in %v; want at least %d, and one in a fifth of the time", all, whole, one, part, macs)
 	}
 }
