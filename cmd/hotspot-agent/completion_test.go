@@ -48,7 +48,9 @@ func TestComplete(t *testing.T) {
 		{"completion f", "fish"},
 		{"frobnicate _", ""},
 		{"run --config _", ""},
-		{"_", "run connect disconnect status device session events top doctor backup restore detach version completion"},
+		{"_", "run connect disconnect status device session garden events top doctor announce backup restore detach version completion"},
+		{"garden _", "list test"},
+		{"announce _", "dnsmasq odhcpd radvd kea"},
 	} {
 		words := strings.Fields("--socket " + k.socket + " " + c.words)
 		for i, w := range words {
