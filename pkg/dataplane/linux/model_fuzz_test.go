@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func FuzzVerdict(f *testing.F) {
 }
 
 // TestVerdictOfAnyFrame is FuzzVerdict with frames of another generator's choice. They
-// meet every reason that there is without a speed, in both directions.
+// meet every reason that there is without a speed of a client, in both directions.
 func TestVerdictOfAnyFrame(t *testing.T) {
 	judges := newJudges(t)
 	rapid.Check(t, func(r *rapid.T) {
@@ -50,7 +51,7 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 		}
 	})
 	for dir := range bpf.Directions {
-		for _, reason := range []bpf.HotspotReason{forwarded, local, preauth, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop, linkControl, otherVLAN} {
+		for _, reason := range []bpf.HotspotReason{forwarded, local, preauth, bridged, noRule, blocked, limitDrop, lateDrop, malformed, noAccount, boundDrop, linkControl, otherVLAN, passGarden, gardenDrop} {
 			if judges.met[dir][reason] == 0 {
 				t.Errorf("%s: no frame met %s", bpf.DirectionLabels[dir], bpf.ReasonLabels[reason])
 			}
@@ -59,9 +60,10 @@ func TestVerdictOfAnyFrame(t *testing.T) {
 }
 
 // judges are the programs of a whole interface and of a bridge's port, without and with
-// clients that are bound, and how often they said what.
+// clients that are bound, answers, and names in the walled garden, and how often they said
+// what.
 type judges struct {
-	beds [8]*testbed
+	beds [16]*testbed
 	met  [bpf.Directions][bpf.HotspotReasonREASONS]int
 }
 
@@ -70,6 +72,7 @@ const (
 	bedPort = 1 << iota
 	bedBind
 	bedCaptive
+	bedGarden
 )
 
 func newJudges(t testing.TB) *judges {
@@ -78,8 +81,17 @@ func newJudges(t testing.TB) *judges {
 	for i := range j.beds {
 		testbedBind = i&bedBind != 0
 		j.beds[i] = newTestbed(t, i&bedPort != 0)
+		var c dataplane.Captive
+		var g dataplane.Garden
 		if i&bedCaptive != 0 {
-			j.beds[i].answer(testCaptive(), dataplane.Garden{}, bpf.CaptiveNews)
+			c = testCaptive()
+		}
+		if i&bedGarden != 0 {
+			g = modelGarden()
+			j.beds[i].learn(g)
+		}
+		if i&(bedCaptive|bedGarden) != 0 {
+			j.beds[i].answer(c, g, bpf.CaptiveNews)
 		}
 	}
 	return &j
@@ -111,7 +123,14 @@ func (j *judges) try(t *testing.T, data []byte) (complaints []string) {
 	trial.allow(blockedMAC, dataplane.Rule{Verdict: dataplane.Block})
 	trial.change()
 	for range most {
-		trial.judge(s.step())
+		if bed&bedGarden != 0 && s.rarely(2) {
+			trial.plant()
+		}
+		next := s.step
+		if bed&bedGarden != 0 && s.rarely(2) {
+			next = s.namedStep
+		}
+		trial.judge(next())
 		if len(trial.complaints) > 0 || s.ended() {
 			break
 		}
@@ -130,8 +149,12 @@ func newModel(bed int) *model {
 	if bed&bedCaptive != 0 {
 		captive = &captiveModel{testCaptive(), bpf.CaptiveSecret(testEpoch)}
 	}
+	var names *gardenModel
+	if bed&bedGarden != 0 {
+		names = newGardenModel(modelGarden())
+	}
 	return &model{
-		captive: captive,
+		captive: captive, names: names,
 		world: world{
 			port: bed&bedPort != 0, bind: bed&bedBind != 0, routerMACs: []dataplane.MAC{routerMAC}, vlans: []vlan{{typeVLAN, uplinkVLAN}},
 			router:  []netip.Addr{addr(router4), addr(router6), addr(routerLL), addr(routerGarden4)},
@@ -228,6 +251,10 @@ func (t *trial) judge(s step) {
 		mac := mac.(dataplane.MAC)
 		t.model.lookups[mac] = t.followBucket(mac, got.TatNs, t.model.lookups[mac], took)
 	}
+	if s.opens.IsValid() && passes(got.Reason) && !slices.Contains(t.model.router, s.opens) {
+		t.model.names.learn(s.opens, s.ttl, until)
+	}
+	t.compareGarden(time.Duration(took))
 }
 
 // actionFor is what a program returns with a reason: an answer goes back where the frame

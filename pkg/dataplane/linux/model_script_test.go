@@ -42,6 +42,9 @@ type step struct {
 	dir   int
 	frame []byte
 	gso   int
+	// Of an answer of the router's DNS about a name in the walled garden.
+	opens netip.Addr
+	ttl   uint32 // seconds
 }
 
 // step builds a frame from protocol headers, that follow each other as they should or as
@@ -66,6 +69,24 @@ func (s *script) step() step {
 	case 7:
 		st.frame = s.stretch(st.frame)
 	}
+	return st
+}
+
+// namedStep is a sound frame between a device and an address that a name may have. Some are
+// so long on the wire that one fills the bucket of a device.
+func (s *script) namedStep() step {
+	st := step{dir: s.below(bpf.Directions), gso: pick(s, 0, 1)}
+	from, to := ends(st.dir, pick(s, strangerMAC, strangerMAC, clientMAC), routerMAC)
+	source, destination := ends(st.dir, client4, pick(s, server4, server4, portal4, routerGarden4))
+	sender, receiver := ends(st.dir, 40000, pick[uint16](s, 443, 443, 80, 22))
+	content := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, sender), receiver)
+	content = append(append(content, 0, 8, 0, 0), make([]byte, pick(s, 2900, 100))...)
+	st.frame = append(append(st.frame, to[:]...), from[:]...)
+	st.frame = append(st.frame, typeIPv4>>8, typeIPv4&0xff, 0x45, 0)
+	st.frame = binary.BigEndian.AppendUint16(st.frame, uint16(20+len(content)))
+	st.frame = append(st.frame, 0, 1, 0, 0, 64, nextUDP, 0, 0)
+	st.frame = append(append(st.frame, netip.MustParseAddr(source).AsSlice()...), netip.MustParseAddr(destination).AsSlice()...)
+	st.frame = append(st.frame, content...)
 	return st
 }
 

@@ -26,6 +26,7 @@ type model struct {
 	allLimited modelBuckets // the same for all MACs together
 
 	captive *captiveModel // nil: what may not pass gets silence
+	names   *gardenModel  // nil: no name is in the walled garden
 }
 
 // modelBuckets say when each is empty.
@@ -56,6 +57,7 @@ func (m *model) clone() *model {
 	c := *m
 	c.accounts, c.events = maps.Clone(m.accounts), slices.Clip(m.events)
 	c.limited, c.lookups = maps.Clone(m.limited), maps.Clone(m.lookups)
+	c.names = m.names.clone()
 	return &c
 }
 
@@ -99,7 +101,11 @@ func (m *model) judge(dir int, raw []byte, gso int, now dataplane.Boottime) outc
 	f.self, f.peer = ends(dir, d.source, d.destination)
 	f.router = d.ip != 0 && slices.Contains(m.router, f.peer)
 	f.bytes, f.first, f.segments = d.onWire(gso)
-	a := m.answer(&f, raw, rule, m.decide(&f, rule, now), now)
+	why := m.decide(&f, rule, now)
+	a := answered{reason: m.byName(&f, why, now)}
+	if a.reason == why {
+		a = m.answer(&f, raw, rule, why, now)
+	}
 	return outcome{a.reason, uint64(f.bytes), string(a.frame)}
 }
 

@@ -396,6 +396,46 @@ func TestGardenLongAnswers(t *testing.T) {
 	}
 }
 
+// TestGardenThreeHundredRecords: as many in one message are all read where the frame has them
+// all; where it has not, those in it are, and the answer counts as partial.
+func TestGardenThreeHundredRecords(t *testing.T) {
+	b := newGardenTestbed(t, dataplane.Captive{}, testGarden())
+	const records = 300
+	var all []dnsmessage.Resource
+	for i := range records {
+		all = append(all, address(exactName, 900, fmt.Sprintf("198.18.%d.%d", i/256, i%256)))
+	}
+	// Of the root, with no data, so that a frame of a run has room for them.
+	short := message(t, exactName)
+	binary.BigEndian.PutUint16(short[6:], records)
+	for range records - 10 {
+		short = append(short, 0, 0, 16, 0, 1, 0, 0, 3, 0x84, 0, 0)
+	}
+	for i := range byte(10) {
+		short = append(short, 0, 0, 1, 0, 1, 0, 0, 3, 0x84, 0, 4, 198, 19, 0, i)
+	}
+	b.hear(datagram(t, short), skBuff{})
+	if got, counts := len(b.open()), b.counts(); got != 10 || counts[3] != 0 {
+		t.Errorf("the last 10 of %d records opened %d addresses, %d answers partial", records, got, counts[3])
+	}
+
+	b.forget()
+	long := withLength(message(t, exactName, all...))
+	segment := func(seq uint32, syn bool, payload []byte) {
+		h := tcp(bpf.Download, 40000, 53)
+		h.Seq, h.SYN = seq, syn
+		b.hear(build(t, l2(bpf.Download, etherIPv4), ip4(bpf.Download, router4, protoTCP), h, gopacket.Payload(payload)), skBuff{gsoSize: 1460})
+	}
+	segment(100, true, nil)
+	const cut = 3500
+	whole := (cut - 2 - len(message(t, exactName))) / 16
+	segment(101, false, long[:cut])
+	segment(101+cut, false, long[cut:])
+	if got, counts := len(b.open()), b.counts(); got != whole || counts[1] != uint64(10+whole) || counts[3] == 0 {
+		t.Errorf("the first %d of %d bytes opened %d addresses, want %d; counts %v", cut, len(long), got, whole, counts)
+	}
+}
+
 // TestGardenTraffic: a device that did not pay reaches an open address on some ports, at a
 // speed, in both directions; and the errors about it reach the device.
 func TestGardenTraffic(t *testing.T) {
