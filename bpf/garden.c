@@ -408,8 +408,10 @@ int garden_records(struct __sk_buff *skb)
 			goto broken;
 		skb->cb[LEARN_AT] = at;
 		skb->cb[LEARN_RECORDS] = skb->cb[LEARN_RECORDS] - 1;
-		if (step == STEP_HINTS)
+		if (step == STEP_HINTS) {
 			bpf_tail_call(skb, &garden_egress, GARDEN_HINTS);
+			goto broken;
+		}
 	}
 	bpf_tail_call(skb, &garden_egress, GARDEN_RECORDS);
 broken:
@@ -487,6 +489,7 @@ int garden_hints(struct __sk_buff *skb)
 			break;
 	}
 	bpf_tail_call(skb, &garden_egress, GARDEN_RECORDS);
+	learn_count(GARDEN_PARTIAL);
 	return TC_ACT_UNSPEC;
 }
 

@@ -436,6 +436,26 @@ func TestGardenThreeHundredRecords(t *testing.T) {
 	}
 }
 
+// TestGardenManyHints: each HTTPS record takes tail calls, of which a frame has 33: what is
+// behind the last one is left, and the answer counts as partial.
+func TestGardenManyHints(t *testing.T) {
+	b := newGardenTestbed(t, dataplane.Captive{}, testGarden())
+	for records, whole := range map[int]bool{15: true, 16: false, 17: false, 60: false} {
+		m := message(t, exactName)
+		binary.BigEndian.PutUint16(m[6:], uint16(records+1))
+		for range records {
+			m = append(m, 0, 0, 65, 0, 1, 0, 0, 3, 0x84, 0, 3, 0, 1, 0)
+		}
+		m = append(m, 0, 0, 1, 0, 1, 0, 0, 3, 0x84, 0, 4, 198, 19, 0, 1)
+		b.forget()
+		before := b.counts()[3]
+		b.hear(datagram(t, m), skBuff{})
+		if open, partial := len(b.open()), b.counts()[3]-before; (open == 1) != whole || (partial == 0) != whole {
+			t.Errorf("%d HTTPS records: %d addresses behind them opened, partial %d", records, open, partial)
+		}
+	}
+}
+
 // TestGardenTraffic: a device that did not pay reaches an open address on some ports, at a
 // speed, in both directions; and the errors about it reach the device.
 func TestGardenTraffic(t *testing.T) {
