@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/hotspot-agent/hotspot-agent/pkg/dataplane"
 )
 
 // probes are the names by which phones and browsers look for a portal.
@@ -89,7 +91,7 @@ func (p Path) lookupAll(ctx context.Context, names []string) (unresolved, inside
 
 // isInside: an address that is the router's own, or of no server on the internet.
 func (p Path) isInside(a netip.Addr) bool {
-	return a.IsPrivate() || a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || slices.Contains(p.Router, a)
+	return !dataplane.GardenOpens(a) || slices.Contains(p.Router, a)
 }
 
 func (p Path) dnsName() string {

@@ -34,6 +34,9 @@ func TestAdmits(t *testing.T) {
 		{"PAY.test", "192.0.2.9:443", true},
 		{"pay.test", "192.0.2.9:22", false},
 		{"pay.test", "10.0.0.9:443", false},
+		{"pay.test", "100.64.0.9:443", false}, // shared (RFC 6598)
+		{"pay.test", "[3fff:1::9]:443", true},
+		{"pay.test", "[fec0::9]:443", false},
 		{"www.bank.test", "192.0.2.9:443", true},
 		{"notbank.test", "192.0.2.9:443", false},
 		{"192.0.2.9", "192.0.2.9:443", false},
