@@ -111,6 +111,7 @@ func (g *gardenWatch) Garden() (dataplane.GardenStatus, error) {
 	if status.Addresses, err = gardenAddresses(g.maps); err != nil {
 		return status, err
 	}
+	slices.SortFunc(status.Addresses, func(a, b dataplane.GardenAddress) int { return a.Addr.Compare(b.Addr) })
 	status.Counts, err = gardenCounts(g.maps)
 	return status, err
 }
@@ -127,7 +128,6 @@ func gardenAddresses(maps *pins.Maps) (list []dataplane.GardenAddress, err error
 	if err != nil {
 		return nil, kernel.Explain("reading the addresses of the walled garden", err)
 	}
-	slices.SortFunc(list, func(a, b dataplane.GardenAddress) int { return a.Addr.Compare(b.Addr) })
 	return list, nil
 }
 
